@@ -1,0 +1,69 @@
+//! What the command line and a running node say to each other on the local socket.
+//!
+//! One JSON object a line. The client sends one [`Order`]; the node answers with any number of
+//! [`Reply::Progress`] lines and ends with one other line. The socket itself is world-writable: who may give
+//! which order is decided by the caller's operating-system user, see [`Order::changes_anything`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{fingerprint::Fingerprint, status::Status};
+
+/// The name of the socket in the state folder, and of the file that tells where else it is.
+pub const SOCKET: &str = "control.sock";
+/// The file in the state folder with the path of a socket that did not fit into it.
+pub const SOCKET_POINTER: &str = "socket";
+
+/// What a caller asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// The status of the node.
+    Status,
+    /// Let GoCD run on this standby.
+    Promote {
+        /// Leave the database alone, and trust the administrator that no other primary runs.
+        without_database: bool,
+    },
+    /// Accept this key of a peer.
+    Trust {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// Forget it instead.
+        remove: bool,
+    },
+}
+
+impl Order {
+    /// Whether only root, a member of `bc.operator.group`, or the owner under `bc.operator=owner` may give it.
+    pub fn changes_anything(&self) -> bool {
+        !matches!(self, Order::Status)
+    }
+}
+
+/// A line of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// A step of something that takes time.
+    Progress {
+        /// What is being done.
+        message: String,
+    },
+    /// The status that was asked for.
+    Status {
+        /// The picture.
+        status: Box<Status>,
+    },
+    /// It is done.
+    Done {
+        /// What was done.
+        message: String,
+    },
+    /// It was not done.
+    Refused {
+        /// Why.
+        message: String,
+        /// What to do.
+        guidance: String,
+    },
+}

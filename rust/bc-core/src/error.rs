@@ -1,0 +1,111 @@
+//! The one error type of the public interface.
+//!
+//! Rules: it says what failed, on which file or property, and what a person can do about it.
+//! A secret never enters one. Inner layers keep local types and turn them into this one at the border;
+//! whoever receives it returns it, and logs it once where it ends.
+
+use std::{fmt, io, path::Path};
+
+/// What failed, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    guidance: String,
+}
+
+/// What sort of trouble it is; decides exit codes, retries and colours, never the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A property or argument is missing or malformed.
+    Setting,
+    /// A file or folder cannot be read or written; trying again does not help until somebody mends it.
+    File,
+    /// A disk is full.
+    DiskFull,
+    /// The other side cannot be reached or the connection broke; trying again helps.
+    Unreachable,
+    /// The other side is not who it should be, or does not accept us.
+    Trust,
+    /// The other side answered something that is not our protocol, or bytes that are not what it announced.
+    Protocol,
+    /// We are asked to do what must not be done.
+    Refused,
+    /// Somebody else holds what we need: a lock, a port.
+    Busy,
+}
+
+impl Error {
+    /// A new error. `message` is a fragment without final period that names the file or property;
+    /// `guidance` is a sentence for a person, empty where there is nothing to do.
+    pub fn new(kind: Kind, message: impl Into<String>, guidance: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            guidance: guidance.into(),
+        }
+    }
+
+    /// An I/O error on `path`, sorted into [`Kind::DiskFull`] or [`Kind::File`], with fitting guidance.
+    /// `doing` is a verb phrase: "read", "create the folder".
+    pub fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+        let message = format!("cannot {doing} {}: {error}", path.display());
+        let (kind, guidance) = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                Kind::DiskFull,
+                format!("Free some space on the disk that holds {}.", path.display()),
+            ),
+            io::ErrorKind::PermissionDenied => (
+                Kind::File,
+                format!(
+                    "Let the user that runs GoCD access {} (owner and mode).",
+                    path.display()
+                ),
+            ),
+            io::ErrorKind::NotFound => (Kind::File, format!("Check that {} exists.", path.display())),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                Kind::File,
+                format!("The file system of {} is read-only; mount it writable.", path.display()),
+            ),
+            _ => (Kind::File, String::new()),
+        };
+        Self {
+            kind,
+            message,
+            guidance,
+        }
+    }
+
+    /// The sort of trouble.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What failed: one fragment without final period.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What a person can do; may be empty.
+    pub fn guidance(&self) -> &str {
+        &self.guidance
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::Protocol | Kind::Busy)
+    }
+}
+
+/// Message and guidance on one line.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.guidance.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}. {}", self.message, self.guidance)
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,162 @@
+//! What a node tells the process that it lives in.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// One thing for the process around a node to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Log this line.
+    Log {
+        /// How important it is.
+        level: tracing::Level,
+        /// The line.
+        message: String,
+    },
+    /// Post these as the plugin's server health messages, in the place of all earlier ones. GoCD knows only
+    /// the type `warning` (its message processor refuses any other), so each begins with CRITICAL or WARNING.
+    Health(Vec<String>),
+    /// Set these system properties and let GoCD run.
+    Release(Vec<(String, String)>),
+    /// End the process with this code.
+    Exit(i32),
+}
+
+impl Event {
+    /// The form in which Java takes it: one word, a newline and the payload.
+    pub fn to_text(&self) -> String {
+        match self {
+            Event::Log { level, message } => format!("log\n{level} {message}"),
+            Event::Health(messages) => {
+                let body: Vec<_> = messages
+                    .iter()
+                    .map(|message| serde_json::json!({"type": "warning", "message": message}))
+                    .collect();
+                format!("health\n{}", serde_json::Value::Array(body))
+            }
+            Event::Release(properties) => {
+                let pairs = properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                format!("release\n{}", crate::properties::to_text(pairs))
+            }
+            Event::Exit(code) => format!("exit\n{code}"),
+        }
+    }
+}
+
+/// A bounded queue of events. Log lines beyond the bound are counted and said later; everything else always
+/// finds room, since there are few.
+#[derive(Debug, Default)]
+pub struct Events {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<Event>,
+    dropped: u64,
+    closed: bool,
+}
+
+/// Log lines that wait at most.
+const MAX_WAITING: usize = 1000;
+
+impl Events {
+    /// Adds an event.
+    pub fn push(&self, event: Event) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(event, Event::Log { .. }) && inner.queue.len() >= MAX_WAITING {
+            inner.dropped += 1;
+            return;
+        }
+        // Only the newest list of health messages counts.
+        if matches!(event, Event::Health(_)) {
+            inner.queue.retain(|waiting| !matches!(waiting, Event::Health(_)));
+        }
+        inner.queue.push_back(event);
+        self.changed.notify_one();
+    }
+
+    /// Waits for the next event, at most `wait`. None when there was none or the queue is closed and empty.
+    pub fn next(&self, wait: Duration) -> Option<Event> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = |inner: &mut Inner| inner.queue.is_empty() && inner.dropped == 0 && !inner.closed;
+        let (mut inner, _) = self
+            .changed
+            .wait_timeout_while(inner, wait, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(event) = inner.queue.pop_front() {
+            return Some(event);
+        }
+        if inner.dropped == 0 {
+            return None;
+        }
+        let message = format!(
+            "{} log lines were dropped, since nobody read them in time",
+            inner.dropped
+        );
+        inner.dropped = 0;
+        Some(Event::Log {
+            level: tracing::Level::WARN,
+            message,
+        })
+    }
+
+    /// No event will follow: whoever waits is woken.
+    pub fn close(&self) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_health_list_replaces_an_older_one() {
+        let events = Events::default();
+        events.push(Event::Health(vec!["WARNING old".to_owned()]));
+        events.push(Event::Health(vec![]));
+        assert_eq!(events.next(Duration::ZERO), Some(Event::Health(vec![])));
+        assert_eq!(events.next(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn too_many_log_lines_are_counted() {
+        let events = Events::default();
+        for number in 0..MAX_WAITING + 5 {
+            events.push(Event::Log {
+                level: tracing::Level::INFO,
+                message: number.to_string(),
+            });
+        }
+        events.push(Event::Exit(3));
+        let all: Vec<_> = std::iter::from_fn(|| events.next(Duration::ZERO)).collect();
+        assert_eq!(all.len(), MAX_WAITING + 2);
+        assert!(matches!(all.last(), Some(Event::Log { message, .. }) if message.starts_with("5 log lines")));
+    }
+
+    #[test]
+    fn texts_that_java_takes() {
+        assert_eq!(
+            Event::Health(vec!["WARNING \"x\"".to_owned()]).to_text(),
+            "health\n[{\"message\":\"WARNING \\\"x\\\"\",\"type\":\"warning\"}]"
+        );
+        let release = Event::Release(vec![("go.server.mode".to_owned(), "production".to_owned())]);
+        assert_eq!(release.to_text(), "release\ngo.server.mode=production\n");
+    }
+
+    #[test]
+    fn closing_wakes_a_waiter() {
+        let events = Events::default();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| events.next(Duration::from_secs(60)));
+            events.close();
+            assert_eq!(waiter.join().expect("no panic"), None);
+        });
+    }
+}

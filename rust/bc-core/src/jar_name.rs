@@ -1,0 +1,134 @@
+//! The file name of a plugin jar that is safe to create in `plugins/external`.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Kind};
+
+/// A plain file name ending in `.jar`: no separator, no control or bidirectional character, no leading dot,
+/// 255 bytes at most, no name that Windows reserves. The only text from the wire that becomes part of a path,
+/// and only through this check.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JarName(String);
+
+impl JarName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JarName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for JarName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match objection(text) {
+            None => Ok(Self(text.to_owned())),
+            Some(objection) => Err(Error::new(
+                Kind::Protocol,
+                format!(
+                    "the plugin name {:?} {objection}",
+                    text.chars().take(80).collect::<String>()
+                ),
+                "Rename the jar in plugins/external on the primary.",
+            )),
+        }
+    }
+}
+
+fn objection(text: &str) -> Option<&'static str> {
+    // The characters with which a name can be made to read as another one.
+    const BIDIRECTIONAL: [char; 12] = [
+        '\u{61C}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202B}', '\u{202C}', '\u{202D}', '\u{202E}', '\u{2066}',
+        '\u{2067}', '\u{2068}', '\u{2069}',
+    ];
+    if text.len() > 255 {
+        Some("is longer than 255 bytes")
+    } else if !text.ends_with(".jar") {
+        // GoCD itself reads only *.jar (DefaultPluginJarLocationMonitor).
+        Some("does not end in .jar")
+    } else if text.starts_with('.') {
+        Some("begins with a dot")
+    } else if text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) {
+        Some("holds a character that no plain file name has")
+    } else if text.chars().any(|c| c.is_control() || BIDIRECTIONAL.contains(&c)) {
+        Some("holds a control character")
+    } else if is_reserved_on_windows(text) {
+        Some("is reserved on Windows")
+    } else {
+        None
+    }
+}
+
+fn is_reserved_on_windows(text: &str) -> bool {
+    let stem = text
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_ascii_uppercase();
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
+        || (stem.len() == 4
+            && (stem.starts_with("COM") || stem.starts_with("LPT"))
+            && stem.ends_with(|c: char| c.is_ascii_digit()))
+}
+
+impl Serialize for JarName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for JarName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(|error: Error| serde::de::Error::custom(error.message()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_real_plugins_pass() {
+        for name in [
+            "gocd-file-based-authentication-plugin-2.1.2.jar",
+            "my plugin 100%.jar",
+            "größe.jar",
+        ] {
+            assert_eq!(name.parse::<JarName>().expect("valid").as_str(), name);
+        }
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_or_deceive_are_refused() {
+        let long = format!("{}.jar", "a".repeat(300));
+        for name in [
+            "../x.jar",
+            "/x.jar",
+            "a\\b.jar",
+            ".x.jar",
+            "x.zip",
+            "",
+            ".jar",
+            "a\0.jar",
+            "a\n.jar",
+            "CON.jar",
+            "lpt1.x.jar",
+            "C:x.jar",
+            "a\u{202E}raj.jar",
+            &long,
+        ] {
+            assert!(name.parse::<JarName>().is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Where GoCD keeps things.
+//!
+//! GoCD has two folders that it calls its configuration folder (`SystemEnvironment`):
+//! `getConfigDir()` is the property `cruise.config.dir`, and `configDir()` is the parent of
+//! `cruise.config.file`. The packages set both to the same place; an installation that sets only
+//! the first one has its `db.properties` and feature toggles elsewhere than its `cipher.aes`.
+//! Everything relative is relative to the JVM's working directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::properties::Properties;
+
+/// The name of the token file, as in the original product.
+pub const TOKEN_FILE: &str = "business-continuity-token";
+/// The name of the peers file.
+pub const PEERS_FILE: &str = "business-continuity-peers";
+/// The file whose presence asks for a standby, as the original set-up page suggests it.
+pub const START_IN_STANDBY_FILE: &str = "start.in.standby";
+
+/// The folders and files of one GoCD installation. All paths are absolute if the working directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    working_dir: PathBuf,
+    config_dir: PathBuf,
+    config_file: PathBuf,
+    pair_dir: PathBuf,
+    feature_toggles: PathBuf,
+    plugins_external: PathBuf,
+    state_dir: PathBuf,
+}
+
+impl Layout {
+    /// Works the layout out from the JVM's system properties; `user.dir` is the working directory.
+    pub fn from_properties(properties: &Properties) -> Self {
+        let working_dir = PathBuf::from(given(properties, "user.dir").unwrap_or("."));
+        let path = |name: &str, default: &Path| match given(properties, name) {
+            Some(value) => working_dir.join(value),
+            None => working_dir.join(default),
+        };
+        let config_dir = path("cruise.config.dir", Path::new("config"));
+        let config_file = path("cruise.config.file", &config_dir.join("cruise-config.xml"));
+        // With only cruise.config.dir set, GoCD's configDir() stays `config`: it takes the parent of the
+        // property's own default.
+        let pair_dir = match given(properties, "cruise.config.file") {
+            Some(_) => config_file.parent().map_or_else(|| working_dir.clone(), Path::to_owned),
+            None => working_dir.join("config"),
+        };
+        let feature_toggles = pair_dir.join(given(properties, "user.toggles.path").unwrap_or("go.feature.toggles"));
+        Self {
+            plugins_external: path("plugins.external.provided.path", Path::new("plugins/external")),
+            state_dir: path("bc.state.dir", Path::new("db/business-continuity")),
+            working_dir,
+            config_dir,
+            config_file,
+            pair_dir,
+            feature_toggles,
+        }
+    }
+
+    /// The JVM's working directory.
+    pub fn working_dir(&self) -> &Path {
+        &self.working_dir
+    }
+
+    /// `cruise-config.xml`, whatever it is called here.
+    pub fn cruise_config(&self) -> &Path {
+        &self.config_file
+    }
+
+    /// The key that decrypts every secret of the configuration.
+    pub fn cipher_aes(&self) -> PathBuf {
+        self.config_dir.join("cipher.aes")
+    }
+
+    /// The DES key of GoCD before 21.1.
+    pub fn cipher_des(&self) -> PathBuf {
+        self.config_dir.join("cipher")
+    }
+
+    /// `jetty.xml`; GoCD resets the property for its name to this (`JettyServer`).
+    pub fn jetty_xml(&self) -> PathBuf {
+        self.config_dir.join("jetty.xml")
+    }
+
+    /// `go.feature.toggles`; GoCD reads it from `configDir()` (`FeatureToggleRepository`).
+    pub fn feature_toggles(&self) -> &Path {
+        &self.feature_toggles
+    }
+
+    /// The folder of `cruise-config.xml`, where token, peers file and `start.in.standby` live.
+    pub fn pair_dir(&self) -> &Path {
+        &self.pair_dir
+    }
+
+    /// The token file.
+    pub fn token(&self) -> PathBuf {
+        self.pair_dir().join(TOKEN_FILE)
+    }
+
+    /// The peers file.
+    pub fn peers(&self) -> PathBuf {
+        self.pair_dir().join(PEERS_FILE)
+    }
+
+    /// The file whose presence asks for a standby.
+    pub fn start_in_standby(&self) -> PathBuf {
+        self.pair_dir().join(START_IN_STANDBY_FILE)
+    }
+
+    /// The folder of user plugins.
+    pub fn plugins_external(&self) -> &Path {
+        &self.plugins_external
+    }
+
+    /// What GoCD accepted last: the plain file that it keeps in its configuration repository's working copy.
+    pub fn accepted_config(&self) -> PathBuf {
+        self.working_dir.join("db/config.git/cruise-config.xml")
+    }
+
+    /// The node-local folder, never synced.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+}
+
+fn given<'a>(properties: &'a Properties, name: &str) -> Option<&'a str> {
+    properties.get(name).filter(|value| !value.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(pairs: &[(&str, &str)]) -> Layout {
+        let mut properties = Properties::from_iter(pairs.iter().copied());
+        properties.set("user.dir", "/go");
+        Layout::from_properties(&properties)
+    }
+
+    #[test]
+    fn defaults_are_relative_to_the_working_directory() {
+        let layout = layout(&[]);
+        assert_eq!(layout.cruise_config(), Path::new("/go/config/cruise-config.xml"));
+        assert_eq!(layout.token(), Path::new("/go/config/business-continuity-token"));
+        assert_eq!(layout.state_dir(), Path::new("/go/db/business-continuity"));
+    }
+
+    #[test]
+    fn the_config_dir_alone_moves_the_cipher_but_not_the_toggles() {
+        let layout = layout(&[("cruise.config.dir", "/etc/go")]);
+        assert_eq!(layout.cruise_config(), Path::new("/etc/go/cruise-config.xml"));
+        assert_eq!(layout.cipher_aes(), Path::new("/etc/go/cipher.aes"));
+        assert_eq!(layout.feature_toggles(), Path::new("/go/config/go.feature.toggles"));
+    }
+
+    #[test]
+    fn the_packages_set_both() {
+        let layout = layout(&[
+            ("cruise.config.dir", "/etc/go"),
+            ("cruise.config.file", "/etc/go/cruise-config.xml"),
+            ("user.dir", "/var/lib/go-server"),
+        ]);
+        assert_eq!(layout.feature_toggles(), Path::new("/etc/go/go.feature.toggles"));
+        assert_eq!(layout.peers(), Path::new("/etc/go/business-continuity-peers"));
+    }
+}

@@ -1,0 +1,32 @@
+//! Every decision of GoCD Business Continuity: what to sync, how to verify and apply it, who is primary.
+//!
+//! Follows the way of a change: [`scan`] finds it on the primary's disk and makes a [`manifest`]; [`pull`] on
+//! the standby hears of it over a [`transport`], plans and fetches; [`store`] verifies the set and makes it
+//! live; [`status`] is the one picture that every face shows. [`role`] decides who holds and who runs.
+//!
+//! This crate opens no socket and reads no environment: what it needs of the world (the time of day, a
+//! connection, settings) is handed in.
+
+pub mod clock;
+pub mod control;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod fingerprint;
+pub mod identity;
+pub mod jar_name;
+pub mod layout;
+pub mod manifest;
+pub mod offer;
+pub mod peers;
+pub mod primary_url;
+pub mod properties;
+pub mod role;
+pub mod scan;
+pub mod settings;
+pub mod state_dir;
+pub mod status;
+pub mod store;
+pub mod token;
+pub mod transport;
+pub mod trust;

@@ -1,0 +1,374 @@
+//! The list of synced files, and what travels beside it.
+//!
+//! A *generation* is one manifest with all its bytes; its id is the SHA-256 of the manifest's canonical form,
+//! which names every file with size and SHA-256 and nothing else. The *envelope* (who, when, which role) is
+//! not part of it, so the same files are the same generation on every node.
+//!
+//! Wire form, JSON, format 1. An old reader ignores fields it does not know; a new reader takes a missing
+//! optional field as unknown. A format above 1 is refused with a message, since it would mean another
+//! canonical form.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    digest::Digest,
+    error::{Error, Kind},
+    jar_name::JarName,
+};
+
+/// The version of the wire form.
+pub const FORMAT: u32 = 1;
+
+/// The id of our own plugin: jars with it are never synced.
+pub const OWN_PLUGIN_ID: &str = "cd.go.contrib.business-continuity";
+
+/// What a synced file is. The configuration files are fixed names: no path ever comes from the wire.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// `plugins/external/<name>`; applied before the configuration.
+    Plugin(JarName),
+    /// `cipher.aes`; before the configuration whose secrets it opens.
+    CipherAes,
+    /// `cipher`, the DES key of GoCD before 21.1.
+    CipherDes,
+    /// `jetty.xml`.
+    JettyXml,
+    /// `go.feature.toggles`.
+    FeatureToggles,
+    /// `cruise-config.xml`; applied last.
+    CruiseConfig,
+}
+
+impl Name {
+    /// The names of the configuration files, in the order in which they are applied.
+    pub const CONFIG: [Name; 5] = [
+        Name::CipherAes,
+        Name::CipherDes,
+        Name::JettyXml,
+        Name::FeatureToggles,
+        Name::CruiseConfig,
+    ];
+}
+
+/// `plugins/external/x.jar`, or the configuration file's usual name.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Plugin(jar) => write!(f, "plugins/external/{jar}"),
+            Name::CipherAes => f.write_str("cipher.aes"),
+            Name::CipherDes => f.write_str("cipher"),
+            Name::JettyXml => f.write_str("jetty.xml"),
+            Name::FeatureToggles => f.write_str("go.feature.toggles"),
+            Name::CruiseConfig => f.write_str("cruise-config.xml"),
+        }
+    }
+}
+
+impl FromStr for Name {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(jar) = text.strip_prefix("plugins/external/") {
+            return jar.parse().map(Name::Plugin);
+        }
+        Name::CONFIG
+            .into_iter()
+            .find(|name| name.to_string() == text)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Protocol,
+                    format!(
+                        "the manifest names a file that is not synced: {}",
+                        text.escape_debug().take(80).collect::<String>()
+                    ),
+                    "Run the same version of the plugin on both servers.",
+                )
+            })
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(|error: Error| serde::de::Error::custom(error.message()))
+    }
+}
+
+/// Id and version from a plugin jar's descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginIdentity {
+    /// `id` of `plugin.xml`, or the ids of `gocd-bundle.xml` joined by a comma.
+    pub id: String,
+    /// `version` of its `about` block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// One synced file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// MD5 of its bytes, 32 hex digits; only the old protocol and people compare it.
+    pub md5: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was last written on the primary, milliseconds since 1970 by the primary's clock.
+    pub modified_ms: i64,
+    /// Who the plugin is, for a jar with a readable descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginIdentity>,
+}
+
+/// All synced files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// By name.
+    pub files: BTreeMap<Name, Entry>,
+}
+
+impl Manifest {
+    /// The id of the generation that these files are.
+    pub fn generation(&self) -> Digest {
+        Digest::from(<[u8; 32]>::from(Sha256::digest(self.canonical())))
+    }
+
+    /// One line per file, `sha256 size name`, in the order of the names, after a line with the format.
+    /// Jar names hold no control characters, so lines cannot be forged.
+    fn canonical(&self) -> String {
+        let mut text = format!("gocd-business-continuity manifest {FORMAT}\n");
+        for (name, entry) in &self.files {
+            text.push_str(&format!("{} {} {name}\n", entry.sha256, entry.size));
+        }
+        text
+    }
+
+    /// The bytes of all files together.
+    pub fn total_size(&self) -> u64 {
+        self.files.values().map(|entry| entry.size).sum()
+    }
+
+    /// The entry whose bytes have this digest.
+    pub fn by_digest(&self, digest: &Digest) -> Option<(&Name, &Entry)> {
+        self.files.iter().find(|(_, entry)| entry.sha256 == *digest)
+    }
+
+    /// The plugin jars.
+    pub fn plugins(&self) -> impl Iterator<Item = (&JarName, &Entry)> {
+        self.files.iter().filter_map(|(name, entry)| match name {
+            Name::Plugin(jar) => Some((jar, entry)),
+            _ => None,
+        })
+    }
+}
+
+/// The role of a node, as it tells others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Runs GoCD and is the source.
+    Primary,
+    /// Held; follows a primary.
+    Standby,
+    /// Held, because another node has a higher epoch.
+    Fenced,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Primary => "primary",
+            Role::Standby => "standby",
+            Role::Fenced => "fenced",
+        })
+    }
+}
+
+/// Grows with every promotion; equal numbers with different promotion ids are a conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Higher wins.
+    pub number: u64,
+    /// Random, made by the promotion that began this epoch; empty for the first one.
+    pub promotion: String,
+}
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self {
+            number: 1,
+            promotion: String::new(),
+        }
+    }
+}
+
+/// What travels with a manifest but is not part of the generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The sender.
+    pub node_id: String,
+    /// The sender's role; a standby accepts only `primary`.
+    pub role: Role,
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// Grows with each new generation of this primary; persisted before a manifest carries it.
+    pub sequence: u64,
+    /// `Implementation-Version` of the sender's GoCD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gocd_version: Option<String>,
+    /// Version of the sender's plugin.
+    pub product_version: String,
+    /// `schemaVersion` of its cruise-config.xml.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
+    /// `serverId` of its cruise-config.xml.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
+    /// Write-ahead log position of its database, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_location: Option<String>,
+    /// Whether GoCD has accepted this cruise-config.xml.
+    pub acceptance: Acceptance,
+    /// When this generation was first seen, milliseconds since 1970 by the sender's clock.
+    pub generated_ms: i64,
+    /// When the folders were last read through.
+    pub scanned_ms: i64,
+    /// The sender's clock when it answered.
+    pub now_ms: i64,
+    /// How often the sender reads its folders, milliseconds.
+    pub file_check_interval_ms: u64,
+}
+
+/// Whether GoCD has taken a cruise-config.xml as its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acceptance {
+    /// GoCD wrote the same text into its configuration repository.
+    Accepted,
+    /// Not yet.
+    Pending,
+    /// There is no configuration repository to compare with.
+    Unknown,
+}
+
+/// Body of `/api/v2/manifest`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestDocument {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Id of the generation; must be what the receiver computes itself.
+    pub generation: Digest,
+    /// Who sends it and when.
+    pub envelope: Envelope,
+    /// The files.
+    pub files: BTreeMap<Name, Entry>,
+    /// Jars of our own plugin on the sender, for information.
+    #[serde(default)]
+    pub own_jars: BTreeMap<JarName, PluginIdentity>,
+}
+
+impl ManifestDocument {
+    /// Parses and checks a body: format, and that the generation id is that of the files.
+    ///
+    /// # Errors
+    /// [`Kind::Protocol`] saying what is wrong.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let wrong = |what: String| {
+            Error::new(
+                Kind::Protocol,
+                what,
+                "Check that bc.primary.url leads to the primary's Business Continuity port.",
+            )
+        };
+        let document: Self = serde_json::from_slice(body)
+            .map_err(|error| wrong(format!("the primary's manifest is not understood: {error}")))?;
+        if document.format != FORMAT {
+            return Err(Error::new(
+                Kind::Protocol,
+                format!(
+                    "the primary's manifest has format {}, this version reads {FORMAT}",
+                    document.format
+                ),
+                "Run the same version of the plugin on both servers.",
+            ));
+        }
+        let manifest = Manifest {
+            files: document.files.clone(),
+        };
+        if manifest.generation() != document.generation {
+            return Err(wrong(
+                "the primary's manifest is not the generation that it claims to be".to_owned(),
+            ));
+        }
+        Ok(document)
+    }
+
+    /// The files alone.
+    pub fn manifest(&self) -> Manifest {
+        Manifest {
+            files: self.files.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(content: &[u8]) -> Entry {
+        Entry {
+            sha256: Digest::of(content),
+            md5: String::new(),
+            size: content.len() as u64,
+            modified_ms: 0,
+            plugin: None,
+        }
+    }
+
+    #[test]
+    fn the_generation_depends_on_names_and_bytes_alone() {
+        let mut one = Manifest::default();
+        one.files.insert(Name::CruiseConfig, entry(b"<cruise/>"));
+        let mut other = one.clone();
+        other.files.get_mut(&Name::CruiseConfig).expect("there").modified_ms = 7;
+        assert_eq!(one.generation(), other.generation());
+        other.files.insert(Name::JettyXml, entry(b"<Configure/>"));
+        assert_ne!(one.generation(), other.generation());
+    }
+
+    #[test]
+    fn plugins_sort_before_the_configuration_and_cruise_config_last() {
+        let mut names = Name::CONFIG.to_vec();
+        names.push(Name::Plugin("z.jar".parse().expect("valid")));
+        names.sort();
+        assert!(matches!(names[0], Name::Plugin(_)));
+        assert_eq!(names.last(), Some(&Name::CruiseConfig));
+    }
+
+    #[test]
+    fn names_from_the_wire_are_a_closed_set() {
+        for name in [
+            "../cipher.aes",
+            "db.properties",
+            "plugins/external/../x.jar",
+            "plugins/external/x",
+            "/etc/passwd",
+            "",
+        ] {
+            assert!(name.parse::<Name>().is_err(), "{name}");
+        }
+        for name in Name::CONFIG {
+            assert_eq!(name.to_string().parse::<Name>(), Ok(name));
+        }
+    }
+}

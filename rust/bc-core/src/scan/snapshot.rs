@@ -1,0 +1,220 @@
+//! One reading of the synced files, and their bytes on request.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    digest::{Digest, Digests, Hasher},
+    jar_name::JarName,
+    manifest::{Acceptance, Manifest, PluginIdentity},
+};
+
+/// What the synced files were at one moment, each read while nobody wrote it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The files.
+    pub manifest: Manifest,
+    /// The id of the generation that they are.
+    pub generation: Digest,
+    /// Jars of our own plugin, which are never synced.
+    pub own_jars: BTreeMap<JarName, PluginIdentity>,
+    /// `serverId` of cruise-config.xml.
+    pub server_id: Option<String>,
+    /// `schemaVersion` of cruise-config.xml.
+    pub schema_version: Option<String>,
+    /// Whether GoCD has accepted this cruise-config.xml.
+    pub acceptance: Acceptance,
+    /// When the reading began.
+    pub scanned_ms: i64,
+    /// What an administrator should know: skipped files and why, each a sentence that names the file.
+    pub warnings: Vec<String>,
+    /// Where the bytes of each digest are.
+    pub sources: HashMap<Digest, Source>,
+}
+
+/// Where the bytes of a file are kept until they are asked for.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Configuration files are small and rewritten in place by GoCD (`GoConfigFileWriter`), so the bytes that
+    /// were digested are kept.
+    Memory(Bytes),
+    /// Plugins are large and arrive by rename; they are read from disk again, and the digest is checked.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its length when it was digested.
+        size: u64,
+    },
+}
+
+impl Snapshot {
+    /// Opens the bytes with this digest. None when no file of this snapshot has it.
+    ///
+    /// # Errors
+    /// The file cannot be opened any more, or has another length.
+    pub fn open(&self, digest: &Digest) -> Option<io::Result<Blob>> {
+        let source = self.sources.get(digest)?;
+        Some(match source {
+            Source::Memory(bytes) => Ok(Blob {
+                digest: *digest,
+                size: bytes.len() as u64,
+                position: 0,
+                content: Content::Memory(bytes.clone()),
+            }),
+            Source::File { path, size } => Blob::open(*digest, *size, path),
+        })
+    }
+}
+
+/// The bytes of one file, read from the start or from an offset.
+///
+/// The last read fails if what was read from the start is not what the digest says: a file that changes while it
+/// is sent must fail its transfer.
+#[derive(Debug)]
+pub struct Blob {
+    digest: Digest,
+    size: u64,
+    position: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Memory(Bytes),
+    File {
+        file: Arc<File>,
+        hasher: Option<Box<Hasher>>,
+    },
+}
+
+impl Blob {
+    fn open(digest: Digest, size: u64, path: &std::path::Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() != size {
+            return Err(changed());
+        }
+        let content = Content::File {
+            file: Arc::new(file),
+            hasher: Some(Box::default()),
+        };
+        Ok(Self {
+            digest,
+            size,
+            position: 0,
+            content,
+        })
+    }
+
+    /// The length of the whole content.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The whole content, where it is in memory anyway.
+    pub fn bytes(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Memory(bytes) => Some(bytes.clone()),
+            Content::File { .. } => None,
+        }
+    }
+
+    /// Continues from `offset`. The digest can then not be checked here; the receiver does it.
+    ///
+    /// # Errors
+    /// Those of seeking.
+    pub fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        self.position = offset.min(self.size);
+        if let Content::File { file, hasher } = &mut self.content
+            && offset > 0
+        {
+            *hasher = None;
+            (&**file).seek(SeekFrom::Start(self.position))?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Blob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.size - self.position;
+        if left == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = match &mut self.content {
+            Content::Memory(bytes) => {
+                let start = usize::try_from(self.position).expect("a position in memory fits");
+                buffer[..want].copy_from_slice(&bytes[start..start + want]);
+                want
+            }
+            Content::File { file, hasher } => {
+                let read = (&**file).read(&mut buffer[..want])?;
+                if read == 0 {
+                    return Err(changed());
+                }
+                if let Some(hasher) = hasher {
+                    hasher.update(&buffer[..read]);
+                }
+                read
+            }
+        };
+        self.position += read as u64;
+        if self.position == self.size
+            && let Content::File { hasher, .. } = &mut self.content
+            && let Some(hasher) = hasher.take()
+        {
+            let Digests { sha256, .. } = hasher.finish();
+            if sha256 != self.digest {
+                return Err(changed());
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file has changed since it was listed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_fails_its_transfer() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.jar");
+        std::fs::write(&path, b"first").expect("write");
+        let digest = Digest::of(b"first");
+        let mut read = Vec::new();
+        Blob::open(digest, 5, &path)
+            .expect("open")
+            .read_to_end(&mut read)
+            .expect("unchanged");
+        assert_eq!(read, b"first");
+        std::fs::write(&path, b"other").expect("write");
+        let mut blob = Blob::open(digest, 5, &path).expect("same length");
+        blob.read_to_end(&mut Vec::new()).expect_err("other bytes");
+        std::fs::write(&path, b"longer").expect("write");
+        Blob::open(digest, 5, &path).expect_err("other length");
+    }
+
+    #[test]
+    fn continues_from_an_offset() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.jar");
+        std::fs::write(&path, b"0123456789").expect("write");
+        let mut blob = Blob::open(Digest::of(b"0123456789"), 10, &path).expect("open");
+        blob.skip_to(7).expect("seek");
+        let mut read = String::new();
+        blob.read_to_string(&mut read).expect("read");
+        assert_eq!(read, "789");
+    }
+}

@@ -1,0 +1,416 @@
+//! All settings of a node, from the JVM's system properties.
+//!
+//! Names of the original product keep their meaning and unit (milliseconds). Everything is parsed at once:
+//! a mistake never hides another one, and it never keeps a node from opening, since a standby must hold
+//! and say what is wrong rather than let GoCD start. [`Settings::parse`] therefore gives settings with the
+//! default in the place of each mistake, and the list of mistakes beside them.
+//!
+//! | property | default | meaning |
+//! |---|---|---|
+//! | `go.server.mode` | | `standby` asks for a standby |
+//! | `bc.primary.url` | | base URL of the primary; needed on a standby |
+//! | `bc.primary.fingerprint` | | SHA-256 of the primary's public key, hex or base64 |
+//! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name |
+//! | `bc.primary.status.check.interval` | 60000 ms | longest time without a completed exchange |
+//! | `bc.file.status.check.interval` | 60000 ms | how often the primary reads its folders even if nothing hints at a change |
+//! | `primary.server.connection.timeout` | 30000 ms | longest wait for the primary's next byte |
+//! | `bc.listen` | `0.0.0.0:8155` | where our TLS port listens; port 0 takes a free one |
+//! | `bc.listen.plain` | | a plain listener for a reverse proxy, loopback only |
+//! | `bc.external.url` | | how others reach our TLS port |
+//! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
+//! | `bc.state.dir` | `db/business-continuity` | the state folder |
+//! | `bc.held.health` | 503 | 200 for a chart that probes `/go/api/v1/health` of a held node |
+//! | `bc.guard.wait` | 60000 ms | longest wait for a decision at start |
+//! | `bc.operator.group` | | members may give orders on the local socket, besides root |
+//! | `bc.operator` | | `owner`: the user of the node may give orders too |
+//! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{fingerprint::Fingerprint, layout::Layout, primary_url::PrimaryUrl, properties::Properties};
+
+/// Who started this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Face {
+    /// The Java agent, before GoCD runs.
+    Agent,
+    /// The plugin, inside a running GoCD.
+    Plugin,
+    /// The companion command, without a JVM.
+    Cli,
+}
+
+/// What asks for a standby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flag {
+    /// Nothing.
+    None,
+    /// `-Dgo.server.mode=standby`.
+    Property,
+    /// The file `start.in.standby` in the configuration folder.
+    File,
+}
+
+/// One mistake in the settings: which property or file, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The property's name.
+    pub property: &'static str,
+    /// What is wrong with it and what to write in its place.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.message)
+    }
+}
+
+/// How a certificate authority is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateAuthority {
+    /// The operating system's own list.
+    System,
+    /// A PEM file.
+    File(PathBuf),
+}
+
+/// Everything a node is told when it opens.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Who started this node.
+    pub face: Face,
+    /// Whether a standby is asked for.
+    pub flag: Flag,
+    /// Where GoCD keeps things.
+    pub layout: Layout,
+    /// Our TLS port.
+    pub listen: SocketAddr,
+    /// The plain port for a reverse proxy.
+    pub listen_plain: Option<SocketAddr>,
+    /// GoCD's own port, taken while held.
+    pub gocd_listen: SocketAddr,
+    /// The primary that a standby follows.
+    pub primary_url: Option<PrimaryUrl>,
+    /// The primary's key as the administrator wrote it down.
+    pub primary_fingerprint: Option<Fingerprint>,
+    /// Whose signature on the primary's certificate is believed.
+    pub tls_ca: Option<CertificateAuthority>,
+    /// Longest time without a completed exchange before it is CRITICAL.
+    pub primary_check_interval: Duration,
+    /// How often the folders are read even if nothing hints at a change.
+    pub file_check_interval: Duration,
+    /// Longest wait for the primary's next byte.
+    pub connection_timeout: Duration,
+    /// How others reach our TLS port: scheme, host and port, without a slash at the end.
+    pub external_url: Option<String>,
+    /// Addresses besides loopback whose `X-Forwarded-Proto` counts.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Answer of a held node on GoCD's health path.
+    pub held_health: u16,
+    /// Longest wait for a decision at start.
+    pub guard_wait: Duration,
+    /// Group whose members may give orders on the local socket.
+    pub operator_group: Option<String>,
+    /// Whether the user of the node itself may give orders.
+    pub operator_is_owner: bool,
+    /// Whether the Java agent runs in this JVM.
+    pub agent_present: bool,
+    /// Our own jar, where there is one.
+    pub jar: Option<PathBuf>,
+    /// GoCD's launcher jar, where one was found.
+    pub launcher_jar: Option<PathBuf>,
+    /// Least important level that is logged.
+    pub log_level: tracing::Level,
+    /// Things that are no mistakes but that an administrator should know, such as a variable no GoCD reads.
+    pub notices: Vec<String>,
+}
+
+impl Settings {
+    /// Parses all settings at once. `is_file` tells whether a file exists (the standby flag may be one).
+    pub fn parse(properties: &Properties, is_file: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
+        let layout = Layout::from_properties(properties);
+        let mut reader = Reader {
+            properties,
+            mistakes: Vec::new(),
+        };
+        let face = match reader.text("bc.face") {
+            Some("agent") => Face::Agent,
+            Some("plugin") => Face::Plugin,
+            _ => Face::Cli,
+        };
+        let flag = if reader
+            .text("go.server.mode")
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("standby"))
+        {
+            Flag::Property
+        } else if is_file(&layout.start_in_standby()) {
+            Flag::File
+        } else {
+            Flag::None
+        };
+        let settings = Self {
+            face,
+            flag,
+            listen: reader
+                .parsed(
+                    "bc.listen",
+                    "an address and a port such as 0.0.0.0:8155",
+                    listen_address,
+                )
+                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT)),
+            listen_plain: reader.parsed(
+                "bc.listen.plain",
+                "a loopback address and a port such as 127.0.0.1:8156",
+                |text| listen_address(text).filter(|address| address.ip().is_loopback()),
+            ),
+            gocd_listen: reader.gocd_listen(),
+            primary_url: reader.primary_url(flag),
+            primary_fingerprint: reader.parsed(
+                "bc.primary.fingerprint",
+                "the SHA-256 fingerprint that `gocd-bc identity show` prints on the primary",
+                |text| text.parse().ok(),
+            ),
+            tls_ca: reader.text("bc.tls.ca").map(|text| match text {
+                "system" => CertificateAuthority::System,
+                file => CertificateAuthority::File(layout.working_dir().join(file)),
+            }),
+            primary_check_interval: reader.milliseconds("bc.primary.status.check.interval", 60_000),
+            file_check_interval: reader.milliseconds("bc.file.status.check.interval", 60_000),
+            connection_timeout: reader.milliseconds("primary.server.connection.timeout", 30_000),
+            external_url: reader.parsed(
+                "bc.external.url",
+                "an address such as https://standby.example.com:8155",
+                |text| text.parse::<PrimaryUrl>().ok().map(|url| url.base()),
+            ),
+            trusted_proxies: reader
+                .parsed("bc.trusted.proxies", "IP addresses separated by commas", |text| {
+                    text.split(',')
+                        .map(|address| address.trim().parse().ok())
+                        .collect::<Option<Vec<IpAddr>>>()
+                })
+                .unwrap_or_default(),
+            held_health: reader
+                .parsed("bc.held.health", "200 or 503", |text| {
+                    text.parse().ok().filter(|code| matches!(code, 200 | 503))
+                })
+                .unwrap_or(503),
+            guard_wait: reader.milliseconds("bc.guard.wait", 60_000),
+            operator_group: reader.text("bc.operator.group").map(str::to_owned),
+            operator_is_owner: reader
+                .parsed("bc.operator", "`owner`, or nothing", |text| {
+                    (text == "owner").then_some(true)
+                })
+                .unwrap_or(false),
+            agent_present: reader.text("bc.agent").is_some(),
+            jar: reader.text("bc.jar").map(PathBuf::from),
+            launcher_jar: reader.text("bc.launcher").and_then(jar_of_url),
+            log_level: reader
+                .parsed("bc.log.level", "DEBUG, INFO, WARN or ERROR", |text| text.parse().ok())
+                .unwrap_or(tracing::Level::INFO),
+            notices: notices(&reader),
+            layout,
+        };
+        (settings, reader.mistakes)
+    }
+
+    /// How long one long poll may wait: half the connection timeout, 25 s at most.
+    pub fn long_poll_wait(&self) -> Duration {
+        Duration::from_secs(25).min(self.connection_timeout / 2)
+    }
+}
+
+/// The port of our TLS listener where none is named.
+pub const DEFAULT_PORT: u16 = 8155;
+
+/// Drops blanks and quotes at both ends: the examples of the original set-up page have stray ones, and
+/// wrappers before Tanuki 3.6 hand quotes through on UNIX.
+pub fn without_stray_quotes(value: &str) -> &str {
+    value.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+}
+
+struct Reader<'a> {
+    properties: &'a Properties,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Reader<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.properties
+            .get(name)
+            .map(without_stray_quotes)
+            .filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T>(&mut self, name: &'static str, wanted: &str, parse: impl Fn(&'a str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = parse(text);
+        if parsed.is_none() {
+            self.mistake(name, format!("`{text}` is not {wanted}"));
+        }
+        parsed
+    }
+
+    fn mistake(&mut self, property: &'static str, message: String) {
+        self.mistakes.push(Mistake { property, message });
+    }
+
+    fn milliseconds(&mut self, name: &'static str, default: u64) -> Duration {
+        let parse = |text: &str| text.parse().ok().filter(|milliseconds| *milliseconds > 0);
+        let given = self.parsed(name, "a whole number of milliseconds above 0", parse);
+        Duration::from_millis(given.unwrap_or(default))
+    }
+
+    /// GoCD binds `cruise.listen.host` (all addresses by default) and `cruise.server.port`.
+    fn gocd_listen(&mut self) -> SocketAddr {
+        let port = self
+            .parsed("cruise.server.port", "a port number", |text| text.parse().ok())
+            .unwrap_or(8153);
+        let host = self
+            .parsed("cruise.listen.host", "an IP address", |text| match text {
+                "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                other => other.parse().ok(),
+            })
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        SocketAddr::new(host, port)
+    }
+
+    fn primary_url(&mut self, flag: Flag) -> Option<PrimaryUrl> {
+        const NAME: &str = "bc.primary.url";
+        match self.text(NAME) {
+            Some(text) => match text.parse() {
+                Ok(url) => Some(url),
+                Err(reason) => {
+                    self.mistake(
+                        NAME,
+                        format!("`{text}` {reason}; write the primary's address, such as https://primarygo:8155"),
+                    );
+                    None
+                }
+            },
+            None => {
+                if flag != Flag::None {
+                    self.mistake(
+                        NAME,
+                        "is missing on this standby; add -Dbc.primary.url=https://primarygo:8155 with your primary's name \
+                         beside -Dgo.server.mode=standby"
+                            .to_owned(),
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+fn notices(reader: &Reader<'_>) -> Vec<String> {
+    let mut notices = Vec::new();
+    if reader.text("bc.env.GOCD_SERVER_JVM_OPTIONS").is_some() {
+        notices.push(
+            "the environment variable GOCD_SERVER_JVM_OPTIONS is set, but no GoCD reads it, although the original set-up \
+             page names it; put the options into GOCD_SERVER_JVM_OPTS"
+                .to_owned(),
+        );
+    }
+    notices
+}
+
+fn listen_address(text: &str) -> Option<SocketAddr> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)))
+}
+
+/// The file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`.
+fn jar_of_url(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("jar:file:")?.split_once("!/")?.0;
+    Some(PathBuf::from(percent_decoded(path)?))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> (Settings, Vec<Mistake>) {
+        Settings::parse(&Properties::from_iter(pairs.iter().copied()), |_| false)
+    }
+
+    #[test]
+    fn the_lines_of_the_original_page_work_with_their_stray_quotes() {
+        for url in ["\"https://primarygo\"", "\"https://primarygo", " https://primarygo/ "] {
+            let (settings, mistakes) = parse(&[("go.server.mode", "standby"), ("bc.primary.url", url)]);
+            assert!(mistakes.is_empty(), "{mistakes:?}");
+            assert_eq!(settings.flag, Flag::Property);
+            assert_eq!(settings.primary_url.expect("parsed").base(), "https://primarygo:8155");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let (_, mistakes) = parse(&[
+            ("go.server.mode", "STANDBY"),
+            ("bc.listen", "everywhere"),
+            ("bc.file.status.check.interval", "1m"),
+            ("bc.listen.plain", "0.0.0.0:80"),
+            ("bc.held.health", "404"),
+        ]);
+        let named: Vec<_> = mistakes.iter().map(|mistake| mistake.property).collect();
+        assert_eq!(
+            named,
+            [
+                "bc.listen",
+                "bc.listen.plain",
+                "bc.primary.url",
+                "bc.file.status.check.interval",
+                "bc.held.health"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_seeds_file_is_a_flag() {
+        let (settings, _) = Settings::parse(&Properties::default(), |path| path.ends_with("config/start.in.standby"));
+        assert_eq!(settings.flag, Flag::File);
+    }
+
+    #[test]
+    fn a_variable_that_no_gocd_reads_is_named() {
+        let (settings, _) = parse(&[("bc.env.GOCD_SERVER_JVM_OPTIONS", "-Dgo.server.mode=standby")]);
+        assert!(settings.notices[0].contains("GOCD_SERVER_JVM_OPTS"));
+    }
+
+    #[test]
+    fn the_launcher_jar_is_read_from_its_url() {
+        let (settings, _) = parse(&[(
+            "bc.launcher",
+            "jar:file:/opt/go%20server/lib/go.jar!/com/thoughtworks/gocd/Boot.class",
+        )]);
+        assert_eq!(settings.launcher_jar, Some(PathBuf::from("/opt/go server/lib/go.jar")));
+    }
+}

@@ -1,0 +1,230 @@
+//! The state folder: what one node knows about itself, never synced.
+//!
+//! | file | what |
+//! |---|---|
+//! | `node-id` | 32 hex digits, made once |
+//! | `identity.pem` | TLS key and certificate ([`crate::identity`]) |
+//! | `role` | role and the flag under which it was decided ([`crate::role`]) |
+//! | `ledger.json` | epoch and sequence ([`Ledger`]) |
+//! | `lock` | held by the process whose node is open |
+//! | `socket` | path of the control socket, where it does not fit in here |
+//! | `native/` | private copies of the library while they are loaded |
+//! | `blobs/`, `applied.json`, `journal.json` | the store of a standby ([`crate::store`]) |
+//!
+//! The folder has mode 0711, everything in it 0600 or 0700, but for the control socket.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Kind},
+    manifest::Epoch,
+    store::atomic,
+};
+
+/// An open state folder; the lock is given back when this is dropped.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    node_id: String,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the folder where it is missing, locks it and reads or makes the node id.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when another process has this node open, [`Kind::File`] when the folder cannot be written.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        create(path, 0o711)?;
+        let lock_path = path.join("lock");
+        let lock = private_file(&lock_path).map_err(|error| Error::io("open the lock file", &lock_path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("another process has the node in {} open", path.display()),
+                    "Stop it first, or give this one its own folder with bc.state.dir.",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, &error)),
+        }
+        let node_id = node_id(&path.join("node-id"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            node_id,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// This node's id: 32 hex digits.
+    pub fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    /// Reads the ledger; a missing one is that of a new node.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when it cannot be read or is damaged. It is never replaced by a new one then, since that
+    /// would let the node go back in time.
+    pub fn ledger(&self) -> Result<Ledger, Error> {
+        let path = self.ledger_path();
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| {
+                Error::new(
+                    Kind::File,
+                    format!("{} is damaged: {error}", path.display()),
+                    "Restore it from a backup, or remove it if this node may begin anew as epoch 1.",
+                )
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ledger::default()),
+            Err(error) => Err(Error::io("read", &path, &error)),
+        }
+    }
+
+    /// Writes the ledger durably.
+    ///
+    /// # Errors
+    /// As [`atomic::write`].
+    pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(ledger).expect("a ledger has only plain fields");
+        atomic::write(&self.ledger_path(), &text, 0o600)
+    }
+
+    fn ledger_path(&self) -> PathBuf {
+        self.path.join("ledger.json")
+    }
+}
+
+/// The numbers of a node that only ever grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Version of this file: 1.
+    pub format: u32,
+    /// This node's own epoch.
+    pub epoch: Epoch,
+    /// The highest epoch this node ever saw, its own or a peer's.
+    pub highest_epoch: u64,
+    /// As primary: the sequence of the newest generation, given out or not.
+    pub sequence: u64,
+    /// As primary: the generation that has this sequence, 64 hex digits; empty before the first.
+    pub generation: String,
+    /// As primary: when that generation was first seen, milliseconds since 1970.
+    pub generated_ms: i64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            format: 1,
+            epoch: Epoch::default(),
+            highest_epoch: 1,
+            sequence: 0,
+            generation: String::new(),
+            generated_ms: 0,
+        }
+    }
+}
+
+/// Makes a folder and its parents; `mode` applies to the last one, also where it existed.
+///
+/// # Errors
+/// [`Kind::File`] naming the folder.
+pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(|error| Error::io("create the folder", path, &error))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::io("set the mode of", path, &error))?;
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    Ok(())
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn node_id(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) if is_node_id(text.trim()) => Ok(text.trim().to_owned()),
+        Ok(_) => Err(Error::new(
+            Kind::File,
+            format!("{} does not hold a node id of 32 hex digits", path.display()),
+            "Restore it from a backup, or remove it: the node then gets a new id.",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = random_hex()?;
+            atomic::write(path, format!("{id}\n").as_bytes(), 0o600)?;
+            Ok(id)
+        }
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+fn is_node_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// 128 random bits as 32 hex digits.
+///
+/// # Errors
+/// The operating system's random source failed.
+pub fn random_hex() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(
+            Kind::File,
+            format!("cannot read random bytes from the operating system: {error}"),
+            "",
+        )
+    })?;
+    Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_id_is_made_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("db/business-continuity");
+        let first = StateDir::open(&path).expect("open").node_id().to_owned();
+        let again = StateDir::open(&path).expect("open again");
+        assert_eq!(again.node_id(), first);
+        let busy = StateDir::open(&path).expect_err("locked");
+        assert_eq!(busy.kind(), Kind::Busy);
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("folder");
+        let state = StateDir::open(folder.path()).expect("open");
+        let ledger = Ledger {
+            sequence: 7,
+            ..state.ledger().expect("new")
+        };
+        state.save_ledger(&ledger).expect("save");
+        assert_eq!(state.ledger().expect("read"), ledger);
+        fs::write(folder.path().join("ledger.json"), "{").expect("damage");
+        assert!(state.ledger().expect_err("damaged").message().contains("ledger.json"));
+    }
+}

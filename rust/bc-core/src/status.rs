@@ -1,0 +1,364 @@
+//! The one picture of a node that dashboard, command line, metrics and health messages render.
+//!
+//! None of them computes anything: what they show is a field or a method here.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{
+    digest::Digest,
+    fingerprint::Fingerprint,
+    manifest::{Acceptance, Epoch, Name, PluginIdentity, Role},
+    settings::{Face, Flag},
+};
+
+/// The version of the JSON form. Readers ignore fields they do not know.
+pub const FORMAT: u32 = 1;
+
+/// Errors that are kept, as in the original product.
+pub const KEPT_ERRORS: usize = 5;
+
+/// Everything about one node at one moment. Times are milliseconds since 1970 by this node's clock unless
+/// their name says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Version of the product.
+    pub product_version: String,
+    /// This node's id.
+    pub node_id: String,
+    /// This node's public key.
+    pub fingerprint: Option<Fingerprint>,
+    /// Its role.
+    pub role: Role,
+    /// Who started it.
+    pub face: Face,
+    /// What it is doing.
+    pub phase: Phase,
+    /// What asks for a standby.
+    pub flag: Flag,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When the node opened.
+    pub opened_ms: i64,
+    /// When this picture was taken.
+    pub now_ms: i64,
+    /// Version of the GoCD beside it.
+    pub gocd_version: Option<String>,
+    /// Where our TLS port really listens, `address:port`; none while it is closed.
+    pub listening: Option<String>,
+    /// Where GoCD's port answers while held.
+    pub holding: Option<String>,
+    /// How people reach the dashboard: scheme, host and port.
+    pub external_url: Option<String>,
+    /// The user of the token.
+    pub user: Option<String>,
+    /// What is wrong now, worst first.
+    pub problems: Vec<Problem>,
+    /// The newest generation: on a primary what it offers, on a standby what it applied.
+    pub generation: Option<Generation>,
+    /// Every synced file.
+    pub files: Vec<FileStatus>,
+    /// Jars of our own plugin here; never synced.
+    pub own_jars: Vec<OwnJar>,
+    /// When the folders were last read through.
+    pub scanned_ms: Option<i64>,
+    /// On a standby: the primary.
+    pub primary: Option<PrimaryStatus>,
+    /// On a standby: how syncing goes.
+    pub sync: Option<SyncStatus>,
+    /// Milliseconds between two reads of the folders.
+    pub file_check_interval_ms: u64,
+    /// Milliseconds without a completed exchange after which it is CRITICAL.
+    pub primary_check_interval_ms: u64,
+}
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Deciding.
+    Starting,
+    /// GoCD waits.
+    Holding,
+    /// On the way to letting GoCD run.
+    Releasing,
+    /// GoCD runs, or there is none here.
+    Running,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Severity {
+    /// Nothing is wrong.
+    Ok,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must act.
+    Critical,
+}
+
+/// Something that is wrong now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it is about: one problem for each topic, a newer one replaces it.
+    pub topic: String,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Since when.
+    pub since_ms: i64,
+}
+
+/// A generation, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its id.
+    pub id: Digest,
+    /// The primary's sequence.
+    pub sequence: u64,
+    /// When the primary first saw it, by the primary's clock.
+    pub generated_ms: i64,
+    /// Whether GoCD has accepted its configuration.
+    pub acceptance: Acceptance,
+    /// Bytes of all its files.
+    pub total_size: u64,
+}
+
+/// One synced file on both nodes. A primary fills only its own side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Which file.
+    pub name: Name,
+    /// Who the plugin is.
+    pub plugin: Option<PluginIdentity>,
+    /// On the primary.
+    pub primary: Option<FileVersion>,
+    /// On this standby; none on a primary.
+    pub standby: Option<FileVersion>,
+    /// How both compare.
+    pub state: FileState,
+}
+
+/// The bytes of a file on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileVersion {
+    /// SHA-256.
+    pub sha256: Digest,
+    /// MD5, 32 hex digits.
+    pub md5: String,
+    /// Length.
+    pub size: u64,
+    /// Last written, by that node's clock.
+    pub modified_ms: i64,
+}
+
+/// How a file compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileState {
+    /// On a primary: it is offered.
+    Offered,
+    /// The same bytes on both.
+    InSync,
+    /// Other bytes here.
+    Differs,
+    /// Not here yet.
+    Missing,
+    /// Not on the primary, and not ours to remove.
+    OnlyHere,
+}
+
+/// A jar of our own plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnJar {
+    /// Its file name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+/// What a standby knows of its primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrimaryStatus {
+    /// Where it is, as configured.
+    pub url: String,
+    /// How its key is trusted, in words.
+    pub trust: String,
+    /// Whether its key has been proven in the newest connection.
+    pub trusted: bool,
+    /// The key it showed last.
+    pub seen_fingerprint: Option<Fingerprint>,
+    /// Whether the newest exchange succeeded.
+    pub connected: bool,
+    /// Since when `connected` is what it is.
+    pub since_ms: i64,
+    /// When an exchange was last completed.
+    pub last_exchange_ms: Option<i64>,
+    /// Its node id.
+    pub node_id: Option<String>,
+    /// Version of its GoCD.
+    pub gocd_version: Option<String>,
+    /// Version of its plugin.
+    pub product_version: Option<String>,
+    /// When it last read its folders, by its clock.
+    pub scanned_ms: Option<i64>,
+    /// How often it reads them.
+    pub file_check_interval_ms: Option<u64>,
+    /// Its newest generation.
+    pub generation: Option<Generation>,
+    /// Its write-ahead log position.
+    pub wal_location: Option<String>,
+}
+
+/// How syncing goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Whether the applied generation is the primary's newest one as far as we know.
+    pub in_sync: bool,
+    /// When a generation was last applied.
+    pub applied_ms: Option<i64>,
+    /// The newest errors, newest last, [`KEPT_ERRORS`] at most; they go with the next success.
+    pub errors: Vec<SyncError>,
+    /// Bytes fetched since the node opened.
+    pub fetched_bytes: u64,
+    /// Generations applied since the node opened.
+    pub applied_generations: u64,
+    /// A fetch that is under way.
+    pub fetching: Option<Fetching>,
+}
+
+/// An error while syncing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncError {
+    /// When.
+    pub at_ms: i64,
+    /// What failed and what to do.
+    pub message: String,
+}
+
+/// Progress of a fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetching {
+    /// Files still to come, this one included.
+    pub files_left: usize,
+    /// Bytes of this generation to fetch in all.
+    pub bytes_total: u64,
+    /// Bytes of it that are here.
+    pub bytes_done: u64,
+}
+
+impl Status {
+    /// The worst of all problems.
+    pub fn severity(&self) -> Severity {
+        self.problems
+            .iter()
+            .map(|problem| problem.severity)
+            .max()
+            .unwrap_or(Severity::Ok)
+    }
+
+    /// One line for people: what this node is and does.
+    pub fn headline(&self) -> String {
+        match (self.role, self.phase) {
+            (Role::Primary, Phase::Running) => "Primary: offers its files to the standby".to_owned(),
+            (Role::Primary, _) => "Primary: GoCD is about to run".to_owned(),
+            (Role::Fenced, _) => "Fenced: another node has been promoted; GoCD is held".to_owned(),
+            (Role::Standby, Phase::Releasing) => "Standby: being promoted".to_owned(),
+            (Role::Standby, Phase::Running) => "Standby asked for, but GoCD runs: not protected".to_owned(),
+            (Role::Standby, _) => match &self.sync {
+                Some(sync) if sync.in_sync => "Standby: in sync with the primary, GoCD is held".to_owned(),
+                Some(sync) if sync.fetching.is_some() => "Standby: fetching from the primary, GoCD is held".to_owned(),
+                _ => "Standby: not in sync, GoCD is held".to_owned(),
+            },
+        }
+    }
+
+    /// GoCD's health messages: each begins with its severity, since GoCD knows warnings alone.
+    pub fn health_messages(&self) -> Vec<String> {
+        self.problems
+            .iter()
+            .filter_map(|problem| match problem.severity {
+                Severity::Ok => None,
+                Severity::Warning => Some(format!("WARNING {}", problem.message)),
+                Severity::Critical => Some(format!("CRITICAL {}", problem.message)),
+            })
+            .collect()
+    }
+}
+
+/// The living status of a node: parts of the node write to it, faces take pictures of it.
+#[derive(Debug)]
+pub struct StatusBoard {
+    status: Mutex<Status>,
+    changes: watch::Sender<u64>,
+}
+
+impl StatusBoard {
+    /// A board that begins with `status`.
+    pub fn new(status: Status) -> Self {
+        Self {
+            status: Mutex::new(status),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Changes the status; whoever waits for changes is woken if anything differs.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = status.clone();
+        change(&mut status);
+        status
+            .problems
+            .sort_by(|a, b| b.severity.cmp(&a.severity).then(a.topic.cmp(&b.topic)));
+        if *status != before {
+            drop(status);
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Says that something is wrong; a problem of the same topic is replaced and keeps its age.
+    pub fn raise(&self, topic: &str, severity: Severity, message: impl Into<String>, now_ms: i64) {
+        let message = message.into();
+        self.update(
+            |status| match status.problems.iter_mut().find(|problem| problem.topic == topic) {
+                Some(problem) => {
+                    problem.severity = severity;
+                    problem.message = message;
+                }
+                None => {
+                    status.problems.push(Problem {
+                        topic: topic.to_owned(),
+                        severity,
+                        message,
+                        since_ms: now_ms,
+                    });
+                }
+            },
+        );
+    }
+
+    /// Says that nothing is wrong with `topic` any more.
+    pub fn clear(&self, topic: &str) {
+        self.update(|status| status.problems.retain(|problem| problem.topic != topic));
+    }
+
+    /// A picture as of `now_ms`.
+    pub fn picture(&self, now_ms: i64) -> Status {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        Status {
+            now_ms,
+            ..status.clone()
+        }
+    }
+
+    /// Counts changes; for waiting.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a standby keeps what it fetched, and how it becomes the live files.
+//!
+//! - [`atomic`]: the one way in which anything that survives a restart is written.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    digest::Digest,
+    error::Error,
+    manifest::{Entry, ManifestDocument, Name},
+};
+
+pub mod atomic;
+
+/// Bytes that have to be fetched before a generation can be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Their digest.
+    pub sha256: Digest,
+    /// Their length.
+    pub size: u64,
+    /// A file that has them, for messages.
+    pub name: Name,
+}
+
+/// What applying a generation changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Files that were new or had other bytes.
+    pub written: Vec<Name>,
+    /// Files that were removed, since the generation lacks them and they were ours.
+    pub removed: Vec<Name>,
+    /// Things an administrator should know, each a full sentence part such as "x.jar is only here".
+    pub warnings: Vec<String>,
+}
+
+/// What keeps generations and makes them live. All calls block; all methods may be called from any thread,
+/// `apply` from one at a time.
+pub trait Store: Send + Sync + 'static {
+    /// What is neither in the store nor among the live files.
+    ///
+    /// # Errors
+    /// The store or a live folder cannot be read.
+    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error>;
+
+    /// Begins or resumes receiving these bytes.
+    ///
+    /// # Errors
+    /// No room or no permission, naming the folder.
+    fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error>;
+
+    /// Makes the generation live: plugins before configuration, all or nothing also across a crash.
+    /// Everything that [`Store::missing`] named must have been received.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; others when the disk
+    /// fails. The live files are then as before.
+    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error>;
+
+    /// The live files as they are now, by name, and whether each is ours to remove.
+    ///
+    /// # Errors
+    /// A live folder cannot be read.
+    fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error>;
+}
+
+/// One live file on a standby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveFile {
+    /// Its digests, size and age here.
+    pub entry: Entry,
+    /// Whether an applied generation named it; only such files are ever removed.
+    pub ours: bool,
+}
+
+/// Bytes on their way into the store.
+pub trait Receive: Send {
+    /// How many bytes are there already from an earlier try.
+    fn received(&self) -> u64;
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    /// More bytes than announced, or the disk fails.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Checks length and digest and keeps the bytes durably under their digest.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Protocol`] when they are not what was announced: they are thrown away.
+    fn finish(self: Box<Self>) -> Result<(), Error>;
+}

@@ -1,0 +1,118 @@
+//! The one way in which anything that must survive a restart is written.
+//!
+//! Temporary file in the target's folder, mode set before content, write, fsync, rename, fsync of the folder.
+//! A crash at any instant leaves the old content or the new one, never a mixture; at worst a temporary file
+//! named `.gocd-bc-….tmp` is left, which [`sweep`] removes.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use crate::error::Error;
+
+/// Begins the name of every temporary file of ours.
+pub const TEMPORARY_PREFIX: &str = ".gocd-bc-";
+/// Ends the name of every temporary file of ours; never `.jar`, or GoCD would load it.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Replaces the content of `path` durably.
+///
+/// `mode` are the permission bits of a newly made file on UNIX; ignored elsewhere.
+///
+/// # Errors
+/// [`crate::error::Kind::File`] or [`crate::error::Kind::DiskFull`], naming the path; the old content is then
+/// untouched.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::io("write", path, &error);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = temporary(folder, mode).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder).map_err(failed)
+}
+
+/// A new temporary file in `folder`, removed again unless it is persisted.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn temporary(folder: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.tempfile_in(folder)
+}
+
+/// Makes renames in `folder` durable. Windows has no such call; NTFS journals renames itself.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Removes the temporary files that a crash left in `folder`. Returns how many.
+///
+/// # Errors
+/// The folder cannot be listed; a file that cannot be removed is left.
+pub fn sweep(folder: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_ours = name.starts_with(TEMPORARY_PREFIX) && name.ends_with(TEMPORARY_SUFFIX);
+        if is_ours && entry.file_type()?.is_file() && fs::remove_file(entry.path()).is_ok() {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_and_leaves_exactly_one_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("state.json");
+        write(&path, b"old", 0o600).expect("first");
+        write(&path, b"new", 0o600).expect("second");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let occupied = folder.path().join("occupied");
+        fs::create_dir(&occupied).expect("folder");
+        write(&occupied, b"x", 0o600).expect_err("a folder is in the way");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn sweeps_only_its_own() {
+        let folder = tempfile::tempdir().expect("folder");
+        for name in [".gocd-bc-a1.tmp", "a.tmp", ".gocd-bc-a1", "plugin.jar"] {
+            fs::write(folder.path().join(name), "x").expect("write");
+        }
+        assert_eq!(sweep(folder.path()).expect("sweep"), 1);
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 3);
+    }
+}

@@ -1,0 +1,37 @@
+//! What the puller needs of a connection to the primary, and nothing more.
+
+use std::{future::Future, time::Duration};
+
+use crate::{
+    digest::Digest,
+    error::Error,
+    manifest::{Envelope, ManifestDocument},
+};
+
+/// The answer to a long poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManifestReply {
+    /// The primary still has the generation that we know; the envelope is fresh.
+    Unchanged(Envelope),
+    /// A generation that we do not know yet.
+    Changed(ManifestDocument),
+}
+
+/// A way to ask the primary. Every error says by its kind whether a retry may help.
+pub trait Transport: Send + Sync + 'static {
+    /// Asks for the manifest; with a `known` generation waits up to `wait` for another one.
+    fn manifest(
+        &self,
+        known: Option<Digest>,
+        wait: Duration,
+    ) -> impl Future<Output = Result<ManifestReply, Error>> + Send;
+
+    /// Fetches the bytes with this digest from `offset` on and hands them to `sink` in order.
+    /// The caller checks length and digest.
+    fn blob(
+        &self,
+        digest: Digest,
+        offset: u64,
+        sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}

@@ -1,0 +1,149 @@
+//! Whether the primary is who it should be.
+//!
+//! The first way that is *configured* decides; a mismatch is a refusal, never a fall-through to the next way.
+//! The token is sent only after this check.
+
+use crate::{
+    error::{Error, Kind},
+    fingerprint::Fingerprint,
+    peers::Peers,
+    settings::{CertificateAuthority, Settings},
+};
+
+/// How the primary is proven, in the order in which the ways are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// `bc.primary.fingerprint` names its key.
+    Pinned(Fingerprint),
+    /// `bc.tls.ca`: a certificate authority vouches for its name. Checked by TLS itself.
+    Authority(CertificateAuthority),
+    /// The peers file names other nodes' keys; the primary's must be one of them.
+    Peers(Vec<Fingerprint>),
+    /// Nothing is configured: the standby does not sync, and shows the key it saw.
+    Nothing,
+}
+
+impl Trust {
+    /// The way that the settings and the peers file ask for. `own` is this node's key.
+    pub fn of(settings: &Settings, peers: &Peers, own: &Fingerprint) -> Self {
+        if let Some(pinned) = settings.primary_fingerprint {
+            return Trust::Pinned(pinned);
+        }
+        if let Some(authority) = &settings.tls_ca {
+            return Trust::Authority(authority.clone());
+        }
+        let others: Vec<_> = peers.others(own).into_iter().map(|peer| peer.fingerprint).collect();
+        if others.is_empty() {
+            Trust::Nothing
+        } else {
+            Trust::Peers(others)
+        }
+    }
+
+    /// Judges a key that the primary has just proven to hold. With [`Trust::Authority`] any key passes, since
+    /// the chain was checked by TLS.
+    ///
+    /// # Errors
+    /// [`Kind::Trust`] naming the fingerprints on both sides and what to do.
+    pub fn judge(&self, seen: &Fingerprint) -> Result<(), Error> {
+        match self {
+            Trust::Authority(_) => Ok(()),
+            Trust::Pinned(pinned) if pinned == seen => Ok(()),
+            Trust::Peers(known) if known.contains(seen) => Ok(()),
+            Trust::Pinned(pinned) => Err(Error::new(
+                Kind::Trust,
+                format!("the primary shows the key {seen}, but bc.primary.fingerprint is {pinned}"),
+                "Compare with `gocd-bc identity show` on the primary; if its key was changed on purpose, \
+                 correct bc.primary.fingerprint.",
+            )),
+            Trust::Peers(known) => {
+                let known: Vec<_> = known.iter().map(Fingerprint::to_string).collect();
+                Err(Error::new(
+                    Kind::Trust,
+                    format!(
+                        "the primary shows the key {seen}, but the peers file names {}",
+                        known.join(" and ")
+                    ),
+                    format!(
+                        "Compare with `gocd-bc identity show` on the primary; if that is its key, run \
+                         `gocd-bc trust {seen}` here."
+                    ),
+                ))
+            }
+            Trust::Nothing => Err(Error::new(
+                Kind::Trust,
+                format!("nothing says yet which key the primary has; it shows {seen}"),
+                format!(
+                    "Compare with `gocd-bc identity show` on the primary, then run `gocd-bc trust {seen}` here, \
+                     or copy the file business-continuity-peers from the primary's configuration folder."
+                ),
+            )),
+        }
+    }
+
+    /// How the dashboard names this way.
+    pub fn description(&self) -> &'static str {
+        match self {
+            Trust::Pinned(_) => "by the fingerprint in bc.primary.fingerprint",
+            Trust::Authority(_) => "by the certificate authority in bc.tls.ca",
+            Trust::Peers(_) => "by the peers file",
+            Trust::Nothing => "not yet: no key is known",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{peers::Peer, properties::Properties};
+
+    fn key(name: &str) -> Fingerprint {
+        Fingerprint::of_public_key(name.as_bytes())
+    }
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        Settings::parse(&Properties::from_iter(pairs.iter().copied()), |_| false).0
+    }
+
+    #[test]
+    fn the_first_configured_way_decides_and_a_mismatch_never_falls_through() {
+        let mut peers = Peers::default();
+        peers.add(Peer {
+            fingerprint: key("primary"),
+            node_id: None,
+        });
+        let pinned = settings(&[
+            ("bc.primary.fingerprint", &key("other").to_string()),
+            ("bc.tls.ca", "system"),
+        ]);
+        let trust = Trust::of(&pinned, &peers, &key("own"));
+        let refusal = trust.judge(&key("primary")).expect_err("pinned to another key");
+        assert!(refusal.message().contains(&key("other").to_string()));
+        assert!(refusal.message().contains(&key("primary").to_string()));
+        assert_eq!(
+            Trust::of(&settings(&[("bc.tls.ca", "system")]), &peers, &key("own")),
+            Trust::Authority(CertificateAuthority::System)
+        );
+        assert_eq!(
+            Trust::of(&settings(&[]), &peers, &key("own")).judge(&key("primary")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_peers_file_with_only_our_own_key_is_nothing() {
+        let mut peers = Peers::default();
+        peers.add(Peer {
+            fingerprint: key("own"),
+            node_id: None,
+        });
+        let trust = Trust::of(&settings(&[]), &peers, &key("own"));
+        assert_eq!(trust, Trust::Nothing);
+        let refusal = trust.judge(&key("primary")).expect_err("unproven");
+        assert!(
+            refusal
+                .guidance()
+                .contains(&format!("gocd-bc trust {}", key("primary")))
+        );
+    }
+}

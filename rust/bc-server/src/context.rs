@@ -1,0 +1,21 @@
+//! What every request handler may see of its node.
+
+use std::sync::Arc;
+
+use bc_core::{clock::Clock, offer::Offer, settings::Settings, status::StatusBoard, token::Token};
+use tokio::sync::watch;
+
+/// Shared by all handlers of one node; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The node's settings.
+    pub settings: Arc<Settings>,
+    /// The one picture of the node.
+    pub status: Arc<StatusBoard>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The token; none while its file is missing or bad.
+    pub token: watch::Receiver<Option<Token>>,
+    /// What this node offers; none on a held node, which is no source.
+    pub offer: Option<Arc<Offer>>,
+}

@@ -1,0 +1,3 @@
+//! The network face of a node.
+
+pub mod context;
