@@ -29,6 +29,8 @@ pub enum Kind {
     Trust,
     /// The other side answered something that is not our protocol, or bytes that are not what it announced.
     Protocol,
+    /// What was asked for is gone, since the source has moved on; asking anew at once helps.
+    Superseded,
     /// We are asked to do what must not be done.
     Refused,
     /// Somebody else holds what we need: a lock, a port.
@@ -93,7 +95,10 @@ impl Error {
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Unreachable | Kind::Protocol | Kind::Busy)
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::Protocol | Kind::Superseded | Kind::Busy
+        )
     }
 }
 

@@ -21,6 +21,7 @@ pub mod offer;
 pub mod peers;
 pub mod primary_url;
 pub mod properties;
+pub mod pull;
 pub mod role;
 pub mod scan;
 pub mod settings;

@@ -1,0 +1,495 @@
+//! The standby's way to the primary's files: long poll, judge, plan, fetch, apply, report to the status board.
+//!
+//! [`Puller::run`] is the loop. It never gives up: after an error it waits ([`backoff`]) and tries again, and it
+//! can be nudged. Whatever happens is on the board: who the primary is, since when it answers or does not,
+//! what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`compare`] holds
+//! the primary's files against ours.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    digest::Digest,
+    error::{Error, Kind},
+    manifest::{Envelope, ManifestDocument},
+    status::{Fetching, Generation, KEPT_ERRORS, Severity, StatusBoard, SyncError},
+    store::{Store, Wanted},
+    transport::{ManifestReply, Transport},
+};
+
+pub mod backoff;
+pub mod compare;
+pub mod judge;
+
+/// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
+const PARALLEL_FETCHES: usize = 4;
+/// Longest wait for the primary's answer when a promotion asks for the newest generation.
+const LAST_ANSWER: Duration = Duration::from_millis(1500);
+/// Longest fetch and apply of that last generation.
+const LAST_FETCH: Duration = Duration::from_secs(60);
+/// The board's topic for a primary that does not answer.
+const TOPIC_PRIMARY: &str = "primary";
+/// The board's topic for a generation that was not applied.
+const TOPIC_GENERATION: &str = "generation";
+
+/// What the puller needs to know of its node.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Our own node id: a primary with this id is ourselves.
+    pub node_id: String,
+    /// Version of our GoCD.
+    pub gocd_version: Option<String>,
+    /// Longest wait of one long poll.
+    pub long_poll_wait: Duration,
+    /// Longest time without a completed exchange before it is CRITICAL.
+    pub check_interval: Duration,
+}
+
+/// Something that a running puller is asked to do.
+#[derive(Debug)]
+pub enum PullOrder {
+    /// Try again at once, whatever the back-off says.
+    Now,
+    /// Pull one last time, answer, and end.
+    Last(oneshot::Sender<Result<Outcome, Error>>),
+}
+
+/// What one round did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The applied generation is the primary's newest one.
+    Unchanged,
+    /// A newer generation was applied.
+    Applied(Generation),
+}
+
+/// Follows one primary.
+pub struct Puller<T, S> {
+    transport: Arc<T>,
+    store: Arc<S>,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    /// The generation that is live, as far as this process has seen; none makes the primary answer at once.
+    known: Option<Digest>,
+    /// The newest document, for comparing when only an envelope comes.
+    document: Option<ManifestDocument>,
+    last_exchange: Instant,
+}
+
+impl<T: Transport, S: Store> Puller<T, S> {
+    /// A puller that has asked for nothing yet.
+    pub fn new(
+        transport: Arc<T>,
+        store: Arc<S>,
+        board: Arc<StatusBoard>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Self {
+        Self {
+            transport,
+            store,
+            board,
+            clock,
+            options,
+            known: None,
+            document: None,
+            last_exchange: Instant::now(),
+        }
+    }
+
+    /// Pulls until `stop` or [`PullOrder::Last`]. A generation that is being applied is finished first.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
+        let mut backoff = backoff::Backoff::default();
+        loop {
+            let wait = self.options.long_poll_wait;
+            let polled = tokio::select! {
+                () = stop.cancelled() => return,
+                order = orders.recv() => match order {
+                    Some(PullOrder::Now) => { self.known = None; continue; }
+                    Some(PullOrder::Last(answer)) => { self.last(answer).await; return; }
+                    None => return,
+                },
+                polled = self.poll(wait) => polled,
+            };
+            let result = match polled {
+                Ok(reply) => self.follow(reply, &stop).await,
+                Err(error) => Err(error),
+            };
+            if stop.is_cancelled() {
+                return;
+            }
+            match result {
+                Ok(_) => {
+                    backoff.reset();
+                    self.succeeded();
+                }
+                // The primary wrote the file again while we fetched it: its next manifest is there already.
+                Err(error) if error.kind() == Kind::Superseded && backoff.is_fresh() => {
+                    backoff.begin();
+                    self.known = None;
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    self.known = None;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = sleep(backoff.next_wait()) => {}
+                        order = orders.recv() => match order {
+                            Some(PullOrder::Now) => {}
+                            Some(PullOrder::Last(answer)) => { self.last(answer).await; return; }
+                            None => return,
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    /// One answer of the primary; says on the board when that takes too long.
+    async fn poll(&self, wait: Duration) -> Result<ManifestReply, Error> {
+        let request = self.transport.manifest(self.known, wait);
+        tokio::pin!(request);
+        loop {
+            let left = (self.last_exchange + self.options.check_interval).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.raise_silence();
+                return request.await;
+            }
+            if let Ok(reply) = timeout(left, &mut request).await {
+                return reply;
+            }
+        }
+    }
+
+    /// Judges an answer and makes its generation live where it is another one.
+    async fn follow(&mut self, reply: ManifestReply, stop: &CancellationToken) -> Result<Outcome, Error> {
+        let document = match reply {
+            ManifestReply::Unchanged(envelope) => {
+                judge::envelope(&envelope, &self.options.node_id)?;
+                self.exchanged(&envelope, None);
+                if let Some(document) = &mut self.document {
+                    document.envelope = envelope;
+                }
+                self.compare().await?;
+                return Ok(Outcome::Unchanged);
+            }
+            ManifestReply::Changed(document) => document,
+        };
+        judge::envelope(&document.envelope, &self.options.node_id)?;
+        self.exchanged(&document.envelope, Some(&document));
+        let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
+        self.document = Some(document.clone());
+        tokio::select! {
+            () = stop.cancelled() => return Err(Error::new(Kind::Busy, "the node is being closed", "")),
+            fetched = self.fetch(&document) => fetched?,
+        }
+        let generation = generation(&document);
+        let applied = {
+            let (store, document) = (Arc::clone(&self.store), document.clone());
+            blocking(move || store.apply(&document)).await?
+        };
+        self.known = Some(document.generation);
+        let now = self.clock.now_ms();
+        self.board.update(|status| {
+            status.generation = Some(generation.clone());
+            let sync = status.sync.get_or_insert_default();
+            sync.applied_ms = Some(now);
+            sync.in_sync = true;
+            sync.fetching = None;
+            if !applied.written.is_empty() || !applied.removed.is_empty() {
+                sync.applied_generations += 1;
+            }
+        });
+        match applied.warnings.as_slice() {
+            [] => self.board.clear("files"),
+            warnings => self.board.raise("files", Severity::Warning, warnings.join("; "), now),
+        }
+        self.compare().await?;
+        if is_other || !applied.written.is_empty() || !applied.removed.is_empty() {
+            info!(
+                generation = %generation.id,
+                sequence = generation.sequence,
+                written = applied.written.len(),
+                removed = applied.removed.len(),
+                "applied"
+            );
+        }
+        Ok(Outcome::Applied(generation))
+    }
+
+    /// Brings everything that the store lacks, a few files at once.
+    async fn fetch(&self, document: &ManifestDocument) -> Result<(), Error> {
+        let missing = {
+            let (store, document) = (Arc::clone(&self.store), document.clone());
+            blocking(move || store.missing(&document)).await?
+        };
+        let progress = Arc::new(Progress {
+            board: Arc::clone(&self.board),
+            files: AtomicU64::new(missing.len() as u64),
+            total: missing.iter().map(|wanted| wanted.size).sum(),
+            done: AtomicU64::new(0),
+        });
+        let free = Arc::new(Semaphore::new(PARALLEL_FETCHES));
+        let mut running = JoinSet::new();
+        for wanted in missing {
+            let permit = Arc::clone(&free)
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            let (transport, store, progress) = (
+                Arc::clone(&self.transport),
+                Arc::clone(&self.store),
+                Arc::clone(&progress),
+            );
+            running.spawn(async move {
+                let fetched = fetch_one(&*transport, &*store, &wanted, &progress).await;
+                drop(permit);
+                fetched
+            });
+            while let Some(finished) = running.try_join_next() {
+                joined(finished)?;
+            }
+        }
+        while let Some(finished) = running.join_next().await {
+            joined(finished)?;
+        }
+        Ok(())
+    }
+
+    /// The last round before a promotion.
+    async fn last(&mut self, answer: oneshot::Sender<Result<Outcome, Error>>) {
+        self.known = None;
+        let never = CancellationToken::new();
+        let result = match timeout(LAST_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
+            Err(_) => Err(unreachable("did not answer in time")),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(reply)) => match timeout(LAST_FETCH, self.follow(reply, &never)).await {
+                Err(_) => Err(unreachable("did not send its files in time")),
+                Ok(result) => result,
+            },
+        };
+        if let Err(error) = &result {
+            self.failed(error);
+        }
+        // A caller that went away needs no answer.
+        drop(answer.send(result));
+    }
+
+    /// Notes that the primary answered.
+    fn exchanged(&mut self, envelope: &Envelope, document: Option<&ManifestDocument>) {
+        self.last_exchange = Instant::now();
+        let now = self.clock.now_ms();
+        self.board.clear(TOPIC_PRIMARY);
+        self.board.update(|status| {
+            let Some(primary) = &mut status.primary else { return };
+            if !primary.connected {
+                primary.connected = true;
+                primary.since_ms = now;
+            }
+            primary.trusted = true;
+            primary.last_exchange_ms = Some(now);
+            primary.node_id = Some(envelope.node_id.clone());
+            primary.gocd_version = envelope.gocd_version.clone();
+            primary.product_version = Some(envelope.product_version.clone());
+            primary.scanned_ms = Some(envelope.scanned_ms);
+            primary.file_check_interval_ms = Some(envelope.file_check_interval_ms);
+            primary.wal_location = envelope.wal_location.clone();
+            if let Some(document) = document {
+                let newest = generation(document);
+                let sync = status.sync.get_or_insert_default();
+                sync.in_sync = status
+                    .generation
+                    .as_ref()
+                    .is_some_and(|applied| applied.id == newest.id);
+                primary.generation = Some(newest);
+            }
+        });
+        let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
+        match versions {
+            Some(warning) => self.board.raise("versions", Severity::Warning, warning, now),
+            None => self.board.clear("versions"),
+        }
+    }
+
+    /// Holds the primary's files against ours and shows the result.
+    async fn compare(&self) -> Result<(), Error> {
+        let store = Arc::clone(&self.store);
+        let live = blocking(move || store.live()).await?;
+        if let Some(document) = &self.document {
+            let files = compare::compare(&document.files, &live);
+            let own_jars = compare::own_jars(document);
+            self.board.update(|status| {
+                status.files = files;
+                if status.own_jars.is_empty() {
+                    status.own_jars = own_jars;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn succeeded(&self) {
+        self.board.clear(TOPIC_GENERATION);
+        self.board.update(|status| {
+            if let Some(sync) = &mut status.sync {
+                sync.errors.clear();
+                sync.fetching = None;
+            }
+        });
+    }
+
+    fn failed(&self, error: &Error) {
+        let now = self.clock.now_ms();
+        let mut is_news = true;
+        self.board.update(|status| {
+            let sync = status.sync.get_or_insert_default();
+            is_news = sync.errors.last().is_none_or(|last| last.message != error.to_string());
+            sync.fetching = None;
+            sync.errors.push(SyncError {
+                at_ms: now,
+                message: error.to_string(),
+            });
+            let surplus = sync.errors.len().saturating_sub(KEPT_ERRORS);
+            sync.errors.drain(..surplus);
+            if let Some(primary) = &mut status.primary
+                && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
+            {
+                if primary.connected || primary.last_exchange_ms.is_none() && primary.since_ms == 0 {
+                    primary.since_ms = now;
+                }
+                primary.connected = false;
+                sync.in_sync = false;
+                if error.kind() == Kind::Trust {
+                    primary.trusted = false;
+                }
+            }
+        });
+        match error.kind() {
+            Kind::Unreachable | Kind::Protocol => {
+                self.board
+                    .raise(TOPIC_PRIMARY, self.silence_severity(), error.to_string(), now);
+            }
+            Kind::Trust => self
+                .board
+                .raise(TOPIC_PRIMARY, Severity::Critical, error.to_string(), now),
+            _ => self
+                .board
+                .raise(TOPIC_GENERATION, Severity::Critical, error.to_string(), now),
+        }
+        if is_news {
+            warn!("{error}");
+        }
+    }
+
+    fn silence_severity(&self) -> Severity {
+        if self.last_exchange.elapsed() >= self.options.check_interval {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        }
+    }
+
+    fn raise_silence(&self) {
+        let seconds = self.last_exchange.elapsed().as_secs();
+        self.board.raise(
+            TOPIC_PRIMARY,
+            Severity::Critical,
+            format!(
+                "the primary has not answered for {seconds} s. Check that it runs and that bc.primary.url leads to it."
+            ),
+            self.clock.now_ms(),
+        );
+    }
+}
+
+struct Progress {
+    board: Arc<StatusBoard>,
+    files: AtomicU64,
+    total: u64,
+    done: AtomicU64,
+}
+
+impl Progress {
+    fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn show(&self, fetched: u64) {
+        let fetching = Fetching {
+            files_left: self.files.load(Ordering::Relaxed) as usize,
+            bytes_total: self.total,
+            bytes_done: self.done.load(Ordering::Relaxed),
+        };
+        self.board.update(|status| {
+            let sync = status.sync.get_or_insert_default();
+            sync.fetched_bytes += fetched;
+            sync.fetching = Some(fetching);
+        });
+    }
+}
+
+async fn fetch_one<T: Transport, S: Store>(
+    transport: &T,
+    store: &S,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<(), Error> {
+    progress.show(0);
+    let mut receive = store.receive(wanted)?;
+    let offset = receive.received();
+    progress.add(offset);
+    let mut sink = |bytes: &[u8]| {
+        progress.add(bytes.len() as u64);
+        receive.write(bytes)
+    };
+    transport.blob(wanted.sha256, offset, &mut sink).await?;
+    blocking(move || receive.finish()).await?;
+    progress.files.fetch_sub(1, Ordering::Relaxed);
+    progress.show(wanted.size - offset);
+    Ok(())
+}
+
+fn generation(document: &ManifestDocument) -> Generation {
+    Generation {
+        id: document.generation,
+        sequence: document.envelope.sequence,
+        generated_ms: document.envelope.generated_ms,
+        acceptance: document.envelope.acceptance,
+        total_size: document.files.values().map(|entry| entry.size).sum(),
+    }
+}
+
+/// Runs file work where it may block.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Send + 'static) -> Result<R, Error> {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// A panic in a task of ours goes on in the one that waits for it; a cancelled task means that the node closes.
+fn joined<R>(finished: Result<Result<R, Error>, tokio::task::JoinError>) -> Result<R, Error> {
+    match finished {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::new(Kind::Busy, "the node is being closed", "")),
+        },
+    }
+}
+
+fn unreachable(what: &str) -> Error {
+    Error::new(Kind::Unreachable, format!("the primary {what}"), "")
+}

@@ -1,0 +1,62 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+/// First wait after an error.
+const FIRST: Duration = Duration::from_millis(250);
+/// Longest wait: an administrator who mends the cause should not have to wait for us.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Doubles with every error up to ten seconds; each wait is between half and all of it, so that many standbys
+/// of one primary do not come back in step.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    errors: u32,
+}
+
+impl Backoff {
+    /// Whether no error came since the last success.
+    pub fn is_fresh(&self) -> bool {
+        self.errors == 0
+    }
+
+    /// Counts an error without waiting.
+    pub fn begin(&mut self) {
+        self.errors += 1;
+    }
+
+    /// The wait after one more error.
+    pub fn next_wait(&mut self) -> Duration {
+        let full = LONGEST.min(FIRST * 2_u32.saturating_pow(self.errors.min(10)));
+        self.errors = self.errors.saturating_add(1);
+        let mut random = [0; 2];
+        // Without random bytes the waits are only less spread out.
+        let jitter = match getrandom::fill(&mut random) {
+            Ok(()) => u32::from(u16::from_le_bytes(random)),
+            Err(_) => 0,
+        };
+        full / 2 + full / 2 * jitter / u32::from(u16::MAX)
+    }
+
+    /// A success.
+    pub fn reset(&mut self) {
+        self.errors = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_a_bound_and_starts_anew() {
+        let mut backoff = Backoff::default();
+        for round in 0..20 {
+            let wait = backoff.next_wait();
+            let full = LONGEST.min(FIRST * 2_u32.pow(round.min(10)));
+            assert!(wait >= full / 2 && wait <= full, "round {round}: {wait:?}");
+        }
+        backoff.reset();
+        assert!(backoff.is_fresh() && backoff.next_wait() <= FIRST);
+    }
+}

@@ -1,0 +1,59 @@
+//! The primary's files held against ours, for people.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    manifest::{Entry, ManifestDocument, Name},
+    status::{FileState, FileStatus, FileVersion, OwnJar},
+    store::LiveFile,
+};
+
+/// One line for each file that either node has.
+pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>) -> Vec<FileStatus> {
+    let mut names: Vec<&Name> = primary
+        .keys()
+        .chain(live.keys().filter(|name| !primary.contains_key(*name)))
+        .collect();
+    names.sort();
+    names
+        .into_iter()
+        .map(|name| {
+            let (there, here) = (primary.get(name), live.get(name).map(|file| &file.entry));
+            let state = match (there, here) {
+                (Some(there), Some(here)) if there.sha256 == here.sha256 => FileState::InSync,
+                (Some(_), Some(_)) => FileState::Differs,
+                (Some(_), None) => FileState::Missing,
+                (None, _) => FileState::OnlyHere,
+            };
+            FileStatus {
+                name: name.clone(),
+                plugin: there.or(here).and_then(|entry| entry.plugin.clone()),
+                primary: there.map(version),
+                standby: here.map(version),
+                state,
+            }
+        })
+        .collect()
+}
+
+/// The jars of our own plugin on the primary.
+pub fn own_jars(document: &ManifestDocument) -> Vec<OwnJar> {
+    document
+        .own_jars
+        .iter()
+        .map(|(name, identity)| OwnJar {
+            name: name.to_string(),
+            version: identity.version.clone(),
+        })
+        .collect()
+}
+
+/// The bytes of an entry, for the status.
+pub fn version(entry: &Entry) -> FileVersion {
+    FileVersion {
+        sha256: entry.sha256,
+        md5: entry.md5.clone(),
+        size: entry.size,
+        modified_ms: entry.modified_ms,
+    }
+}
