@@ -1,1 +1,100 @@
-//! x
+//! The four natives of the plugin jar.
+//!
+//! Each is: guard, convert, call one function of [`bc_server::node::Node`], convert. No decision is made here,
+//! no Rust thread is ever attached to the JVM, and nothing calls back into Java.
+//!
+//! | Java (class `Native`) | here |
+//! |---|---|
+//! | `long open(String settings)` | opens a node; throws with a readable message |
+//! | `String nextEvent(long node, long ms)` | waits for an event; null when there is none |
+//! | `String request(long node, String name, String body)` | answers one of GoCD's plugin requests |
+//! | `void close(long node)` | idempotent; joins every native thread |
+
+use jni::{
+    EnvUnowned,
+    objects::{JClass, JString},
+    sys::jlong,
+};
+
+mod guard;
+mod handles;
+#[cfg(feature = "provoke")]
+mod provoke;
+
+use guard::guarded;
+
+/// Opens a node from the text of a `java.util.Properties` and returns its handle.
+///
+/// # Safety
+/// Called by the JVM with the arguments of `Native.open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_open<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    settings: JString<'local>,
+) -> jlong {
+    guarded(env, |env| {
+        let settings = settings.try_to_string(env)?;
+        #[cfg(feature = "provoke")]
+        provoke::on_open(env, &settings)?;
+        Ok(handles::open(&settings)?)
+    })
+}
+
+/// The next event of a node, or null when none came within `ms` milliseconds.
+///
+/// # Safety
+/// Called by the JVM with the arguments of `Native.nextEvent`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_nextEvent<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    node: jlong,
+    ms: jlong,
+) -> JString<'local> {
+    guarded(env, |env| {
+        #[cfg(feature = "provoke")]
+        provoke::on_next_event(env)?;
+        match handles::next_event(node, ms) {
+            Some(text) => Ok(JString::from_str(env, text)?),
+            None => Ok(JString::default()),
+        }
+    })
+}
+
+/// Answers a plugin request: the code, a newline and the body.
+///
+/// # Safety
+/// Called by the JVM with the arguments of `Native.request`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_request<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    node: jlong,
+    name: JString<'local>,
+    body: JString<'local>,
+) -> JString<'local> {
+    guarded(env, |env| {
+        #[cfg(feature = "provoke")]
+        provoke::on_request();
+        let name = name.try_to_string(env)?;
+        let body = if body.is_null() { String::new() } else { body.try_to_string(env)? };
+        Ok(JString::from_str(env, handles::request(node, &name, &body))?)
+    })
+}
+
+/// Closes a node; a handle that is not open is left alone.
+///
+/// # Safety
+/// Called by the JVM with the arguments of `Native.close`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_close<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    node: jlong,
+) {
+    guarded(env, |_| {
+        handles::close(node);
+        Ok(())
+    })
+}

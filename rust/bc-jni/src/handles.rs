@@ -1,0 +1,53 @@
+//! Java's longs and our nodes. A handle is never used twice in one copy of the library.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bc_server::node::Node;
+use jni::sys::jlong;
+
+struct Table {
+    last: jlong,
+    open: BTreeMap<jlong, Arc<Node>>,
+}
+
+static TABLE: Mutex<Table> = Mutex::new(Table { last: 0, open: BTreeMap::new() });
+
+/// Opens a node and keeps it.
+pub(crate) fn open(settings: &str) -> Result<jlong, bc_server::Error> {
+    let node = Arc::new(Node::open_text(settings)?);
+    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    table.last += 1;
+    let handle = table.last;
+    table.open.insert(handle, node);
+    Ok(handle)
+}
+
+/// The next event as Java takes it.
+pub(crate) fn next_event(handle: jlong, ms: jlong) -> Option<String> {
+    let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Some(find(handle)?.next_event(wait)?.to_text())
+}
+
+/// Code, newline, body.
+pub(crate) fn request(handle: jlong, name: &str, body: &str) -> String {
+    match find(handle) {
+        Some(node) => node.request(name, body),
+        None => "500\nthe node is closed".to_owned(),
+    }
+}
+
+/// Closes a node if it is open. The lock is not held meanwhile: others may be waiting for its events.
+pub(crate) fn close(handle: jlong) {
+    let node = TABLE.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&handle);
+    if let Some(node) = node {
+        node.close();
+    }
+}
+
+fn find(handle: jlong) -> Option<Arc<Node>> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner).open.get(&handle).map(Arc::clone)
+}
