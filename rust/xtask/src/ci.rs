@@ -1,0 +1,186 @@
+//! Every check, in an order that fails early, with the time of each.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    codegen, command, deps, docs, host, jar, natives,
+    platform::Platform,
+    project::{Project, Variant},
+    tools::{self, BuildTools},
+};
+
+/// A step of the check.
+struct Stage {
+    name: &'static str,
+    run: fn(&Project, &BuildTools) -> Result<()>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage {
+        name: "format",
+        run: |project, _| command::run(project.cargo().args(["fmt", "--all", "--check"])),
+    },
+    Stage {
+        name: "documents name files",
+        run: |project, _| docs::check(project),
+    },
+    Stage {
+        name: "imports and licences",
+        run: |project, _| deps::check(project),
+    },
+    Stage {
+        name: "clippy",
+        run: |project, _| {
+            let mut clippy = project.cargo();
+            clippy.args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]);
+            command::run(&mut clippy)
+        },
+    },
+    Stage {
+        name: "native library",
+        run: |project, tools| natives::build(project, tools, Variant::Product, Platform::LinuxX86_64),
+    },
+    Stage {
+        name: "native library that misbehaves",
+        run: |project, tools| natives::build(project, tools, Variant::Provoke, Platform::LinuxX86_64),
+    },
+    Stage {
+        name: "header of the natives",
+        run: |project, tools| codegen::verify(project, &tools.jdk),
+    },
+    Stage {
+        name: "plugin jar",
+        run: |project, tools| jar::build(project, tools, Variant::Product),
+    },
+    Stage {
+        name: "jar that misbehaves",
+        run: |project, tools| jar::build(project, tools, Variant::Provoke),
+    },
+    Stage {
+        name: "stand-in GoCD",
+        run: host::build_with,
+    },
+    Stage {
+        name: "companion command",
+        run: |project, _| build_companion(project),
+    },
+    Stage {
+        name: "tests",
+        run: |project, _| test(project),
+    },
+    Stage {
+        name: "documentation",
+        run: |project, _| {
+            let mut doc = project.cargo();
+            doc.args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--locked",
+                "--document-private-items",
+            ]);
+            command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+        },
+    },
+];
+
+/// The `ci` command.
+///
+/// # Errors
+/// The first stage that fails, by name; the table of times is printed either way.
+pub(crate) fn run(project: &Project) -> Result<()> {
+    let mut times = Times::default();
+    let outcome = run_stages(project, &mut times);
+    eprintln!("\n{}", times.table());
+    outcome
+}
+
+/// Builds `gocd-bc` with the features that the tests' build has, so that nothing is compiled twice.
+pub(crate) fn build_companion(project: &Project) -> Result<()> {
+    command::run(
+        project
+            .cargo()
+            .args(["build", "--workspace", "--bin", "gocd-bc", "--locked"]),
+    )
+}
+
+fn run_stages(project: &Project, times: &mut Times) -> Result<()> {
+    let tools = times.measure("tools", || {
+        let tools = BuildTools::ready(project)?;
+        tools::ensure_for_tests()?;
+        tools::environment(project)?;
+        Ok(tools)
+    })?;
+    for stage in STAGES {
+        times.measure(stage.name, || (stage.run)(project, &tools))?;
+    }
+    Ok(())
+}
+
+fn test(project: &Project) -> Result<()> {
+    let mut test = project.cargo();
+    test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .envs(tools::environment(project)?)
+        .env("INSTA_UPDATE", "no");
+    command::run_printing(&mut test)
+}
+
+/// How long each stage took.
+#[derive(Default)]
+struct Times {
+    stages: Vec<(&'static str, Duration)>,
+}
+
+impl Times {
+    fn measure<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("\n=== {name}");
+        let started = Instant::now();
+        let outcome = stage();
+        self.stages.push((name, started.elapsed()));
+        outcome.with_context(|| format!("stage `{name}` failed"))
+    }
+
+    fn table(&self) -> String {
+        let total: Duration = self.stages.iter().map(|(_, time)| *time).sum();
+        let mut table = String::new();
+        for (name, time) in self.stages.iter().chain([&("in all", total)]) {
+            let _ = writeln!(table, "{name:<32}{:>8.1} s", time.as_secs_f64());
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_stage_is_named_and_timed() {
+        let mut times = Times::default();
+        times.measure("first", || Ok(())).expect("succeeds");
+        let error = times
+            .measure("second", || -> Result<()> { anyhow::bail!("broken") })
+            .expect_err("fails");
+        assert_eq!(error.to_string(), "stage `second` failed");
+        let table = times.table();
+        let names: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.split_once("  "))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["first", "second", "in all"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! One GoCD server of the demo with our node in it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{
+    command,
+    demo::{folders::GocdFolder, http, jvm::Jvm},
+    project::Project,
+};
+
+/// GoCD's own health route.
+pub(crate) const HEALTH: &str = "/go/api/v1/health";
+
+/// The ports of one server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    /// GoCD's own.
+    pub(crate) gocd: u16,
+    /// Our TLS port.
+    pub(crate) sync: u16,
+}
+
+/// A server that was started.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) folder: GocdFolder,
+    pub(crate) ports: Ports,
+    pub(crate) jvm: Jvm,
+    /// What the JVM prints.
+    pub(crate) log: PathBuf,
+}
+
+impl Node {
+    /// Where our TLS port is, without a path.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.sync)
+    }
+
+    /// Where people look.
+    pub(crate) fn dashboard(&self) -> String {
+        format!("{}/go/add-on/business-continuity/admin/dashboard", self.url())
+    }
+
+    /// Whether GoCD itself answers that it is well; false while nothing listens.
+    pub(crate) fn gocd_is_healthy(&self) -> bool {
+        let answer = http::get(self.ports.gocd, HEALTH, "*/*");
+        answer.is_ok_and(|answer| answer.is_some_and(|answer| answer.status == 200 && answer.body.contains("OK")))
+    }
+
+    /// What our node says of itself, through `gocd-bc status --json`; null while it does not answer.
+    pub(crate) fn status(&self, project: &Project) -> Result<Value> {
+        // The exit code tells how well the node is, so it is no error here.
+        let output = self
+            .companion(project, &["status", "--json"])
+            .output()
+            .with_context(|| format!("cannot start {}", project.companion().display()))?;
+        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+    }
+
+    /// Lets a held node go on and become the server.
+    pub(crate) fn promote(&self, project: &Project) -> Result<()> {
+        command::run(&mut self.companion(project, &["promote", "--without-database"]))
+    }
+
+    fn companion(&self, project: &Project, words: &[&str]) -> std::process::Command {
+        let mut command = project.command(project.companion());
+        command.args(words).arg("--state-dir").arg(self.folder.state());
+        command
+    }
+}

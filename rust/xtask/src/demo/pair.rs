@@ -1,0 +1,127 @@
+//! The two servers, from nothing to a standby that is in sync.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    demo::{
+        Stop,
+        folders::{self, GocdFolder, Login},
+        jvm::Jvm,
+        node::{Node, Ports},
+        primary_files,
+    },
+    project::{JAR, Project},
+    tools::Jdk,
+};
+
+/// How long a server may take to start, on a machine that is busy with builds.
+const START: Duration = Duration::from_secs(120);
+
+/// A running primary and a standby that is held and in sync.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) project: Project,
+    pub(crate) login: Login,
+    // Dropped first, so that it does not complain about a primary that is gone.
+    pub(crate) standby: Node,
+    pub(crate) primary: Node,
+}
+
+impl Pair {
+    /// Makes the folders and starts both servers in the order of the installation guide: primary with jar and
+    /// token, copy of its configuration folder, standby.
+    pub(crate) fn start(project: &Project, jdk: &Jdk, stop: &Stop) -> Result<Self> {
+        let [primary_ports, standby_ports] = free_ports()?;
+        folders::make_anew(project)?;
+
+        let (folder, login) = folders::make_primary(project)?;
+        let mut primary = start(project, jdk, "primary", folder, primary_ports, &[])?;
+        stop.wait_until("the primary's GoCD answers and our port is open", START, || {
+            primary.jvm.must_run()?;
+            Ok(primary.gocd_is_healthy()
+                && primary.folder.peers().is_file()
+                && primary.status(project)?["listening"].is_string())
+        })?;
+
+        let folder = folders::make_standby(project, &primary.folder)?;
+        let asked = [
+            "-Dgo.server.mode=standby".to_owned(),
+            format!("-Dbc.primary.url={}", primary.url()),
+        ];
+        let standby = start(project, jdk, "standby", folder, standby_ports, &asked)?;
+        let mut pair = Self {
+            project: project.clone(),
+            login,
+            standby,
+            primary,
+        };
+        stop.wait_until("the standby is held and has all files", START, || {
+            pair.must_run()?;
+            let status = pair.standby.status(project)?;
+            Ok(status["phase"] == "holding" && primary_files::are_equal(&pair.primary.folder, &pair.standby.folder)?)
+        })?;
+        Ok(pair)
+    }
+
+    /// # Errors
+    /// One of the JVMs has ended.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        self.primary.jvm.must_run()?;
+        self.standby.jvm.must_run()
+    }
+}
+
+fn start(
+    project: &Project,
+    jdk: &Jdk,
+    name: &'static str,
+    folder: GocdFolder,
+    ports: Ports,
+    asked: &[String],
+) -> Result<Node> {
+    let mut words = vec![
+        format!("-Dcruise.server.port={}", ports.gocd),
+        "-Dcruise.listen.host=127.0.0.1".to_owned(),
+        format!("-Dbc.listen=127.0.0.1:{}", ports.sync),
+    ];
+    if !asked.is_empty() {
+        words.push(format!("-javaagent:plugins/external/{}", JAR));
+        words.extend_from_slice(asked);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        // Both the server and whoever runs the demo are the same user here.
+        words.push("-Dbc.operator=owner".to_owned());
+    }
+    words.push("-jar".to_owned());
+    words.push(project.host_jar().display().to_string());
+    let log = folders::log(project, name);
+    let jvm = Jvm::start(name, &jdk.program("java"), &words, folder.root(), &log)?;
+    Ok(Node {
+        folder,
+        ports,
+        jvm,
+        log,
+    })
+}
+
+/// Ports that were free a moment ago, all different.
+fn free_ports() -> Result<[Ports; 2]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback");
+    let listeners = [bind()?, bind()?, bind()?, bind()?];
+    let port = |index: usize| listeners[index].local_addr().map(|address| address.port());
+    Ok([
+        Ports {
+            gocd: port(0)?,
+            sync: port(1)?,
+        },
+        Ports {
+            gocd: port(2)?,
+            sync: port(3)?,
+        },
+    ])
+}
