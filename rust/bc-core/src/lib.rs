@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod fingerprint;
+pub mod gocd_version;
 pub mod identity;
 pub mod jar_name;
 pub mod layout;

@@ -1,0 +1,96 @@
+//! Which GoCD is beside us: the `Implementation-Version` of its launcher jar.
+
+use std::{fs::File, io::Read, path::Path};
+
+use zip::{ZipArchive, result::ZipError};
+
+use crate::error::{Error, Kind};
+
+/// Manifests beyond this are not read; GoCD's has a few hundred bytes.
+const MAX_MANIFEST: u64 = 1024 * 1024;
+
+/// Reads the version out of the manifest of `jar`, the one that holds `com.thoughtworks.gocd.Boot`.
+/// None where the manifest does not say.
+///
+/// # Errors
+/// [`Kind::File`] when the jar cannot be read.
+pub fn of_jar(jar: &Path) -> Result<Option<String>, Error> {
+    let file = File::open(jar).map_err(|error| Error::io("read", jar, &error))?;
+    let broken = |error: ZipError| {
+        Error::new(
+            Kind::File,
+            format!("{} is not a jar that can be read: {error}", jar.display()),
+            "Install GoCD's server package again.",
+        )
+    };
+    let mut archive = ZipArchive::new(file).map_err(broken)?;
+    let manifest = match archive.by_name("META-INF/MANIFEST.MF") {
+        Ok(manifest) => manifest,
+        Err(ZipError::FileNotFound) => return Ok(None),
+        Err(error) => return Err(broken(error)),
+    };
+    let mut text = Vec::new();
+    manifest
+        .take(MAX_MANIFEST)
+        .read_to_end(&mut text)
+        .map_err(|error| Error::io("read", jar, &error))?;
+    Ok(main_attribute(
+        &String::from_utf8_lossy(&text),
+        "Implementation-Version",
+    ))
+}
+
+/// An attribute of the main section. Names ignore case, and a line that begins with a blank continues the one
+/// before it (JAR file specification).
+fn main_attribute(manifest: &str, name: &str) -> Option<String> {
+    let mut lines = manifest.lines();
+    let value = loop {
+        // An empty line ends the main section.
+        let line = lines.next().filter(|line| !line.is_empty())?;
+        if let Some((key, value)) = line.split_once(':')
+            && key.eq_ignore_ascii_case(name)
+        {
+            break value;
+        }
+    };
+    let continued = lines.map_while(|line| line.strip_prefix(' '));
+    let value: String = std::iter::once(value.strip_prefix(' ').unwrap_or(value))
+        .chain(continued)
+        .collect();
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::scan::descriptor::tests::jar;
+
+    #[test]
+    fn the_version_is_a_main_attribute() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("go.jar");
+        let manifest = "Manifest-Version: 1.0\r\nimplementation-version: 26.1.0-\r\n 2150\r\n5-abc\r\n\r\n";
+        fs::write(&path, jar(&[("META-INF/MANIFEST.MF", manifest)])).expect("write");
+        assert_eq!(of_jar(&path), Ok(Some("26.1.0-2150".to_owned())));
+        fs::write(&path, jar(&[("a.txt", "")])).expect("write");
+        assert_eq!(of_jar(&path), Ok(None));
+    }
+
+    #[test]
+    fn only_the_main_section_counts() {
+        let manifest = "Manifest-Version: 1.0\n\nName: x\nImplementation-Version: 1\n";
+        assert_eq!(main_attribute(manifest, "Implementation-Version"), None);
+    }
+
+    #[test]
+    fn what_is_no_jar_is_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("go.jar");
+        assert!(of_jar(&path).expect_err("missing").message().contains("go.jar"));
+        fs::write(&path, "no zip").expect("write");
+        assert!(of_jar(&path).expect_err("no zip").message().contains("go.jar"));
+    }
+}

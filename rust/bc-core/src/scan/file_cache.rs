@@ -1,0 +1,503 @@
+//! Digests of files, computed again only where a file may have changed.
+//!
+//! Reading never takes a lock: in GoCD's own process a POSIX lock of ours would not conflict with Java's, and
+//! closing our descriptor would drop GoCD's. Instead the file is looked at before and after, and a file that is
+//! young enough to be in somebody's hands is compared with a second reading.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Clock,
+    digest::{self, Digest, Digests, Hasher},
+    manifest::PluginIdentity,
+    scan::{descriptor::Jar, stamp::Stamp},
+};
+
+/// Larger configuration files are refused: their bytes are kept in memory.
+const MAX_IN_MEMORY: u64 = 64 * 1024 * 1024;
+/// Version of the saved form.
+const FORMAT: u32 = 1;
+
+/// What is to be known of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Its digests.
+    Digests,
+    /// Its digests and bytes.
+    Bytes,
+    /// Its digests and which plugin it is. It is read in pieces, whatever its size.
+    Jar,
+}
+
+/// A file that was read while nobody wrote it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) stamp: Stamp,
+    pub(crate) digests: Digests,
+    pub(crate) bytes: Option<Bytes>,
+    pub(crate) jar: Option<Jar>,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone)]
+pub(crate) enum Observed {
+    /// Nothing.
+    Absent,
+    /// Something that is never opened; the text follows its name.
+    Irregular(&'static str),
+    /// Somebody is writing it.
+    Changing,
+    /// A jar of our own plugin, which is not even hashed.
+    Own(PluginIdentity),
+    /// A file.
+    File(Arc<Known>),
+}
+
+/// The files that one reader of folders knows.
+pub(crate) struct FileCache {
+    clock: Arc<dyn Clock>,
+    entries: HashMap<PathBuf, Entry>,
+    round: u64,
+    /// Whether a saved form would say something new.
+    is_dirty: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stamp: Stamp,
+    is_settled: bool,
+    content: Content,
+    round: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Own(PluginIdentity),
+    File(Arc<Known>),
+}
+
+impl Content {
+    fn observed(&self) -> Observed {
+        match self {
+            Content::Own(identity) => Observed::Own(identity.clone()),
+            Content::File(known) => Observed::File(Arc::clone(known)),
+        }
+    }
+
+    fn has(&self, keep: Keep) -> bool {
+        match self {
+            Content::Own(_) => keep == Keep::Jar,
+            Content::File(known) => match keep {
+                Keep::Digests => true,
+                Keep::Bytes => known.bytes.is_some(),
+                Keep::Jar => known.jar.is_some(),
+            },
+        }
+    }
+
+    /// Only large files are worth saving.
+    fn is_saved(&self) -> bool {
+        self.has(Keep::Jar)
+    }
+}
+
+impl FileCache {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            entries: HashMap::new(),
+            round: 0,
+            is_dirty: false,
+        }
+    }
+
+    /// Looks at a path, and reads the file only if it is not known or may have changed since.
+    /// A link to a regular file counts as that file; pipes and devices are never opened.
+    ///
+    /// # Errors
+    /// Those of the operating system; that there is nothing is none.
+    pub(crate) fn observe(&mut self, path: &Path, keep: Keep) -> io::Result<Observed> {
+        let now_ms = self.clock.now_ms();
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing_at(path)),
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_file() {
+            return Ok(Observed::Irregular("is no regular file"));
+        }
+        let round = self.round;
+        if let Some(entry) = self.entries.get_mut(path)
+            && entry.is_settled
+            && entry.stamp == Stamp::of(&metadata)
+            && entry.content.has(keep)
+        {
+            entry.round = round;
+            return Ok(entry.content.observed());
+        }
+        self.read(path, keep, now_ms)
+    }
+
+    fn read(&mut self, path: &Path, keep: Keep, now_ms: i64) -> io::Result<Observed> {
+        let mut file = match open(path) {
+            Ok(file) => file,
+            // It went between looking and opening.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Observed::Changing),
+            Err(error) => return Err(error),
+        };
+        let before = file.metadata()?;
+        if !before.is_file() {
+            return Ok(Observed::Changing);
+        }
+        let stamp = Stamp::of(&before);
+        let is_settled = stamp.is_settled(now_ms);
+        let Some(content) = self.content(path, &mut file, stamp, keep, is_settled)? else {
+            return Ok(Observed::Changing);
+        };
+        if Stamp::of(&file.metadata()?) != stamp {
+            return Ok(Observed::Changing);
+        }
+        let observed = content.observed();
+        self.insert(path, stamp, is_settled, content);
+        Ok(observed)
+    }
+
+    /// Nothing where a second reading differs from the first.
+    fn content(
+        &self,
+        path: &Path,
+        file: &mut File,
+        stamp: Stamp,
+        keep: Keep,
+        is_settled: bool,
+    ) -> io::Result<Option<Content>> {
+        let (digests, bytes, jar) = match keep {
+            Keep::Digests => (digest::hash(&mut *file)?, None, None),
+            Keep::Jar => {
+                let jar = Jar::inspect(&mut *file);
+                if let Jar::Plugin(identity) = &jar
+                    && jar.is_own()
+                {
+                    return Ok(Some(Content::Own(identity.clone())));
+                }
+                file.rewind()?;
+                (digest::hash(&mut *file)?, None, Some(jar))
+            }
+            Keep::Bytes => {
+                let bytes = whole(file, stamp.size())?;
+                let digests = self.digests(path, &bytes);
+                // A writer that overwrites without truncating keeps size and, for the length of one call, times.
+                if !is_settled && !reads_as(file, &bytes)? {
+                    return Ok(None);
+                }
+                (digests, Some(bytes), None)
+            }
+        };
+        Ok(Some(Content::File(Arc::new(Known {
+            stamp,
+            digests,
+            bytes,
+            jar,
+        }))))
+    }
+
+    /// Comparing with the bytes that are known is much quicker than hashing.
+    fn digests(&self, path: &Path, bytes: &Bytes) -> Digests {
+        if let Some(Entry {
+            content: Content::File(known),
+            ..
+        }) = self.entries.get(path)
+            && known.bytes.as_ref() == Some(bytes)
+        {
+            return known.digests.clone();
+        }
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    fn insert(&mut self, path: &Path, stamp: Stamp, is_settled: bool, content: Content) {
+        self.is_dirty |= content.is_saved();
+        let entry = Entry {
+            stamp,
+            is_settled,
+            content,
+            round: self.round,
+        };
+        self.entries.insert(path.to_owned(), entry);
+    }
+
+    /// Notes a file that was just renamed into its place and whose bytes were verified before.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn placed(&mut self, path: &Path, digests: Digests, jar: Option<Jar>) -> io::Result<()> {
+        let stamp = Stamp::of(&fs::metadata(path)?);
+        let is_settled = stamp.is_settled_since_placed(self.clock.now_ms());
+        let known = Known {
+            stamp,
+            digests,
+            bytes: None,
+            jar,
+        };
+        self.insert(path, stamp, is_settled, Content::File(Arc::new(known)));
+        Ok(())
+    }
+
+    /// Begins to read all folders once more.
+    pub(crate) fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// Forgets the files that were not looked at since [`FileCache::begin_round`].
+    pub(crate) fn end_round(&mut self) {
+        let (round, before) = (self.round, self.entries.len());
+        self.entries.retain(|_, entry| entry.round == round);
+        self.is_dirty |= self.entries.len() != before;
+    }
+
+    /// Takes up what [`FileCache::save`] wrote. A file that is missing, damaged or of another version is as good
+    /// as none: everything is read again.
+    pub(crate) fn load(&mut self, path: &Path) {
+        let saved = fs::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Saved>(&text).ok());
+        let Some(saved) = saved.filter(|saved| saved.format == FORMAT) else {
+            return;
+        };
+        for file in saved.files {
+            let content = match file.known {
+                SavedContent::Own(identity) => Content::Own(identity),
+                SavedContent::Jar { sha256, md5, jar } => Content::File(Arc::new(Known {
+                    stamp: file.stamp,
+                    digests: Digests {
+                        sha256,
+                        md5,
+                        size: file.stamp.size(),
+                    },
+                    bytes: None,
+                    jar: Some(jar),
+                })),
+            };
+            self.insert(&file.path, file.stamp, true, content);
+        }
+        self.is_dirty = false;
+    }
+
+    /// Writes what is known of jars, if that is news, so that a restart need not read them. Losing it costs time
+    /// and nothing else, so it is not forced to the disk, and failing to write it is no error.
+    pub(crate) fn save(&mut self, path: &Path) {
+        if !self.is_dirty {
+            return;
+        }
+        let files = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_settled && entry.content.is_saved())
+            .map(|(path, entry)| SavedFile {
+                path: path.clone(),
+                stamp: entry.stamp,
+                known: match &entry.content {
+                    Content::Own(identity) => SavedContent::Own(identity.clone()),
+                    Content::File(known) => SavedContent::Jar {
+                        sha256: known.digests.sha256,
+                        md5: known.digests.md5.clone(),
+                        jar: known.jar.clone().unwrap_or(Jar::Plain),
+                    },
+                },
+            })
+            .collect();
+        let Ok(text) = serde_json::to_vec(&Saved { format: FORMAT, files }) else {
+            return;
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let written = crate::store::atomic::temporary(folder, 0o600).and_then(|mut file| {
+            io::Write::write_all(&mut file, &text)?;
+            file.persist(path).map_err(|error| error.error)
+        });
+        self.is_dirty = written.is_err();
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    format: u32,
+    files: Vec<SavedFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedFile {
+    path: PathBuf,
+    stamp: Stamp,
+    known: SavedContent,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SavedContent {
+    Own(PluginIdentity),
+    Jar { sha256: Digest, md5: String, jar: Jar },
+}
+
+fn nothing_at(path: &Path) -> Observed {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Observed::Irregular("is a symbolic link to nothing"),
+        Err(_) => Observed::Absent,
+    }
+}
+
+/// Opens for reading; never waits, even if somebody put a pipe there since we looked.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NONBLOCK.bits());
+    options.open(path)
+}
+
+fn whole(file: &mut File, size: u64) -> io::Result<Bytes> {
+    if size > MAX_IN_MEMORY {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has {size} bytes, more than a configuration file ever has"),
+        ));
+    }
+    // One byte more, or the end of the file would only be seen by growing the buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).expect("bounded above") + 1);
+    file.take(MAX_IN_MEMORY).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// Whether a second reading gives the same bytes.
+fn reads_as(file: &mut File, bytes: &[u8]) -> io::Result<bool> {
+    file.rewind()?;
+    let mut piece = vec![0; 64 * 1024];
+    let mut rest = bytes;
+    loop {
+        let read = match file.read(&mut piece) {
+            Ok(0) => return Ok(rest.is_empty()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        match rest.split_at_checked(read) {
+            Some((expected, tail)) if expected == &piece[..read] => rest = tail,
+            _ => return Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread::sleep, time::Duration};
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        scan::descriptor::tests::{jar, plugin},
+    };
+
+    fn cache() -> FileCache {
+        FileCache::new(Arc::new(SystemClock))
+    }
+
+    fn known(cache: &mut FileCache, path: &Path, keep: Keep) -> Arc<Known> {
+        match cache.observe(path, keep).expect("readable") {
+            Observed::File(known) => known,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_unchanged_file_is_read_once_and_a_young_one_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.jar");
+        fs::write(&path, jar(&[])).expect("write");
+        let mut cache = cache();
+        let young = known(&mut cache, &path, Keep::Jar);
+        sleep(Duration::from_millis(40));
+        let settled = known(&mut cache, &path, Keep::Jar);
+        assert!(!Arc::ptr_eq(&young, &settled), "it was too young to be trusted");
+        assert!(Arc::ptr_eq(&settled, &known(&mut cache, &path, Keep::Jar)));
+    }
+
+    #[test]
+    fn two_edits_of_equal_size_at_once_are_both_seen() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("x.xml");
+        let mut cache = cache();
+        for round in 0..200 {
+            let content = format!("<a>{round:03}</a>");
+            fs::write(&path, &content).expect("write");
+            let known = known(&mut cache, &path, Keep::Bytes);
+            assert_eq!(known.digests.sha256, Digest::of(content.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_jars_survives_a_restart() {
+        let folder = tempfile::tempdir().expect("folder");
+        let saved = folder.path().join("cache.json");
+        let (plain, own) = (folder.path().join("a.jar"), folder.path().join("b.jar"));
+        fs::write(&plain, plugin("a", "1")).expect("write");
+        fs::write(&own, plugin(crate::manifest::OWN_PLUGIN_ID, "1")).expect("write");
+        sleep(Duration::from_millis(40));
+        let mut before = cache();
+        let digests = known(&mut before, &plain, Keep::Jar).digests.clone();
+        before.observe(&own, Keep::Jar).expect("readable");
+        before.save(&saved);
+        let mut after = cache();
+        after.load(&saved);
+        assert_eq!(after.entries.len(), 2);
+        let restored = after.entries[&plain].content.observed();
+        let Observed::File(restored) = restored else {
+            panic!("{restored:?}")
+        };
+        assert_eq!(restored.digests, digests);
+        assert!(Arc::ptr_eq(&restored, &known(&mut after, &plain, Keep::Jar)));
+        assert!(matches!(after.observe(&own, Keep::Jar), Ok(Observed::Own(_))));
+        fs::write(&plain, plugin("a", "2")).expect("write");
+        assert_ne!(known(&mut after, &plain, Keep::Jar).digests, digests);
+        fs::write(&saved, "{").expect("damage");
+        cache().load(&saved);
+    }
+
+    #[test]
+    fn a_second_reading_notices_any_difference() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("x");
+        let content = vec![7; 200_000];
+        fs::write(&path, &content).expect("write");
+        let mut file = open(&path).expect("open");
+        assert!(reads_as(&mut file, &content).expect("read"));
+        assert!(!reads_as(&mut file, &content[1..]).expect("read"));
+        assert!(!reads_as(&mut file, &[content.as_slice(), b"x"].concat()).expect("read"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_devices_and_dangling_links_are_not_opened() {
+        let folder = tempfile::tempdir().expect("folder");
+        let pipe = folder.path().join("pipe.jar");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("pipe");
+        let link = folder.path().join("link.jar");
+        std::os::unix::fs::symlink("nowhere.jar", &link).expect("link");
+        let mut cache = cache();
+        for path in [&pipe, &link, Path::new("/dev/zero")] {
+            let observed = cache.observe(path, Keep::Jar).expect("no error");
+            assert!(matches!(observed, Observed::Irregular(_)), "{observed:?}");
+        }
+        let observed = cache.observe(&folder.path().join("none"), Keep::Jar);
+        assert!(matches!(observed, Ok(Observed::Absent)));
+        drop(open(&pipe).expect("opening a pipe does not wait for a writer"));
+    }
+}

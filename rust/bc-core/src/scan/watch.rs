@@ -1,0 +1,214 @@
+//! Hints that a synced file may have changed.
+//!
+//! A hint only makes the next reading come sooner; what is missed here is found by the regular one at
+//! `bc.file.status.check.interval`. On Linux hints come from inotify; elsewhere there are none. No thread is made:
+//! whoever reads the files waits here in between.
+//!
+//! Begin to watch before the first reading, or a change between the two is seen late.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    layout::Layout,
+    manifest::Name,
+    scan::path_of,
+    store::atomic::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX},
+};
+
+#[cfg(target_os = "linux")]
+mod inotify;
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// Something may have changed: read now.
+    Changed,
+    /// Nothing was heard for the whole time.
+    Quiet,
+    /// Somebody called [`Waker::wake`].
+    Woken,
+}
+
+/// A source of hints.
+pub trait Hints: Send {
+    /// Waits for a hint, `timeout` at most.
+    fn wait(&mut self, timeout: Duration) -> Hint;
+
+    /// For ending a wait from another thread.
+    fn waker(&self) -> Waker;
+
+    /// Why changes are only found by regular reading, where that is so; to be shown as a warning.
+    fn problem(&self) -> Option<String>;
+}
+
+/// Ends a wait: the one that is going on, or else the next one.
+#[derive(Clone)]
+pub struct Waker(Arc<dyn Fn() + Send + Sync>);
+
+impl Waker {
+    /// A waker that does this.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    /// Wakes.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+/// The best source of hints that this machine has for the files of `layout`.
+pub fn watch(layout: &Layout) -> Box<dyn Hints> {
+    #[cfg(target_os = "linux")]
+    match inotify::Watcher::new(layout) {
+        Ok(watcher) => Box::new(watcher),
+        Err(error) => Box::new(Interval::with_problem(format!(
+            "the operating system does not tell of changed files ({error}); they are found by regular reading only"
+        ))),
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = layout;
+        Box::new(Interval::default())
+    }
+}
+
+/// No hints: only waits.
+#[derive(Debug, Default)]
+pub struct Interval {
+    woken: Arc<(Mutex<bool>, Condvar)>,
+    problem: Option<String>,
+}
+
+impl Interval {
+    /// One that says why there is nothing better.
+    pub fn with_problem(problem: String) -> Self {
+        Self {
+            problem: Some(problem),
+            ..Self::default()
+        }
+    }
+}
+
+impl Hints for Interval {
+    fn wait(&mut self, timeout: Duration) -> Hint {
+        let (woken, changed) = &*self.woken;
+        let guard = woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut guard, _) = changed
+            .wait_timeout_while(guard, timeout, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut *guard) {
+            Hint::Woken
+        } else {
+            Hint::Quiet
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        let shared = Arc::clone(&self.woken);
+        Waker::new(move || {
+            let (woken, changed) = &*shared;
+            *woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            changed.notify_all();
+        })
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.problem.clone()
+    }
+}
+
+/// Which names in a folder are of interest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Interest {
+    /// All but our own temporary files: what is in this folder is ours to read.
+    All,
+    /// These: the folder is only watched because a link leads into it.
+    Names(BTreeSet<OsString>),
+}
+
+impl Interest {
+    fn covers(&self, name: &Path) -> bool {
+        let text = name.to_string_lossy();
+        let is_temporary = text.starts_with(TEMPORARY_PREFIX) && text.ends_with(TEMPORARY_SUFFIX);
+        !is_temporary
+            && match self {
+                Interest::All => true,
+                Interest::Names(names) => names.contains(name.as_os_str()),
+            }
+    }
+}
+
+/// The folders to watch now: those of the synced files, of what GoCD accepted, and those where links lead to.
+fn folders(layout: &Layout) -> BTreeMap<PathBuf, Interest> {
+    let mut folders = BTreeMap::new();
+    let mut files: Vec<PathBuf> = Name::CONFIG.iter().map(|name| path_of(layout, name)).collect();
+    files.push(layout.accepted_config());
+    for file in &files {
+        if let Some(folder) = file.parent() {
+            folders.insert(folder.to_owned(), Interest::All);
+        }
+    }
+    folders.insert(layout.plugins_external().to_owned(), Interest::All);
+    let jars = fs::read_dir(layout.plugins_external()).into_iter().flatten().flatten();
+    files.extend(jars.map(|entry| entry.path()));
+    for file in files {
+        let is_link = fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink());
+        if let Some(target) = is_link.then(|| fs::canonicalize(&file).ok()).flatten()
+            && let (Some(folder), Some(name)) = (target.parent(), target.file_name())
+        {
+            let interest = folders
+                .entry(folder.to_owned())
+                .or_insert_with(|| Interest::Names(BTreeSet::new()));
+            if let Interest::Names(names) = interest {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_interval_can_be_woken_before_and_while_it_waits() {
+        let mut interval = Interval::with_problem("no watches left".to_owned());
+        assert_eq!(interval.problem().as_deref(), Some("no watches left"));
+        let waker = interval.waker();
+        waker.wake();
+        assert_eq!(interval.wait(Duration::from_secs(60)), Hint::Woken);
+        assert_eq!(interval.wait(Duration::from_millis(5)), Hint::Quiet);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| waker.wake());
+            assert_eq!(interval.wait(Duration::from_secs(60)), Hint::Woken);
+        });
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn our_own_temporary_files_are_no_news() {
+        assert!(!Interest::All.covers(Path::new(".gocd-bc-x1.tmp")));
+        assert!(Interest::All.covers(Path::new("x.jar")));
+        let names = Interest::Names(BTreeSet::from([OsString::from("x.jar")]));
+        assert!(names.covers(Path::new("x.jar")));
+        assert!(!names.covers(Path::new("y.jar")));
+    }
+}

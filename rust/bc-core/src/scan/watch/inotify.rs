@@ -1,0 +1,305 @@
+//! Hints from Linux.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::AsFd,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
+    },
+};
+
+use super::{Hint, Hints, Interest, Waker, folders};
+use crate::layout::Layout;
+
+/// A file that was written but not closed is read after this: its writer may keep it open for ever.
+const WRITER_AT_WORK: Duration = Duration::from_millis(500);
+/// Pieces of the kernel's queue that are read before a hint is given, however busy the folders are.
+const MAX_PIECES: usize = 64;
+
+/// Watches the folders of the synced files, never what is below them.
+pub(super) struct Watcher {
+    layout: Layout,
+    inotify: Inotify,
+    wake: Arc<EventFd>,
+    watched: HashMap<WatchDescriptor, Interest>,
+    /// Since when somebody writes a file that is not closed yet.
+    writing_since: Option<Instant>,
+    problem: Option<String>,
+}
+
+impl Watcher {
+    pub(super) fn new(layout: &Layout) -> io::Result<Self> {
+        let mut watcher = Self {
+            layout: layout.clone(),
+            inotify: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
+            wake: Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?),
+            watched: HashMap::new(),
+            writing_since: None,
+            problem: None,
+        };
+        watcher.watch_folders();
+        Ok(watcher)
+    }
+
+    /// Watches what is there now: a folder may have been made, replaced or led elsewhere since the last time, which
+    /// is news by itself. Adding a watch that exists already changes nothing.
+    fn watch_folders(&mut self) -> bool {
+        let mut watched = HashMap::new();
+        self.problem = None;
+        for (folder, interest) in folders(&self.layout) {
+            match self.inotify.add_watch(&folder, mask()) {
+                Ok(watch) => {
+                    // Two paths may lead to one folder; then everything in it counts.
+                    let both = watched.insert(watch, interest.clone());
+                    if both == Some(Interest::All) {
+                        watched.insert(watch, Interest::All);
+                    }
+                }
+                // The regular reading says so where it matters.
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(error) => self.problem = Some(unwatched(&folder, error)),
+            }
+        }
+        let mut is_news = watched.keys().any(|watch| !self.watched.contains_key(watch));
+        for gone in self.watched.keys().filter(|watch| !watched.contains_key(*watch)) {
+            // It fails where the kernel has dropped the watch together with its folder.
+            let _ = self.inotify.rm_watch(*gone);
+            is_news = true;
+        }
+        self.watched = watched;
+        is_news
+    }
+
+    /// Takes everything that the kernel has queued. Whether a reading is due at once.
+    fn take_events(&mut self) -> bool {
+        let mut is_due = false;
+        for _ in 0..MAX_PIECES {
+            match self.inotify.read_events() {
+                Ok(events) => {
+                    for event in events {
+                        is_due |= self.is_due(&event);
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        is_due
+    }
+
+    fn is_due(&mut self, event: &InotifyEvent) -> bool {
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            return true;
+        }
+        let Some(interest) = self.watched.get(&event.wd) else {
+            return false;
+        };
+        // Without a name it is about the folder itself.
+        if let Some(name) = &event.name
+            && !interest.covers(Path::new(name))
+        {
+            return false;
+        }
+        if event.mask.contains(AddWatchFlags::IN_MODIFY) {
+            self.writing_since.get_or_insert_with(Instant::now);
+            return false;
+        }
+        // Dropping a watch ourselves is no news.
+        !event.mask.contains(AddWatchFlags::IN_IGNORED)
+    }
+
+    fn is_woken(&self) -> bool {
+        self.wake.read().is_ok()
+    }
+}
+
+impl Hints for Watcher {
+    fn wait(&mut self, timeout: Duration) -> Hint {
+        if self.watch_folders() {
+            return Hint::Changed;
+        }
+        let end = Instant::now() + timeout;
+        loop {
+            if self.is_woken() {
+                return Hint::Woken;
+            }
+            if self.take_events() {
+                self.writing_since = None;
+                return Hint::Changed;
+            }
+            let now = Instant::now();
+            let fallback = self.writing_since.map(|since| since + WRITER_AT_WORK);
+            if fallback.is_some_and(|fallback| fallback <= now) {
+                self.writing_since = None;
+                return Hint::Changed;
+            }
+            if end <= now {
+                return Hint::Quiet;
+            }
+            let until = fallback.map_or(end, |fallback| fallback.min(end));
+            // Rounded up: waking a little early would only mean to wait again.
+            let left = until - now + Duration::from_millis(1);
+            let mut ready = [
+                PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
+            ];
+            // An interrupted call is seen as nothing to read.
+            let _ = poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        let wake = Arc::clone(&self.wake);
+        // It fails only when it was woken almost 2^64 times since the last wait.
+        Waker::new(move || {
+            let _ = wake.write(1);
+        })
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.problem.clone()
+    }
+}
+
+/// Opening and reading is not among these, so our own reading makes no hints.
+fn mask() -> AddWatchFlags {
+    AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_ONLYDIR
+}
+
+fn unwatched(folder: &Path, error: Errno) -> String {
+    let advice = match error {
+        Errno::ENOSPC => ". Raise the limit fs.inotify.max_user_watches with sysctl",
+        _ => "",
+    };
+    format!(
+        "changes in {} are found by regular reading only, since it cannot be watched: {}{advice}",
+        folder.display(),
+        error.desc()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, OpenOptions},
+        io::Write,
+        thread,
+    };
+
+    use super::*;
+    use crate::properties::Properties;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(60);
+
+    struct Place {
+        folder: tempfile::TempDir,
+        layout: Layout,
+    }
+
+    fn place() -> Place {
+        let folder = tempfile::tempdir().expect("folder");
+        let properties = Properties::from_iter([("user.dir", folder.path().to_str().expect("UTF-8"))]);
+        let layout = Layout::from_properties(&properties);
+        fs::create_dir_all(layout.pair_dir()).expect("folder");
+        fs::write(layout.cruise_config(), "<cruise/>").expect("write");
+        Place { folder, layout }
+    }
+
+    fn watcher(place: &Place) -> Watcher {
+        Watcher::new(&place.layout).expect("inotify")
+    }
+
+    #[test]
+    fn a_closed_writer_is_a_hint_and_an_open_one_only_later() {
+        let place = place();
+        let mut watcher = watcher(&place);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        fs::write(place.layout.cruise_config(), "<cruise></cruise>").expect("write");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        let mut open = OpenOptions::new()
+            .append(true)
+            .open(place.layout.cruise_config())
+            .expect("open");
+        open.write_all(b"<!-- -->").expect("write");
+        let begun = Instant::now();
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+        assert!(begun.elapsed() >= WRITER_AT_WORK, "a writer is at work");
+        drop(open);
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+    }
+
+    #[test]
+    fn reading_and_temporary_files_are_no_hints() {
+        let place = place();
+        let mut watcher = watcher(&place);
+        fs::read(place.layout.cruise_config()).expect("read");
+        fs::write(place.layout.pair_dir().join(".gocd-bc-1.tmp"), "x").expect("write");
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+    }
+
+    #[test]
+    fn folders_that_appear_or_are_replaced_are_watched_anew() {
+        let place = place();
+        let mut watcher = watcher(&place);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        let plugins = place.layout.plugins_external();
+        fs::create_dir_all(plugins).expect("folder");
+        assert_eq!(watcher.wait(SHORT), Hint::Changed);
+        fs::write(plugins.join("a.jar"), "x").expect("write");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+        fs::rename(plugins, place.folder.path().join("old")).expect("rename");
+        fs::create_dir(plugins).expect("folder");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        fs::write(plugins.join("b.jar"), "x").expect("write");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+    }
+
+    #[test]
+    fn the_target_of_a_link_is_watched_but_not_its_neighbours() {
+        let place = place();
+        let elsewhere = place.folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("folder");
+        let target = elsewhere.join("config.xml");
+        fs::rename(place.layout.cruise_config(), &target).expect("rename");
+        std::os::unix::fs::symlink(&target, place.layout.cruise_config()).expect("link");
+        let mut watcher = watcher(&place);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        fs::write(elsewhere.join("neighbour"), "x").expect("write");
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        fs::write(&target, "<cruise></cruise>").expect("write");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
+    }
+
+    #[test]
+    fn a_waker_ends_a_wait() {
+        let place = place();
+        let mut watcher = watcher(&place);
+        let waker = watcher.waker();
+        thread::scope(|scope| {
+            scope.spawn(|| waker.wake());
+            assert_eq!(watcher.wait(LONG), Hint::Woken);
+        });
+        assert_eq!(watcher.wait(Duration::ZERO), Hint::Quiet);
+    }
+}
