@@ -53,7 +53,7 @@ final class LastKnownRole {
         if ("file".equals(flag)) {
             return new LastKnownRole(true, false, "a standby, as " + standbyFile() + " says");
         }
-        return new LastKnownRole(false, false, "no standby: nothing asks for one");
+        return new LastKnownRole(false, false, "not asked to be a standby");
     }
 
     /** Whether GoCD must not start. */

@@ -63,7 +63,7 @@ final class NativeLibrary {
             loaded = true;
             return;
         } catch (IOException | RuntimeException | UnsatisfiedLinkError failed) {
-            first = failed.toString();
+            first = reason(failed);
         }
         File temporary = new File(System.getProperty("java.io.tmpdir", "."));
         try {
@@ -71,7 +71,7 @@ final class NativeLibrary {
             loaded = true;
         } catch (IOException | RuntimeException | UnsatisfiedLinkError failed) {
             throw new IOException("the native library could not be loaded from " + stateFolder + " (" + first
-                    + ") nor from " + temporary + " (" + failed + "). Let the user that runs GoCD write to one of the"
+                    + ") nor from " + temporary + " (" + reason(failed) + "). Let the user that runs GoCD write to one of the"
                     + " two, on a file system that is not mounted noexec; -Dbc.state.dir and -Djava.io.tmpdir name"
                     + " others", failed);
         }
@@ -158,6 +158,11 @@ final class NativeLibrary {
         } finally {
             deleteIfPossible(copy);
         }
+    }
+
+    /** The JVM's own message names the file and says why; other exceptions may have nothing but a path to say. */
+    private static String reason(Throwable failed) {
+        return failed instanceof UnsatisfiedLinkError ? failed.getMessage() : failed.toString();
     }
 
     private static String sha256(Path file) throws IOException {

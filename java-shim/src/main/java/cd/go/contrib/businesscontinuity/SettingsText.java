@@ -1,10 +1,11 @@
 package cd.go.contrib.businesscontinuity;
 
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.net.URI;
 import java.net.URL;
+import java.nio.charset.StandardCharsets;
 import java.security.CodeSource;
 import java.util.Map;
 import java.util.Properties;
@@ -44,13 +45,14 @@ final class SettingsText {
         put(settings, "bc.face", face);
         put(settings, "bc.jar", ownJar());
         put(settings, "bc.launcher", launcher());
-        StringWriter text = new StringWriter();
+        // As bytes, not as characters: only then is everything beyond Latin-1 escaped.
+        ByteArrayOutputStream text = new ByteArrayOutputStream();
         try {
             settings.store(text, null);
         } catch (IOException impossible) {
             throw new IllegalStateException("a text in memory could not be written", impossible);
         }
-        return text.toString();
+        return text.toString(StandardCharsets.ISO_8859_1);
     }
 
     private static void put(Properties settings, String name, String value) {
