@@ -45,8 +45,8 @@ final class Hold implements NodeListener {
         mustHold = role.holds();
         node = new Node("agent", this);
         decisionLimit = guardWait() + DECISION_GRACE;
-        staysHeld = ("GoCD Business Continuity: ERROR this node is " + role
-                + ", and it failed to work. GoCD is not started.\n").getBytes(StandardCharsets.UTF_8);
+        staysHeld = ("GoCD Business Continuity: ERROR GoCD stays held: something failed, and this node is " + role
+                + ".\n").getBytes(StandardCharsets.UTF_8);
     }
 
     /**

@@ -37,21 +37,21 @@ final class LastKnownRole {
         }
         String role = record.getProperty("role", "");
         if ("fenced".equals(role)) {
-            return new LastKnownRole(true, byProperty, "fenced, as " + file + " says: another node has taken over");
+            return new LastKnownRole(true, byProperty, "fenced, since another node has taken over (" + file + ")");
         }
         if (flag.equals(record.getProperty("flag"))) {
             if ("primary".equals(role)) {
-                return new LastKnownRole(false, byProperty, "the primary, as " + file + " says");
+                return new LastKnownRole(false, byProperty, "the primary (" + file + ")");
             }
             if ("standby".equals(role)) {
-                return new LastKnownRole(true, byProperty, "a standby, as " + file + " says");
+                return new LastKnownRole(true, byProperty, "a standby (" + file + ")");
             }
         }
         if (byProperty) {
-            return new LastKnownRole(true, true, "a standby, as -Dgo.server.mode=standby says");
+            return new LastKnownRole(true, true, "a standby (-Dgo.server.mode=standby)");
         }
         if ("file".equals(flag)) {
-            return new LastKnownRole(true, false, "a standby, as " + standbyFile() + " says");
+            return new LastKnownRole(true, false, "a standby (" + standbyFile() + ")");
         }
         return new LastKnownRole(false, false, "not asked to be a standby");
     }

@@ -71,9 +71,9 @@ final class NativeLibrary {
             loaded = true;
         } catch (IOException | RuntimeException | UnsatisfiedLinkError failed) {
             throw new IOException("the native library could not be loaded from " + stateFolder + " (" + first
-                    + ") nor from " + temporary + " (" + reason(failed) + "). Let the user that runs GoCD write to one of the"
-                    + " two, on a file system that is not mounted noexec; -Dbc.state.dir and -Djava.io.tmpdir name"
-                    + " others", failed);
+                    + ") nor from " + temporary + " (" + reason(failed) + "). Let the user that runs GoCD write to one"
+                    + " of the two, on a file system that is not mounted noexec; -Dbc.state.dir and -Djava.io.tmpdir"
+                    + " name others", failed);
         }
     }
 
@@ -146,13 +146,14 @@ final class NativeLibrary {
     private static void loadFrom(Path folder, String entry, String digest) throws IOException {
         Path copy = Files.createTempFile(folder, COPY_PREFIX, entry.substring(entry.lastIndexOf('.')));
         try {
-            try (InputStream in = resource(entry); OutputStream out = Files.newOutputStream(copy, StandardOpenOption.WRITE)) {
+            try (InputStream in = resource(entry);
+                    OutputStream out = Files.newOutputStream(copy, StandardOpenOption.WRITE)) {
                 in.transferTo(out);
             }
             String found = sha256(copy);
             if (!found.equals(digest)) {
-                throw new IOException("the copy in " + folder + " has SHA-256 " + found + " where the jar says " + digest
-                        + "; is the disk full, or the jar damaged?");
+                throw new IOException("the copy in " + folder + " has SHA-256 " + found + " where the jar says "
+                        + digest + "; is the disk full, or the jar damaged?");
             }
             System.load(copy.toAbsolutePath().toString());
         } finally {
