@@ -31,10 +31,11 @@ pub(crate) struct DistOptions {
 /// The `dist` command.
 pub(crate) fn run(project: &Project, options: &DistOptions) -> Result<()> {
     let tools = BuildTools::ready(project)?;
+    let time = source_time(project)?;
     if options.verify {
-        return verify::run(project, &tools);
+        return verify::run(project, &tools, &time);
     }
-    let sums = build(project, &tools)?;
+    let sums = build(project, &tools, &time)?;
     print!(
         "{}",
         fs::read_to_string(&sums).with_context(|| format!("cannot read {}", sums.display()))?
@@ -43,7 +44,7 @@ pub(crate) fn run(project: &Project, options: &DistOptions) -> Result<()> {
 }
 
 /// Builds everything and returns the file with the digests of it.
-fn build(project: &Project, tools: &BuildTools) -> Result<PathBuf> {
+fn build(project: &Project, tools: &BuildTools, time: &str) -> Result<PathBuf> {
     let dist = project.path("target/dist");
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;
@@ -51,7 +52,7 @@ fn build(project: &Project, tools: &BuildTools) -> Result<PathBuf> {
     let libraries = project.path("target/dist-natives");
     let mut given_away = Vec::new();
     for platform in Platform::ALL {
-        build_platform(project, tools, platform)?;
+        build_platform(project, tools, platform, time)?;
         let built = project.target().join(platform.rust_target()).join("release");
         let companion = dist.join(companion_name(platform));
         place(&built.join(platform.companion_file()), &companion)?;
@@ -67,7 +68,7 @@ fn build(project: &Project, tools: &BuildTools) -> Result<PathBuf> {
     write_sums(&dist, &given_away)
 }
 
-fn build_platform(project: &Project, tools: &BuildTools, platform: Platform) -> Result<()> {
+fn build_platform(project: &Project, tools: &BuildTools, platform: Platform, time: &str) -> Result<()> {
     let mut cargo = natives::zigbuild(project, &tools.zig, platform)?;
     cargo.args(["--package", "bc-jni", "--package", "bc-cli", "--release"]);
     // Where something was built must not show in it.
@@ -80,11 +81,25 @@ fn build_platform(project: &Project, tools: &BuildTools, platform: Platform) -> 
         .iter()
         .map(|(place, name)| format!("-ffile-prefix-map={}={name}", place.display()))
         .collect();
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\u{1f}")).env(
-        format!("CFLAGS_{}", platform.rust_target().replace('-', "_")),
-        c_flags.join(" "),
-    );
+    cargo
+        .env("SOURCE_DATE_EPOCH", time)
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\u{1f}"))
+        .env(
+            format!("CFLAGS_{}", platform.rust_target().replace('-', "_")),
+            c_flags.join(" "),
+        );
     command::run(&mut cargo)
+}
+
+/// The time that stands in built files which have one (a Windows library does): that of the newest commit, or
+/// `SOURCE_DATE_EPOCH` in sources without a history.
+fn source_time(project: &Project) -> Result<String> {
+    if let Ok(time) = env::var("SOURCE_DATE_EPOCH") {
+        return Ok(time);
+    }
+    let time = command::read(project.command("git").args(["log", "-1", "--format=%ct"]))
+        .context("set SOURCE_DATE_EPOCH, or build in a git checkout")?;
+    Ok(time.trim().to_owned())
 }
 
 /// Folders whose names would get into debug information and messages, and what stands there instead.

@@ -102,8 +102,8 @@ fn change_everything(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> R
 }
 
 fn change_configuration(pair: &mut Pair, stop: &Stop, observer: &Observer, findings: &mut Findings) -> Result<()> {
-    let file = pair.primary.folder.config().join("cruise-config.xml");
-    let arrives = pair.standby.folder.config().join("cruise-config.xml");
+    let file = pair.primary.folder.cruise_config();
+    let arrives = pair.standby.folder.cruise_config();
     let original = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     for change in 1..=CHANGES {
         stop.sleep(BETWEEN);
@@ -111,7 +111,7 @@ fn change_configuration(pair: &mut Pair, stop: &Stop, observer: &Observer, findi
         pair.must_run()?;
         let text = primary_files::changed_config(&original, change)?;
         let digest = observer.expect(text.as_bytes());
-        let written = primary_files::rewrite(&file, text.as_bytes())?;
+        let written = primary_files::save_config(&pair.primary.folder, &text)?;
         let arrived = observer.wait_for(&arrives, Some(&digest), LOST)?;
         findings
             .latencies_ms

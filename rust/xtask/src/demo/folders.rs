@@ -27,12 +27,21 @@ pub(crate) struct GocdFolder {
 }
 
 impl GocdFolder {
+    /// The folder at this path, which need not exist yet.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     pub(crate) fn config(&self) -> PathBuf {
         self.root.join("config")
+    }
+
+    pub(crate) fn cruise_config(&self) -> PathBuf {
+        self.config().join("cruise-config.xml")
     }
 
     pub(crate) fn plugins(&self) -> PathBuf {
@@ -134,9 +143,7 @@ pub(crate) fn print_logs(project: &Project) {
 }
 
 fn with_own_jar(project: &Project, name: &str) -> Result<GocdFolder> {
-    let folder = GocdFolder {
-        root: demo_folder(project).join(name),
-    };
+    let folder = GocdFolder::at(demo_folder(project).join(name));
     make(&folder.config())?;
     place(&project.jar(Variant::Product), &folder.plugins().join(JAR))?;
     Ok(folder)

@@ -99,3 +99,44 @@ fn check_answer(rule: &Rule, answer: Option<&Answer>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: &str = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nCache-Control: no-store\r\n\
+                           Retry-After: 30\r\n\r\n{\"health\":\"STANDBY\"}";
+
+    fn judged(path: &str, answer: Option<&str>) -> Result<()> {
+        let rule = RULES.iter().find(|rule| rule.path == path).expect("in the table");
+        let answer = answer.map(|text| Answer::parse(text.as_bytes()).expect("HTTP"));
+        check_answer(rule, answer.as_ref())
+    }
+
+    #[test]
+    fn the_health_route() {
+        judged(HEALTH, Some(HEALTHY)).expect("as it should be");
+        for (from, to) in [
+            ("503", "200"),
+            ("STANDBY", "OK"),
+            ("Retry-After: 30\r\n", ""),
+            ("Connection: close", "Connection: keep-alive"),
+            ("no-store", "public"),
+            (
+                "Retry-After: 30",
+                "Retry-After: 30\r\nStrict-Transport-Security: max-age=1",
+            ),
+        ] {
+            let changed = HEALTHY.replace(from, to);
+            assert!(judged(HEALTH, Some(&changed)).is_err(), "{changed}");
+        }
+        assert!(judged(HEALTH, None).is_err());
+    }
+
+    #[test]
+    fn remoting_is_silent() {
+        let path = "/go/remoting/api/agent/ping";
+        judged(path, None).expect("silent");
+        assert!(judged(path, Some(HEALTHY)).is_err());
+    }
+}

@@ -26,7 +26,8 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// Reads what a server sent.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.split("\r\n");

@@ -216,3 +216,77 @@ impl Looker {
         let _ = self.sender.send(Arrival { file, digest, at });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        primary: GocdFolder,
+        standby: GocdFolder,
+    }
+
+    /// Two folders that hold the same files.
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [primary, standby] = ["primary", "standby"].map(|name| {
+            let gocd = GocdFolder::at(folder.path().join(name));
+            fs::create_dir_all(gocd.config()).expect("made");
+            fs::create_dir_all(gocd.plugins()).expect("made");
+            fs::write(gocd.config().join(CONFIG_FILES[0]), "<cruise/>").expect("written");
+            fs::write(gocd.plugins().join("a.jar"), "a").expect("written");
+            gocd
+        });
+        Fixture {
+            _folder: folder,
+            primary,
+            standby,
+        }
+    }
+
+    fn replace(file: &Path, bytes: &[u8]) {
+        let part = file.with_extension("part");
+        fs::write(&part, bytes).expect("written");
+        fs::rename(&part, file).expect("renamed");
+    }
+
+    #[test]
+    fn expected_changes_arrive_and_are_not_torn() {
+        let fixture = fixture();
+        let observer = Observer::start(&fixture.primary, &fixture.standby).expect("started");
+        let config = fixture.standby.config().join(CONFIG_FILES[0]);
+        let digest = observer.expect(b"<cruise>1</cruise>");
+        replace(&config, b"<cruise>1</cruise>");
+        observer.wait_for(&config, Some(&digest), LIMIT).expect("seen");
+
+        let jar = fixture.standby.plugins().join("b.jar");
+        let digest = observer.expect(b"b");
+        replace(&jar, b"b");
+        observer.wait_for(&jar, Some(&digest), LIMIT).expect("seen");
+        fs::remove_file(&jar).expect("removed");
+        observer.wait_for(&jar, None, LIMIT).expect("seen to be gone");
+        assert_eq!(observer.torn(), 0);
+    }
+
+    #[test]
+    fn half_a_file_and_a_missing_one_are_torn() {
+        let fixture = fixture();
+        let observer = Observer::start(&fixture.primary, &fixture.standby).expect("started");
+        let config = fixture.standby.config().join(CONFIG_FILES[0]);
+        let half = digest::of_bytes(b"<cru");
+        replace(&config, b"<cru");
+        observer.wait_for(&config, Some(&half), LIMIT).expect("seen");
+        let after_half = observer.torn();
+        assert!(after_half > 0);
+
+        fs::remove_file(&config).expect("removed");
+        let end = Instant::now() + LIMIT;
+        while observer.torn() <= after_half + 1 && Instant::now() < end {
+            thread::sleep(PAUSE);
+        }
+        assert!(observer.torn() > after_half + 1);
+    }
+}

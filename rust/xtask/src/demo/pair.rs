@@ -22,6 +22,10 @@ use crate::{
 /// How long a server may take to start, on a machine that is busy with builds.
 const START: Duration = Duration::from_secs(120);
 
+/// GoCD looks for edits of cruise-config.xml every few seconds and writes the file once more. The demo saves in
+/// its place, and a poll that falls on a change would write the text before it.
+const NO_POLL: &str = "-Dcruise.config.refresh.interval=86400000";
+
 /// A running primary and a standby that is held and in sync.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -40,7 +44,7 @@ impl Pair {
         folders::make_anew(project)?;
 
         let (folder, login) = folders::make_primary(project)?;
-        let mut primary = start(project, jdk, "primary", folder, primary_ports, &[])?;
+        let mut primary = start(project, jdk, "primary", folder, primary_ports, &[NO_POLL.to_owned()])?;
         stop.wait_until("the primary's GoCD answers and our port is open", START, || {
             primary.jvm.must_run()?;
             Ok(primary.gocd_is_healthy()
@@ -50,6 +54,7 @@ impl Pair {
 
         let folder = folders::make_standby(project, &primary.folder)?;
         let asked = [
+            format!("-javaagent:plugins/external/{JAR}"),
             "-Dgo.server.mode=standby".to_owned(),
             format!("-Dbc.primary.url={}", primary.url()),
         ];
@@ -89,10 +94,7 @@ fn start(
         "-Dcruise.listen.host=127.0.0.1".to_owned(),
         format!("-Dbc.listen=127.0.0.1:{}", ports.sync),
     ];
-    if !asked.is_empty() {
-        words.push(format!("-javaagent:plugins/external/{}", JAR));
-        words.extend_from_slice(asked);
-    }
+    words.extend_from_slice(asked);
     if !nix::unistd::geteuid().is_root() {
         // Both the server and whoever runs the demo are the same user here.
         words.push("-Dbc.operator=owner".to_owned());

@@ -29,16 +29,37 @@ pub(crate) fn changed_config(original: &str, change: u32) -> Result<String> {
     Ok(format!("{before}{BEFORE_CHANGE}{variable}{after}"))
 }
 
-/// Rewrites a file in place, as GoCD does (`GoConfigFileWriter`): truncate, write, close. Returns the moment
-/// after the close.
-pub(crate) fn rewrite(file: &Path, bytes: &[u8]) -> Result<Instant> {
-    let write = || {
-        let mut open = File::options().write(true).open(file)?;
+/// Saves cruise-config.xml as GoCD does: rewrites it in place (`GoConfigFileWriter`: truncate, write, close) and
+/// puts the text into its repository of accepted configurations. Returns the moment after the first close.
+pub(crate) fn save_config(folder: &GocdFolder, text: &str) -> Result<Instant> {
+    let file = folder.cruise_config();
+    let rewrite = || {
+        let mut open = File::options().write(true).open(&file)?;
         open.set_len(0)?;
-        open.write_all(bytes)
+        open.write_all(text.as_bytes())
     };
-    write().with_context(|| format!("cannot rewrite {}", file.display()))?;
-    Ok(Instant::now())
+    rewrite().with_context(|| format!("cannot rewrite {}", file.display()))?;
+    let closed = Instant::now();
+    accept(folder, text)?;
+    Ok(closed)
+}
+
+/// Accepts what somebody else has written into cruise-config.xml, as GoCD does when it finds a hand edit, but
+/// without writing the file once more: that could fall on the next edit.
+pub(crate) fn accept_edits(folder: &GocdFolder) -> Result<()> {
+    // Half a file is a writer's; the next look finds it whole.
+    match fs::read_to_string(folder.cruise_config()) {
+        Ok(text) if text.trim_end().ends_with("</cruise>") => accept(folder, &text),
+        _ => Ok(()),
+    }
+}
+
+fn accept(folder: &GocdFolder, text: &str) -> Result<()> {
+    let accepted = folder.root().join("db/config.git/cruise-config.xml");
+    if fs::read_to_string(&accepted).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    fs::write(&accepted, text).with_context(|| format!("cannot write {}", accepted.display()))
 }
 
 /// Puts a plugin into a folder, or another version in its place, by a rename. Returns the moment after it.
@@ -106,6 +127,30 @@ mod tests {
         assert!(first.contains("<value>1</value>"));
         assert_ne!(first, changed_config(original, 2).expect("changed"));
         assert!(changed_config("<cruise/>", 1).is_err());
+    }
+
+    #[test]
+    fn a_save_and_a_whole_edit_are_accepted() {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let folder = GocdFolder::at(temporary.path().to_owned());
+        fs::create_dir_all(folder.config()).expect("made");
+        fs::create_dir_all(temporary.path().join("db/config.git")).expect("made");
+        fs::write(folder.cruise_config(), "<cruise>a longer text</cruise>").expect("written");
+        let accepted = || fs::read_to_string(temporary.path().join("db/config.git/cruise-config.xml")).expect("read");
+
+        save_config(&folder, "<cruise>1</cruise>").expect("saved");
+        assert_eq!(
+            fs::read_to_string(folder.cruise_config()).expect("read"),
+            "<cruise>1</cruise>"
+        );
+        assert_eq!(accepted(), "<cruise>1</cruise>");
+
+        fs::write(folder.cruise_config(), "<cruise>2</cruise>\n").expect("written");
+        accept_edits(&folder).expect("accepted");
+        assert_eq!(accepted(), "<cruise>2</cruise>\n");
+        fs::write(folder.cruise_config(), "<cruise>3").expect("written");
+        accept_edits(&folder).expect("left alone");
+        assert_eq!(accepted(), "<cruise>2</cruise>\n");
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub(crate) fn print_places(pair: &Pair, as_json: bool) {
 
 /// Changes the primary's configuration every few seconds and prints how long each change took.
 pub(crate) fn change_until_stopped(pair: &mut Pair, stop: &Stop) -> Result<()> {
-    let file = pair.primary.folder.config().join("cruise-config.xml");
-    let arrives = pair.standby.folder.config().join("cruise-config.xml");
+    let file = pair.primary.folder.cruise_config();
+    let arrives = pair.standby.folder.cruise_config();
     let original = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let observer = Observer::start(&pair.primary.folder, &pair.standby.folder)?;
     for change in 1.. {
@@ -63,7 +63,7 @@ pub(crate) fn change_until_stopped(pair: &mut Pair, stop: &Stop) -> Result<()> {
         pair.must_run()?;
         let text = primary_files::changed_config(&original, change)?;
         let digest = observer.expect(text.as_bytes());
-        let written = primary_files::rewrite(&file, text.as_bytes())?;
+        let written = primary_files::save_config(&pair.primary.folder, &text)?;
         let arrived = observer.wait_for(&arrives, Some(&digest), LOST)?;
         let took = milliseconds(arrived.saturating_duration_since(written));
         println!("change {change} of cruise-config.xml is live on the standby after {took} ms");
@@ -85,6 +85,7 @@ pub(crate) fn wait_for_the_end(pair: &mut Pair, stop: &Stop) -> Result<()> {
     });
     while !stop.requested() {
         pair.must_run()?;
+        primary_files::accept_edits(&pair.primary.folder)?;
         stop.sleep(Duration::from_millis(500));
     }
     Ok(())

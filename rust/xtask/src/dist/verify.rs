@@ -30,7 +30,7 @@ use crate::{
 ///
 /// # Errors
 /// Names the files that differ.
-pub(super) fn run(project: &Project, tools: &BuildTools) -> Result<()> {
+pub(super) fn run(project: &Project, tools: &BuildTools, time: &str) -> Result<()> {
     let library = tools::ensure_faketime()?;
     let folder = project.path("target/dist-verify");
     if folder.exists() {
@@ -48,14 +48,14 @@ pub(super) fn run(project: &Project, tools: &BuildTools) -> Result<()> {
         // The certificates of registries have expired by then; everything was fetched by the first build.
         ("CARGO_NET_OFFLINE", "true".into()),
     ]);
-    let first = build_with_umask(&first, tools, Mode::from_bits_truncate(0o022))?;
-    let second = build_with_umask(&second, tools, Mode::from_bits_truncate(0o077))?;
+    let first = build_with_umask(&first, tools, time, Mode::from_bits_truncate(0o022))?;
+    let second = build_with_umask(&second, tools, time, Mode::from_bits_truncate(0o077))?;
     compare(&first, &second)
 }
 
-fn build_with_umask(project: &Project, tools: &BuildTools, mask: Mode) -> Result<PathBuf> {
+fn build_with_umask(project: &Project, tools: &BuildTools, time: &str, mask: Mode) -> Result<PathBuf> {
     let before = umask(mask);
-    let sums = super::build(project, tools);
+    let sums = super::build(project, tools, time);
     umask(before);
     let sums = sums?;
     Ok(sums.parent().context("the sums have a folder")?.to_owned())
