@@ -105,6 +105,17 @@ impl Events {
         })
     }
 
+    /// Gives an event back that could not be delivered: it is the next one again. A release must not be lost
+    /// because the JVM had no memory for its text.
+    pub fn put_back(&self, event: Event) {
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .queue
+            .push_front(event);
+        self.changed.notify_one();
+    }
+
     /// No event will follow: whoever waits is woken.
     pub fn close(&self) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

@@ -294,6 +294,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     fn exchanged(&mut self, envelope: &Envelope, document: Option<&ManifestDocument>) {
         self.last_exchange = Instant::now();
         let now = self.clock.now_ms();
+        let key = self.transport.peer_key();
         self.board.clear(TOPIC_PRIMARY);
         self.board.update(|status| {
             let Some(primary) = &mut status.primary else { return };
@@ -302,6 +303,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 primary.since_ms = now;
             }
             primary.trusted = true;
+            primary.seen_fingerprint = key.seen;
+            primary.trust = key.trust;
             primary.last_exchange_ms = Some(now);
             primary.node_id = Some(envelope.node_id.clone());
             primary.gocd_version = envelope.gocd_version.clone();
@@ -369,11 +372,14 @@ impl<T: Transport, S: Store> Puller<T, S> {
             if let Some(primary) = &mut status.primary
                 && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
             {
-                if primary.connected || primary.last_exchange_ms.is_none() && primary.since_ms == 0 {
+                if primary.connected {
                     primary.since_ms = now;
                 }
                 primary.connected = false;
                 sync.in_sync = false;
+                let key = self.transport.peer_key();
+                primary.seen_fingerprint = key.seen;
+                primary.trust = key.trust;
                 if error.kind() == Kind::Trust {
                     primary.trusted = false;
                 }
@@ -493,3 +499,6 @@ fn joined<R>(finished: Result<Result<R, Error>, tokio::task::JoinError>) -> Resu
 fn unreachable(what: &str) -> Error {
     Error::new(Kind::Unreachable, format!("the primary {what}"), "")
 }
+
+#[cfg(test)]
+mod tests;

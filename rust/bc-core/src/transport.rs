@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     digest::Digest,
     error::Error,
+    fingerprint::Fingerprint,
     manifest::{Envelope, ManifestDocument},
 };
 
@@ -15,6 +16,15 @@ pub enum ManifestReply {
     Unchanged(Envelope),
     /// A generation that we do not know yet.
     Changed(ManifestDocument),
+}
+
+/// What a connection shows of the primary's key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerKey {
+    /// The key that was shown last, accepted or not.
+    pub seen: Option<Fingerprint>,
+    /// How it is trusted, in words.
+    pub trust: String,
 }
 
 /// A way to ask the primary. Every error says by its kind whether a retry may help.
@@ -34,4 +44,9 @@ pub trait Transport: Send + Sync + 'static {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The primary's key as of the newest connection.
+    fn peer_key(&self) -> PeerKey {
+        PeerKey::default()
+    }
 }

@@ -62,7 +62,10 @@ impl<T: Default> ErrorPolicy<T, Failure> for ThrowRuntimeException {
         _captures: &mut (),
         payload: Box<dyn Any + Send + 'static>,
     ) -> Result<T, JniError> {
-        throw(env, &format!("a defect in GoCD Business Continuity: {}", panic_message(&*payload)))?;
+        throw(
+            env,
+            &format!("a defect in GoCD Business Continuity: {}", panic_message(&*payload)),
+        )?;
         Ok(T::default())
     }
 }

@@ -14,7 +14,10 @@ struct Table {
     open: BTreeMap<jlong, Arc<Node>>,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { last: 0, open: BTreeMap::new() });
+static TABLE: Mutex<Table> = Mutex::new(Table {
+    last: 0,
+    open: BTreeMap::new(),
+});
 
 /// Opens a node and keeps it.
 pub(crate) fn open(settings: &str) -> Result<jlong, bc_server::Error> {
@@ -26,10 +29,21 @@ pub(crate) fn open(settings: &str) -> Result<jlong, bc_server::Error> {
     Ok(handle)
 }
 
-/// The next event as Java takes it.
-pub(crate) fn next_event(handle: jlong, ms: jlong) -> Option<String> {
+/// Hands the next event, as Java takes it, to `deliver`. It stays the next one if that fails: a release must
+/// not be lost because the JVM had no memory for its text.
+pub(crate) fn next_event<T: Default, E>(
+    handle: jlong,
+    ms: jlong,
+    deliver: impl FnOnce(String) -> Result<T, E>,
+) -> Result<T, E> {
     let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    Some(find(handle)?.next_event(wait)?.to_text())
+    let Some(node) = find(handle) else {
+        return Ok(T::default());
+    };
+    let Some(event) = node.next_event(wait) else {
+        return Ok(T::default());
+    };
+    deliver(event.to_text()).inspect_err(|_| node.put_back(event))
 }
 
 /// Code, newline, body.
@@ -42,12 +56,21 @@ pub(crate) fn request(handle: jlong, name: &str, body: &str) -> String {
 
 /// Closes a node if it is open. The lock is not held meanwhile: others may be waiting for its events.
 pub(crate) fn close(handle: jlong) {
-    let node = TABLE.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&handle);
+    let node = TABLE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .open
+        .remove(&handle);
     if let Some(node) = node {
         node.close();
     }
 }
 
 fn find(handle: jlong) -> Option<Arc<Node>> {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner).open.get(&handle).map(Arc::clone)
+    TABLE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .open
+        .get(&handle)
+        .map(Arc::clone)
 }

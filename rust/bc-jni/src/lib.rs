@@ -55,10 +55,7 @@ pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_nextEvent<
     guarded(env, |env| {
         #[cfg(feature = "provoke")]
         provoke::on_next_event(env)?;
-        match handles::next_event(node, ms) {
-            Some(text) => Ok(JString::from_str(env, text)?),
-            None => Ok(JString::default()),
-        }
+        Ok(handles::next_event(node, ms, |text| JString::from_str(env, text))?)
     })
 }
 
@@ -78,7 +75,11 @@ pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_request<'l
         #[cfg(feature = "provoke")]
         provoke::on_request();
         let name = name.try_to_string(env)?;
-        let body = if body.is_null() { String::new() } else { body.try_to_string(env)? };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.try_to_string(env)?
+        };
         Ok(JString::from_str(env, handles::request(node, &name, &body))?)
     })
 }

@@ -11,7 +11,10 @@ static WANTED: OnceLock<String> = OnceLock::new();
 
 /// Remembers what is wanted and misbehaves in `open`.
 pub(crate) fn on_open(env: &mut Env<'_>, settings: &str) -> Result<(), Failure> {
-    let wanted = settings.lines().find_map(|line| line.strip_prefix("bc.provoke=")).unwrap_or_default();
+    let wanted = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("bc.provoke="))
+        .unwrap_or_default();
     match WANTED.get_or_init(|| wanted.trim().to_owned()).as_str() {
         "open-throw" => Err(throw(env, false)),
         "open-oom" => Err(throw(env, true)),

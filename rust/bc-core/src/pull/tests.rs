@@ -1,0 +1,395 @@
+//! The puller against a primary and a store in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+};
+
+use super::*;
+use crate::{
+    clock::SystemClock,
+    manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
+    settings::{Face, Flag},
+    status::{Phase, PrimaryStatus, Status},
+    store::{Applied, LiveFile, Receive},
+};
+
+/// A primary that answers from memory and can be made to fail.
+struct Fake {
+    document: Mutex<ManifestDocument>,
+    blobs: Mutex<HashMap<Digest, Vec<u8>>>,
+    failures: Mutex<Vec<Error>>,
+    asked: AtomicU64,
+}
+
+impl Fake {
+    fn new(content: &[u8]) -> Arc<Self> {
+        let fake = Self {
+            document: Mutex::new(document(content)),
+            blobs: Mutex::default(),
+            failures: Mutex::default(),
+            asked: AtomicU64::new(0),
+        };
+        fake.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
+        Arc::new(fake)
+    }
+
+    fn change(&self, content: &[u8]) {
+        self.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
+        *self.document.lock().unwrap() = document(content);
+    }
+}
+
+fn document(content: &[u8]) -> ManifestDocument {
+    let entry = Entry {
+        sha256: Digest::of(content),
+        md5: String::new(),
+        size: content.len() as u64,
+        modified_ms: 0,
+        plugin: None,
+    };
+    let manifest = Manifest {
+        files: BTreeMap::from([(Name::CruiseConfig, entry)]),
+    };
+    ManifestDocument {
+        format: FORMAT,
+        generation: manifest.generation(),
+        envelope: Envelope {
+            node_id: "primary".to_owned(),
+            role: Role::Primary,
+            epoch: Epoch::default(),
+            sequence: 1,
+            gocd_version: None,
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema_version: None,
+            server_id: None,
+            wal_location: None,
+            acceptance: Acceptance::Unknown,
+            generated_ms: 0,
+            scanned_ms: 0,
+            now_ms: 0,
+            file_check_interval_ms: 60_000,
+        },
+        files: manifest.files,
+        own_jars: BTreeMap::new(),
+    }
+}
+
+impl Transport for Fake {
+    async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let failure = self.failures.lock().unwrap().pop();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let deadline = Instant::now() + wait;
+        loop {
+            let document = self.document.lock().unwrap().clone();
+            if known != Some(document.generation) {
+                return Ok(ManifestReply::Changed(document));
+            }
+            if Instant::now() >= deadline {
+                return Ok(ManifestReply::Unchanged(document.envelope));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn blob(
+        &self,
+        digest: Digest,
+        offset: u64,
+        sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+    ) -> Result<(), Error> {
+        let bytes = self.blobs.lock().unwrap().get(&digest).cloned();
+        let bytes = bytes.ok_or_else(|| Error::new(Kind::Superseded, "gone", ""))?;
+        sink(&bytes[usize::try_from(offset).unwrap()..])
+    }
+}
+
+/// A store that keeps what it was given.
+#[derive(Default)]
+struct Memory {
+    received: Arc<Mutex<HashMap<Digest, Vec<u8>>>>,
+    applied: Mutex<Vec<ManifestDocument>>,
+}
+
+struct Receiving {
+    into: Arc<Mutex<HashMap<Digest, Vec<u8>>>>,
+    wanted: Digest,
+    bytes: Vec<u8>,
+}
+
+impl Receive for Receiving {
+    fn received(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        if Digest::of(&self.bytes) != self.wanted {
+            return Err(Error::new(Kind::Protocol, "other bytes than announced", ""));
+        }
+        self.into.lock().unwrap().insert(self.wanted, self.bytes);
+        Ok(())
+    }
+}
+
+impl Store for Memory {
+    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
+        let received = self.received.lock().unwrap();
+        let missing = generation
+            .files
+            .iter()
+            .filter(|(_, entry)| !received.contains_key(&entry.sha256));
+        Ok(missing
+            .map(|(name, entry)| Wanted {
+                sha256: entry.sha256,
+                size: entry.size,
+                name: name.clone(),
+            })
+            .collect())
+    }
+
+    fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
+        Ok(Box::new(Receiving {
+            into: Arc::clone(&self.received),
+            wanted: wanted.sha256,
+            bytes: Vec::new(),
+        }))
+    }
+
+    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+        self.applied.lock().unwrap().push(generation.clone());
+        Ok(Applied {
+            written: generation.files.keys().cloned().collect(),
+            ..Applied::default()
+        })
+    }
+
+    fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
+        let applied = self.applied.lock().unwrap();
+        let files = applied
+            .last()
+            .map(|document| document.files.clone())
+            .unwrap_or_default();
+        Ok(files
+            .into_iter()
+            .map(|(name, entry)| (name, LiveFile { entry, ours: true }))
+            .collect())
+    }
+}
+
+fn board() -> Arc<StatusBoard> {
+    Arc::new(StatusBoard::new(Status {
+        format: crate::status::FORMAT,
+        product_version: String::new(),
+        node_id: "standby".to_owned(),
+        fingerprint: None,
+        role: Role::Standby,
+        face: Face::Cli,
+        phase: Phase::Holding,
+        flag: Flag::Property,
+        epoch: Epoch::default(),
+        opened_ms: 0,
+        now_ms: 0,
+        gocd_version: None,
+        listening: None,
+        holding: None,
+        external_url: None,
+        user: None,
+        problems: Vec::new(),
+        generation: None,
+        files: Vec::new(),
+        own_jars: Vec::new(),
+        scanned_ms: None,
+        primary: Some(PrimaryStatus {
+            url: String::new(),
+            trust: String::new(),
+            trusted: false,
+            seen_fingerprint: None,
+            connected: false,
+            since_ms: 0,
+            last_exchange_ms: None,
+            node_id: None,
+            gocd_version: None,
+            product_version: None,
+            scanned_ms: None,
+            file_check_interval_ms: None,
+            generation: None,
+            wal_location: None,
+        }),
+        sync: None,
+        file_check_interval_ms: 60_000,
+        primary_check_interval_ms: 60_000,
+    }))
+}
+
+struct Scene {
+    fake: Arc<Fake>,
+    store: Arc<Memory>,
+    board: Arc<StatusBoard>,
+    orders: mpsc::Sender<PullOrder>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn start(fake: Arc<Fake>) -> Scene {
+    let (store, board, stop) = (Arc::new(Memory::default()), board(), CancellationToken::new());
+    let options = Options {
+        node_id: "standby".to_owned(),
+        gocd_version: None,
+        long_poll_wait: Duration::from_secs(25),
+        check_interval: Duration::from_secs(60),
+    };
+    let puller = Puller::new(
+        Arc::clone(&fake),
+        Arc::clone(&store),
+        Arc::clone(&board),
+        Arc::new(SystemClock),
+        options,
+    );
+    let (orders, taken) = mpsc::channel(4);
+    let task = tokio::spawn(puller.run(taken, stop.clone()));
+    Scene {
+        fake,
+        store,
+        board,
+        orders,
+        stop,
+        task,
+    }
+}
+
+impl Scene {
+    async fn until(&self, what: &str, holds: impl Fn(&Status) -> bool) {
+        for _ in 0..2000 {
+            if holds(&self.board.picture(0)) {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited in vain: {what}; {:#?}", self.board.picture(0));
+    }
+
+    fn applied(&self) -> usize {
+        self.store.applied.lock().unwrap().len()
+    }
+}
+
+fn in_sync(status: &Status) -> bool {
+    status.sync.as_ref().is_some_and(|sync| sync.in_sync)
+}
+
+#[tokio::test]
+async fn applies_each_change_once_and_shows_it() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.fake.change(b"two");
+    scene
+        .until("the change is applied", |status| {
+            status
+                .generation
+                .as_ref()
+                .is_some_and(|applied| applied.id == document(b"two").generation)
+        })
+        .await;
+    assert_eq!(scene.applied(), 2);
+    let picture = scene.board.picture(0);
+    assert!(picture.problems.is_empty(), "{:?}", picture.problems);
+    let primary = picture.primary.expect("a standby has a primary");
+    assert!(primary.connected && primary.trusted);
+    scene.stop.cancel();
+    scene.task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn goes_on_after_errors_and_keeps_the_last_ones_until_a_success() {
+    let fake = Fake::new(b"one");
+    *fake.failures.lock().unwrap() = (0..7)
+        .map(|number| Error::new(Kind::Unreachable, format!("no answer {number}"), ""))
+        .collect();
+    let scene = start(fake);
+    scene
+        .until("five errors are kept", |status| {
+            status
+                .sync
+                .as_ref()
+                .is_some_and(|sync| sync.errors.len() == KEPT_ERRORS)
+        })
+        .await;
+    scene.until("in sync", in_sync).await;
+    let picture = scene.board.picture(0);
+    assert!(picture.sync.expect("syncing").errors.is_empty());
+    assert!(picture.problems.is_empty(), "{:?}", picture.problems);
+}
+
+#[tokio::test]
+async fn refuses_itself_and_a_node_that_is_no_primary() {
+    for (node_id, role, text) in [
+        ("standby", Role::Primary, "this node itself"),
+        ("other", Role::Standby, "role is standby"),
+    ] {
+        let fake = Fake::new(b"one");
+        {
+            let mut document = fake.document.lock().unwrap();
+            document.envelope.node_id = node_id.to_owned();
+            document.envelope.role = role;
+        }
+        let scene = start(fake);
+        scene
+            .until("a refusal", |status| {
+                status.problems.iter().any(|problem| problem.message.contains(text))
+            })
+            .await;
+        assert_eq!(scene.applied(), 0);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_what_was_announced_are_not_applied() {
+    let fake = Fake::new(b"one");
+    fake.blobs.lock().unwrap().insert(Digest::of(b"one"), b"eno".to_vec());
+    let scene = start(fake);
+    scene
+        .until("an error", |status| {
+            status.sync.as_ref().is_some_and(|sync| !sync.errors.is_empty())
+        })
+        .await;
+    assert_eq!(scene.applied(), 0);
+    scene.fake.change(b"two");
+    scene.orders.send(PullOrder::Now).await.expect("the puller runs");
+    scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_written_again_meanwhile_is_asked_for_at_once() {
+    let fake = Fake::new(b"one");
+    fake.blobs.lock().unwrap().clear();
+    let scene = start(fake);
+    while scene.fake.asked.load(Ordering::Relaxed) < 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    scene.fake.change(b"two");
+    scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test]
+async fn the_last_pull_brings_the_newest_generation_and_ends_the_loop() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.fake.change(b"two");
+    let (answer, answered) = oneshot::channel();
+    scene
+        .orders
+        .send(PullOrder::Last(answer))
+        .await
+        .expect("the puller runs");
+    let outcome = answered.await.expect("an answer").expect("a success");
+    assert!(matches!(outcome, Outcome::Applied(generation) if generation.id == document(b"two").generation));
+    scene.task.await.expect("the loop has ended");
+}

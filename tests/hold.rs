@@ -1,0 +1,283 @@
+//! The hold: GoCD waits on a standby, runs on a primary, and nothing but a release ends the wait.
+
+use std::{
+    fs,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use bc_testkit::{artefacts, gocd_dir::GocdDir, http, process::Process, wait};
+use bc_tests::{Pair, authorized, start_standby};
+
+/// Printed by the stand-in when GoCD's launcher runs.
+const LAUNCHED: &str = "gocd-host: launcher runs";
+/// Printed by the stand-in when GoCD is up.
+const STARTED: &str = "GoCD server started successfully.";
+const START: Duration = Duration::from_secs(60);
+
+fn promote(standby: &GocdDir) {
+    let output = standby.cli(&["promote", "--without-database"]);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Held, answered as held, promoted, running as primary with the plugin's node: on one Java.
+fn holds_and_releases(java: u32) {
+    let pair = Pair::start(java);
+    let standby = &pair.standby;
+    assert!(!pair.standby_jvm.output().contains(LAUNCHED));
+    let health = http::get(standby.gocd_port, "/go/api/v1/health").expect("the held port answers");
+    assert_eq!((health.status, health.body.trim()), (503, "{\"health\":\"STANDBY\"}"));
+
+    promote(standby);
+    pair.standby_jvm.wait_for(LAUNCHED, START);
+    standby.wait_for_gocd();
+    let status = standby.wait_for_status("the plugin's node runs", START, |status| {
+        status["face"] == "plugin" && status["role"] == "primary" && status["phase"] == "running"
+    });
+    assert_eq!(status["holding"], serde_json::Value::Null);
+    let state = http::get(standby.gocd_port, "/gocd-host/state").expect("the stand-in answers").body;
+    let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+    let properties = state.to_string();
+    assert!(properties.contains("production") && properties.contains("active"), "{state}");
+    standby.wait_for_port();
+    let node: serde_json::Value = authorized(standby.port, "/api/v2/node").json().expect("JSON");
+    assert_eq!(node["role"], "primary");
+}
+
+#[test]
+fn holds_and_releases_on_java_11() {
+    holds_and_releases(11);
+}
+
+#[test]
+fn holds_and_releases_on_java_17() {
+    holds_and_releases(17);
+}
+
+#[test]
+fn holds_and_releases_on_java_21() {
+    holds_and_releases(21);
+}
+
+#[test]
+fn holds_and_releases_on_java_25() {
+    holds_and_releases(25);
+}
+
+#[test]
+fn a_promoted_standby_starts_as_primary_under_the_same_flag_and_a_new_flag_is_an_order() {
+    let mut pair = Pair::start(17);
+    promote(&pair.standby);
+    pair.standby.wait_for_gocd();
+    pair.standby_jvm.signal(nix::sys::signal::Signal::SIGTERM);
+    pair.standby_jvm.wait_for_end(START);
+    let again = start_standby(&pair.standby, pair.primary.port, 17);
+    again.wait_for(STARTED, START);
+    drop(again);
+    fs::write(pair.standby.config().join("start.in.standby"), "").expect("flag file");
+    let java = &mut pair.standby.java(17);
+    let by_file = pair.standby.launch(
+        "standby by file",
+        java.arg("-javaagent:plugins/external/gocd-business-continuity.jar")
+            .arg(format!("-Dbc.primary.url=https://127.0.0.1:{}", pair.primary.port)),
+    );
+    pair.standby.wait_for_status("held again", START, |status| status["flag"] == "file" && status["role"] == "standby");
+    assert!(!by_file.output().contains(LAUNCHED));
+}
+
+#[test]
+fn a_server_that_nothing_asks_to_be_a_standby_starts_at_once_with_the_agent() {
+    let primary = GocdDir::with_jar();
+    let begun = Instant::now();
+    let jvm = primary.launch(
+        "primary with agent",
+        primary.java(17).arg("-javaagent:plugins/external/gocd-business-continuity.jar"),
+    );
+    jvm.wait_for(STARTED, START);
+    primary.wait_for_port();
+    assert!(begun.elapsed() < START);
+    let status = primary.wait_for_status("the plugin's node runs", START, |status| status["face"] == "plugin");
+    assert_eq!(status["role"], "primary");
+}
+
+#[test]
+fn promotion_without_the_option_is_refused_and_says_what_is_missing() {
+    let pair = Pair::start(17);
+    let output = pair.standby.cli(&["promote"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("database") && said.contains("--without-database"), "{said}");
+    assert!(!pair.standby_jvm.output().contains(LAUNCHED));
+}
+
+#[test]
+fn a_standby_without_an_address_holds_and_says_so_in_all_places() {
+    let standby = GocdDir::with_jar();
+    let jvm = standby.launch(
+        "standby without address",
+        standby
+            .java(17)
+            .args(["-javaagent:plugins/external/gocd-business-continuity.jar", "-Dgo.server.mode=standby"])
+            .env("GOCD_SERVER_JVM_OPTIONS", "-Dx=y"),
+    );
+    let status = standby.wait_for_status("the mistake is shown", START, |status| {
+        status["problems"].to_string().contains("bc.primary.url")
+    });
+    assert!(status["problems"].to_string().contains("GOCD_SERVER_JVM_OPTS"), "{status}");
+    jvm.wait_for("bc.primary.url", START);
+    standby.wait_for_port();
+    let page = authorized(standby.port, "/admin/dashboard").text().expect("text");
+    assert!(page.contains("bc.primary.url"));
+    assert!(!jvm.output().contains(LAUNCHED));
+}
+
+/// A server with the library that misbehaves as `how` says.
+fn provoked(how: &str, standby: bool, more: &[&str]) -> (GocdDir, Process) {
+    let dir = GocdDir::new();
+    dir.install(&artefacts::provoke_jar());
+    let mut java = dir.java(17);
+    java.arg("-javaagent:plugins/external/gocd-business-continuity.jar").arg(format!("-Dbc.provoke={how}")).args(more);
+    if standby {
+        java.args(["-Dgo.server.mode=standby", "-Dbc.primary.url=https://127.0.0.1:1"]);
+    }
+    let process = dir.launch(&format!("{how}, standby {standby}"), &mut java);
+    (dir, process)
+}
+
+#[test]
+fn a_standby_stays_held_whatever_goes_wrong() {
+    let kinds = [
+        "open-throw", "open-oom", "open-panic", "open-panic-formatted", "open-hang", "next-throw", "next-panic",
+        "next-hang", "next-oom",
+    ];
+    let running: Vec<_> = kinds.iter().map(|how| (how, provoked(how, true, &["-Dgocd.host.interrupt=true"]))).collect();
+    // Longer than the ten seconds after which a primary would be let go.
+    sleep(Duration::from_secs(14));
+    for (how, (_dir, mut process)) in running {
+        let output = process.output();
+        assert!(process.is_running(), "{how}: the JVM ended:\n{output}");
+        assert!(!output.contains(LAUNCHED), "{how}: GoCD was started:\n{output}");
+        if !how.ends_with("hang") {
+            assert!(output.contains("provoked"), "{how}: the reason is not on stderr:\n{output}");
+        }
+    }
+}
+
+#[test]
+fn a_primary_is_let_go_whatever_goes_wrong_before_the_decision() {
+    for how in ["open-throw", "open-oom", "open-panic", "open-panic-formatted", "open-hang"] {
+        let (_dir, process) = provoked(how, false, &[]);
+        process.wait_for(LAUNCHED, Duration::from_secs(40));
+        if how == "open-panic-formatted" {
+            assert!(process.output().contains("provoked panic in"), "{}", process.output());
+        }
+    }
+}
+
+#[test]
+fn a_primary_that_hears_no_decision_is_let_go_after_the_guard_wait() {
+    let begun = Instant::now();
+    let (_dir, process) = provoked("next-hang", false, &["-Dbc.guard.wait=1000"]);
+    process.wait_for(LAUNCHED, Duration::from_secs(60));
+    assert!(begun.elapsed() >= Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn without_a_library_the_record_decides_under_its_own_flag_only() {
+    let (dir, process) = provoked("open-throw", true, &[]);
+    sleep(Duration::from_secs(5));
+    assert!(!process.output().contains(LAUNCHED));
+    drop(process);
+    fs::create_dir_all(dir.state()).expect("state folder");
+    fs::write(dir.state().join("role"), "role=primary\nflag=property\n").expect("record");
+    let mut java = dir.java(17);
+    java.args([
+        "-javaagent:plugins/external/gocd-business-continuity.jar",
+        "-Dbc.provoke=open-throw",
+        "-Dgo.server.mode=standby",
+    ]);
+    let promoted = dir.launch("promoted, without library", &mut java);
+    promoted.wait_for(LAUNCHED, START);
+    drop(promoted);
+    fs::write(dir.state().join("role"), "role=primary\nflag=none\n").expect("record");
+    let ordered = dir.launch("record of another flag", &mut java);
+    sleep(Duration::from_secs(5));
+    assert!(!ordered.output().contains(LAUNCHED));
+}
+
+#[test]
+fn twenty_handovers_leave_the_port_free_and_the_plugin_in_charge() {
+    let primary = GocdDir::with_jar();
+    let _primary_jvm = primary.launch("primary", &mut primary.java(17));
+    primary.wait_for_port();
+    for round in 1..=20 {
+        let standby = GocdDir::with_jar();
+        standby.copy_config_of(&primary);
+        let jvm = start_standby(&standby, primary.port, 17);
+        standby.wait_for_status("held", START, |status| status["holding"].is_string());
+        promote(&standby);
+        jvm.wait_for(STARTED, START);
+        standby.wait_for_status(&format!("round {round}: the plugin's node runs"), START, |status| {
+            status["face"] == "plugin" && status["listening"].is_string()
+        });
+    }
+}
+
+#[test]
+fn holds_for_forty_seconds_under_the_wrapper_and_is_then_released() {
+    let primary = GocdDir::with_jar();
+    let _primary_jvm = primary.launch("primary", &mut primary.java(17));
+    primary.wait_for_port();
+    let standby = GocdDir::with_jar();
+    standby.copy_config_of(&primary);
+    let conf = standby.path().join("wrapper.conf");
+    let mut lines = vec![
+        format!("wrapper.java.command={}", artefacts::java(17).display()),
+        "wrapper.java.mainclass=org.tanukisoftware.wrapper.WrapperJarApp".to_owned(),
+        format!("wrapper.app.parameter.1={}", artefacts::host_jar().display()),
+        "wrapper.java.classpath.1=/usr/share/java/wrapper.jar".to_owned(),
+        format!("wrapper.java.classpath.2={}", artefacts::host_jar().display()),
+        "wrapper.java.library.path.1=/usr/lib/jni".to_owned(),
+        format!("wrapper.working.dir={}", standby.path().display()),
+        "wrapper.startup.timeout=15".to_owned(),
+        "wrapper.console.format=M".to_owned(),
+        "wrapper.logfile=".to_owned(),
+        "wrapper.java.additional.1=-Xmx256m".to_owned(),
+        format!("wrapper.java.additional.2=-Dcruise.server.port={}", standby.gocd_port),
+        format!("wrapper.java.additional.3=-Dbc.listen=127.0.0.1:{}", standby.port),
+    ];
+    for (number, argument) in (100..).zip(GocdDir::standby_arguments(primary.port)) {
+        lines.push(format!("wrapper.java.additional.{number}={argument}"));
+    }
+    fs::write(&conf, lines.join("\n") + "\n").expect("wrapper.conf");
+    let mut wrapper = Process::start("wrapper", Command::new("/usr/sbin/wrapper").arg("-c").arg(&conf));
+    standby.wait_for_status("held under the wrapper", START, |status| status["holding"].is_string());
+    sleep(Duration::from_secs(40));
+    assert!(wrapper.is_running());
+    let output = wrapper.output();
+    assert!(!output.contains(LAUNCHED), "{output}");
+    assert!(!output.to_lowercase().contains("startup failed"), "{output}");
+    promote(&standby);
+    wrapper.wait_for(LAUNCHED, START);
+    standby.wait_for_gocd();
+    standby.wait_for_status("the plugin's node runs", START, |status| status["face"] == "plugin");
+    wrapper.signal(nix::sys::signal::Signal::SIGTERM);
+    wrapper.wait_for_end(START);
+}
+
+#[test]
+fn a_held_port_in_use_is_named_and_taken_once_it_is_free() {
+    let standby = GocdDir::with_jar();
+    let blocker = std::net::TcpListener::bind(("0.0.0.0", standby.gocd_port)).expect("block the port");
+    let jvm = start_standby(&standby, 1, 17);
+    jvm.wait_for("cruise.server.port", START);
+    drop(blocker);
+    wait::until("the held port answers", START, || http::get(standby.gocd_port, "/go/api/v1/health"));
+    assert!(!jvm.output().contains(LAUNCHED));
+}
