@@ -1,0 +1,174 @@
+//! What our port answers: the map of all paths.
+//!
+//! Below `/go/add-on/business-continuity`, all with GET:
+//!
+//! | path | who | answer |
+//! |---|---|---|
+//! | `/live` | anybody | 200: this process answers |
+//! | `/ready` | anybody | 200 while GoCD runs here as primary, else 503 |
+//! | `/api/v2/node` | token | the envelope: who this node is |
+//! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
+//! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
+//! | `/api/health-check` | token | for standbys of GoCD 20.6 to 22.3: `OK!` |
+//! | `/api/latest_database_wal_location` | token | the same: write-ahead log position |
+//! | `/api/config_files_status` | token | the same: digests of the configuration files |
+//! | `/api/plugin_files_status` | token | the same: digests of the plugins |
+//! | `/api/cruise_config` | token | the same: bytes of cruise-config.xml |
+//! | `/api/jetty_config` | token | the same: bytes of jetty.xml |
+//! | `/api/cipher.aes` | token | the same: bytes of cipher.aes |
+//! | `/api/cipher` | token | the same: bytes of cipher, where a GoCD before 21.1 has it |
+//! | `/api/user_feature_toggle` | token | the same: bytes of go.feature.toggles |
+//! | `/api/plugin` | token | the same: bytes of one plugin |
+//!
+//! Anything else is 404 for those with the token and 401 for others. The router is made from [`ROUTES`], so no
+//! route can exist beside it; `v1`, `v2` and `probes` answer. A text from the wire is only ever compared
+//! with what is on offer; no path of a file is made from it.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get},
+};
+
+use crate::{
+    auth::{self, Gate},
+    context::Context,
+};
+
+mod content;
+mod probes;
+mod source;
+mod v1;
+mod v2;
+
+pub use v2::ENVELOPE_HEADER;
+
+/// What every path of ours begins with: that of the original product.
+pub const PREFIX: &str = "/go/add-on/business-continuity";
+
+/// One path of our port.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The path below [`PREFIX`], with axum's captures.
+    pub path: &'static str,
+    /// Who may ask.
+    pub access: Access,
+    answer: fn() -> MethodRouter<Context>,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: the answer says nothing but its status.
+    Anybody,
+    /// Who has the token.
+    Token,
+}
+
+/// All paths of the protocol, old and new.
+pub const ROUTES: &[Route] = &[
+    open("/live", || get(probes::live)),
+    open("/ready", || get(probes::ready)),
+    guarded("/api/v2/node", || get(v2::node)),
+    guarded("/api/v2/manifest", || get(v2::manifest)),
+    guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),
+    guarded("/api/health-check", || get(v1::health_check)),
+    guarded("/api/latest_database_wal_location", || get(v1::wal_location)),
+    guarded("/api/config_files_status", || get(v1::config_files_status)),
+    guarded("/api/plugin_files_status", || get(v1::plugin_files_status)),
+    guarded("/api/cruise_config", || get(v1::cruise_config)),
+    guarded("/api/jetty_config", || get(v1::jetty_config)),
+    guarded("/api/cipher.aes", || get(v1::cipher_aes)),
+    guarded("/api/cipher", || get(v1::cipher_des)),
+    guarded("/api/user_feature_toggle", || get(v1::user_feature_toggle)),
+    guarded("/api/plugin", || get(v1::plugin)),
+];
+
+const fn open(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Route {
+    Route {
+        path,
+        access: Access::Anybody,
+        answer,
+    }
+}
+
+const fn guarded(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Route {
+    Route {
+        path,
+        access: Access::Token,
+        answer,
+    }
+}
+
+/// Everything that our port answers, for [`crate::listener::BoundListener::serve`].
+pub fn router(context: Context) -> Router {
+    let gate = Gate::new(context.token.clone());
+    let mut for_anybody = Router::new();
+    let mut for_token = Router::new();
+    for route in ROUTES {
+        let path = format!("{PREFIX}{}", route.path);
+        match route.access {
+            Access::Anybody => for_anybody = for_anybody.route(&path, (route.answer)()),
+            // axum would answer HEAD by a GET whose bytes are thrown away.
+            Access::Token => for_token = for_token.route(&path, (route.answer)().head(wrong_method)),
+        }
+    }
+    let for_token = for_token
+        .fallback(not_found)
+        .layer(from_fn_with_state(gate, auth::require_token));
+    for_anybody
+        .merge(for_token)
+        .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(map_response(with_common_headers))
+        .with_state(context)
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "there is nothing at this path").into_response()
+}
+
+async fn wrong_method() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
+}
+
+async fn with_common_headers(mut response: Response) -> Response {
+    const COMMON: [(HeaderName, &str); 2] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    for (name, value) in COMMON {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_documentation_is_the_table() {
+        let documented: Vec<_> = include_str!("routes.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `"))
+            .map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" "))
+            .collect();
+        let real: Vec<_> = ROUTES
+            .iter()
+            .map(|route| {
+                let who = match route.access {
+                    Access::Anybody => "anybody",
+                    Access::Token => "token",
+                };
+                format!("{}` {who}", route.path)
+            })
+            .collect();
+        assert_eq!(documented, real);
+    }
+}

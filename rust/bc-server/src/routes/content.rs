@@ -1,0 +1,99 @@
+//! Bytes of a file on offer, sent with flat memory.
+
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bc_core::{
+    digest::Digest,
+    offer::Offered,
+    scan::snapshot::{Blob, Source},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::task::spawn_blocking;
+
+/// Bytes that are read, and kept in memory, at once for a transfer.
+const PIECE: usize = 256 * 1024;
+
+/// Answers with the bytes that have this digest, from the offset on that `Range: bytes=N-` asks for; any other
+/// range is answered with the whole content, as RFC 9110 allows. If the file turns out to have changed, the
+/// connection breaks off before the announced length.
+pub(super) async fn answer(
+    offered: Arc<Offered>,
+    digest: Digest,
+    headers: &HeaderMap,
+    content_type: &'static str,
+) -> Response {
+    let opened = match offered.snapshot.sources.get(&digest) {
+        None => return gone(),
+        Some(Source::Memory(_)) => offered.snapshot.open(&digest),
+        Some(Source::File { .. }) => match spawn_blocking(move || offered.snapshot.open(&digest)).await {
+            Ok(opened) => opened,
+            Err(panic) => Some(Err(io::Error::other(panic))),
+        },
+    };
+    let mut blob = match opened {
+        Some(Ok(blob)) => blob,
+        Some(Err(error)) => {
+            tracing::debug!("cannot open the file with the digest {digest}: {error}");
+            return gone();
+        }
+        None => return gone(),
+    };
+    let size = blob.size();
+    let offset = open_range(headers);
+    let start = offset.unwrap_or(0);
+    if offset.is_some() && start >= size {
+        return (
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            [(header::CONTENT_RANGE, format!("bytes */{size}"))],
+        )
+            .into_response();
+    }
+    let body = match Blob::bytes(&blob) {
+        Some(bytes) => Body::from(bytes.slice(usize::try_from(start).expect("less than a length in memory")..)),
+        None => match blob.skip_to(start) {
+            Ok(()) => Body::from_stream(stream::try_unfold(blob, next_piece)),
+            Err(_) => return gone(),
+        },
+    };
+    let mut response = (
+        [(header::CONTENT_TYPE, content_type), (header::ACCEPT_RANGES, "bytes")],
+        [(header::CONTENT_LENGTH, (size - start).to_string())],
+        body,
+    )
+        .into_response();
+    if offset.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {start}-{}/{size}", size - 1);
+        let range = range.parse().expect("digits make a header");
+        response.headers_mut().insert(header::CONTENT_RANGE, range);
+    }
+    response
+}
+
+/// The file went, or became another one, since it was listed: a newer manifest names what there is now.
+pub(super) fn gone() -> Response {
+    (StatusCode::NOT_FOUND, "no file on offer has these bytes").into_response()
+}
+
+async fn next_piece(mut blob: Blob) -> io::Result<Option<(Bytes, Blob)>> {
+    let reading = spawn_blocking(move || {
+        let mut piece = Vec::with_capacity(PIECE);
+        (&mut blob).take(PIECE as u64).read_to_end(&mut piece)?;
+        Ok((!piece.is_empty()).then(|| (piece.into(), blob)))
+    });
+    reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
+fn open_range(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(header::RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+}

@@ -1,0 +1,48 @@
+//! What this node has on offer, or why it has nothing.
+
+use std::sync::Arc;
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bc_core::offer::{Offer, Offered};
+
+use crate::context::Context;
+
+/// Why a node gives out no files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoSource {
+    /// It is held: only a primary is a source.
+    NotPrimary,
+    /// Its folders have not been read yet.
+    TooEarly,
+}
+
+impl IntoResponse for NoSource {
+    fn into_response(self) -> Response {
+        match self {
+            NoSource::NotPrimary => (
+                StatusCode::CONFLICT,
+                "this node is not a primary, and only a primary gives out files",
+            )
+                .into_response(),
+            NoSource::TooEarly => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(header::RETRY_AFTER, "1")],
+                "the files have not been read yet; ask again soon",
+            )
+                .into_response(),
+        }
+    }
+}
+
+/// The primary's side of this node.
+pub(super) fn offer(context: &Context) -> Result<&Arc<Offer>, NoSource> {
+    context.offer.as_ref().ok_or(NoSource::NotPrimary)
+}
+
+/// The newest generation.
+pub(super) fn offered(context: &Context) -> Result<Arc<Offered>, NoSource> {
+    offer(context)?.current().ok_or(NoSource::TooEarly)
+}

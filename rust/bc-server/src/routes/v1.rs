@@ -1,0 +1,252 @@
+//! The protocol of GoCD 20.6 to 22.3, so that an unmodified standby can follow this primary.
+//!
+//! Paths, content types and JSON are those of GoCD's `PrimaryStatusProviderController`; the client is GoCD's
+//! `StandbyFileSyncService`. Unlike there, every request needs the token, which that client sends anyway
+//! (leaving it out was CVE-2021-43287). That client knows no digest beside the four configuration files and,
+//! in 20.x, `DES_CIPHER`: any other key breaks it. It puts plugin names into URLs as they are, so a name with
+//! a blank, a `%` or another character that does not survive that is left out here.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use bc_core::{
+    jar_name::JarName,
+    manifest::{Entry, Name},
+};
+use serde::Serialize;
+
+use super::{
+    content,
+    source::{self, NoSource},
+};
+use crate::context::Context;
+
+pub(super) async fn health_check(State(context): State<Context>) -> Result<&'static str, NoSource> {
+    source::offer(&context).map(|_| "OK!")
+}
+
+/// The original answers in these words, with 200, where PostgreSQL cannot tell.
+pub(super) async fn wal_location(State(context): State<Context>) -> Result<&'static str, NoSource> {
+    source::offer(&context)
+        .map(|_| "Not Available, Reason, this version of GoCD Business Continuity does not ask the database")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConfigFilesStatus {
+    config_files_update_interval: u64,
+    last_config_files_update_time: i64,
+    file_details_map: BTreeMap<&'static str, FileDetails>,
+}
+
+#[derive(Serialize)]
+struct FileDetails {
+    md5: String,
+}
+
+pub(super) async fn config_files_status(State(context): State<Context>) -> Result<Json<ConfigFilesStatus>, NoSource> {
+    let offered = source::offered(&context)?;
+    let file_details_map = offered
+        .snapshot
+        .manifest
+        .files
+        .iter()
+        .filter_map(|(name, entry)| {
+            let details = FileDetails { md5: entry.md5.clone() };
+            Some((key(name)?, details))
+        })
+        .collect();
+    Ok(Json(ConfigFilesStatus {
+        config_files_update_interval: u64::try_from(context.settings.file_check_interval.as_millis())
+            .unwrap_or(u64::MAX),
+        last_config_files_update_time: offered.snapshot.scanned_ms,
+        file_details_map,
+    }))
+}
+
+/// How GoCD's `ConfigFileType` calls a file.
+fn key(name: &Name) -> Option<&'static str> {
+    match name {
+        Name::CruiseConfig => Some("CRUISE_CONFIG_XML"),
+        Name::CipherAes => Some("AES_CIPHER"),
+        Name::CipherDes => Some("DES_CIPHER"),
+        Name::JettyXml => Some("JETTY_XML"),
+        Name::FeatureToggles => Some("USER_FEATURE_TOGGLE"),
+        Name::Plugin(_) => None,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct PluginFilesStatus {
+    /// Every node has those of its own GoCD.
+    bundled: [PluginFile; 0],
+    external: Vec<PluginFile>,
+}
+
+#[derive(Serialize)]
+struct PluginFile {
+    name: String,
+    md5: String,
+}
+
+pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
+    let offered = source::offered(&context)?;
+    let external = offered
+        .snapshot
+        .manifest
+        .plugins()
+        .filter(|(jar, _)| survives_a_url(jar))
+        .map(|(jar, entry)| PluginFile {
+            name: jar.to_string(),
+            md5: entry.md5.clone(),
+        })
+        .collect();
+    Ok(Json(PluginFilesStatus { bundled: [], external }))
+}
+
+fn survives_a_url(jar: &JarName) -> bool {
+    jar.as_str()
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+!$'()*,;@=".contains(&byte))
+}
+
+pub(super) async fn cruise_config(context: State<Context>, headers: HeaderMap) -> Response {
+    config_file(context, Name::CruiseConfig, &headers, "text/xml;charset=UTF-8").await
+}
+
+pub(super) async fn jetty_config(context: State<Context>, headers: HeaderMap) -> Response {
+    config_file(context, Name::JettyXml, &headers, "text/xml;charset=UTF-8").await
+}
+
+pub(super) async fn cipher_aes(context: State<Context>, headers: HeaderMap) -> Response {
+    config_file(context, Name::CipherAes, &headers, "text/plain;charset=UTF-8").await
+}
+
+pub(super) async fn cipher_des(context: State<Context>, headers: HeaderMap) -> Response {
+    config_file(context, Name::CipherDes, &headers, "text/plain;charset=UTF-8").await
+}
+
+pub(super) async fn user_feature_toggle(context: State<Context>, headers: HeaderMap) -> Response {
+    config_file(context, Name::FeatureToggles, &headers, "text/json;charset=UTF-8").await
+}
+
+async fn config_file(
+    State(context): State<Context>,
+    name: Name,
+    headers: &HeaderMap,
+    content_type: &'static str,
+) -> Response {
+    let offered = match source::offered(&context) {
+        Ok(offered) => offered,
+        Err(nothing) => return nothing.into_response(),
+    };
+    match offered.snapshot.manifest.files.get(&name).map(|entry| entry.sha256) {
+        Some(digest) => content::answer(offered, digest, headers, content_type).await,
+        None => content::gone(),
+    }
+}
+
+/// `?folderName=external&pluginName=x.jar`. The original takes a blank folder, or `bundled`, for the bundled
+/// plugins, which are not synced, and anything else for the external ones; here it must be `external`.
+pub(super) async fn plugin(State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let offered = match source::offered(&context) {
+        Ok(offered) => offered,
+        Err(nothing) => return nothing.into_response(),
+    };
+    let Some(query) = PluginQuery::parse(query.as_deref().unwrap_or_default()) else {
+        return (StatusCode::BAD_REQUEST, "the query is malformed").into_response();
+    };
+    let wanted: Option<JarName> = query.plugin.parse().ok();
+    let entry: Option<&Entry> = wanted
+        .filter(|_| query.folder == "external")
+        .and_then(|jar| offered.snapshot.manifest.files.get(&Name::Plugin(jar)));
+    match entry.map(|entry| entry.sha256) {
+        Some(digest) => content::answer(offered, digest, &headers, "application/octet-stream").await,
+        None => content::gone(),
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct PluginQuery {
+    folder: String,
+    plugin: String,
+}
+
+impl PluginQuery {
+    /// None when a part is repeated or is not UTF-8 behind its percent signs. A plus is a plus, since that
+    /// client does not encode names.
+    fn parse(query: &str) -> Option<Self> {
+        let (mut folder, mut plugin) = (None, None);
+        for pair in query.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let part = match key {
+                "folderName" => &mut folder,
+                "pluginName" => &mut plugin,
+                _ => continue,
+            };
+            if part.replace(percent_decoded(value)?).is_some() {
+                return None;
+            }
+        }
+        Some(Self {
+            folder: folder.unwrap_or_default(),
+            plugin: plugin.unwrap_or_default(),
+        })
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.as_bytes().split_at_checked(2)?;
+        let mut byte = [0];
+        hex::decode_to_slice(digits, &mut byte).ok()?;
+        bytes.extend(byte);
+        bytes.extend(rest);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_as_old_standbys_write_them() {
+        let parsed = |query| PluginQuery::parse(query).map(|query| (query.folder, query.plugin));
+        let both = |folder: &str, plugin: &str| Some((folder.to_owned(), plugin.to_owned()));
+        assert_eq!(
+            parsed("folderName=external&pluginName=a-1.0+7.jar"),
+            both("external", "a-1.0+7.jar")
+        );
+        assert_eq!(parsed("pluginName=%2e%2E/x.jar"), both("", "../x.jar"));
+        assert_eq!(parsed(""), both("", ""));
+        for malformed in [
+            "pluginName=%",
+            "pluginName=%2",
+            "pluginName=%zz",
+            "pluginName=%ff",
+            "pluginName=a&pluginName=b",
+        ] {
+            assert_eq!(parsed(malformed), None, "{malformed}");
+        }
+    }
+
+    #[test]
+    fn names_that_break_the_old_client_are_known() {
+        for (name, survives) in [
+            ("a-1.2_3+4.jar", true),
+            ("a b.jar", false),
+            ("a%20b.jar", false),
+            ("ä.jar", false),
+        ] {
+            assert_eq!(survives_a_url(&name.parse().expect("a jar")), survives, "{name}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The protocol between our own nodes.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bc_core::{
+    digest::Digest,
+    manifest::{Acceptance, Envelope},
+    offer::{Offer, Offered},
+};
+
+use super::{content, source};
+use crate::{context::Context, listener::Connection};
+
+/// Carries the envelope, as compact JSON in ASCII, where an answer has no body.
+pub const ENVELOPE_HEADER: &str = "gocd-bc-envelope";
+
+/// The longest a client may wait for a change.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Who this node is, in every role.
+pub(super) async fn node(State(context): State<Context>) -> Json<Envelope> {
+    let now_ms = context.clock.now_ms();
+    let offered = source::offer(&context)
+        .ok()
+        .and_then(|offer| Some(offer.envelope(&*offer.current()?, now_ms)));
+    Json(offered.unwrap_or_else(|| envelope_of_status(&context, now_ms)))
+}
+
+fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
+    let status = context.status.picture(now_ms);
+    let generation = status.generation.as_ref();
+    Envelope {
+        node_id: status.node_id,
+        role: status.role,
+        epoch: status.epoch,
+        sequence: generation.map_or(0, |generation| generation.sequence),
+        gocd_version: status.gocd_version,
+        product_version: status.product_version,
+        schema_version: None,
+        server_id: None,
+        wal_location: None,
+        acceptance: generation.map_or(Acceptance::Unknown, |generation| generation.acceptance),
+        generated_ms: generation.map_or(0, |generation| generation.generated_ms),
+        scanned_ms: status.scanned_ms.unwrap_or(0),
+        now_ms,
+        file_check_interval_ms: status.file_check_interval_ms,
+    }
+}
+
+/// The files on offer. `If-None-Match` with the generation that the client knows makes this 304 while it is the
+/// newest one; with `Prefer: wait=SECONDS` (RFC 7240) the answer waits that long for another one, or for news
+/// about the acceptance of this one.
+pub(super) async fn manifest(
+    State(context): State<Context>,
+    connection: Option<Extension<Connection>>,
+    headers: HeaderMap,
+) -> Response {
+    let offer = match source::offer(&context) {
+        Ok(offer) => offer,
+        Err(nothing) => return nothing.into_response(),
+    };
+    let mut changes = offer.subscribe();
+    let Some(mut offered) = changes.borrow_and_update().clone() else {
+        return source::NoSource::TooEarly.into_response();
+    };
+    if is_known(&headers, &offered) {
+        let closing = async {
+            match &connection {
+                Some(Extension(connection)) => connection.closing().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = closing => {}
+            () = tokio::time::sleep(wait(&headers)) => {}
+        }
+        if let Some(newest) = offer.current() {
+            offered = newest;
+        }
+    }
+    let known = is_known(&headers, &offered);
+    answer(offer, &offered, known.then_some(Known), context.clock.now_ms())
+}
+
+/// The client has this generation.
+struct Known;
+
+fn answer(offer: &Offer, offered: &Arc<Offered>, known: Option<Known>, now_ms: i64) -> Response {
+    let mut response = match known {
+        Some(Known) => {
+            let envelope = ascii_json(&offer.envelope(offered, now_ms));
+            (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, envelope)]).into_response()
+        }
+        None => Json(offer.document(offered, now_ms)).into_response(),
+    };
+    let tag = HeaderValue::from_str(&tag(offered)).expect("hex digits in quotes make a header");
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+}
+
+fn tag(offered: &Offered) -> String {
+    format!("\"{}\"", offered.snapshot.generation)
+}
+
+fn is_known(headers: &HeaderMap, offered: &Offered) -> bool {
+    let tag = tag(offered);
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == tag)
+}
+
+/// The `wait` preference; zero without one.
+fn wait(headers: &HeaderMap) -> Duration {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .find_map(|preference| preference.trim().strip_prefix("wait=")?.parse().ok())
+        .map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+/// Compact JSON that fits a header: what is not printable ASCII can only be inside a string, and is escaped.
+fn ascii_json(envelope: &Envelope) -> String {
+    let json = serde_json::to_string(envelope).expect("an envelope has only plain fields");
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            ascii.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+/// The bytes with this digest, if a file of the newest generation has it.
+pub(super) async fn blob(
+    State(context): State<Context>,
+    digest: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let offered = match source::offered(&context) {
+        Ok(offered) => offered,
+        Err(nothing) => return nothing.into_response(),
+    };
+    let Some(digest) = digest.ok().and_then(|Path(text)| text.parse::<Digest>().ok()) else {
+        return content::gone();
+    };
+    content::answer(offered, digest, &headers, "application/octet-stream").await
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::manifest::{Epoch, Role};
+
+    use super::*;
+
+    #[test]
+    fn an_envelope_survives_its_header() {
+        let envelope = Envelope {
+            node_id: "0".repeat(32),
+            role: Role::Primary,
+            epoch: Epoch::default(),
+            sequence: 3,
+            gocd_version: Some("26.1 \u{1F980} \u{7f} \"ü\"\n".to_owned()),
+            product_version: "0.1.0".to_owned(),
+            schema_version: None,
+            server_id: None,
+            wal_location: None,
+            acceptance: Acceptance::Unknown,
+            generated_ms: 1,
+            scanned_ms: 2,
+            now_ms: 3,
+            file_check_interval_ms: 4,
+        };
+        let header = HeaderValue::from_str(&ascii_json(&envelope)).expect("a header");
+        let text = header.to_str().expect("ASCII");
+        assert_eq!(serde_json::from_str::<Envelope>(text).expect("JSON"), envelope);
+    }
+
+    #[test]
+    fn the_wait_preference_is_bounded() {
+        let seconds = |value: &'static str| {
+            let headers = HeaderMap::from_iter([("prefer".parse().expect("name"), HeaderValue::from_static(value))]);
+            wait(&headers).as_secs()
+        };
+        assert_eq!(seconds("wait=25"), 25);
+        assert_eq!(seconds("respond-async, wait=7"), 7);
+        assert_eq!(seconds("wait=99999"), 60);
+        assert_eq!(seconds("wait=-1"), 0);
+    }
+}

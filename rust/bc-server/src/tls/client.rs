@@ -1,0 +1,253 @@
+//! How a standby judges the primary during the handshake, before anything of ours crosses the wire.
+//!
+//! Two things are checked on every connection: that [`Trust`] accepts the key (or, with `bc.tls.ca`, that an
+//! authority vouches for key and name), and that the other side signs the handshake with that key. A relay that
+//! shows the genuine certificate fails the second. Sessions are never resumed, since a resumed one skips both.
+
+use std::{
+    error::Error as StdError,
+    fmt, io,
+    iter::successors,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bc_core::{
+    error::{Error, Kind},
+    fingerprint::Fingerprint,
+    settings::CertificateAuthority,
+    trust::Trust,
+};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+
+use super::{fingerprint_of_certificate, provider};
+
+/// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
+pub type TrustSource = Arc<dyn Fn() -> Trust + Send + Sync>;
+
+/// Judges the certificates of one address and remembers the key it saw last.
+pub struct Verifier {
+    trust: TrustSource,
+    own: Fingerprint,
+    seen: Mutex<Option<Fingerprint>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    /// A verifier for a node whose own key is `own`: an address that leads back to it is refused.
+    pub fn new(trust: TrustSource, own: Fingerprint) -> Arc<Self> {
+        Arc::new(Self {
+            trust,
+            own,
+            seen: Mutex::new(None),
+            provider: provider(),
+        })
+    }
+
+    /// The key that was shown in the newest handshake, accepted or not.
+    pub fn seen(&self) -> Option<Fingerprint> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let shown = fingerprint_of_certificate(end_entity)?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        if shown == self.own {
+            return Err(Error::new(
+                Kind::Refused,
+                "bc.primary.url leads back to this node: the key shown there is this node's own",
+                "Write the primary's address into bc.primary.url. If this node's state folder was copied from the \
+                 primary, remove identity.pem and node-id in it.",
+            ));
+        }
+        let trust = (self.trust)();
+        if let Trust::Authority(authority) = &trust {
+            self.vouched_for(authority, shown, end_entity, intermediates, name, now)?;
+        }
+        trust.judge(&shown)
+    }
+
+    fn vouched_for(
+        &self,
+        authority: &CertificateAuthority,
+        shown: Fingerprint,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        // Read anew each time: handshakes are rare, and the administrator may have replaced the file.
+        let roots = Arc::new(roots(authority)?);
+        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+            .build()
+            .map_err(|error| error.to_string())
+            .and_then(|verifier| {
+                verifier
+                    .verify_server_cert(end_entity, intermediates, name, &[], now)
+                    .map_err(|error| error.to_string())
+            })
+            .map(|_| ())
+            .map_err(|reason| {
+                Error::new(
+                    Kind::Trust,
+                    format!(
+                        "the certificate that the primary shows, with the key {shown}, is not vouched for by {}: {reason}",
+                        described(authority)
+                    ),
+                    "Check that the host in bc.primary.url is a name in the primary's certificate and that bc.tls.ca \
+                     holds its authority, or pin the key with bc.primary.fingerprint.",
+                )
+            })
+    }
+}
+
+/// A client configuration that asks `verifier`.
+pub fn config(verifier: Arc<Verifier>) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// Why TLS failed, if that is the reason anywhere behind `error`: the verifier's own refusal as it was, or what
+/// the failure means.
+pub fn refusal(error: &(dyn StdError + 'static)) -> Option<Error> {
+    causes(error).find_map(|cause| cause.downcast_ref()).map(meaning)
+}
+
+/// An error with everything behind it, outermost first.
+pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    successors(Some(error), |error| {
+        // An I/O error hides the error that it wraps from source().
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => (*error).source(),
+        }
+    })
+}
+
+fn meaning(error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
+            inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| {
+                Error::new(
+                    Kind::Trust,
+                    format!("the primary's certificate is refused: {inner}"),
+                    "",
+                )
+            })
+        }
+        rustls::Error::InvalidCertificate(reason) => Error::new(
+            Kind::Trust,
+            format!("the other side shows a certificate but does not prove that it holds its key: {reason}"),
+            "Something between the two servers may be pretending to be the primary. Check what bc.primary.url leads to.",
+        ),
+        other => Error::new(
+            Kind::Protocol,
+            format!("the other side does not speak TLS as we do: {other}"),
+            "Check that bc.primary.url leads to the primary's Business Continuity port, 8155 unless bc.listen says otherwise.",
+        ),
+    }
+}
+
+fn described(authority: &CertificateAuthority) -> String {
+    match authority {
+        CertificateAuthority::System => "the authorities of this system (bc.tls.ca=system)".to_owned(),
+        CertificateAuthority::File(path) => format!("bc.tls.ca={}", path.display()),
+    }
+}
+
+fn roots(authority: &CertificateAuthority) -> Result<RootCertStore, Error> {
+    let unreadable = |reason: String| {
+        Error::new(
+            Kind::File,
+            format!("cannot read {}: {reason}", described(authority)),
+            "Name a readable PEM file with the certificate of the primary's authority in bc.tls.ca.",
+        )
+    };
+    let certificates = match authority {
+        CertificateAuthority::System => rustls_native_certs::load_native_certs().certs,
+        CertificateAuthority::File(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable(error.to_string()))?,
+    };
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(unreadable("it holds no certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge(end_entity, intermediates, server_name, now)
+            .map(|()| ServerCertVerified::assertion())
+            .map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("seen", &self.seen())
+            .finish_non_exhaustive()
+    }
+}
