@@ -1,6 +1,7 @@
 //! The network face of a node.
 
 pub mod auth;
+pub mod client;
 pub mod context;
 pub mod listener;
 pub mod routes;

@@ -1,0 +1,289 @@
+//! A standby's connection to its primary: [`Transport`] over HTTPS.
+//!
+//! Nothing but the primary's own answer is ever followed: no redirect, no proxy of the environment, no
+//! compression, HTTP/1.1 alone. The token goes out only on a connection whose handshake [`Verifier`] has let
+//! pass, or in the clear to a loopback address, which is all that [`PrimaryUrl`] permits.
+//!
+//! The address that the administrator wrote may stand for two ports ([`PrimaryUrl::candidates`]). Both are tried
+//! until one has answered in our protocol; from then on only that one.
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bc_core::{
+    digest::Digest,
+    error::{Error, Kind},
+    fingerprint::Fingerprint,
+    manifest::{Envelope, ManifestDocument},
+    primary_url::PrimaryUrl,
+    token::Token,
+    transport::{ManifestReply, PeerKey, Transport},
+};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_RANGE, HeaderValue, IF_NONE_MATCH, RANGE},
+    redirect::Policy,
+};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    routes::{ENVELOPE_HEADER, PREFIX},
+    tls::client::{TrustSource, Verifier, config},
+};
+
+mod failure;
+
+use failure::{Failure, broke_off, no_answer, not_ours, refused};
+
+/// The largest manifest that is read.
+const MAX_MANIFEST: usize = 16 * 1024 * 1024;
+
+/// The longest wait for a TCP connection and the TLS handshake.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// An idle connection is given up before the primary closes it (`listener::Limits::head`).
+const KEEP_IDLE: Duration = Duration::from_secs(5);
+
+/// Speaks to one primary.
+pub struct HttpTransport {
+    candidates: Vec<Candidate>,
+    settled: OnceLock<usize>,
+    trust: TrustSource,
+    token: watch::Receiver<Option<Token>>,
+    timeout: Duration,
+}
+
+/// One address that may be the primary's port.
+struct Candidate {
+    base: String,
+    http: Client,
+    verifier: Arc<Verifier>,
+}
+
+impl HttpTransport {
+    /// A transport to the primary at `url`, for a node whose own key is `own`. `connection_timeout` is the
+    /// longest wait for the primary's next byte, beyond what a long poll was asked to wait.
+    ///
+    /// # Errors
+    /// [`Kind::Setting`] when the operating system lets no client be made.
+    pub fn new(
+        url: &PrimaryUrl,
+        own: Fingerprint,
+        trust: TrustSource,
+        token: watch::Receiver<Option<Token>>,
+        connection_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let candidates = url
+            .candidates()
+            .into_iter()
+            .map(|base| Candidate::new(base, own, Arc::clone(&trust), connection_timeout))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            candidates,
+            settled: OnceLock::new(),
+            trust,
+            token,
+            timeout: connection_timeout,
+        })
+    }
+
+    /// The key that the primary showed last, accepted or not; none before the first handshake.
+    pub fn seen(&self) -> Option<Fingerprint> {
+        match self.settled.get() {
+            Some(&index) => self.candidates[index].verifier.seen(),
+            None => self.candidates.iter().find_map(|candidate| candidate.verifier.seen()),
+        }
+    }
+
+    /// The address that answered as a primary, once one did.
+    pub fn settled(&self) -> Option<&str> {
+        self.settled.get().map(|&index| self.candidates[index].base.as_str())
+    }
+
+    fn credentials(&self) -> Result<HeaderValue, Error> {
+        let token = self.token.borrow();
+        let token = token.as_ref().ok_or_else(|| {
+            Error::new(
+                Kind::Setting,
+                "there is no valid token on this node",
+                "Copy the file business-continuity-token from the primary's configuration folder.",
+            )
+        })?;
+        let mut header = HeaderValue::try_from(token.basic_credentials()).expect("base64 makes a header");
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    async fn ask_for_manifest(
+        &self,
+        candidate: &Candidate,
+        known: Option<Digest>,
+        wait: Duration,
+    ) -> Result<ManifestReply, Failure> {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let mut request = candidate.get("/api/v2/manifest", self.credentials()?);
+        if let Some(known) = known {
+            request = request
+                .header(IF_NONE_MATCH, format!("\"{known}\""))
+                .header("prefer", format!("wait={seconds}"));
+        }
+        let response = candidate
+            .send(request, wait + Duration::from_secs(1) + self.timeout)
+            .await?;
+        match response.status() {
+            StatusCode::OK => {
+                let reading = whole_body(candidate, response);
+                let body = timeout(self.timeout, reading)
+                    .await
+                    .map_err(|_| no_answer(&candidate.base, self.timeout))??;
+                Ok(ManifestReply::Changed(ManifestDocument::parse(&body)?))
+            }
+            StatusCode::NOT_MODIFIED if known.is_some() => {
+                Ok(ManifestReply::Unchanged(envelope(candidate, &response)?))
+            }
+            _ => Err(refused(&candidate.base, &response)),
+        }
+    }
+
+    async fn ask_for_blob(
+        &self,
+        candidate: &Candidate,
+        digest: Digest,
+        offset: u64,
+        sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+    ) -> Result<(), Error> {
+        let base = &candidate.base;
+        let mut request = candidate.get(&format!("/api/v2/blobs/{digest}"), self.credentials()?);
+        if offset > 0 {
+            request = request.header(RANGE, format!("bytes={offset}-"));
+        }
+        let mut response = candidate.send(request, self.timeout).await?;
+        match response.status() {
+            StatusCode::OK if offset == 0 => {}
+            StatusCode::PARTIAL_CONTENT if begins_at(&response, offset) => {}
+            StatusCode::NOT_FOUND => {
+                return Err(Error::new(
+                    Kind::Superseded,
+                    format!("the primary at {base} no longer has the bytes with the digest {digest}"),
+                    "Its next manifest names what it has now.",
+                ));
+            }
+            _ => return Err(refused(base, &response).error),
+        }
+        loop {
+            let piece = timeout(self.timeout, response.chunk())
+                .await
+                .map_err(|_| no_answer(base, self.timeout))?
+                .map_err(|error| broke_off(base, &error))?;
+            match piece {
+                Some(piece) => sink(&piece)?,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Candidate {
+    fn new(base: String, own: Fingerprint, trust: TrustSource, connection_timeout: Duration) -> Result<Self, Error> {
+        let verifier = Verifier::new(trust, own);
+        let http = Client::builder()
+            .tls_backend_preconfigured(config(Arc::clone(&verifier)))
+            .redirect(Policy::none())
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(connection_timeout.min(LONGEST_CONNECT))
+            .pool_idle_timeout(KEEP_IDLE)
+            .user_agent(concat!("gocd-business-continuity/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::new(Kind::Setting, format!("cannot make a client for {base}: {error}"), ""))?;
+        Ok(Self { base, http, verifier })
+    }
+
+    fn get(&self, path: &str, credentials: HeaderValue) -> RequestBuilder {
+        self.http
+            .get(format!("{}{PREFIX}{path}", self.base))
+            .header(AUTHORIZATION, credentials)
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn send(&self, request: RequestBuilder, within: Duration) -> Result<Response, Error> {
+        timeout(within, request.send())
+            .await
+            .map_err(|_| no_answer(&self.base, within))?
+            .map_err(|error| failure::unreachable(&self.base, &error))
+    }
+}
+
+impl Transport for HttpTransport {
+    async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
+        if let Some(&index) = self.settled.get() {
+            let answer = self.ask_for_manifest(&self.candidates[index], known, wait).await;
+            return answer.map_err(|failure| failure.error);
+        }
+        let mut failures = Vec::new();
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            match self.ask_for_manifest(candidate, known, wait).await {
+                Ok(reply) => {
+                    // A parallel call that settled on the same answer is as good.
+                    self.settled.get_or_init(|| index);
+                    return Ok(reply);
+                }
+                Err(failure) if failure.is_ours && index == 0 => return Err(failure.error),
+                Err(failure) => failures.push((candidate.base.as_str(), failure.error)),
+            }
+        }
+        Err(failure::summed_up(failures))
+    }
+
+    fn blob(
+        &self,
+        digest: Digest,
+        offset: u64,
+        sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        // A digest to ask for comes from a manifest, so an address has answered.
+        let index = self.settled.get().copied().unwrap_or(0);
+        self.ask_for_blob(&self.candidates[index], digest, offset, sink)
+    }
+
+    fn peer_key(&self) -> PeerKey {
+        PeerKey {
+            seen: self.seen(),
+            trust: (self.trust)().description().to_owned(),
+        }
+    }
+}
+
+async fn whole_body(candidate: &Candidate, mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response
+        .chunk()
+        .await
+        .map_err(|error| broke_off(&candidate.base, &error))?
+    {
+        if body.len() + piece.len() > MAX_MANIFEST {
+            return Err(not_ours(&candidate.base, "a manifest of more than 16 MiB"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+fn envelope(candidate: &Candidate, response: &Response) -> Result<Envelope, Error> {
+    response
+        .headers()
+        .get(ENVELOPE_HEADER)
+        .and_then(|header| serde_json::from_slice(header.as_bytes()).ok())
+        .ok_or_else(|| not_ours(&candidate.base, "304 without saying who it is"))
+}
+
+fn begins_at(response: &Response, offset: u64) -> bool {
+    response
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|range| range.to_str().ok())
+        .is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
+}

@@ -1,0 +1,120 @@
+//! What went wrong between standby and primary, in words for an administrator.
+
+use std::time::Duration;
+
+use bc_core::error::{Error, Kind};
+use reqwest::{Response, StatusCode};
+
+use crate::tls::client::{causes, refusal};
+
+/// An error, and whether it is the considered answer of one of our nodes rather than a wrong address.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    pub(super) is_ours: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, is_ours: false }
+    }
+}
+
+/// No answer came at all, or it was none of HTTP.
+pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
+    if let Some(refused) = refusal(error) {
+        return refused;
+    }
+    if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
+        return not_ours(base, "something that is not HTTP");
+    }
+    let reason = if error.is_timeout() {
+        "it took too long".to_owned()
+    } else {
+        root(error)
+    };
+    Error::new(
+        Kind::Unreachable,
+        format!("cannot reach the primary at {base}: {reason}"),
+        "Check that the primary runs, that bc.primary.url names it, and that no firewall is between the two servers.",
+    )
+}
+
+/// The connection was open, but nothing came.
+pub(super) fn no_answer(base: &str, within: Duration) -> Error {
+    Error::new(
+        Kind::Unreachable,
+        format!("the primary at {base} sent nothing for {} s", within.as_secs_f32()),
+        "Check the network between the two servers and the load of the primary; primary.server.connection.timeout \
+         is how long this node waits.",
+    )
+}
+
+/// The answer began and stopped.
+pub(super) fn broke_off(base: &str, error: &reqwest::Error) -> Error {
+    refusal(error).unwrap_or_else(|| {
+        Error::new(
+            Kind::Unreachable,
+            format!(
+                "the connection to the primary at {base} broke off in the middle of an answer: {}",
+                root(error)
+            ),
+            "The transfer is tried again by itself.",
+        )
+    })
+}
+
+/// Somebody else answers there.
+pub(super) fn not_ours(base: &str, what: &str) -> Error {
+    Error::new(
+        Kind::Protocol,
+        format!("{base} answers, but it is no GoCD Business Continuity port: it sent {what}"),
+        "Check bc.primary.url; the port is 8155 unless bc.listen of the primary says otherwise.",
+    )
+}
+
+/// A status that is not the one hoped for.
+pub(super) fn refused(base: &str, response: &Response) -> Failure {
+    let status = response.status();
+    let error = match status {
+        StatusCode::UNAUTHORIZED => Error::new(
+            Kind::Trust,
+            format!("the primary at {base} refuses our token"),
+            "Make the file business-continuity-token the same in both configuration folders.",
+        ),
+        StatusCode::CONFLICT => Error::new(
+            Kind::Refused,
+            format!("the node at {base} is not a primary, so there is nothing to follow"),
+            "Point bc.primary.url at the server where GoCD runs.",
+        ),
+        StatusCode::SERVICE_UNAVAILABLE => Error::new(
+            Kind::Unreachable,
+            format!("the primary at {base} has not read its files yet"),
+            "It is tried again by itself.",
+        ),
+        status if status.is_redirection() => {
+            let error = not_ours(
+                base,
+                &format!("a redirect ({}), which is never followed", status.as_u16()),
+            );
+            return error.into();
+        }
+        status => return not_ours(base, &format!("status {}", status.as_u16())).into(),
+    };
+    Failure { error, is_ours: true }
+}
+
+/// One error for all addresses that were tried: that of the first, which is the likeliest, naming the others.
+pub(super) fn summed_up(failures: Vec<(&str, Error)>) -> Error {
+    let mut failures = failures.into_iter();
+    let (_, first) = failures.next().expect("an address has at least one candidate");
+    let others: String = failures
+        .map(|(base, error)| format!("; {base} was tried too: {}", error.message()))
+        .collect();
+    Error::new(first.kind(), format!("{}{others}", first.message()), first.guidance())
+}
+
+fn root(error: &reqwest::Error) -> String {
+    causes(error)
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,301 @@
+//! A real node on loopback, and raw clients for it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use bc_core::{
+    clock::SystemClock,
+    digest::{Digest, hash},
+    fingerprint::Fingerprint,
+    identity::Identity,
+    manifest::{Acceptance, Entry, Epoch, Manifest, Name, Role},
+    offer::Offer,
+    properties::Properties,
+    scan::snapshot::{Snapshot, Source},
+    settings::{Face, Flag, Settings},
+    state_dir::StateDir,
+    status::{FORMAT, Phase, Status, StatusBoard},
+    token::Token,
+    trust::Trust,
+};
+use bc_server::{
+    client::HttpTransport,
+    context::Context,
+    listener::{self, Limits},
+    routes,
+    tls::{self, client::TrustSource},
+};
+use bytes::Bytes;
+use rustls::ServerConfig;
+use rustls_pki_types::ServerName;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+/// Below the routes of every node.
+pub(crate) const PREFIX: &str = routes::PREFIX;
+
+/// A node that answers on a free port of loopback.
+pub(crate) struct Node {
+    pub(crate) folder: TempDir,
+    pub(crate) identity: Identity,
+    pub(crate) context: Context,
+    pub(crate) token: watch::Sender<Option<Token>>,
+    pub(crate) address: SocketAddr,
+    pub(crate) closing: CancellationToken,
+    pub(crate) served: JoinHandle<()>,
+}
+
+/// Whether a test's node gives out files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Primary,
+    Held,
+}
+
+impl Node {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, Limits::default()).await
+    }
+
+    pub(crate) async fn start_with(kind: Kind, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let state = Arc::new(StateDir::open(&folder.path().join("state")).expect("state"));
+        let identity = Identity::load_or_create(state.path()).expect("identity");
+        let offer = (kind == Kind::Primary)
+            .then(|| Arc::new(Offer::new(state, Some("26.1.0".to_owned()), 60_000).expect("offer")));
+        let token = watch::Sender::new(Some(token()));
+        let context = Context {
+            settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
+            status: Arc::new(StatusBoard::new(status(kind))),
+            clock: Arc::new(SystemClock),
+            token: token.subscribe(),
+            offer,
+        };
+        let tls = tls::server::config(&identity).expect("identity");
+        let (address, closing, served) = serve(routes::router(context.clone()), Some(tls), limits).await;
+        Self {
+            folder,
+            identity,
+            context,
+            token,
+            address,
+            closing,
+            served,
+        }
+    }
+
+    /// Writes these files below the node's folder and offers them: plugins from disk, the others from memory.
+    pub(crate) fn publish(&self, files: &[(Name, &[u8])]) -> Digest {
+        let snapshot = snapshot(self.folder.path(), files);
+        let generation = snapshot.generation;
+        let offer = self.context.offer.as_ref().expect("a primary");
+        offer.publish(snapshot).expect("publish");
+        generation
+    }
+
+    /// A standby's transport to this node, which pins its key.
+    pub(crate) fn transport(&self) -> HttpTransport {
+        transport(self.address, pinned(self.identity.fingerprint()), &self.token)
+    }
+
+    /// An open TLS connection to this node.
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
+        connect(self.address, self.identity.fingerprint()).await.expect("TLS")
+    }
+
+    /// Sends these bytes on a connection of their own and returns everything that comes back.
+    pub(crate) async fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_ref()).await.expect("send");
+        let mut answer = Vec::new();
+        // The end without close_notify is as good: what counts is what came.
+        let _ = stream.read_to_end(&mut answer).await;
+        Answer(answer)
+    }
+
+    /// GET with the token, raw path and further header lines.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.raw(format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\n{}{headers}Connection: close\r\n\r\n",
+            authorization()
+        ))
+        .await
+    }
+}
+
+/// Serves `router` on a free port of loopback until the token is cancelled.
+pub(crate) async fn serve(
+    router: Router,
+    tls: Option<Arc<ServerConfig>>,
+    limits: Limits,
+) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    let bound = listener::bind("127.0.0.1:0".parse().expect("address"), "bc.listen")
+        .await
+        .expect("a free port")
+        .with_limits(limits);
+    let address = bound.address();
+    let closing = CancellationToken::new();
+    let served = tokio::spawn(bound.serve(router, tls, closing.clone()));
+    (address, closing, served)
+}
+
+/// What a raw request got.
+pub(crate) struct Answer(pub Vec<u8>);
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        let head = self.head();
+        let word = head
+            .split(' ')
+            .nth(1)
+            .unwrap_or_else(|| panic!("no HTTP answer: {head:?}"));
+        word.parse().expect("a status")
+    }
+
+    pub(crate) fn head(&self) -> String {
+        String::from_utf8_lossy(&self.0[..self.body_start()]).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.head().lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.0[self.body_start()..]
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.body()).expect("JSON")
+    }
+
+    fn body_start(&self) -> usize {
+        let end = self.0.windows(4).position(|window| window == b"\r\n\r\n");
+        end.map_or(self.0.len(), |end| end + 4)
+    }
+}
+
+/// The token of all tests.
+pub(crate) fn token() -> Token {
+    Token::parse(b"standby = right", Path::new("token")).expect("valid")
+}
+
+/// Its header line.
+pub(crate) fn authorization() -> String {
+    format!("Authorization: {}\r\n", token().basic_credentials())
+}
+
+pub(crate) fn pinned(fingerprint: Fingerprint) -> TrustSource {
+    Arc::new(move || Trust::Pinned(fingerprint))
+}
+
+/// The key of a standby in tests.
+pub(crate) fn own_key() -> Fingerprint {
+    Fingerprint::of_public_key(b"the standby's own")
+}
+
+pub(crate) fn transport(
+    address: SocketAddr,
+    trust: TrustSource,
+    token: &watch::Sender<Option<Token>>,
+) -> HttpTransport {
+    let url = format!("https://{address}").parse().expect("URL");
+    HttpTransport::new(&url, own_key(), trust, token.subscribe(), Duration::from_secs(2)).expect("client")
+}
+
+pub(crate) async fn connect(address: SocketAddr, fingerprint: Fingerprint) -> std::io::Result<TlsStream<TcpStream>> {
+    let verifier = tls::client::Verifier::new(pinned(fingerprint), own_key());
+    let connector = TlsConnector::from(Arc::new(tls::client::config(verifier)));
+    let stream = TcpStream::connect(address).await?;
+    connector.connect(ServerName::from(address.ip()), stream).await
+}
+
+pub(crate) fn jar(name: &str) -> Name {
+    Name::Plugin(name.parse().expect("a jar name"))
+}
+
+fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
+    let mut manifest = Manifest::default();
+    let mut sources = HashMap::new();
+    for (name, content) in files {
+        let digests = hash(*content).expect("memory does not fail");
+        let source = match name {
+            Name::Plugin(jar) => {
+                let path = folder.join(jar.as_str());
+                fs::write(&path, content).expect("write");
+                Source::File {
+                    path,
+                    size: digests.size,
+                }
+            }
+            _ => Source::Memory(Bytes::copy_from_slice(content)),
+        };
+        sources.insert(digests.sha256, source);
+        let entry = Entry {
+            sha256: digests.sha256,
+            md5: digests.md5,
+            size: digests.size,
+            modified_ms: 1,
+            plugin: None,
+        };
+        manifest.files.insert(name.clone(), entry);
+    }
+    Snapshot {
+        generation: manifest.generation(),
+        manifest,
+        own_jars: BTreeMap::new(),
+        server_id: Some("größer".to_owned()),
+        schema_version: Some("139".to_owned()),
+        acceptance: Acceptance::Pending,
+        scanned_ms: 1_700_000_000_000,
+        warnings: Vec::new(),
+        sources,
+    }
+}
+
+fn status(kind: Kind) -> Status {
+    let is_primary = kind == Kind::Primary;
+    Status {
+        format: FORMAT,
+        product_version: env!("CARGO_PKG_VERSION").to_owned(),
+        node_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        fingerprint: None,
+        role: if is_primary { Role::Primary } else { Role::Standby },
+        face: Face::Cli,
+        phase: if is_primary { Phase::Running } else { Phase::Holding },
+        flag: if is_primary { Flag::None } else { Flag::Property },
+        epoch: Epoch::default(),
+        opened_ms: 0,
+        now_ms: 0,
+        gocd_version: None,
+        listening: None,
+        holding: None,
+        external_url: None,
+        user: None,
+        problems: Vec::new(),
+        generation: None,
+        files: Vec::new(),
+        own_jars: Vec::new(),
+        scanned_ms: None,
+        primary: None,
+        sync: None,
+        file_check_interval_ms: 60_000,
+        primary_check_interval_ms: 60_000,
+    }
+}
