@@ -29,15 +29,11 @@ pub(crate) struct CodegenOptions {
 /// The `codegen` command.
 pub(crate) fn run(project: &Project, options: &CodegenOptions) -> Result<()> {
     let tools = BuildTools::ready(project)?;
-    natives::build(project, &tools, Variant::Product, Platform::LinuxX86_64)?;
-    if options.verify {
-        return verify(project, &tools.jdk);
+    if !options.verify {
+        write(project)?;
     }
-    let file = project.path(HEADER);
-    let folder = file.parent().context("the header has a folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    fs::write(&file, generated(project)?).with_context(|| format!("cannot write {}", file.display()))?;
-    compare(project, &tools.jdk)
+    natives::build(project, &tools, Variant::Product, Platform::LinuxX86_64)?;
+    verify(project, &tools.jdk)
 }
 
 /// Checks that the header is up to date and that all three sides agree.
@@ -48,6 +44,13 @@ pub(crate) fn verify(project: &Project, jdk: &Jdk) -> Result<()> {
         "{HEADER} is not what cbindgen makes of rust/bc-jni; run `cargo xtask codegen` and commit it"
     );
     compare(project, jdk)
+}
+
+fn write(project: &Project) -> Result<()> {
+    let file = project.path(HEADER);
+    let folder = file.parent().context("the header has a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::write(&file, generated(project)?).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn generated(project: &Project) -> Result<String> {
