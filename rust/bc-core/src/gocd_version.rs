@@ -9,6 +9,13 @@ use crate::error::{Error, Kind};
 /// Manifests beyond this are not read; GoCD's has a few hundred bytes.
 const MAX_MANIFEST: u64 = 1024 * 1024;
 
+/// Whether this GoCD still has a DES key: it went with 21.1 (`cipher` was dropped from what the old product
+/// synced). A version that is not understood has none.
+pub fn has_des_cipher(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (21, 1))
+}
+
 /// Reads the version out of the manifest of `jar`, the one that holds `com.thoughtworks.gocd.Boot`.
 /// None where the manifest does not say.
 ///

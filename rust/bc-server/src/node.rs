@@ -1,0 +1,371 @@
+//! One running node: settings in, events out.
+//!
+//! | module | does |
+//! |---|---|
+//! | `primary` | reads the folders and offers what it finds |
+//! | `standby` | follows the primary |
+//! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
+//! | `promote` | lets GoCD run |
+//! | `orders` | answers the local socket |
+//! | `health` | GoCD's health messages |
+//! | `unprotected` | says so when GoCD runs although a standby was asked for |
+//! | `log` | log lines as events |
+//!
+//! [`Node::open`] decides the role and returns at once: it never waits for the network. Everything that runs
+//! afterwards belongs to one tokio runtime and one thread for reading folders; [`Node::close`] joins them all.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bc_core::{
+    clock::{Clock, SystemClock},
+    error::Error,
+    event::{Event, Events},
+    gocd_version,
+    identity::Identity,
+    manifest::Role,
+    peers::{Peer, Peers},
+    properties::Properties,
+    role::{self, Recorded, Start},
+    settings::{Face, Settings},
+    state_dir::StateDir,
+    status::{FORMAT, Phase, Severity, Status, StatusBoard},
+};
+use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Dispatch, info, warn};
+
+use crate::context::Context;
+
+mod health;
+mod log;
+mod orders;
+mod ports;
+mod primary;
+mod promote;
+mod standby;
+mod token_watch;
+mod unprotected;
+
+/// Longest wait for our threads when a node closes.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A node. Dropping it closes it.
+pub struct Node {
+    events: Arc<Events>,
+    dispatch: Dispatch,
+    parts: Mutex<Option<Parts>>,
+}
+
+/// Everything that has to be ended.
+struct Parts {
+    stop: CancellationToken,
+    runtime: Option<Runtime>,
+    ports: Vec<JoinHandle<()>>,
+    reader: Option<primary::Reader>,
+    // Held until the end: the lock of the state folder.
+    _state: Arc<StateDir>,
+}
+
+/// What all parts of a node share while it is being put together.
+pub(crate) struct Assembly {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) gocd_version: Option<String>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) dispatch: Dispatch,
+}
+
+impl Node {
+    /// Opens a node from the text of a `java.util.Properties`.
+    ///
+    /// # Errors
+    /// As [`Node::open`], and when the text is malformed.
+    pub fn open_text(settings: &str) -> Result<Self, Error> {
+        Self::open(&Properties::parse(settings.as_bytes(), "the settings of the node")?)
+    }
+
+    /// Opens a node: decides its role, records the decision, and starts what the role needs. Mistakes in the
+    /// settings do not fail it; they are problems on its status.
+    ///
+    /// # Errors
+    /// The state folder cannot be used: not writable, damaged, or open in another process.
+    pub fn open(properties: &Properties) -> Result<Self, Error> {
+        let (settings, mistakes) = Settings::parse(properties, |path| path.is_file());
+        let events = Arc::new(Events::default());
+        let dispatch = log::dispatch(Arc::clone(&events), settings.log_level);
+        let parts = tracing::dispatcher::with_default(&dispatch, || {
+            let assembly = Assembly::new(settings, Arc::clone(&events), dispatch.clone())?;
+            for mistake in &mistakes {
+                warn!("{mistake}");
+                assembly.raise(
+                    &format!("setting {}", mistake.property),
+                    Severity::Critical,
+                    mistake.to_string(),
+                );
+            }
+            for notice in &assembly.settings.notices {
+                warn!("{notice}");
+                assembly.raise("notice", Severity::Warning, notice.clone());
+            }
+            assembly.start()
+        })?;
+        Ok(Self {
+            events,
+            dispatch,
+            parts: Mutex::new(Some(parts)),
+        })
+    }
+
+    /// The next event; none when nothing came within `wait` or the node is closed.
+    pub fn next_event(&self, wait: Duration) -> Option<Event> {
+        self.events.next(wait)
+    }
+
+    /// Gives back an event that could not be delivered.
+    pub fn put_back(&self, event: Event) {
+        self.events.put_back(event);
+    }
+
+    /// Answers one of GoCD's plugin requests: the HTTP-like code, a newline, and the body.
+    pub fn request(&self, name: &str, _body: &str) -> String {
+        match name {
+            // The map must be there, the list may be empty: then GoCD never sends us anything
+            // (NotificationPluginRegistrar).
+            "notifications-interested-in" => "200\n{\"notifications\":[]}".to_owned(),
+            _ => "404\n".to_owned(),
+        }
+    }
+
+    /// Ends everything: ports refuse, connections are closed, threads joined. Bounded to a few seconds;
+    /// a second call does nothing.
+    pub fn close(&self) {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(parts) = parts else { return };
+        tracing::dispatcher::with_default(&self.dispatch, || parts.close());
+        self.events.close();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Parts {
+    fn close(mut self) {
+        self.stop.cancel();
+        if let Some(reader) = self.reader.take() {
+            reader.join();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // Long polls get their last answer, and GoCD must find its port free.
+            let ports = std::mem::take(&mut self.ports);
+            runtime.block_on(async {
+                let all = async {
+                    for port in ports {
+                        // A task that panicked has given its port back as well.
+                        drop(port.await);
+                    }
+                };
+                drop(timeout(CLOSE_WITHIN, all).await);
+            });
+            runtime.shutdown_timeout(CLOSE_WITHIN);
+        }
+    }
+}
+
+impl Assembly {
+    fn new(settings: Settings, events: Arc<Events>, dispatch: Dispatch) -> Result<Self, Error> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let state = Arc::new(StateDir::open(settings.layout.state_dir())?);
+        let identity = Arc::new(Identity::load_or_create(state.path())?);
+        let gocd_version = settings.launcher_jar.as_deref().map(gocd_version::of_jar);
+        let ledger = state.ledger()?;
+        let now_ms = clock.now_ms();
+        let board = StatusBoard::new(Status {
+            format: FORMAT,
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            node_id: state.node_id().to_owned(),
+            fingerprint: Some(identity.fingerprint()),
+            role: Role::Primary,
+            face: settings.face,
+            phase: Phase::Starting,
+            flag: settings.flag,
+            epoch: ledger.epoch,
+            opened_ms: now_ms,
+            now_ms,
+            gocd_version: None,
+            listening: None,
+            holding: None,
+            external_url: settings.external_url.clone(),
+            user: None,
+            problems: Vec::new(),
+            generation: None,
+            files: Vec::new(),
+            own_jars: Vec::new(),
+            scanned_ms: None,
+            primary: None,
+            sync: None,
+            file_check_interval_ms: settings.file_check_interval.as_millis() as u64,
+            primary_check_interval_ms: settings.primary_check_interval.as_millis() as u64,
+        });
+        let gocd_version = match gocd_version.transpose() {
+            Ok(version) => version.flatten(),
+            Err(error) => {
+                warn!("{error}");
+                board.raise("GoCD version", Severity::Warning, error.to_string(), now_ms);
+                None
+            }
+        };
+        board.update(|status| status.gocd_version = gocd_version.clone());
+        Ok(Self {
+            settings: Arc::new(settings),
+            board: Arc::new(board),
+            clock,
+            events,
+            state,
+            identity,
+            gocd_version,
+            stop: CancellationToken::new(),
+            dispatch,
+        })
+    }
+
+    /// Puts a problem on the board.
+    pub(crate) fn raise(&self, topic: &str, severity: Severity, message: String) {
+        self.board.raise(topic, severity, message, self.clock.now_ms());
+    }
+
+    /// Decides the role and starts its parts.
+    fn start(self) -> Result<Parts, Error> {
+        let decision = role::start(self.settings.flag, Recorded::load(self.state.path())?);
+        let (role, phase) = match (decision, self.settings.face) {
+            (Start::Release, Face::Agent) => (Role::Primary, Phase::Releasing),
+            (Start::Release, Face::Plugin | Face::Cli) => (Role::Primary, Phase::Running),
+            (Start::HoldStandby, Face::Plugin) => (Role::Standby, Phase::Running),
+            (Start::HoldStandby, Face::Agent | Face::Cli) => (Role::Standby, Phase::Holding),
+            (Start::HoldFenced, Face::Plugin) => (Role::Fenced, Phase::Running),
+            (Start::HoldFenced, Face::Agent | Face::Cli) => (Role::Fenced, Phase::Holding),
+        };
+        self.board.update(|status| {
+            status.role = role;
+            status.phase = phase;
+        });
+        let record = Recorded {
+            role,
+            flag: self.settings.flag,
+        };
+        if Recorded::load(self.state.path())? != Some(record) {
+            record.save(self.state.path())?;
+        }
+        self.join_peers();
+        if phase == Phase::Releasing {
+            // The plugin's node does the work; this one only lets GoCD go on.
+            self.events
+                .push(Event::Release(promote::release_properties(self.settings.flag)));
+            return Ok(Parts {
+                stop: self.stop,
+                runtime: None,
+                ports: Vec::new(),
+                reader: None,
+                _state: self.state,
+            });
+        }
+        self.run(role, phase)
+    }
+
+    fn run(self, role: Role, phase: Phase) -> Result<Parts, Error> {
+        let runtime = {
+            let dispatch = self.dispatch.clone();
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .max_blocking_threads(8)
+                .thread_name("bc-node")
+                .on_thread_start(move || log::adopt(&dispatch))
+                .enable_all()
+                .build()
+                .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))?
+        };
+        let token = token_watch::start(&self, &runtime);
+        let offers = role == Role::Primary && phase == Phase::Running;
+        let (offer, reader) = if offers {
+            let (offer, reader) = primary::start(&self)?;
+            (Some(offer), Some(reader))
+        } else {
+            (None, None)
+        };
+        let context = Context {
+            settings: Arc::clone(&self.settings),
+            status: Arc::clone(&self.board),
+            clock: Arc::clone(&self.clock),
+            token,
+            offer,
+        };
+        let holds = phase == Phase::Holding;
+        let puller = if role == Role::Standby && holds {
+            standby::start(&self, &runtime, &context)
+        } else {
+            None
+        };
+        let ports = ports::start(&self, &runtime, &context, holds && self.settings.face == Face::Agent);
+        orders::start(&self, &runtime, puller);
+        if self.settings.face == Face::Plugin {
+            runtime.spawn(health::run(
+                Arc::clone(&self.board),
+                Arc::clone(&self.events),
+                Arc::clone(&self.clock),
+                self.stop.clone(),
+            ));
+            if role != Role::Primary {
+                runtime.spawn(unprotected::judge(
+                    Arc::clone(&self.board),
+                    Arc::clone(&self.clock),
+                    self.settings.gocd_listen,
+                    self.gocd_version.clone(),
+                    self.stop.clone(),
+                ));
+            }
+        }
+        let headline = self.board.picture(self.clock.now_ms()).headline();
+        info!(
+            "{headline} (node {}, key {})",
+            self.state.node_id(),
+            self.identity.fingerprint()
+        );
+        Ok(Parts {
+            stop: self.stop,
+            runtime: Some(runtime),
+            ports,
+            reader,
+            _state: self.state,
+        })
+    }
+
+    /// Adds our own key to the peers file, token or not, so that it comes along when the administrator copies
+    /// the configuration folder.
+    fn join_peers(&self) {
+        let path = self.settings.layout.peers();
+        let joined = Peers::load(&path).and_then(|mut peers| {
+            let own = Peer {
+                fingerprint: self.identity.fingerprint(),
+                node_id: Some(self.state.node_id().to_owned()),
+            };
+            if peers.add(own) { peers.save(&path) } else { Ok(()) }
+        });
+        if let Err(error) = joined {
+            warn!("{error}");
+            self.raise("peers file", Severity::Warning, error.to_string());
+        }
+    }
+}
+
+/// The channel on which a puller takes orders.
+pub(crate) type PullerOrders = mpsc::Sender<bc_core::pull::PullOrder>;

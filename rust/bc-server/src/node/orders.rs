@@ -1,0 +1,113 @@
+//! Answers the local socket.
+
+use std::sync::Arc;
+
+use bc_core::{
+    clock::Clock,
+    control::{Order, Reply},
+    error::Error,
+    fingerprint::Fingerprint,
+    peers::{Peer, Peers},
+    pull::PullOrder,
+    settings::Settings,
+    status::StatusBoard,
+};
+use tokio::{runtime::Runtime, sync::mpsc};
+use tracing::info;
+
+use super::{Assembly, PullerOrders, promote::Promotion};
+use crate::control::{ControlHandler, ControlServer, Rights};
+
+/// Listens on the local socket for as long as the node lives.
+pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<PullerOrders>) {
+    let orders = Arc::new(Orders {
+        settings: Arc::clone(&assembly.settings),
+        board: Arc::clone(&assembly.board),
+        clock: Arc::clone(&assembly.clock),
+        puller: puller.clone(),
+        promotion: Arc::new(Promotion {
+            board: Arc::clone(&assembly.board),
+            state: Arc::clone(&assembly.state),
+            flag: assembly.settings.flag,
+            events: Arc::clone(&assembly.events),
+            puller,
+            running: tokio::sync::Mutex::new(()),
+        }),
+    });
+    let rights = Rights {
+        operator_group: assembly.settings.operator_group.clone(),
+        operator_is_owner: assembly.settings.operator_is_owner,
+    };
+    let _entered = runtime.enter();
+    if let Err(error) = ControlServer::start(assembly.state.path(), rights, orders, assembly.stop.clone()) {
+        assembly.raise("local socket", bc_core::status::Severity::Warning, error.to_string());
+    }
+}
+
+struct Orders {
+    settings: Arc<Settings>,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    puller: Option<PullerOrders>,
+    promotion: Arc<Promotion>,
+}
+
+impl Orders {
+    fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
+        let path = self.settings.layout.peers();
+        let mut peers = Peers::load(&path)?;
+        let changed = if remove {
+            peers.remove(&fingerprint)
+        } else {
+            peers.add(Peer {
+                fingerprint,
+                node_id: None,
+            })
+        };
+        if changed {
+            peers.save(&path)?;
+            info!(
+                "the key {fingerprint} was {} the peers file",
+                if remove { "removed from" } else { "added to" }
+            );
+        }
+        if let Some(puller) = &self.puller {
+            // A full queue has an order to pull in it already.
+            drop(puller.try_send(PullOrder::Now));
+        }
+        Ok(match (remove, changed) {
+            (false, true) => format!("{fingerprint} is trusted now"),
+            (false, false) => format!("{fingerprint} was trusted already"),
+            (true, true) => format!("{fingerprint} is not trusted any more"),
+            (true, false) => format!("{fingerprint} was not in the peers file"),
+        })
+    }
+}
+
+impl ControlHandler for Orders {
+    async fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> Reply {
+        match order {
+            Order::Status => Reply::Status {
+                status: Box::new(self.board.picture(self.clock.now_ms())),
+            },
+            Order::Trust { fingerprint, remove } => match self.trust(fingerprint, remove) {
+                Ok(message) => Reply::Done { message },
+                Err(error) => Reply::Refused {
+                    message: error.message().to_owned(),
+                    guidance: error.guidance().to_owned(),
+                },
+            },
+            Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
+            Order::Promote {
+                without_database: false,
+            } => Reply::Refused {
+                message: "this version does not promote the database and cannot see yet whether the old primary is \
+                          stopped"
+                    .to_owned(),
+                guidance: "Stop the old primary, promote PostgreSQL yourself, then run \
+                           `gocd-bc promote --without-database`."
+                    .to_owned(),
+            },
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reads the folders on a thread of its own and offers what it finds.
+//!
+//! A hint of the operating system or the interval wakes it; a file that is being written is read again within
+//! milliseconds, and the former generation stays on offer meanwhile.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use bc_core::{
+    clock::Clock,
+    error::{Error, Kind},
+    gocd_version,
+    offer::Offer,
+    pull::compare,
+    scan::{
+        Options, Reading, SAY_AFTER, Scanner, retry_after,
+        snapshot::Snapshot,
+        watch::{self, Hint, Hints, Waker},
+    },
+    status::{FileState, FileStatus, OwnJar, Severity, StatusBoard},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{Assembly, log};
+
+/// The board's topic for files that cannot be read.
+const TOPIC: &str = "scan";
+/// Wait after an error before the folders are read again.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
+
+/// The thread that reads.
+pub(crate) struct Reader {
+    thread: thread::JoinHandle<()>,
+    waker: Waker,
+}
+
+impl Reader {
+    /// Ends the thread; whoever calls has cancelled the node's token.
+    pub(crate) fn join(self) {
+        self.waker.wake();
+        // A panic of that thread was printed when it happened.
+        drop(self.thread.join());
+    }
+}
+
+/// Starts reading and offering.
+pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> {
+    let interval = assembly.settings.file_check_interval;
+    let offer = Arc::new(Offer::new(
+        Arc::clone(&assembly.state),
+        assembly.gocd_version.clone(),
+        interval.as_millis() as u64,
+    )?);
+    let layout = assembly.settings.layout.clone();
+    let hints = watch::watch(&layout);
+    if let Some(problem) = hints.problem() {
+        warn!("{problem}");
+        assembly.raise("watch", Severity::Warning, problem);
+    }
+    let waker = hints.waker();
+    let options = Options {
+        include_des_cipher: assembly
+            .gocd_version
+            .as_deref()
+            .is_some_and(gocd_version::has_des_cipher),
+        cache_file: Some(assembly.state.path().join("digests.json")),
+    };
+    let work = Work {
+        scanner: Scanner::new(layout, options, Arc::clone(&assembly.clock)),
+        hints,
+        interval,
+        offer: Arc::clone(&offer),
+        board: Arc::clone(&assembly.board),
+        clock: Arc::clone(&assembly.clock),
+        stop: assembly.stop.clone(),
+    };
+    let dispatch = assembly.dispatch.clone();
+    let thread = thread::Builder::new()
+        .name("bc-scan".to_owned())
+        .spawn(move || {
+            log::adopt(&dispatch);
+            work.run();
+        })
+        .map_err(|error| {
+            Error::new(
+                Kind::File,
+                format!("cannot start the thread that reads files: {error}"),
+                "",
+            )
+        })?;
+    Ok((offer, Reader { thread, waker }))
+}
+
+struct Work {
+    scanner: Scanner,
+    hints: Box<dyn Hints>,
+    interval: Duration,
+    offer: Arc<Offer>,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut unstable = 0;
+        while !self.stop.is_cancelled() {
+            let wait = match self.scanner.scan() {
+                Ok(Reading::Ready(snapshot)) => {
+                    unstable = 0;
+                    self.offer(*snapshot);
+                    self.interval
+                }
+                Ok(Reading::Unstable { name, reason }) => {
+                    let wait = retry_after(unstable);
+                    unstable += 1;
+                    if unstable == SAY_AFTER {
+                        let message = format!(
+                            "{name} {reason}; the standby keeps the version before it. Save it again on this server."
+                        );
+                        warn!("{message}");
+                        self.board.raise(TOPIC, Severity::Warning, message, self.clock.now_ms());
+                    }
+                    wait
+                }
+                Err(problem) => {
+                    self.fail(&problem);
+                    AFTER_ERROR
+                }
+            };
+            // A hint during the wait means a change; the end of the wait means a regular reading.
+            match self.hints.wait(wait) {
+                Hint::Changed | Hint::Quiet | Hint::Woken => {}
+            }
+        }
+    }
+
+    fn offer(&self, snapshot: Snapshot) {
+        let now = self.clock.now_ms();
+        self.board.clear(TOPIC);
+        match snapshot.warnings.as_slice() {
+            [] => self.board.clear("files"),
+            warnings => self.board.raise("files", Severity::Warning, warnings.join("; "), now),
+        }
+        let (scanned_ms, files, own_jars) = (snapshot.scanned_ms, files(&snapshot), own_jars(&snapshot));
+        match self.offer.publish(snapshot) {
+            Ok(is_new) => {
+                let generation = self.offer.current().map(|offered| offered.generation());
+                if let (true, Some(generation)) = (is_new, &generation) {
+                    info!(generation = %generation.id, sequence = generation.sequence, "offering");
+                }
+                self.board.update(|status| {
+                    status.scanned_ms = Some(scanned_ms);
+                    status.generation = generation;
+                    status.files = files;
+                    status.own_jars = own_jars;
+                });
+            }
+            Err(problem) => self.fail(&problem),
+        }
+    }
+
+    fn fail(&self, problem: &Error) {
+        error!("{problem}");
+        self.board
+            .raise(TOPIC, Severity::Critical, problem.to_string(), self.clock.now_ms());
+    }
+}
+
+fn files(snapshot: &Snapshot) -> Vec<FileStatus> {
+    snapshot
+        .manifest
+        .files
+        .iter()
+        .map(|(name, entry)| FileStatus {
+            name: name.clone(),
+            plugin: entry.plugin.clone(),
+            primary: Some(compare::version(entry)),
+            standby: None,
+            state: FileState::Offered,
+        })
+        .collect()
+}
+
+fn own_jars(snapshot: &Snapshot) -> Vec<OwnJar> {
+    snapshot
+        .own_jars
+        .iter()
+        .map(|(name, identity)| OwnJar {
+            name: name.to_string(),
+            version: identity.version.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! Letting GoCD run on a held standby.
+//!
+//! Without the database: a last pull, the role recorded, the ports given back, GoCD released. A pull that fails
+//! never blocks the promotion: the primary is usually down when somebody promotes. Each step can be repeated;
+//! a crash after the record lets the next start release GoCD.
+
+use std::{sync::Arc, time::Duration};
+
+use bc_core::{
+    control::Reply,
+    error::{Error, Kind},
+    event::{Event, Events},
+    manifest::Role,
+    pull::{Outcome, PullOrder},
+    role::Recorded,
+    settings::Flag,
+    state_dir::StateDir,
+    status::{Phase, StatusBoard},
+};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::{info, warn};
+
+/// What a held standby needs to let go.
+pub(crate) struct Promotion {
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) flag: Flag,
+    pub(crate) events: Arc<Events>,
+    /// None where there is nothing to pull from.
+    pub(crate) puller: Option<mpsc::Sender<PullOrder>>,
+    /// Held while a promotion runs, and for ever after one succeeded.
+    pub(crate) running: Mutex<()>,
+}
+
+/// Longest wait for a puller that is in the middle of something.
+const PULLER_ANSWERS: Duration = Duration::from_secs(90);
+/// Time for the answer to reach the caller before the node closes.
+const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
+
+impl Promotion {
+    /// Promotes without touching the database; says each step through `progress`.
+    pub(crate) async fn without_database(self: Arc<Self>, progress: mpsc::Sender<String>) -> Reply {
+        let Ok(running) = self.running.try_lock() else {
+            return refused("a promotion is already running", "Follow it with `gocd-bc status`.");
+        };
+        let picture = self.board.picture(0);
+        if picture.role != Role::Standby || picture.phase != Phase::Holding {
+            return refused(
+                &format!("this node is a {} and does not hold GoCD", picture.role),
+                "Run the command on the standby.",
+            );
+        }
+        info!("promotion without the database was ordered");
+        say(&progress, "pulling once more from the primary").await;
+        match self.last_pull().await {
+            Ok(Outcome::Unchanged) => say(&progress, "the standby already had the primary's newest files").await,
+            Ok(Outcome::Applied(generation)) => {
+                say(
+                    &progress,
+                    &format!("the primary's newest files are here (sequence {})", generation.sequence),
+                )
+                .await;
+            }
+            Err(error) => {
+                warn!("the last pull failed, going on with what is here: {error}");
+                say(
+                    &progress,
+                    &format!("the last pull failed, going on with the files that are here: {error}"),
+                )
+                .await;
+            }
+        }
+        let recorded = Recorded {
+            role: Role::Primary,
+            flag: self.flag,
+        };
+        if let Err(error) = recorded.save(self.state.path()) {
+            return refused(error.message(), error.guidance());
+        }
+        self.board.update(|status| {
+            status.role = Role::Primary;
+            status.phase = Phase::Releasing;
+        });
+        say(&progress, "the role is recorded; giving GoCD's port back").await;
+        let this = Arc::clone(&self);
+        tokio::spawn(async move {
+            tokio::time::sleep(ANSWER_TRAVELS).await;
+            this.events.push(Event::Release(release_properties(this.flag)));
+        });
+        // Nobody promotes a node twice.
+        std::mem::forget(running);
+        Reply::Done {
+            message: "GoCD is being released".to_owned(),
+        }
+    }
+
+    async fn last_pull(&self) -> Result<Outcome, Error> {
+        let silent = || Error::new(Kind::Unreachable, "no primary is being followed", "");
+        let puller = self.puller.as_ref().ok_or_else(silent)?;
+        let (answer, answered) = oneshot::channel();
+        puller.send(PullOrder::Last(answer)).await.map_err(|_| silent())?;
+        match tokio::time::timeout(PULLER_ANSWERS, answered).await {
+            Ok(Ok(result)) => result,
+            _ => Err(Error::new(
+                Kind::Unreachable,
+                "the primary does not send its files in time",
+                "",
+            )),
+        }
+    }
+}
+
+/// What GoCD must see instead of the flag: 20.6 to 22.3 would start passive otherwise.
+pub(crate) fn release_properties(flag: Flag) -> Vec<(String, String)> {
+    if flag == Flag::None {
+        return Vec::new();
+    }
+    [("go.server.mode", "production"), ("go.server.state", "active")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+/// A caller that went away is no reason to stop half way.
+async fn say(progress: &mpsc::Sender<String>, message: &str) {
+    drop(progress.send(message.to_owned()).await);
+}
+
+fn refused(message: &str, guidance: &str) -> Reply {
+    Reply::Refused {
+        message: message.to_owned(),
+        guidance: guidance.to_owned(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Follows the primary while held.
+
+use std::sync::Arc;
+
+use bc_core::{
+    peers::Peers,
+    primary_url::PrimaryUrl,
+    pull::{Options, Puller},
+    status::{PrimaryStatus, Severity, SyncStatus},
+    store::disk::DiskStore,
+    trust::Trust,
+};
+use tokio::{runtime::Runtime, sync::mpsc};
+use tracing::error;
+
+use super::{Assembly, PullerOrders};
+use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
+
+/// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
+/// pull from or nothing to write to; the board says why.
+pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -> Option<PullerOrders> {
+    // A missing or malformed address is on the board already, with all other mistakes.
+    let url = assembly.settings.primary_url.clone()?;
+    let trust = trust_source(assembly);
+    show_primary(assembly, &url, &trust());
+    let store = match DiskStore::open(
+        assembly.state.path(),
+        &assembly.settings.layout,
+        Arc::clone(&assembly.clock),
+    ) {
+        Ok(store) => Arc::new(store),
+        Err(problem) => {
+            error!("{problem}");
+            assembly.raise("store", Severity::Critical, problem.to_string());
+            return None;
+        }
+    };
+    let transport = HttpTransport::new(
+        &url,
+        assembly.identity.fingerprint(),
+        trust,
+        context.token.clone(),
+        assembly.settings.connection_timeout,
+    );
+    let transport = match transport {
+        Ok(transport) => Arc::new(transport),
+        Err(problem) => {
+            error!("{problem}");
+            assembly.raise("client", Severity::Critical, problem.to_string());
+            return None;
+        }
+    };
+    let puller = Puller::new(
+        transport,
+        store,
+        Arc::clone(&assembly.board),
+        Arc::clone(&assembly.clock),
+        Options {
+            node_id: assembly.state.node_id().to_owned(),
+            gocd_version: assembly.gocd_version.clone(),
+            long_poll_wait: assembly.settings.long_poll_wait(),
+            check_interval: assembly.settings.primary_check_interval,
+        },
+    );
+    let (orders, taken) = mpsc::channel(4);
+    runtime.spawn(puller.run(taken, assembly.stop.clone()));
+    Some(orders)
+}
+
+/// Judged anew at each connection: the peers file may change while we run. One that cannot be read trusts nobody.
+fn trust_source(assembly: &Assembly) -> TrustSource {
+    let (settings, own) = (Arc::clone(&assembly.settings), assembly.identity.fingerprint());
+    Arc::new(move || {
+        let peers = Peers::load(&settings.layout.peers()).unwrap_or_default();
+        Trust::of(&settings, &peers, &own)
+    })
+}
+
+fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {
+    assembly.board.update(|status| {
+        status.sync = Some(SyncStatus::default());
+        status.primary = Some(PrimaryStatus {
+            url: url.base(),
+            trust: trust.description().to_owned(),
+            trusted: false,
+            seen_fingerprint: None,
+            connected: false,
+            since_ms: assembly.clock.now_ms(),
+            last_exchange_ms: None,
+            node_id: None,
+            gocd_version: None,
+            product_version: None,
+            scanned_ms: None,
+            file_check_interval_ms: None,
+            generation: None,
+            wal_location: None,
+        });
+    });
+}
