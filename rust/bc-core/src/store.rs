@@ -1,6 +1,13 @@
 //! Where a standby keeps what it fetched, and how it becomes the live files.
 //!
-//! - [`atomic`]: the one way in which anything that survives a restart is written.
+//! - [`disk`]: the store of a standby, which puts together `blobs` (fetched bytes), `live` (what is there), `plan`
+//!   (what differs), `rules` (what may become live), `stage`, `journal` and `apply` (how it does), `record` (what
+//!   did) and `room` (whether it fits);
+//! - [`memory`]: the same without a disk, for tests and measurements;
+//! - [`atomic`]: the one way in which anything that must survive a restart is written.
+//!
+//! What survives a crash: at any instant the live files are, after the next start, the whole old or the whole new
+//! set. Bytes that were on their way are kept and the transfer goes on from there.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +17,22 @@ use crate::{
     manifest::{Entry, ManifestDocument, Name},
 };
 
+mod apply;
 pub mod atomic;
+mod blobs;
+#[cfg(test)]
+mod contract;
+pub mod disk;
+mod journal;
+mod live;
+pub mod memory;
+mod plan;
+mod record;
+mod room;
+mod rules;
+mod stage;
+
+pub use record::Record;
 
 /// Bytes that have to be fetched before a generation can be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +62,8 @@ pub trait Store: Send + Sync + 'static {
     /// What is neither in the store nor among the live files.
     ///
     /// # Errors
-    /// The store or a live folder cannot be read.
+    /// The store or a live folder cannot be read, the bytes would not fit onto the disk, or
+    /// [`crate::error::Kind::Refused`] when the manifest alone shows that the set must not become live.
     fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error>;
 
     /// Begins or resumes receiving these bytes.
@@ -54,7 +77,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; others when the disk
-    /// fails. The live files are then as before.
+    /// fails. The live files are then as before; only where the disk fails in the middle of a set they are a part
+    /// of each, until the next call or start finishes what was begun.
     fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error>;
 
     /// The live files as they are now, by name, and whether each is ours to remove.
@@ -84,9 +108,11 @@ pub trait Receive: Send {
     /// More bytes than announced, or the disk fails.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
 
-    /// Checks length and digest and keeps the bytes durably under their digest.
+    /// Checks length and digest and keeps the bytes under their digest. They are durable when the generation that
+    /// needs them is applied, not before.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Protocol`] when they are not what was announced: they are thrown away.
+    /// [`crate::error::Kind::Protocol`] when they are not what was announced: then they are thrown away; too few
+    /// of them are kept for another try.
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }

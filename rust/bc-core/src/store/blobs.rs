@@ -1,0 +1,311 @@
+//! The bytes that a standby fetched, each under its digest.
+//!
+//! A blob is written as `<sha256>.partial`, which a broken transfer leaves for the next one to go on with, and
+//! renamed to `<sha256>` when its digest is right. A blob that was not verified by this process, or was touched
+//! since, is hashed again before it is used: a jar's blob is the live file too (a hard link), and somebody may
+//! have written into that.
+//!
+//! What is made durable here: the bytes of jars, since the live file is the same inode. A configuration file is
+//! copied to its place and made durable there, so waiting for its blob as well would only cost time. The names in
+//! this folder are never waited for: a blob that a crash loses is fetched again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    digest::Digest,
+    error::{Error, Kind},
+    manifest::Name,
+    scan::stamp::Stamp,
+    state_dir,
+    store::{Receive, Wanted},
+};
+
+const PARTIAL: &str = ".partial";
+
+/// A folder of blobs.
+#[derive(Debug)]
+pub(super) struct Blobs {
+    folder: PathBuf,
+    verified: Mutex<HashMap<Digest, Stamp>>,
+}
+
+impl Blobs {
+    pub(super) fn open(folder: PathBuf) -> Result<Self, Error> {
+        state_dir::create(&folder, 0o700)?;
+        Ok(Self {
+            folder,
+            verified: Mutex::default(),
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the blob is, if it is there.
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+
+    /// Whether the blob is there and right; a wrong one is removed.
+    pub(super) fn has(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let path = self.path(digest);
+        let failed = |error: io::Error| Error::io("read", &path, &error);
+        let stamp = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Stamp::of(&metadata),
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
+        if stamp.size() == size {
+            if self.lock().get(digest) == Some(&stamp) {
+                return Ok(true);
+            }
+            if sha256(&path).map_err(failed)? == *digest {
+                self.lock().insert(*digest, stamp);
+                return Ok(true);
+            }
+        }
+        fs::remove_file(&path).map_err(|error| Error::io("remove", &path, &error))?;
+        Ok(false)
+    }
+
+    /// Notes that we ourselves linked the blob or changed its mode, which changes its stamp but not its bytes.
+    pub(super) fn touched(&self, digest: &Digest) {
+        let mut verified = self.lock();
+        if let Some(stamp) = verified.get_mut(digest)
+            && let Ok(metadata) = fs::metadata(self.path(digest))
+        {
+            *stamp = Stamp::of(&metadata);
+        }
+    }
+
+    /// Bytes that an earlier try left.
+    pub(super) fn partial_size(&self, digest: &Digest) -> u64 {
+        fs::metadata(self.partial(digest)).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Begins to receive a blob, or goes on where an earlier try ended.
+    pub(super) fn receive(self: &Arc<Self>, wanted: &Wanted) -> Result<Receiving, Error> {
+        let partial = self.partial(&wanted.sha256);
+        let failed = |error: io::Error| Error::io("write", &partial, &error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&partial).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() > wanted.size {
+            file.set_len(0).map_err(failed)?;
+        }
+        let mut hasher = Sha256::new();
+        // Leaves the position at the end.
+        let received = feed(&mut hasher, &mut file).map_err(failed)?;
+        Ok(Receiving {
+            blobs: Arc::clone(self),
+            wanted: wanted.clone(),
+            partial,
+            file,
+            hasher,
+            received,
+        })
+    }
+
+    /// Removes all blobs but these, and what broken transfers left. Whatever cannot be removed stays.
+    pub(super) fn retain(&self, keep: &HashSet<Digest>) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
+            if digest.is_none_or(|digest| !keep.contains(&digest)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        self.lock().retain(|digest, _| keep.contains(digest));
+    }
+
+    fn partial(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(format!("{digest}{PARTIAL}"))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Stamp>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A blob on its way in.
+pub(super) struct Receiving {
+    blobs: Arc<Blobs>,
+    wanted: Wanted,
+    partial: PathBuf,
+    file: File,
+    hasher: Sha256,
+    received: u64,
+}
+
+impl Receive for Receiving {
+    fn received(&self) -> u64 {
+        self.received
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let received = self.received + bytes.len() as u64;
+        if received > self.wanted.size {
+            // Nothing of it can be believed.
+            let _ = fs::remove_file(&self.partial);
+            return Err(too_long(&self.wanted));
+        }
+        self.file
+            .write_all(bytes)
+            .map_err(|error| Error::io("write", &self.partial, &error))?;
+        self.hasher.update(bytes);
+        self.received = received;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        if self.received < self.wanted.size {
+            return Err(too_short(&self.wanted, self.received));
+        }
+        let digest = Digest::from(<[u8; 32]>::from(self.hasher.finalize()));
+        if digest != self.wanted.sha256 {
+            let _ = fs::remove_file(&self.partial);
+            return Err(wrong_digest(&self.wanted, &digest));
+        }
+        let path = self.blobs.path(&digest);
+        let failed = |error: io::Error| Error::io("write", &path, &error);
+        if matches!(self.wanted.name, Name::Plugin(_)) {
+            self.file.sync_data().map_err(failed)?;
+        }
+        fs::rename(&self.partial, &path).map_err(failed)?;
+        let stamp = Stamp::of(&self.file.metadata().map_err(failed)?);
+        self.blobs.lock().insert(digest, stamp);
+        Ok(())
+    }
+}
+
+/// The digest of a file, read in pieces.
+pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    feed(&mut hasher, &mut File::open(path)?)?;
+    Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
+}
+
+fn feed(hasher: &mut Sha256, file: &mut File) -> io::Result<u64> {
+    let mut piece = vec![0; 128 * 1024];
+    let mut fed = 0;
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(fed),
+            Ok(read) => {
+                hasher.update(&piece[..read]);
+                fed += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(super) fn too_long(wanted: &Wanted) -> Error {
+    Error::new(
+        Kind::Protocol,
+        format!(
+            "the primary sent more than the {} bytes that it announced for {}",
+            wanted.size, wanted.name
+        ),
+        "",
+    )
+}
+
+pub(super) fn too_short(wanted: &Wanted, received: u64) -> Error {
+    Error::new(
+        Kind::Protocol,
+        format!(
+            "only {received} of the {} bytes of {} came from the primary",
+            wanted.size, wanted.name
+        ),
+        "",
+    )
+}
+
+pub(super) fn wrong_digest(wanted: &Wanted, digest: &Digest) -> Error {
+    Error::new(
+        Kind::Protocol,
+        format!(
+            "what came from the primary for {} has the digest {digest}, not {} as announced",
+            wanted.name, wanted.sha256
+        ),
+        "",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs(folder: &Path) -> Arc<Blobs> {
+        Arc::new(Blobs::open(folder.join("blobs")).expect("folder"))
+    }
+
+    fn receive(blobs: &Arc<Blobs>, content: &[u8]) -> Digest {
+        let wanted = Wanted {
+            sha256: Digest::of(content),
+            size: content.len() as u64,
+            name: Name::CruiseConfig,
+        };
+        let mut receiving = Box::new(blobs.receive(&wanted).expect("begin"));
+        receiving.write(content).expect("write");
+        receiving.finish().expect("right");
+        wanted.sha256
+    }
+
+    #[test]
+    fn a_blob_that_was_written_into_is_noticed_and_removed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let blobs = blobs(folder.path());
+        let digest = receive(&blobs, b"right");
+        assert_eq!(blobs.has(&digest, 5), Ok(true));
+        fs::write(blobs.path(&digest), b"wrong").expect("write");
+        assert_eq!(blobs.has(&digest, 5), Ok(false));
+        assert!(!blobs.path(&digest).exists());
+    }
+
+    #[test]
+    fn a_restart_hashes_what_it_finds() {
+        let folder = tempfile::tempdir().expect("folder");
+        let digest = receive(&blobs(folder.path()), b"right");
+        assert_eq!(blobs(folder.path()).has(&digest, 5), Ok(true));
+        fs::write(folder.path().join("blobs").join(digest.to_string()), b"torn").expect("write");
+        assert_eq!(blobs(folder.path()).has(&digest, 5), Ok(false));
+    }
+
+    #[test]
+    fn linking_a_blob_does_not_make_it_unknown() {
+        let folder = tempfile::tempdir().expect("folder");
+        let blobs = blobs(folder.path());
+        let digest = receive(&blobs, b"right");
+        fs::hard_link(blobs.path(&digest), folder.path().join("live.jar")).expect("link");
+        blobs.touched(&digest);
+        let stamp = Stamp::of(&fs::metadata(blobs.path(&digest)).expect("there"));
+        assert_eq!(blobs.lock().get(&digest), Some(&stamp));
+    }
+
+    #[test]
+    fn only_what_is_kept_stays() {
+        let folder = tempfile::tempdir().expect("folder");
+        let blobs = blobs(folder.path());
+        let (kept, dropped) = (receive(&blobs, b"kept"), receive(&blobs, b"dropped"));
+        fs::write(blobs.partial(&kept), b"k").expect("write");
+        blobs.retain(&HashSet::from([kept]));
+        assert_eq!(fs::read_dir(blobs.folder()).expect("list").count(), 1);
+        assert_eq!(blobs.has(&kept, 4), Ok(true));
+        assert_eq!(blobs.has(&dropped, 7), Ok(false));
+    }
+}

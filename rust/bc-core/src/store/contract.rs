@@ -1,0 +1,438 @@
+//! What every store must do, run against each of them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    clock::SystemClock,
+    digest::{Digest, Hasher},
+    error::Kind,
+    layout::Layout,
+    manifest::{Acceptance, Entry, Envelope, Epoch, FORMAT, Manifest, ManifestDocument, Name, OWN_PLUGIN_ID, Role},
+    properties::Properties,
+    scan::{
+        descriptor::{Jar, tests::plugin},
+        path_of,
+    },
+    store::{Applied, Store, Wanted, disk::DiskStore, memory::MemoryStore},
+};
+
+pub(super) const CONFIG: &[u8] = b"<cruise schemaVersion=\"139\"><server serverId=\"one\"/></cruise>";
+
+pub(super) fn jar(name: &str) -> Name {
+    Name::Plugin(name.parse().expect("a safe name"))
+}
+
+/// A primary's files.
+#[derive(Clone, Default)]
+pub(super) struct Files(pub(super) BTreeMap<Name, Vec<u8>>);
+
+impl Files {
+    /// A configuration and one plugin.
+    pub(super) fn usual() -> Self {
+        Self::default()
+            .with(Name::CruiseConfig, CONFIG)
+            .with(Name::CipherAes, b"0123456789abcdef0123456789abcdef")
+            .with(jar("a.jar"), &plugin("a", "1"))
+    }
+
+    pub(super) fn with(mut self, name: Name, bytes: &[u8]) -> Self {
+        self.0.insert(name, bytes.to_vec());
+        self
+    }
+
+    pub(super) fn without(mut self, name: &Name) -> Self {
+        self.0.remove(name).expect("it was there");
+        self
+    }
+
+    pub(super) fn document(&self, sequence: u64) -> ManifestDocument {
+        let entry = |(name, bytes): (&Name, &Vec<u8>)| {
+            let mut hasher = Hasher::default();
+            hasher.update(bytes);
+            let digests = hasher.finish();
+            let jar = matches!(name, Name::Plugin(_)).then(|| Jar::inspect(std::io::Cursor::new(bytes)));
+            let entry = Entry {
+                sha256: digests.sha256,
+                md5: digests.md5,
+                size: digests.size,
+                modified_ms: 1,
+                plugin: jar.as_ref().and_then(Jar::identity).cloned(),
+            };
+            (name.clone(), entry)
+        };
+        let manifest = Manifest {
+            files: self.0.iter().map(entry).collect(),
+        };
+        ManifestDocument {
+            format: FORMAT,
+            generation: manifest.generation(),
+            envelope: Envelope {
+                node_id: "the primary".to_owned(),
+                role: Role::Primary,
+                epoch: Epoch::default(),
+                sequence,
+                gocd_version: None,
+                product_version: "1".to_owned(),
+                schema_version: None,
+                server_id: None,
+                wal_location: None,
+                acceptance: Acceptance::Unknown,
+                generated_ms: 1,
+                scanned_ms: 1,
+                now_ms: 1,
+                file_check_interval_ms: 1,
+            },
+            files: manifest.files,
+            own_jars: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn bytes(&self, digest: &Digest) -> &[u8] {
+        let mut files = self.0.values();
+        files.find(|bytes| Digest::of(bytes) == *digest).expect("asked for")
+    }
+
+    /// Brings what is missing.
+    pub(super) fn fetch(&self, store: &impl Store, document: &ManifestDocument) {
+        for wanted in store.missing(document).expect("readable") {
+            let bytes = self.bytes(&wanted.sha256);
+            let mut receive = store.receive(&wanted).expect("room");
+            let rest = &bytes[usize::try_from(receive.received()).expect("small")..];
+            let (one, other) = rest.split_at(rest.len() / 2);
+            receive.write(one).expect("written");
+            receive.write(other).expect("written");
+            receive.finish().expect("right");
+        }
+    }
+
+    /// Brings what is missing and applies.
+    pub(super) fn apply(&self, store: &impl Store, sequence: u64) -> Result<Applied, crate::error::Error> {
+        let document = self.document(sequence);
+        self.fetch(store, &document);
+        store.apply(&document)
+    }
+}
+
+/// A store with live files that an administrator can reach.
+trait Subject {
+    fn store(&self) -> &impl Store;
+    fn put(&self, name: &Name, bytes: &[u8]);
+    fn bytes(&self, name: &Name) -> Option<Vec<u8>>;
+
+    fn assert_live(&self, files: &Files) {
+        for (name, bytes) in &files.0 {
+            assert_eq!(self.bytes(name).as_ref(), Some(bytes), "{name}");
+        }
+    }
+}
+
+struct OnDisk {
+    _folder: tempfile::TempDir,
+    layout: Layout,
+    store: DiskStore,
+}
+
+pub(super) fn layout_in(folder: &Path) -> Layout {
+    let properties = Properties::from_iter([("user.dir", folder.to_str().expect("UTF-8"))]);
+    Layout::from_properties(&properties)
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let layout = layout_in(folder.path());
+        let store = DiskStore::open(layout.state_dir(), &layout, Arc::new(SystemClock)).expect("open");
+        Self {
+            _folder: folder,
+            layout,
+            store,
+        }
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        path_of(&self.layout, name)
+    }
+}
+
+impl Subject for OnDisk {
+    fn store(&self) -> &impl Store {
+        &self.store
+    }
+
+    fn put(&self, name: &Name, bytes: &[u8]) {
+        fs::create_dir_all(self.path(name).parent().expect("a folder")).expect("folder");
+        fs::write(self.path(name), bytes).expect("write");
+    }
+
+    fn bytes(&self, name: &Name) -> Option<Vec<u8>> {
+        fs::read(self.path(name)).ok()
+    }
+}
+
+struct InMemory(MemoryStore);
+
+impl InMemory {
+    fn new() -> Self {
+        Self(MemoryStore::new(Arc::new(SystemClock)))
+    }
+}
+
+impl Subject for InMemory {
+    fn store(&self) -> &impl Store {
+        &self.0
+    }
+
+    fn put(&self, name: &Name, bytes: &[u8]) {
+        self.0.put(name.clone(), bytes.to_vec());
+    }
+
+    fn bytes(&self, name: &Name) -> Option<Vec<u8>> {
+        self.0.bytes(name).map(|bytes| bytes.to_vec())
+    }
+}
+
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod on_disk {
+            $(#[test] fn $name() { super::$name(&super::OnDisk::new()); })*
+        }
+        mod in_memory {
+            $(#[test] fn $name() { super::$name(&super::InMemory::new()); })*
+        }
+    };
+}
+
+contract!(
+    a_generation_becomes_live_plugins_first,
+    only_what_differs_is_fetched_and_written,
+    equal_bytes_are_fetched_once,
+    only_ours_are_removed,
+    an_equal_local_file_becomes_ours,
+    a_local_double_of_a_plugin_is_kept_aside,
+    a_renamed_plugin_is_not_fetched_again,
+    a_transfer_goes_on_where_it_broke,
+    wrong_bytes_are_thrown_away,
+    a_bad_set_is_refused_and_changes_nothing,
+    our_own_jar_is_never_touched,
+    a_set_without_its_bytes_is_not_applied,
+);
+
+fn a_generation_becomes_live_plugins_first(subject: &impl Subject) {
+    let files = Files::usual();
+    let applied = files.apply(subject.store(), 1).expect("applied");
+    assert_eq!(applied.written, [jar("a.jar"), Name::CipherAes, Name::CruiseConfig]);
+    assert_eq!(applied.removed, []);
+    assert_eq!(applied.warnings, Vec::<String>::new());
+    subject.assert_live(&files);
+    let live = subject.store().live().expect("readable");
+    let document = files.document(1);
+    assert_eq!(live.len(), document.files.len());
+    for (name, file) in live {
+        let entry = &document.files[&name];
+        assert!(file.ours, "{name}");
+        assert_eq!(
+            (file.entry.sha256, file.entry.size),
+            (entry.sha256, entry.size),
+            "{name}"
+        );
+        assert_eq!(
+            (&file.entry.md5, &file.entry.plugin),
+            (&entry.md5, &entry.plugin),
+            "{name}"
+        );
+    }
+}
+
+fn only_what_differs_is_fetched_and_written(subject: &impl Subject) {
+    let files = Files::usual();
+    files.apply(subject.store(), 1).expect("applied");
+    assert_eq!(subject.store().missing(&files.document(1)).expect("readable"), []);
+    let again = subject.store().apply(&files.document(1)).expect("nothing to do");
+    assert_eq!(again, Applied::default());
+    let edited = files.with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+    let missing = subject.store().missing(&edited.document(2)).expect("readable");
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].name, Name::CruiseConfig);
+    let applied = edited.apply(subject.store(), 2).expect("applied");
+    assert_eq!(applied.written, [Name::CruiseConfig]);
+    subject.assert_live(&edited);
+}
+
+fn equal_bytes_are_fetched_once(subject: &impl Subject) {
+    let files = Files::usual().with(jar("b.jar"), b"same").with(jar("c.jar"), b"same");
+    assert_eq!(subject.store().missing(&files.document(1)).expect("readable").len(), 4);
+    files.apply(subject.store(), 1).expect("applied");
+    subject.assert_live(&files);
+}
+
+fn only_ours_are_removed(subject: &impl Subject) {
+    subject.put(&jar("local.jar"), &plugin("local", "1"));
+    let more = Files::usual()
+        .with(jar("b.jar"), &plugin("b", "1"))
+        .with(Name::FeatureToggles, b"{}");
+    more.apply(subject.store(), 1).expect("applied");
+    let fewer = Files::usual();
+    let applied = fewer.apply(subject.store(), 2).expect("applied");
+    assert_eq!(applied.written, []);
+    assert_eq!(applied.removed, [jar("b.jar"), Name::FeatureToggles]);
+    assert_eq!(
+        applied.warnings,
+        ["plugins/external/local.jar is only here and not on the primary"]
+    );
+    assert_eq!(subject.bytes(&jar("b.jar")), None);
+    assert_eq!(subject.bytes(&Name::FeatureToggles), None);
+    assert!(subject.bytes(&jar("local.jar")).is_some());
+    let live = subject.store().live().expect("readable");
+    assert!(!live[&jar("local.jar")].ours);
+}
+
+fn an_equal_local_file_becomes_ours(subject: &impl Subject) {
+    subject.put(&jar("b.jar"), b"the same");
+    let files = Files::usual().with(jar("b.jar"), b"the same");
+    let applied = files.apply(subject.store(), 1).expect("applied");
+    assert!(!applied.written.contains(&jar("b.jar")));
+    let applied = Files::usual().apply(subject.store(), 2).expect("applied");
+    assert_eq!(applied.removed, [jar("b.jar")]);
+    assert_eq!(subject.bytes(&jar("b.jar")), None);
+}
+
+fn a_local_double_of_a_plugin_is_kept_aside(subject: &impl Subject) {
+    subject.put(&jar("a-0.9.jar"), &plugin("A", "0.9"));
+    let applied = Files::usual().apply(subject.store(), 1).expect("applied");
+    assert_eq!(applied.warnings.len(), 1);
+    assert!(
+        applied.warnings[0].contains("a-0.9.jar was kept aside"),
+        "{:?}",
+        applied.warnings
+    );
+    assert_eq!(subject.bytes(&jar("a-0.9.jar")), None);
+    subject.assert_live(&Files::usual());
+    let again = Files::usual().apply(subject.store(), 1).expect("nothing to do");
+    assert_eq!(again, Applied::default());
+}
+
+fn a_renamed_plugin_is_not_fetched_again(subject: &impl Subject) {
+    let files = Files::usual();
+    files.apply(subject.store(), 1).expect("applied");
+    let renamed = files.without(&jar("a.jar")).with(jar("a-1.jar"), &plugin("a", "1"));
+    assert_eq!(subject.store().missing(&renamed.document(2)).expect("readable"), []);
+    let applied = renamed.apply(subject.store(), 2).expect("applied");
+    assert_eq!(
+        (applied.written, applied.removed),
+        (vec![jar("a-1.jar")], vec![jar("a.jar")])
+    );
+    subject.assert_live(&renamed);
+}
+
+fn a_transfer_goes_on_where_it_broke(subject: &impl Subject) {
+    let bytes = plugin("a", "1");
+    let wanted = Wanted {
+        sha256: Digest::of(&bytes),
+        size: bytes.len() as u64,
+        name: jar("a.jar"),
+    };
+    let mut broken = subject.store().receive(&wanted).expect("begins");
+    broken.write(&bytes[..10]).expect("written");
+    drop(broken);
+    let mut resumed = subject.store().receive(&wanted).expect("resumes");
+    assert_eq!(resumed.received(), 10);
+    resumed.write(&bytes[10..20]).expect("written");
+    let error = resumed.finish().expect_err("too short");
+    assert_eq!(error.kind(), Kind::Protocol);
+    let mut resumed = subject.store().receive(&wanted).expect("resumes");
+    assert_eq!(resumed.received(), 20);
+    resumed.write(&bytes[20..]).expect("written");
+    resumed.finish().expect("right");
+    let files = Files::usual();
+    let missing = subject.store().missing(&files.document(1)).expect("readable");
+    assert!(missing.iter().all(|missing| missing.sha256 != wanted.sha256));
+}
+
+fn wrong_bytes_are_thrown_away(subject: &impl Subject) {
+    let wanted = Wanted {
+        sha256: Digest::of(CONFIG),
+        size: CONFIG.len() as u64,
+        name: Name::CruiseConfig,
+    };
+    let mut receive = subject.store().receive(&wanted).expect("begins");
+    receive.write(&vec![b'x'; CONFIG.len()]).expect("written");
+    let error = receive.finish().expect_err("wrong");
+    assert_eq!(error.kind(), Kind::Protocol);
+    assert!(error.message().contains("cruise-config.xml"), "{error}");
+    let mut receive = subject.store().receive(&wanted).expect("begins anew");
+    assert_eq!(receive.received(), 0);
+    let error = receive.write(&vec![b'x'; CONFIG.len() + 1]).expect_err("too long");
+    assert_eq!(error.kind(), Kind::Protocol);
+    drop(receive);
+    assert_eq!(subject.store().receive(&wanted).expect("begins anew").received(), 0);
+    assert_eq!(
+        subject
+            .store()
+            .missing(&Files::usual().document(1))
+            .expect("readable")
+            .len(),
+        3
+    );
+}
+
+fn a_bad_set_is_refused_and_changes_nothing(subject: &impl Subject) {
+    let good = Files::usual();
+    good.apply(subject.store(), 1).expect("applied");
+    let bad = good.clone().with(jar("new.jar"), &plugin("new", "1"));
+    for (name, bytes) in [
+        (Name::CruiseConfig, &b"<cruise>"[..]),
+        (Name::CruiseConfig, b"<!DOCTYPE cruise []><cruise/>"),
+        (Name::CruiseConfig, b"<html/>"),
+        (Name::JettyXml, b"<Configure>"),
+    ] {
+        let error = bad
+            .clone()
+            .with(name, bytes)
+            .apply(subject.store(), 2)
+            .expect_err("refused");
+        assert_eq!(error.kind(), Kind::Refused, "{error}");
+        subject.assert_live(&good);
+        assert_eq!(subject.bytes(&jar("new.jar")), None);
+    }
+    let error = subject
+        .store()
+        .missing(&bad.without(&Name::CruiseConfig).document(2))
+        .expect_err("refused before anything is fetched");
+    assert_eq!(error.kind(), Kind::Refused);
+}
+
+fn our_own_jar_is_never_touched(subject: &impl Subject) {
+    let own = plugin(OWN_PLUGIN_ID, "1");
+    subject.put(&jar("ours.jar"), &own);
+    let applied = Files::usual().apply(subject.store(), 1).expect("applied");
+    assert_eq!(applied.warnings, Vec::<String>::new());
+    assert!(!subject.store().live().expect("readable").contains_key(&jar("ours.jar")));
+    let replaced = Files::usual().with(jar("ours.jar"), &plugin("another", "1"));
+    let error = subject.store().missing(&replaced.document(2)).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Refused);
+    let newer = Files::usual().with(jar("newer.jar"), &plugin(OWN_PLUGIN_ID, "2"));
+    let error = subject.store().missing(&newer.document(2)).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Refused);
+    // A manifest that does not say what the jar is.
+    let mut document = newer.document(2);
+    document.files.get_mut(&jar("newer.jar")).expect("there").plugin = None;
+    newer.fetch(subject.store(), &document);
+    let error = subject.store().apply(&document).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(subject.bytes(&jar("newer.jar")), None);
+    subject.assert_live(&Files::usual());
+}
+
+fn a_set_without_its_bytes_is_not_applied(subject: &impl Subject) {
+    let error = subject
+        .store()
+        .apply(&Files::usual().document(1))
+        .expect_err("nothing was fetched");
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(subject.store().live().expect("readable").len(), 0);
+}

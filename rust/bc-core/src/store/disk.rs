@@ -1,0 +1,447 @@
+//! The store of a standby on its disk.
+//!
+//! | in the state folder | what |
+//! |---|---|
+//! | `blobs/` | fetched bytes under their digest |
+//! | `applied.json` | the generation that is live, and which files are ours |
+//! | `journal.json` | an apply that has begun |
+//! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was |
+//! | `staged/` | staged files whose own folder cannot be written |
+//! | `live-cache.json` | digests of the live jars, so that a restart need not read them |
+//!
+//! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    digest::{Digest, Digests},
+    error::{Error, Kind},
+    layout::Layout,
+    manifest::{Entry, ManifestDocument, Name},
+    scan::{self, descriptor::Jar, file_cache::FileCache},
+    state_dir,
+    store::{
+        Applied, LiveFile, Receive, Store, Wanted,
+        apply::{Hands, Moment, Probe, StateFiles},
+        atomic,
+        blobs::{self, Blobs},
+        journal::{Journal, Step},
+        live::{self, Live},
+        plan::{self, Plan},
+        record::Record,
+        room, rules, stage,
+    },
+};
+
+/// Keeps generations in a state folder and makes them the live files of one GoCD installation.
+pub struct DiskStore {
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    files: StateFiles,
+    blobs: Arc<Blobs>,
+    inner: Mutex<Inner>,
+    probe: Probe,
+    reserve: u64,
+}
+
+struct Inner {
+    cache: FileCache,
+    record: Record,
+}
+
+/// A file to write, and what is known of its new bytes.
+struct Write {
+    name: Name,
+    entry: Entry,
+    source: PathBuf,
+    target: PathBuf,
+    /// For a plugin.
+    jar: Option<Jar>,
+    /// Whether the source is another live file, which somebody could be writing.
+    is_live: bool,
+}
+
+impl DiskStore {
+    /// Opens the store: finishes an apply that a crash interrupted, then removes the temporary files it left.
+    ///
+    /// # Errors
+    /// [`Kind::File`] or [`Kind::DiskFull`] naming the file or folder. The live files are then a part of the old
+    /// and a part of the new set only if they were before.
+    pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::open_with(state_dir, layout, clock, Arc::new(|_| Ok(())))
+    }
+
+    fn open_with(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, probe: Probe) -> Result<Self, Error> {
+        let files = StateFiles::new(state_dir);
+        let mut cache = FileCache::new(Arc::clone(&clock));
+        cache.load(&files.cache);
+        let store = Self {
+            layout: layout.clone(),
+            clock,
+            blobs: Arc::new(Blobs::open(state_dir.join("blobs"))?),
+            inner: Mutex::new(Inner {
+                cache,
+                record: Record::load(&files.record)?,
+            }),
+            files,
+            probe,
+            reserve: room::RESERVE,
+        };
+        store.finish_journal(&mut store.lock())?;
+        store.sweep();
+        Ok(store)
+    }
+
+    /// What is live, as far as it was applied by this node; none before the first time.
+    pub fn last_applied(&self) -> Option<Record> {
+        Some(self.lock().record.clone()).filter(|record| record.generation.is_some())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hands(&self) -> Hands<'_> {
+        Hands {
+            blobs: &self.blobs,
+            files: &self.files,
+            probe: &self.probe,
+        }
+    }
+
+    /// Rolls an apply forward that did not come to its end, by a crash or an error.
+    fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
+        let Some(mut journal) = Journal::load(&self.files.journal)? else {
+            return Ok(());
+        };
+        if journal.record.serial <= inner.record.serial {
+            // It came to its end; only its removal was lost.
+            return Journal::close(&self.files.journal);
+        }
+        self.hands().carry_out(&mut journal, true)?;
+        info!("an apply that was interrupted is finished");
+        inner.record = journal.record;
+        Ok(())
+    }
+
+    /// Removes temporary files from all folders that we write into.
+    fn sweep(&self) {
+        let mut folders = BTreeSet::from([self.files.folder.clone(), self.files.staged.clone()]);
+        let mut paths: Vec<PathBuf> = Name::CONFIG
+            .iter()
+            .map(|name| scan::path_of(&self.layout, name))
+            .collect();
+        let plugins = self.layout.plugins_external();
+        folders.insert(plugins.to_owned());
+        let jars = fs::read_dir(plugins).into_iter().flatten().flatten();
+        paths.extend(
+            jars.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+                .map(|entry| entry.path()),
+        );
+        for path in paths {
+            let resolved = stage::resolve(&path).ok();
+            folders.extend(resolved.and_then(|path| path.parent().map(Path::to_owned)));
+        }
+        for folder in folders {
+            match atomic::sweep(&folder) {
+                Ok(0) => {}
+                Ok(removed) => info!("{removed} temporary files of ours removed from {}", folder.display()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => warn!("cannot look for temporary files in {}: {error}", folder.display()),
+            }
+        }
+    }
+
+    /// Finds the new bytes of every file, and judges them.
+    fn writes(&self, plan: &Plan, live: &Live) -> Result<Vec<Write>, Error> {
+        let mut writes = Vec::new();
+        for (name, entry) in &plan.write {
+            let path = scan::path_of(&self.layout, name);
+            if let Some(what) = live.irregular.get(name)
+                && !path.is_symlink()
+            {
+                return Err(Error::new(
+                    Kind::File,
+                    format!("{} {what}", path.display()),
+                    "Move it away: the primary's file belongs there.",
+                ));
+            }
+            if let Some(folder) = path.parent() {
+                stage::make_folder(folder)?;
+            }
+            let is_live = !self.blobs.has(&entry.sha256, entry.size)?;
+            let source = if is_live {
+                self.live_source(name, entry, live)?
+            } else {
+                self.blobs.path(&entry.sha256)
+            };
+            let unreadable = |error: io::Error| Error::io("read", &source, &error);
+            let jar = if let Name::Plugin(_) = name {
+                let jar = Jar::inspect(File::open(&source).map_err(unreadable)?);
+                rules::plugin(name, &jar)?;
+                Some(jar)
+            } else {
+                rules::config_file(name, &fs::read(&source).map_err(unreadable)?)?;
+                None
+            };
+            writes.push(Write {
+                name: name.clone(),
+                entry: entry.clone(),
+                target: stage::resolve(&path)?,
+                source,
+                jar,
+                is_live,
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Another live file that has the bytes: the primary renamed a jar.
+    fn live_source(&self, name: &Name, entry: &Entry, live: &Live) -> Result<PathBuf, Error> {
+        live.files
+            .iter()
+            .find(|(_, here)| here.sha256 == entry.sha256)
+            .map(|(other, _)| scan::path_of(&self.layout, other))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Superseded,
+                    format!("the bytes of {name} are not in the store any more"),
+                    "",
+                )
+            })
+    }
+
+    /// Whether what will be copied fits.
+    fn check_room(&self, writes: &[Write]) -> Result<(), Error> {
+        let mut needed: HashMap<&Path, u64> = HashMap::new();
+        for write in writes {
+            let folder = write.target.parent().unwrap_or(Path::new("/"));
+            let is_linked = matches!(write.name, Name::Plugin(_)) && is_same_disk(folder, self.blobs.folder());
+            if !is_linked {
+                *needed.entry(folder).or_default() += write.entry.size;
+            }
+        }
+        needed
+            .into_iter()
+            .try_for_each(|(folder, needed)| room::check(folder, needed, self.reserve))
+    }
+
+    /// Stages every file; when one cannot be staged, nothing is left.
+    fn stage(&self, writes: &[Write], serial: u64) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        for (number, write) in writes.iter().enumerate() {
+            match self.stage_one(write, serial, number) {
+                Ok(staged) => steps.push(Step::Write {
+                    name: write.name.clone(),
+                    staged,
+                    target: write.target.clone(),
+                    sha256: write.entry.sha256,
+                    size: write.entry.size,
+                }),
+                Err(error) => {
+                    remove_staged(&steps);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    fn stage_one(&self, write: &Write, serial: u64, number: usize) -> Result<PathBuf, Error> {
+        let temporary = format!(
+            "{}{serial}-{number}{}",
+            atomic::TEMPORARY_PREFIX,
+            atomic::TEMPORARY_SUFFIX
+        );
+        let mut staged = write.target.with_file_name(&temporary);
+        let beside = (self.probe)(&Moment::Stage(write.name.clone()))
+            .and_then(|()| stage::stage(&write.source, &write.name, &staged, &write.target));
+        match beside {
+            Ok(()) => {}
+            // The file itself may be writable all the same.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                state_dir::create(&self.files.staged, 0o700)?;
+                staged = self.files.staged.join(&temporary);
+                stage::stage(&write.source, &write.name, &staged, &write.target)
+                    .map_err(|error| Error::io("write", &staged, &error))?;
+            }
+            Err(error) => return Err(Error::io("write", &write.target, &error)),
+        }
+        if write.is_live {
+            let digest = blobs::sha256(&staged).map_err(|error| Error::io("read", &staged, &error))?;
+            if digest != write.entry.sha256 {
+                let _ = fs::remove_file(&staged);
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("{} changed while it was copied", write.source.display()),
+                    "",
+                ));
+            }
+        }
+        Ok(staged)
+    }
+
+    /// All steps in their order: plugins before the configuration that needs them.
+    fn steps(&self, staged: Vec<Step>, plan: &Plan, now_ms: i64) -> Vec<Step> {
+        let is_plugin = |name: &Name| matches!(name, Name::Plugin(_));
+        let (mut steps, config): (Vec<_>, Vec<_>) = staged
+            .into_iter()
+            .partition(|step| matches!(step, Step::Write { name, .. } if is_plugin(name)));
+        for jar in &plan.set_aside {
+            let name = Name::Plugin(jar.clone());
+            steps.push(Step::SetAside {
+                from: scan::path_of(&self.layout, &name),
+                to: self.files.aside.join(format!("{now_ms}-{jar}")),
+                name,
+            });
+        }
+        let remove = |name: &Name| Step::Remove {
+            path: scan::path_of(&self.layout, name),
+            name: name.clone(),
+        };
+        let (plugins, others): (Vec<&Name>, Vec<&Name>) = plan.remove.iter().partition(|name| is_plugin(name));
+        steps.extend(plugins.into_iter().map(remove));
+        steps.extend(config);
+        steps.extend(others.into_iter().map(remove));
+        steps
+    }
+
+    /// Takes up what is now known without reading it.
+    fn remember(&self, cache: &mut FileCache, writes: Vec<Write>) {
+        for write in writes {
+            let digests = Digests {
+                sha256: write.entry.sha256,
+                // Not computed here: it is only shown and compared by people.
+                md5: write.entry.md5,
+                size: write.entry.size,
+            };
+            // A file that is gone again is seen at the next look.
+            let _ = cache.placed(&scan::path_of(&self.layout, &write.name), digests, write.jar);
+            self.blobs.touched(&write.entry.sha256);
+        }
+        cache.save(&self.files.cache);
+    }
+}
+
+impl Store for DiskStore {
+    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
+        let mut inner = self.lock();
+        self.finish_journal(&mut inner)?;
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        drop(inner);
+        rules::manifest(generation, &live.own_jars)?;
+        let here: HashSet<Digest> = live.files.values().map(|entry| entry.sha256).collect();
+        let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
+        for (name, entry) in &generation.files {
+            if here.contains(&entry.sha256) || self.blobs.has(&entry.sha256, entry.size)? {
+                continue;
+            }
+            missing.entry(entry.sha256).or_insert_with(|| Wanted {
+                sha256: entry.sha256,
+                size: entry.size,
+                name: name.clone(),
+            });
+        }
+        let missing: Vec<Wanted> = missing.into_values().collect();
+        let needed = missing
+            .iter()
+            .map(|wanted| wanted.size.saturating_sub(self.blobs.partial_size(&wanted.sha256)))
+            .sum();
+        room::check(self.blobs.folder(), needed, self.reserve)?;
+        Ok(missing)
+    }
+
+    fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
+        Ok(Box::new(self.blobs.receive(wanted)?))
+    }
+
+    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+        let mut inner = self.lock();
+        self.finish_journal(&mut inner)?;
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        rules::manifest(generation, &live.own_jars)?;
+        let plan = plan::plan(generation, &live.files, &inner.record.ours);
+        let now_ms = self.clock.now_ms();
+        let record = inner.record.next(generation, now_ms);
+        let applied = Applied {
+            written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
+            removed: plan.remove.clone(),
+            warnings: live.warnings.iter().chain(&plan.warnings).cloned().collect(),
+        };
+        if plan.is_empty() && record.says_the_same(&inner.record) {
+            return Ok(applied);
+        }
+        let writes = self.writes(&plan, &live)?;
+        self.check_room(&writes)?;
+        let staged = self.stage(&writes, record.serial)?;
+        let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
+        if let Err(error) = self.hands().carry_out(&mut journal, false) {
+            // Without a journal no live file has changed; with one, the next call goes on with what is staged.
+            if !self.files.journal.exists() {
+                remove_staged(&journal.steps);
+            }
+            return Err(error);
+        }
+        inner.record = journal.record;
+        self.remember(&mut inner.cache, writes);
+        self.blobs
+            .retain(&generation.files.values().map(|entry| entry.sha256).collect());
+        Ok(applied)
+    }
+
+    fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
+        let mut inner = self.lock();
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        inner.cache.save(&self.files.cache);
+        let ours = &inner.record.ours;
+        Ok(live
+            .files
+            .into_iter()
+            // GoCD since 21.1 ignores an old DES key, and so do people unless it is synced.
+            .filter(|(name, _)| *name != Name::CipherDes || ours.contains(name))
+            .map(|(name, entry)| {
+                let ours = ours.contains(&name);
+                (name, LiveFile { entry, ours })
+            })
+            .collect())
+    }
+}
+
+fn remove_staged(steps: &[Step]) {
+    for step in steps {
+        if let Step::Write { staged, .. } = step {
+            // What stays is swept at the next start.
+            let _ = fs::remove_file(staged);
+        }
+    }
+}
+
+fn is_same_disk(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        device(one).is_some() && device(one) == device(other)
+    }
+    #[cfg(not(unix))]
+    {
+        one.components().next() == other.components().next()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,503 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread::sleep,
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    clock::SystemClock,
+    scan::descriptor::tests::plugin,
+    store::contract::{CONFIG, Files, jar, layout_in},
+};
+
+struct Place {
+    folder: tempfile::TempDir,
+    layout: Layout,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let layout = layout_in(&folder.path().canonicalize().expect("there"));
+        Self { folder, layout }
+    }
+
+    fn open(&self) -> DiskStore {
+        self.open_with(Arc::new(|_| Ok(())))
+    }
+
+    fn open_with(&self, probe: Probe) -> DiskStore {
+        DiskStore::open_with(self.layout.state_dir(), &self.layout, Arc::new(SystemClock), probe).expect("open")
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        scan::path_of(&self.layout, name)
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.layout.state_dir().join(name)
+    }
+
+    fn is_live(&self, files: &Files) -> bool {
+        let jars = fs::read_dir(self.layout.plugins_external())
+            .into_iter()
+            .flatten()
+            .count();
+        jars == files.0.keys().filter(|name| matches!(name, Name::Plugin(_))).count()
+            && Name::CONFIG
+                .iter()
+                .all(|name| fs::exists(self.path(name)).expect("readable") == files.0.contains_key(name))
+            && files
+                .0
+                .iter()
+                .all(|(name, bytes)| fs::read(self.path(name)).is_ok_and(|live| live == *bytes))
+    }
+
+    /// Nothing of an apply is left beside the live files.
+    fn assert_tidy(&self) {
+        for folder in [
+            self.layout.pair_dir(),
+            self.layout.plugins_external(),
+            self.layout.state_dir(),
+        ] {
+            for entry in fs::read_dir(folder).expect("readable") {
+                let name = entry.expect("readable").file_name();
+                assert!(
+                    !name.to_string_lossy().ends_with(".tmp"),
+                    "{name:?} in {}",
+                    folder.display()
+                );
+            }
+        }
+        assert!(!self.state("journal.json").exists());
+    }
+}
+
+/// A generation after [`Files::usual`] that writes, replaces and removes plugins and configuration files.
+fn next() -> Files {
+    Files::usual()
+        .without(&jar("a.jar"))
+        .with(jar("b.jar"), &plugin("b", "1"))
+        .with(jar("c.jar"), b"opaque")
+        .with(Name::JettyXml, b"<Configure/>")
+        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>")
+}
+
+fn recorder() -> (Probe, Arc<Mutex<Vec<Moment>>>) {
+    let moments: Arc<Mutex<Vec<Moment>>> = Arc::default();
+    let seen = Arc::clone(&moments);
+    let probe: Probe = Arc::new(move |moment| {
+        seen.lock().expect("no panic").push(moment.clone());
+        Ok(())
+    });
+    (probe, moments)
+}
+
+/// Fails, in the way `fail` says, at the moment with this number.
+fn failing_at(number: usize, fail: fn() -> io::Result<()>) -> (Probe, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let probe: Probe = Arc::new(move |_| {
+        if counted.fetch_add(1, Ordering::Relaxed) == number {
+            fail()
+        } else {
+            Ok(())
+        }
+    });
+    (probe, count)
+}
+
+fn failing_where(is_it: impl Fn(&Moment) -> bool + Send + Sync + 'static, kind: io::ErrorKind) -> Probe {
+    Arc::new(move |moment| if is_it(moment) { Err(kind.into()) } else { Ok(()) })
+}
+
+#[test]
+fn one_changed_file_waits_for_the_disk_once_before_it_is_live() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let (probe, moments) = recorder();
+    let store = place.open_with(probe);
+    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+    edited.apply(&store, 2).expect("applied");
+    assert_eq!(
+        *moments.lock().expect("no panic"),
+        [
+            Moment::Stage(Name::CruiseConfig),
+            Moment::Rename(Name::CruiseConfig),
+            Moment::SyncFolder(place.layout.pair_dir().to_owned()),
+            Moment::SaveRecord,
+        ]
+    );
+}
+
+#[test]
+fn a_set_is_staged_and_journaled_before_the_first_file_is_live() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let (probe, moments) = recorder();
+    next().apply(&place.open_with(probe), 2).expect("applied");
+    assert_eq!(
+        *moments.lock().expect("no panic"),
+        [
+            Moment::Stage(jar("b.jar")),
+            Moment::Stage(jar("c.jar")),
+            Moment::Stage(Name::JettyXml),
+            Moment::Stage(Name::CruiseConfig),
+            Moment::OpenJournal,
+            Moment::Rename(jar("b.jar")),
+            Moment::Rename(jar("c.jar")),
+            Moment::Remove(jar("a.jar")),
+            Moment::Rename(Name::JettyXml),
+            Moment::Rename(Name::CruiseConfig),
+            Moment::SyncFolder(place.layout.pair_dir().to_owned()),
+            Moment::SyncFolder(place.layout.plugins_external().to_owned()),
+            Moment::SaveRecord,
+            Moment::CloseJournal,
+        ]
+    );
+    place.assert_tidy();
+}
+
+#[test]
+fn a_crash_at_any_moment_ends_in_the_whole_old_or_the_whole_new_set() {
+    let (mut olds, mut news) = (0, 0);
+    for number in 0.. {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let local = plugin("B", "0.9");
+        fs::write(place.path(&jar("local.jar")), &local).expect("write");
+        // Unwinding stands for the crash: nothing of ours cleans up on the way.
+        let (probe, count) = failing_at(number, || panic!("the power fails"));
+        let store = place.open_with(probe);
+        let document = next().document(2);
+        next().fetch(&store, &document);
+        let crashed = catch_unwind(AssertUnwindSafe(|| store.apply(&document))).is_err();
+        drop(store);
+        let reopened = place.open();
+        place.assert_tidy();
+        if place.is_live(&next()) {
+            news += 1;
+        } else {
+            fs::remove_file(place.path(&jar("local.jar"))).expect("not set aside in the old set");
+            assert!(place.is_live(&Files::usual()), "a mixture after moment {number}");
+            olds += 1;
+        }
+        next().apply(&reopened, 2).expect("applied in the end");
+        place.assert_tidy();
+        let record = reopened.last_applied().expect("applied");
+        assert_eq!((record.generation, record.sequence), (Some(document.generation), 2));
+        if !crashed {
+            assert!(count.load(Ordering::Relaxed) <= number);
+            break;
+        }
+    }
+    assert!(olds >= 5 && news >= 10, "{olds} {news}");
+}
+
+#[test]
+fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
+    for number in 0.. {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let (probe, count) = failing_at(number, || Err(io::ErrorKind::StorageFull.into()));
+        let store = place.open_with(probe);
+        let document = next().document(2);
+        next().fetch(&store, &document);
+        match store.apply(&document) {
+            Ok(_) => {
+                assert!(count.load(Ordering::Relaxed) <= number);
+                break;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::DiskFull, "{error}");
+                if !place.state("journal.json").exists() {
+                    assert!(place.is_live(&Files::usual()), "moment {number}");
+                    place.assert_tidy();
+                }
+                store.apply(&document).expect("the disk has room again");
+                assert!(place.is_live(&next()), "moment {number}");
+                place.assert_tidy();
+            }
+        }
+    }
+}
+
+#[test]
+fn lost_staged_files_are_made_anew_from_their_blobs() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let probe = failing_where(|moment| matches!(moment, Moment::Rename(_)), io::ErrorKind::Other);
+    let store = place.open_with(probe);
+    next().apply(&store, 2).expect_err("the disk fails");
+    drop(store);
+    for folder in [place.layout.pair_dir(), place.layout.plugins_external()] {
+        atomic::sweep(folder).expect("sweep");
+    }
+    let reopened = place.open();
+    assert!(place.is_live(&next()));
+    assert!(reopened.last_applied().is_some());
+    place.assert_tidy();
+}
+
+#[test]
+fn a_set_of_which_bytes_are_lost_is_not_called_applied() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let probe = failing_where(|moment| matches!(moment, Moment::Rename(_)), io::ErrorKind::Other);
+    next().apply(&place.open_with(probe), 2).expect_err("the disk fails");
+    atomic::sweep(place.layout.pair_dir()).expect("sweep");
+    for blob in fs::read_dir(place.state("blobs")).expect("readable") {
+        fs::remove_file(blob.expect("readable").path()).expect("remove");
+    }
+    let reopened = place.open();
+    assert!(reopened.last_applied().is_none());
+    next().apply(&reopened, 2).expect("applied");
+    assert!(place.is_live(&next()));
+}
+
+#[test]
+fn a_journal_that_came_back_is_not_carried_out_again() {
+    let place = Place::new();
+    let journal = place.state("journal.json");
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let copy = Arc::clone(&kept);
+    let from = journal.clone();
+    let store = place.open_with(Arc::new(move |moment| {
+        if *moment == Moment::CloseJournal {
+            *copy.lock().expect("no panic") = fs::read(&from).expect("open");
+        }
+        Ok(())
+    }));
+    Files::usual().apply(&store, 1).expect("applied");
+    let first = kept.lock().expect("no panic").clone();
+    next().apply(&store, 2).expect("applied");
+    drop(store);
+    fs::write(&journal, first).expect("write");
+    place.open();
+    assert!(place.is_live(&next()));
+    place.assert_tidy();
+}
+
+#[test]
+fn a_damaged_journal_does_not_stop_the_standby() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    fs::write(place.state("journal.json"), "{\"format\":1,").expect("write");
+    let store = place.open();
+    assert!(place.state("journal.damaged").exists());
+    next().apply(&store, 2).expect("applied");
+    assert!(place.is_live(&next()));
+}
+
+#[test]
+fn where_nothing_can_be_renamed_the_file_is_written_in_place() {
+    for kind in [io::ErrorKind::ResourceBusy, io::ErrorKind::CrossesDevices] {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let is_it = |moment: &Moment| matches!(moment, Moment::Rename(Name::CruiseConfig));
+        let store = place.open_with(failing_where(is_it, kind));
+        let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+        let before = fs::File::open(place.path(&Name::CruiseConfig)).expect("open");
+        edited.apply(&store, 2).expect("applied");
+        assert!(place.is_live(&edited));
+        assert_eq!(
+            before.metadata().expect("still there").len(),
+            9,
+            "the file is the same one"
+        );
+        place.assert_tidy();
+    }
+}
+
+#[test]
+fn a_crash_while_writing_in_place_is_mended_from_the_journal() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let torn = place.path(&Name::CruiseConfig);
+    let store = place.open_with(Arc::new(move |moment| match moment {
+        Moment::Rename(Name::CruiseConfig) => Err(io::ErrorKind::ResourceBusy.into()),
+        Moment::WriteInPlace(_) => {
+            fs::write(&torn, &CONFIG[..5]).expect("write");
+            panic!("the power fails");
+        }
+        _ => Ok(()),
+    }));
+    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+    let document = edited.document(2);
+    edited.fetch(&store, &document);
+    catch_unwind(AssertUnwindSafe(|| store.apply(&document))).expect_err("crashed");
+    place.open();
+    assert!(place.is_live(&edited));
+    place.assert_tidy();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_takes_files_in_place() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let store = place.open_with(Arc::new(|moment| match moment {
+        Moment::Stage(Name::CruiseConfig) | Moment::Rename(Name::CruiseConfig) => {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+        _ => Ok(()),
+    }));
+    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+    edited.apply(&store, 2).expect("applied");
+    assert!(place.is_live(&edited));
+    assert_eq!(fs::read_dir(place.state("staged")).expect("made").count(), 0);
+}
+
+#[test]
+fn what_is_kept_aside_can_be_found_again() {
+    let place = Place::new();
+    let local = plugin("a", "0.9");
+    fs::create_dir_all(place.layout.plugins_external()).expect("folder");
+    fs::write(place.path(&jar("a-0.9.jar")), &local).expect("write");
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let aside: Vec<_> = fs::read_dir(place.state("aside"))
+        .expect("made")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].to_string_lossy().ends_with("-a-0.9.jar"));
+    assert_eq!(fs::read(&aside[0]).expect("readable"), local);
+}
+
+#[test]
+fn no_room_is_said_before_anything_is_fetched() {
+    let place = Place::new();
+    let mut store = place.open();
+    store.reserve = u64::MAX;
+    let error = store
+        .missing(&Files::usual().document(1))
+        .expect_err("no disk is so large");
+    assert_eq!(error.kind(), Kind::DiskFull);
+    assert!(error.message().contains("mounted at"), "{error}");
+}
+
+#[test]
+fn a_restart_does_not_read_unchanged_jars() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    sleep(Duration::from_millis(40));
+    place.open().live().expect("readable");
+    // Bytes that nobody can see in the jar's stamp: were it read, its digest would be another one.
+    let cache = place.state("live-cache.json");
+    let saved = fs::read_to_string(&cache).expect("saved");
+    let digest = Digest::of(&plugin("a", "1")).to_string();
+    let other = Digest::of(b"other").to_string();
+    assert!(saved.contains(&digest));
+    fs::write(&cache, saved.replace(&digest, &other)).expect("write");
+    let live = place.open().live().expect("readable");
+    assert_eq!(live[&jar("a.jar")].entry.sha256.to_string(), other);
+}
+
+#[test]
+fn a_local_edit_is_seen_and_overwritten_by_the_next_apply() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    for name in [jar("a.jar"), Name::CruiseConfig] {
+        // The jar shares its bytes with its blob, which is therefore wrong from now on as well.
+        fs::write(place.path(&name), b"edited here").expect("write");
+        let live = store.live().expect("readable");
+        assert_eq!(live[&name].entry.sha256, Digest::of(b"edited here"));
+        let applied = Files::usual().apply(&store, 1).expect("applied");
+        assert_eq!(applied.written, [name]);
+        assert!(place.is_live(&Files::usual()));
+    }
+}
+
+#[test]
+fn blobs_of_former_generations_go() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    next().apply(&store, 2).expect("applied");
+    let kept: BTreeSet<String> = fs::read_dir(place.state("blobs"))
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .collect();
+    let wanted: BTreeSet<String> = next().0.values().map(|bytes| Digest::of(bytes).to_string()).collect();
+    assert_eq!(kept, wanted);
+}
+
+#[cfg(unix)]
+mod on_unix {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced() {
+        let place = Place::new();
+        let elsewhere = place.folder.path().join("elsewhere");
+        fs::create_dir_all(&elsewhere).expect("folder");
+        fs::create_dir_all(place.layout.pair_dir()).expect("folder");
+        fs::write(elsewhere.join("real.xml"), "<cruise/>").expect("write");
+        symlink(elsewhere.join("real.xml"), place.path(&Name::CruiseConfig)).expect("link");
+        symlink(elsewhere.join("new.aes"), place.path(&Name::CipherAes)).expect("link to nothing yet");
+        let store = place.open();
+        Files::usual().apply(&store, 1).expect("applied");
+        assert!(place.path(&Name::CruiseConfig).is_symlink());
+        assert!(place.path(&Name::CipherAes).is_symlink());
+        assert!(place.is_live(&Files::usual()));
+        assert_eq!(fs::read(elsewhere.join("real.xml")).expect("there"), CONFIG);
+        fs::write(elsewhere.join(".gocd-bc-9-9.tmp"), "left by a crash").expect("write");
+        place.open();
+        assert_eq!(fs::read_dir(&elsewhere).expect("readable").count(), 2);
+    }
+
+    #[test]
+    fn a_jar_that_is_a_link_loses_only_the_link() {
+        let place = Place::new();
+        let store = place.open();
+        Files::usual().apply(&store, 1).expect("applied");
+        let target = place.folder.path().join("shared.bin");
+        fs::rename(place.path(&jar("a.jar")), &target).expect("rename");
+        symlink(&target, place.path(&jar("a.jar"))).expect("link");
+        Files::usual().without(&jar("a.jar")).apply(&store, 2).expect("applied");
+        assert!(!place.path(&jar("a.jar")).is_symlink());
+        assert!(target.exists());
+    }
+
+    #[test]
+    fn modes_are_those_of_the_replaced_files_and_keys_are_private() {
+        let place = Place::new();
+        let store = place.open();
+        Files::usual().apply(&store, 1).expect("applied");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&place.path(&Name::CipherAes)), 0o600);
+        assert_eq!(mode(&place.path(&Name::CruiseConfig)), 0o640);
+        assert_eq!(mode(&place.path(&jar("a.jar"))), 0o644);
+        assert_eq!(mode(&place.state("blobs")), 0o700);
+        assert_eq!(mode(&place.state("applied.json")), 0o600);
+        fs::set_permissions(place.path(&Name::CruiseConfig), fs::Permissions::from_mode(0o664)).expect("mode");
+        let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+        edited.apply(&store, 2).expect("applied");
+        assert_eq!(mode(&place.path(&Name::CruiseConfig)), 0o664);
+    }
+
+    #[test]
+    fn every_byte_of_a_jar_is_on_the_disk_once() {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let inode = |path: &Path| fs::metadata(path).expect("there").ino();
+        let blob = place.state("blobs").join(Digest::of(&plugin("a", "1")).to_string());
+        assert_eq!(inode(&blob), inode(&place.path(&jar("a.jar"))));
+        let blob = place.state("blobs").join(Digest::of(CONFIG).to_string());
+        assert_ne!(inode(&blob), inode(&place.path(&Name::CruiseConfig)));
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let place = Place::new();
+        fs::create_dir_all(place.path(&Name::JettyXml)).expect("folder");
+        let files = Files::usual().with(Name::JettyXml, b"<Configure/>");
+        let error = files.apply(&place.open(), 1).expect_err("a folder is in the way");
+        assert!(error.message().contains("jetty.xml"), "{error}");
+        assert!(!place.path(&Name::CruiseConfig).exists());
+    }
+}

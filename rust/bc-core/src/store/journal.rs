@@ -1,0 +1,82 @@
+//! The steps of an apply that needs more than one rename: `journal.json` in the state folder.
+//!
+//! It is written, durably, after everything is staged and before the first live file changes, and names every
+//! step and the record to write at the end. A crash later on is rolled forward from it at the next start, so the
+//! live files end as the whole new set. Every step may be done twice.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    error::Error,
+    manifest::Name,
+    store::{
+        atomic,
+        record::{self, Formatted, Record},
+    },
+};
+
+/// An apply that has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Journal {
+    pub(super) format: u32,
+    pub(super) steps: Vec<Step>,
+    /// What will have been applied when all steps are done.
+    pub(super) record: Record,
+}
+
+/// One change of the live files. All paths are absolute, with links resolved where they are to be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub(super) enum Step {
+    /// Put the staged file in the place of the target.
+    Write {
+        name: Name,
+        staged: PathBuf,
+        target: PathBuf,
+        sha256: Digest,
+        size: u64,
+    },
+    /// Move a local jar out of GoCD's sight.
+    SetAside { name: Name, from: PathBuf, to: PathBuf },
+    /// Remove a file that is ours.
+    Remove { name: Name, path: PathBuf },
+}
+
+impl Journal {
+    pub(super) fn new(steps: Vec<Step>, record: Record) -> Self {
+        Self {
+            format: record::FORMAT,
+            steps,
+            record,
+        }
+    }
+
+    pub(super) fn load(path: &Path) -> Result<Option<Self>, Error> {
+        record::load(path, "an apply that was interrupted")
+    }
+
+    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).map_err(|error| Error::io("write", path, &io::Error::other(error)))?;
+        atomic::write(path, &text, 0o600)
+    }
+
+    /// Ends the journal. The removal is not waited for: one that comes back after a crash is known by its serial.
+    pub(super) fn close(path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Formatted for Journal {
+    fn format(&self) -> u32 {
+        self.format
+    }
+}

@@ -1,0 +1,87 @@
+//! The live files of a standby as they are.
+
+use std::{collections::BTreeMap, io, path::Path, thread, time::Duration};
+
+use crate::{
+    error::{Error, Kind},
+    jar_name::JarName,
+    layout::Layout,
+    manifest::{Entry, Name, PluginIdentity},
+    scan::{
+        self,
+        file_cache::{FileCache, Keep, Observed},
+        plugin_folder,
+    },
+};
+
+/// How often a file that somebody writes is looked at before that is an error.
+const TRIES: u32 = 20;
+/// The time in between.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+
+/// What is live.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// Files that could be synced, with digests, size and age here.
+    pub(super) files: BTreeMap<Name, Entry>,
+    /// Jars of our own plugin, which are never touched.
+    pub(super) own_jars: BTreeMap<JarName, PluginIdentity>,
+    /// What is in the way of a file: a folder, a device.
+    pub(super) irregular: BTreeMap<Name, &'static str>,
+    /// Jars that are left out for their names.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the live files; those that the cache knows are only looked at.
+///
+/// # Errors
+/// [`Kind::File`] when a folder or file cannot be read, [`Kind::Busy`] when somebody is writing one.
+pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error> {
+    let mut live = Live::default();
+    cache.begin_round();
+    let folder = layout.plugins_external();
+    let listing = plugin_folder::list(folder).map_err(|error| Error::io("read the folder", folder, &error))?;
+    for (jar, path) in listing.map_or_else(Vec::new, |listing| {
+        live.warnings = listing.warnings;
+        listing.jars
+    }) {
+        observe(&mut live, cache, Name::Plugin(jar), &path, Keep::Jar)?;
+    }
+    for name in Name::CONFIG {
+        let path = scan::path_of(layout, &name);
+        observe(&mut live, cache, name, &path, Keep::Digests)?;
+    }
+    cache.end_round();
+    Ok(live)
+}
+
+fn observe(live: &mut Live, cache: &mut FileCache, name: Name, path: &Path, keep: Keep) -> Result<(), Error> {
+    for _ in 0..TRIES {
+        match cache.observe(path, keep) {
+            Ok(Observed::Absent) => {}
+            Ok(Observed::Irregular(what)) => {
+                live.irregular.insert(name, what);
+            }
+            Ok(Observed::Own(identity)) => {
+                if let Name::Plugin(jar) = name {
+                    live.own_jars.insert(jar, identity);
+                }
+            }
+            Ok(Observed::File(known)) => {
+                live.files.insert(name, scan::entry(&known));
+            }
+            Ok(Observed::Changing) => {
+                thread::sleep(BETWEEN_TRIES);
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(error) => return Err(Error::io("read", path, &error)),
+        }
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Busy,
+        format!("{} is being written by somebody else", path.display()),
+        "Edit the files on the primary; this standby only follows it.",
+    ))
+}

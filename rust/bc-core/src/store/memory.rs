@@ -1,0 +1,218 @@
+//! A store that forgets everything at its end: for tests, and for measuring everything but disks.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::Cursor,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    clock::Clock,
+    digest::{Digest, Hasher},
+    error::{Error, Kind},
+    jar_name::JarName,
+    manifest::{Entry, ManifestDocument, Name, PluginIdentity},
+    scan::descriptor::Jar,
+    store::{Applied, LiveFile, Receive, Store, Wanted, blobs, plan, rules},
+};
+
+/// Keeps blobs and live files in memory. Keeps to the same rules as the store on a disk.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    blobs: HashMap<Digest, Bytes>,
+    partial: HashMap<Digest, Vec<u8>>,
+    live: BTreeMap<Name, (Entry, Bytes)>,
+    own_jars: BTreeMap<JarName, PluginIdentity>,
+    ours: BTreeSet<Name>,
+}
+
+impl MemoryStore {
+    /// An empty store without live files.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            inner: Arc::default(),
+        }
+    }
+
+    /// Puts a live file there, as if an administrator had.
+    pub fn put(&self, name: Name, bytes: impl Into<Bytes>) {
+        let (now_ms, bytes) = (self.clock.now_ms(), bytes.into());
+        self.lock().put(name, bytes, now_ms);
+    }
+
+    /// The bytes of a live file.
+    pub fn bytes(&self, name: &Name) -> Option<Bytes> {
+        self.lock().live.get(name).map(|(_, bytes)| bytes.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, name: Name, bytes: Bytes, now_ms: i64) {
+        let jar = matches!(name, Name::Plugin(_)).then(|| Jar::inspect(Cursor::new(&bytes)));
+        let identity = jar.as_ref().and_then(Jar::identity).cloned();
+        if let (Name::Plugin(file), Some(identity), true) = (&name, &identity, jar.is_some_and(|jar| jar.is_own())) {
+            self.own_jars.insert(file.clone(), identity.clone());
+            return;
+        }
+        let mut hasher = Hasher::default();
+        hasher.update(&bytes);
+        let digests = hasher.finish();
+        let entry = Entry {
+            sha256: digests.sha256,
+            md5: digests.md5,
+            size: digests.size,
+            modified_ms: now_ms,
+            plugin: identity,
+        };
+        self.live.insert(name, (entry, bytes));
+    }
+
+    fn find(&self, digest: &Digest) -> Option<Bytes> {
+        let live = || {
+            let mut files = self.live.values();
+            files.find(|(entry, _)| entry.sha256 == *digest).map(|(_, bytes)| bytes)
+        };
+        self.blobs.get(digest).or_else(live).cloned()
+    }
+}
+
+impl Store for MemoryStore {
+    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
+        let inner = self.lock();
+        rules::manifest(generation, &inner.own_jars)?;
+        let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
+        for (name, entry) in &generation.files {
+            if inner.find(&entry.sha256).is_none() {
+                missing.entry(entry.sha256).or_insert_with(|| Wanted {
+                    sha256: entry.sha256,
+                    size: entry.size,
+                    name: name.clone(),
+                });
+            }
+        }
+        Ok(missing.into_values().collect())
+    }
+
+    fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
+        let bytes = self.lock().partial.remove(&wanted.sha256).unwrap_or_default();
+        Ok(Box::new(Receiving {
+            wanted: wanted.clone(),
+            bytes,
+            inner: Arc::clone(&self.inner),
+        }))
+    }
+
+    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+        let mut inner = self.lock();
+        rules::manifest(generation, &inner.own_jars)?;
+        let live = inner
+            .live
+            .iter()
+            .map(|(name, (entry, _))| (name.clone(), entry.clone()));
+        let plan = plan::plan(generation, &live.collect(), &inner.ours);
+        let mut writes = Vec::new();
+        for (name, entry) in &plan.write {
+            let bytes = inner.find(&entry.sha256).ok_or_else(|| {
+                Error::new(
+                    Kind::Superseded,
+                    format!("the bytes of {name} are not in the store any more"),
+                    "",
+                )
+            })?;
+            match name {
+                Name::Plugin(_) => rules::plugin(name, &Jar::inspect(Cursor::new(&bytes)))?,
+                _ => rules::config_file(name, &bytes)?,
+            }
+            writes.push((name.clone(), bytes));
+        }
+        let now_ms = self.clock.now_ms();
+        let written = writes.iter().map(|(name, _)| name.clone()).collect();
+        for (name, bytes) in writes {
+            inner.put(name, bytes, now_ms);
+        }
+        for jar in plan.set_aside {
+            inner.live.remove(&Name::Plugin(jar));
+        }
+        for name in &plan.remove {
+            inner.live.remove(name);
+        }
+        inner.ours = generation.files.keys().cloned().collect();
+        inner.blobs.clear();
+        Ok(Applied {
+            written,
+            removed: plan.remove,
+            warnings: plan.warnings,
+        })
+    }
+
+    fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
+        let inner = self.lock();
+        let file = |(name, (entry, _)): (&Name, &(Entry, Bytes))| {
+            let live = LiveFile {
+                entry: entry.clone(),
+                ours: inner.ours.contains(name),
+            };
+            (name.clone(), live)
+        };
+        Ok(inner.live.iter().map(file).collect())
+    }
+}
+
+struct Receiving {
+    wanted: Wanted,
+    bytes: Vec<u8>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Receive for Receiving {
+    fn received(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.received() + bytes.len() as u64 > self.wanted.size {
+            self.bytes.clear();
+            return Err(blobs::too_long(&self.wanted));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Error> {
+        if self.received() < self.wanted.size {
+            return Err(blobs::too_short(&self.wanted, self.received()));
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        let digest = Digest::of(&bytes);
+        if digest != self.wanted.sha256 {
+            return Err(blobs::wrong_digest(&self.wanted, &digest));
+        }
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.blobs.insert(digest, bytes.into());
+        Ok(())
+    }
+}
+
+/// What a broken transfer brought is kept for the next one.
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner
+                .partial
+                .insert(self.wanted.sha256, std::mem::take(&mut self.bytes));
+        }
+    }
+}

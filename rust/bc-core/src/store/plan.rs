@@ -1,0 +1,69 @@
+//! What has to be done so that the live files are those of a generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    jar_name::JarName,
+    manifest::{Entry, ManifestDocument, Name},
+    scan::descriptor,
+};
+
+/// Everything that differs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Files that are missing or have other bytes, in the order in which they are written: plugins first,
+    /// cruise-config.xml last.
+    pub(super) write: Vec<(Name, Entry)>,
+    /// Our files that the generation lacks.
+    pub(super) remove: Vec<Name>,
+    /// Local jars that GoCD would take for a plugin of the generation; it would load either
+    /// (`DefaultPluginRegistry`).
+    pub(super) set_aside: Vec<JarName>,
+    /// For people.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Whether the live files are the generation already.
+    pub(super) fn is_empty(&self) -> bool {
+        self.write.is_empty() && self.remove.is_empty() && self.set_aside.is_empty()
+    }
+}
+
+/// Compares a generation with the live files. `ours` are the names that the last applied generation had; nothing
+/// else is ever removed.
+pub(super) fn plan(generation: &ManifestDocument, live: &BTreeMap<Name, Entry>, ours: &BTreeSet<Name>) -> Plan {
+    let mut plan = Plan::default();
+    for (name, entry) in &generation.files {
+        if live.get(name).is_none_or(|here| here.sha256 != entry.sha256) {
+            plan.write.push((name.clone(), entry.clone()));
+        }
+    }
+    for (name, here) in live.iter().filter(|(name, _)| !generation.files.contains_key(*name)) {
+        if ours.contains(name) {
+            plan.remove.push(name.clone());
+            continue;
+        }
+        let Name::Plugin(jar) = name else { continue };
+        match duplicated(generation, here) {
+            Some((other, id)) => {
+                plan.warnings.push(format!(
+                    "{name} was kept aside in the state folder, since the primary has the plugin {id} as {other}"
+                ));
+                plan.set_aside.push(jar.clone());
+            }
+            None => plan
+                .warnings
+                .push(format!("{name} is only here and not on the primary")),
+        }
+    }
+    plan
+}
+
+fn duplicated<'a>(generation: &'a ManifestDocument, here: &Entry) -> Option<(&'a Name, &'a str)> {
+    let here = &here.plugin.as_ref()?.id;
+    generation.files.iter().find_map(|(name, entry)| {
+        let there = &entry.plugin.as_ref()?.id;
+        descriptor::shares_an_id(here, there).then_some((name, there.as_str()))
+    })
+}

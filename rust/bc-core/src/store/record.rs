@@ -1,0 +1,185 @@
+//! What was applied last: `applied.json` in the state folder.
+//!
+//! Format 1. An old reader ignores fields it does not know; a higher format is refused, since a newer version of
+//! this plugin wrote it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::{
+    digest::Digest,
+    error::{Error, Kind},
+    manifest::{Epoch, ManifestDocument, Name},
+    store::atomic,
+};
+
+/// The newest format.
+pub(super) const FORMAT: u32 = 1;
+
+/// The last generation that became live, and which files are ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub(super) format: u32,
+    /// Grows with every apply; tells a finished journal from an open one.
+    pub(super) serial: u64,
+    /// The generation; none before the first one, and after a crash of which not everything could be finished.
+    pub generation: Option<Digest>,
+    /// The primary's sequence of it.
+    pub sequence: u64,
+    /// The primary's epoch then.
+    pub epoch: Epoch,
+    /// When it became live, by this node's clock.
+    pub applied_ms: i64,
+    /// The files that it named; only these are ever removed.
+    pub(super) ours: BTreeSet<Name>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            serial: 0,
+            generation: None,
+            sequence: 0,
+            epoch: Epoch::default(),
+            applied_ms: 0,
+            ours: BTreeSet::new(),
+        }
+    }
+}
+
+impl Record {
+    /// The record of `generation` becoming live after this one.
+    pub(super) fn next(&self, generation: &ManifestDocument, now_ms: i64) -> Self {
+        Self {
+            format: FORMAT,
+            serial: self.serial + 1,
+            generation: Some(generation.generation),
+            sequence: generation.envelope.sequence,
+            epoch: generation.envelope.epoch.clone(),
+            applied_ms: now_ms,
+            ours: generation.files.keys().cloned().collect(),
+        }
+    }
+
+    /// Whether both say the same but for time and serial.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        (self.generation, self.sequence, &self.epoch, &self.ours)
+            == (other.generation, other.sequence, &other.epoch, &other.ours)
+    }
+
+    /// Reads the record. A damaged one is set aside: then nothing counts as ours until the next generation is
+    /// applied, so that at worst a file stays that should go.
+    pub(super) fn load(path: &Path) -> Result<Self, Error> {
+        Ok(load(path, "what was applied last")?.unwrap_or_default())
+    }
+
+    /// Writes the record. Its bytes are on the disk before its name is; the name itself is not waited for, since
+    /// after a crash the former record is as good: files that are equal become ours again at the next apply.
+    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).expect("a record has only plain fields");
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let write = || -> io::Result<()> {
+            let mut file = atomic::temporary(folder, 0o600)?;
+            file.write_all(&text)?;
+            file.as_file().sync_data()?;
+            file.persist(path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|error| Error::io("write", path, &error))
+    }
+}
+
+/// A file in the state folder that says its format.
+pub(super) trait Formatted: serde::de::DeserializeOwned {
+    /// The format that it says.
+    fn format(&self) -> u32;
+}
+
+impl Formatted for Record {
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
+/// Reads a file of the store; a damaged one is renamed out of the way and counts as none.
+pub(super) fn load<T: Formatted>(path: &Path, what: &str) -> Result<Option<T>, Error> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path, &error)),
+    };
+    match serde_json::from_slice::<T>(&text) {
+        Ok(read) if read.format() <= FORMAT => return Ok(Some(read)),
+        Ok(read) => return Err(too_new(path, read.format())),
+        Err(_) => {}
+    }
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    match serde_json::from_slice::<Format>(&text) {
+        Ok(Format { format }) if format > FORMAT => Err(too_new(path, format)),
+        _ => {
+            let aside = path.with_extension("damaged");
+            fs::rename(path, &aside).map_err(|error| Error::io("rename", path, &error))?;
+            warn!(
+                "{} ({what}) is damaged and was renamed to {}; syncing begins anew",
+                path.display(),
+                aside.display()
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn too_new(path: &Path, format: u32) -> Error {
+    Error::new(
+        Kind::File,
+        format!(
+            "{} has format {format}, this version reads up to {FORMAT}",
+            path.display()
+        ),
+        "A newer version of this plugin wrote it: install that one again, or remove the file to begin anew.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("applied.json");
+        assert_eq!(Record::load(&path), Ok(Record::default()));
+        let record = Record {
+            serial: 3,
+            generation: Some(Digest::of(b"x")),
+            ours: BTreeSet::from([Name::CruiseConfig, Name::Plugin("a.jar".parse().expect("valid"))]),
+            ..Record::default()
+        };
+        record.save(&path).expect("save");
+        assert_eq!(Record::load(&path), Ok(record));
+    }
+
+    #[test]
+    fn a_damaged_record_is_kept_and_one_of_the_future_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("applied.json");
+        fs::write(&path, "{\"format\": 1, \"serial\"").expect("write");
+        assert_eq!(Record::load(&path), Ok(Record::default()));
+        assert!(folder.path().join("applied.damaged").exists());
+        fs::write(&path, "{\"format\": 2}").expect("write");
+        let error = Record::load(&path).expect_err("too new");
+        assert!(error.message().contains("format 2"), "{error}");
+        assert!(path.exists());
+    }
+}

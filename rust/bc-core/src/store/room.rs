@@ -1,0 +1,90 @@
+//! Whether a disk has room: GoCD stops scheduling when the disk of its `db` folder is nearly full
+//! (`DatabaseDiskSpaceFullChecker`), and a standby must not bring that about.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind};
+
+/// What must stay free beside the bytes that are needed.
+pub(super) const RESERVE: u64 = 256 * 1024 * 1024;
+
+/// Checks that `needed` bytes and `reserve` fit onto the disk of `folder`. Needing nothing always fits.
+///
+/// # Errors
+/// [`Kind::DiskFull`] naming the folder where the disk is mounted.
+pub(super) fn check(folder: &Path, needed: u64, reserve: u64) -> Result<(), Error> {
+    if needed == 0 {
+        return Ok(());
+    }
+    let Some(free) = free(folder) else { return Ok(()) };
+    if free >= needed.saturating_add(reserve) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::DiskFull,
+        format!(
+            "the disk mounted at {} has {} MiB free, but {} MiB are needed and {} MiB must stay free",
+            mount_of(folder).display(),
+            mebibytes(free),
+            mebibytes(needed.next_multiple_of(1024 * 1024)),
+            mebibytes(reserve)
+        ),
+        format!("Free some space on the disk that holds {}.", folder.display()),
+    ))
+}
+
+fn mebibytes(bytes: u64) -> u64 {
+    bytes / (1024 * 1024)
+}
+
+/// Bytes that we may use; unknown where the operating system does not say, and then writing fails in its time.
+fn free(folder: &Path) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let disk = nix::sys::statvfs::statvfs(folder).ok()?;
+        Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
+/// The highest folder on the same disk.
+fn mount_of(folder: &Path) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let own = device(&folder);
+        folder
+            .ancestors()
+            .take_while(|ancestor| device(ancestor) == own)
+            .last()
+            .map_or_else(|| folder.clone(), Path::to_owned)
+    }
+    #[cfg(not(unix))]
+    folder.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_always_fits_and_too_much_never() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert_eq!(check(folder.path(), 0, u64::MAX), Ok(()));
+        assert_eq!(check(folder.path(), 1, 0), Ok(()));
+        #[cfg(target_os = "linux")]
+        {
+            let error = check(folder.path(), u64::MAX / 2, RESERVE).expect_err("no disk is so large");
+            assert_eq!(error.kind(), Kind::DiskFull);
+            let mount = mount_of(folder.path());
+            assert!(folder.path().starts_with(&mount));
+            assert!(error.message().contains(&format!("mounted at {}", mount.display())));
+        }
+    }
+}

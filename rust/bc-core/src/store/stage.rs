@@ -1,0 +1,233 @@
+//! Bringing bytes beside their place, so that one rename makes them live.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{error::Error, manifest::Name};
+
+/// Links that lead to links are followed so often, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// The path that a rename must replace: where a link leads to, since replacing the link itself would leave what
+/// it pointed at.
+///
+/// # Errors
+/// The folder cannot be read, or links go round in a circle.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |error: io::Error| Error::io("resolve", path, &error);
+    let mut path_now = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let folder = path_now.parent().unwrap_or(Path::new("."));
+        let name = path_now
+            .file_name()
+            .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        let folder = fs::canonicalize(folder).map_err(failed)?;
+        let resolved = folder.join(name);
+        match fs::read_link(&resolved) {
+            Ok(target) => path_now = folder.join(target),
+            Err(_) => return Ok(resolved),
+        }
+    }
+    Err(failed(io::Error::other("too many symbolic links")))
+}
+
+/// Makes a folder and its parents where they are missing. They belong to whom the folder above belongs, or GoCD
+/// could not read what root made.
+///
+/// # Errors
+/// [`crate::error::Kind::File`] naming the folder.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let failed = |error: io::Error| Error::io("create the folder", folder, &error);
+    let above = folder.parent().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    make_folder(above)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder.create(folder).map_err(failed)?;
+    take_owner(folder, &fs::metadata(above).map_err(failed)?);
+    Ok(())
+}
+
+/// Stages `source` as `staged`, with mode and owner of the file that it will replace, and its bytes durable.
+/// A jar becomes another name of its blob where the file system can do that, so that every byte is written once;
+/// a configuration file is always a copy, since GoCD writes into it.
+///
+/// ACLs and extended attributes of the replaced file are not carried over.
+///
+/// # Errors
+/// Those of the operating system; nothing is left then.
+pub(super) fn stage(source: &Path, name: &Name, staged: &Path, target: &Path) -> io::Result<()> {
+    // What an apply that failed has left.
+    remove_if_there(staged)?;
+    let staging = || -> io::Result<()> {
+        let is_linked = matches!(name, Name::Plugin(_)) && fs::hard_link(source, staged).is_ok();
+        if !is_linked {
+            copy(source, staged)?;
+        }
+        dress(staged, name, target)?;
+        if !is_linked {
+            File::open(staged)?.sync_all()?;
+        }
+        Ok(())
+    };
+    staging().inspect_err(|_| drop(fs::remove_file(staged)))
+}
+
+/// Writes the staged bytes into the file that is there, for places where nothing can be renamed to: a file that is
+/// a mount of its own, or a folder that we may not write. A crash in the middle leaves a torn file, so the journal
+/// must be open; the staged file goes only when everything is durable.
+///
+/// # Errors
+/// Those of the operating system; doing it again mends what is torn.
+pub(super) fn write_in_place(staged: &Path, target: &Path) -> io::Result<()> {
+    let mut from = File::open(staged)?;
+    let mut into = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(target)?;
+    let length = io::copy(&mut from, &mut into)?;
+    into.set_len(length)?;
+    into.sync_all()?;
+    remove_if_there(staged)
+}
+
+/// Removes a file; that it is gone already is no error.
+///
+/// # Errors
+/// Those of the operating system.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn copy(source: &Path, staged: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // Nobody else may read a key while it is written.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    io::copy(&mut File::open(source)?, &mut options.open(staged)?)?;
+    Ok(())
+}
+
+/// Gives the staged file the mode and owner of what it replaces, or those of a new file.
+fn dress(staged: &Path, name: &Name, target: &Path) -> io::Result<()> {
+    let replaced = fs::metadata(target).ok();
+    if let Some(like) = replaced.as_ref() {
+        take_owner(staged, like);
+    } else if let Ok(folder) = fs::metadata(target.parent().unwrap_or(Path::new("."))) {
+        take_owner(staged, &folder);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = match (&replaced, name) {
+            (Some(replaced), _) => replaced.permissions().mode() & 0o777,
+            (None, Name::CipherAes | Name::CipherDes) => 0o600,
+            (None, Name::Plugin(_)) => 0o644,
+            (None, _) => 0o640,
+        };
+        fs::set_permissions(staged, fs::Permissions::from_mode(mode))?;
+    }
+    #[cfg(not(unix))]
+    let _ = name;
+    Ok(())
+}
+
+/// Gives a file the owner and group of another one, as far as this user may.
+fn take_owner(path: &Path, like: &Metadata) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let is_same = fs::metadata(path).is_ok_and(|own| (own.uid(), own.gid()) == (like.uid(), like.gid()));
+        if !is_same && chown(path, Some(like.uid()), Some(like.gid())).is_err() {
+            // Not root, but perhaps a member of the group.
+            let _ = chown(path, None, Some(like.gid()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, like);
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn links_are_followed_to_the_file_also_where_it_is_missing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let folder = folder.path().canonicalize().expect("there");
+        fs::create_dir(folder.join("b")).expect("folder");
+        symlink("b/two", folder.join("one")).expect("link");
+        symlink("../three", folder.join("b/two")).expect("link");
+        assert_eq!(resolve(&folder.join("one")).expect("resolves"), folder.join("three"));
+        symlink("round", folder.join("round")).expect("link");
+        assert!(
+            resolve(&folder.join("round"))
+                .expect_err("a circle")
+                .message()
+                .contains("round")
+        );
+    }
+
+    #[test]
+    fn a_new_key_is_private_and_a_replaced_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("blob"), "x").expect("write");
+        let staged = path(".gocd-bc-1.tmp");
+        for (name, wanted) in [
+            (Name::CipherAes, 0o600),
+            (Name::CruiseConfig, 0o640),
+            (Name::Plugin("a.jar".parse().expect("valid")), 0o644),
+        ] {
+            stage(&path("blob"), &name, &staged, &path("none")).expect("stage");
+            assert_eq!(mode(&staged), wanted, "{name}");
+        }
+        fs::write(path("old"), "y").expect("write");
+        fs::set_permissions(path("old"), fs::Permissions::from_mode(0o664)).expect("mode");
+        stage(&path("blob"), &Name::CipherAes, &staged, &path("old")).expect("stage");
+        assert_eq!(mode(&staged), 0o664);
+    }
+
+    #[test]
+    fn jars_are_links_and_configuration_files_copies() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("blob"), "x").expect("write");
+        let inode = |path: &Path| fs::metadata(path).expect("there").ino();
+        let jar = Name::Plugin("a.jar".parse().expect("valid"));
+        stage(&path("blob"), &jar, &path("jar"), &path("none")).expect("stage");
+        assert_eq!(inode(&path("jar")), inode(&path("blob")));
+        stage(&path("blob"), &Name::JettyXml, &path("xml"), &path("none")).expect("stage");
+        assert_ne!(inode(&path("xml")), inode(&path("blob")));
+    }
+
+    #[test]
+    fn writing_in_place_keeps_the_file_and_drops_what_was_longer() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("live"), "a long old content").expect("write");
+        fs::write(path("staged"), "new").expect("write");
+        let inode = fs::metadata(path("live")).expect("there").ino();
+        write_in_place(&path("staged"), &path("live")).expect("write");
+        assert_eq!(fs::read(path("live")).expect("read"), b"new");
+        assert_eq!(fs::metadata(path("live")).expect("there").ino(), inode);
+        assert!(!path("staged").exists());
+    }
+}
