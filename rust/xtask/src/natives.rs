@@ -80,7 +80,9 @@ pub(crate) fn place(from: &Path, to: &Path) -> Result<()> {
 /// Rust's standard library for a platform.
 fn ensure_rust_target(project: &Project, platform: Platform) -> Result<()> {
     let target = platform.rust_target();
-    let mut rustc = project.command("rustc");
+    // Not in the environment of a build that is verified: that is for what decides its bytes.
+    let mut rustc = Command::new("rustc");
+    rustc.current_dir(project.root());
     let folder = command::read(rustc.args(["--print", "target-libdir", "--target", target]))?;
     if Path::new(folder.trim()).is_dir() {
         return Ok(());

@@ -8,11 +8,12 @@
 //! | times of the sources | now | a day in 2001 |
 //! | time zone | UTC | 5:30 east |
 //!
-//! The same for both: Cargo's download folder, the toolchain, zig (a static program, to which libfaketime
-//! cannot lie) and this machine.
+//! The same for both: Cargo's download folder, the toolchain and this machine. rustc and zig see the true clock,
+//! minutes later in the second build: rustc hangs under libfaketime, and zig is a static program.
 
 use std::{
     fs::{self, File},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -37,14 +38,18 @@ pub(super) fn run(project: &Project, tools: &BuildTools, time: &str) -> Result<(
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     let first = checkout(project, &folder.join("one"), SystemTime::now())?;
+    let first_cache = first.path("target/zig").into_os_string();
+    let first = first.with_environment([("TZ", "UTC".into()), ("ZIG_GLOBAL_CACHE_DIR", first_cache)]);
     let second = checkout(project, &folder.join("another-folder"), long_ago())?;
-    let first = first.with_environment([("TZ", "UTC".into())]);
+    let second_cache = second.path("target/zig").into_os_string();
     let second = second.with_environment([
         ("TZ", "Asia/Kolkata".into()),
+        ("ZIG_GLOBAL_CACHE_DIR", second_cache),
         ("LD_PRELOAD", library.into_os_string()),
         ("FAKETIME", "+400d".into()),
         // Waiting threads of a JVM reckon with the monotonic clock, which must go on as it is.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ("RUSTC", rustc_with_true_clock(&folder)?.into_os_string()),
         // The certificates of registries have expired by then; everything was fetched by the first build.
         ("CARGO_NET_OFFLINE", "true".into()),
     ]);
@@ -84,6 +89,15 @@ fn compare(first: &Path, second: &Path) -> Result<()> {
             second.display()
         ),
     }
+}
+
+/// A program that runs rustc without libfaketime, under which its allocator waits for itself.
+fn rustc_with_true_clock(folder: &Path) -> Result<PathBuf> {
+    let program = folder.join("rustc");
+    fs::write(&program, "#!/bin/sh\nunset LD_PRELOAD\nexec rustc \"$@\"\n")
+        .and_then(|()| fs::set_permissions(&program, fs::Permissions::from_mode(0o755)))
+        .with_context(|| format!("cannot write {}", program.display()))?;
+    Ok(program)
 }
 
 /// A copy of all sources, those not committed yet included, with one time on every file.
