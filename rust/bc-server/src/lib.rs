@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod client;
 pub mod context;
+pub mod control;
 pub mod listener;
 pub mod routes;
 pub mod tls;
