@@ -1,0 +1,252 @@
+//! Every command and option. Help, completions and parsing come from here.
+
+use std::path::PathBuf;
+
+use bc_core::fingerprint::Fingerprint;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit_code::ExitCode;
+
+/// Looks after the GoCD Business Continuity node on this machine
+///
+/// The node is found by --state-dir, by the environment variable BC_STATE_DIR, by the wrapper.conf of the GoCD
+/// installations in /usr/share/go-server, /go-server and --gocd, and at last in ./db/business-continuity.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gocd-bc",
+    version,
+    after_help = "\
+Examples:
+  gocd-bc status                       is all well? 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+  gocd-bc token generate               on the primary, once
+  gocd-bc identity show                on the primary, to compare with what the standby saw
+  gocd-bc trust FINGERPRINT            on the standby
+  gocd-bc promote --without-database   on the standby, when the primary is lost
+
+Wrong use of the command ends with 64."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which node is meant.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Which node")]
+pub(crate) struct Place {
+    /// State folder of the node [environment: BC_STATE_DIR]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Folder of a GoCD installation, besides those of the packages and the Docker image
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) gocd: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what the node is, whether it is in sync, and what is wrong
+    ///
+    /// Ends with 0 when all is well, 1 for WARNING, 2 for CRITICAL, and 3 when no node answers: what is in the
+    /// files of the node is shown then.
+    Status {
+        /// Print JSON: {"source":"node","status":{…}}, or {"source":"files","files":{…}} when no node answers
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make or check the user and password that both nodes share
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show the key by which other nodes know this one
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Trust the key of another node, or list the keys that are trusted
+    ///
+    /// Compare the fingerprint with what `gocd-bc identity show` prints on the other node before you trust it.
+    /// A running node takes it up at once.
+    Trust {
+        /// The key's SHA-256 fingerprint, hex or base64; without one the trusted keys are listed
+        fingerprint: Option<Fingerprint>,
+        /// Do not trust it any more
+        #[arg(long, requires = "fingerprint")]
+        remove: bool,
+        /// List as JSON
+        #[arg(long, conflicts_with = "fingerprint")]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigFolder,
+    },
+    /// Let GoCD run on this standby
+    ///
+    /// Pulls once more from the primary if it can, then lets the held GoCD go on. This version does not promote the
+    /// database and cannot see whether the old primary is stopped: stop the primary, promote PostgreSQL, then run
+    /// this with --without-database. Ends with 0 when GoCD runs, with 1 when the node refused or cannot be
+    /// asked, with 2 when GoCD was released but not seen running in time.
+    Promote {
+        /// Leave the database alone: it is promoted already, and no other primary runs
+        #[arg(long)]
+        without_database: bool,
+        /// How long to wait until GoCD runs; 0 does not wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        wait: u64,
+    },
+    /// Run a primary without GoCD's JVM, in the foreground
+    ///
+    /// Offers the files of a GoCD folder as the plugin does. For a sidecar container, or a machine where GoCD is
+    /// not started. Ends on SIGTERM or Ctrl-C.
+    Primary {
+        #[command(flatten)]
+        node: NodeArguments,
+    },
+    /// Run a standby without GoCD's JVM, in the foreground
+    ///
+    /// Follows the primary as a held GoCD does, without taking GoCD's port. Once it is promoted it goes on as a
+    /// primary: start GoCD then. Ends on SIGTERM or Ctrl-C.
+    Standby {
+        /// Where the primary is, such as https://primarygo:8155
+        #[arg(long, value_name = "URL")]
+        primary_url: Option<String>,
+        #[command(flatten)]
+        node: NodeArguments,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and write it to business-continuity-token in the configuration folder
+    ///
+    /// The file gets mode 0600 and, when root makes it, the owner of cruise-config.xml. The password is not shown.
+    /// Copy the file to the other server: both need the same one.
+    Generate {
+        /// Replace the token that is there
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+    /// Check the token file
+    ///
+    /// Ends with 0 when it is fine, 1 when everybody can read it, 2 when it is missing or wrong, 3 when it cannot be
+    /// read.
+    Check {
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+}
+
+/// Which token file is meant.
+#[derive(Debug, Args)]
+pub(crate) struct TokenPlace {
+    /// The token file, if it is not business-continuity-token in the configuration folder
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFolder,
+}
+
+/// Which configuration folder is meant.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFolder {
+    /// The folder of cruise-config.xml, if GoCD's wrapper.conf does not tell
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Show fingerprint and node id
+    Show {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a node without a JVM is told. With --gocd, the wrapper.conf there is read first.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArguments {
+    /// GoCD's working directory; the folders below are in it unless named [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) working_dir: Option<PathBuf>,
+    /// The folder of cruise-config.xml [default: config]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// The folder of user plugins [default: plugins/external]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugins_dir: Option<PathBuf>,
+    /// Where the TLS port listens [default: 0.0.0.0:8155]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Any other setting, as the JVM would get it with -D; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    pub(crate) property: Vec<(String, String)>,
+}
+
+/// Parses the command line. Help and version are printed here, and so is what is wrong with it.
+///
+/// # Errors
+/// What the process ends with at once.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        // Nobody reads it: nothing to do about that.
+        drop(error.print());
+        if error.use_stderr() {
+            ExitCode::Usage
+        } else {
+            ExitCode::Ok
+        }
+    })
+}
+
+/// The completion script of a shell.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "gocd-bc", &mut script);
+    String::from_utf8(script).expect("names and help are UTF-8")
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.trim_start_matches("-D").split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it has the form NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn places_may_follow_the_command() {
+        let arguments = Arguments::try_parse_from(["gocd-bc", "status", "--state-dir", "/x"]).expect("valid");
+        assert_eq!(arguments.place.state_dir, Some(PathBuf::from("/x")));
+    }
+
+    #[test]
+    fn a_property_has_a_name() {
+        assert_eq!(property("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(property("-Dx.y="), Ok(("x.y".to_owned(), String::new())));
+        property("=b").expect_err("no name");
+        property("a").expect_err("no value");
+    }
+
+    #[test]
+    fn completions_know_every_command() {
+        let script = completions(Shell::Bash);
+        for word in ["status", "promote", "--without-database", "--state-dir"] {
+            assert!(script.contains(word), "{word}");
+        }
+    }
+}

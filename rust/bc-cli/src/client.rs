@@ -1,0 +1,254 @@
+//! Talks to a running node on its local socket.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use bc_core::{
+    control::{Order, Reply},
+    status::Status,
+};
+
+use crate::{exit_code::ExitCode, failure::Failure};
+
+/// The status of the node in `state_dir`; none when no node answers there.
+///
+/// # Errors
+/// A node may be there, but cannot be asked.
+pub(crate) fn status(state_dir: &Path) -> Result<Option<Status>, Failure> {
+    match ask(state_dir, &Order::Status, |_| {})? {
+        None => Ok(None),
+        Some(Reply::Status { status }) => Ok(Some(*status)),
+        Some(other) => Err(unexpected(&other)),
+    }
+}
+
+/// Gives an order to the node in `state_dir` and returns its last word; none when no node answers there. Steps are
+/// told through `on_step`.
+///
+/// # Errors
+/// A node may be there, but cannot be asked; or it went away before its last word.
+pub(crate) fn ask(state_dir: &Path, order: &Order, on_step: impl FnMut(&str)) -> Result<Option<Reply>, Failure> {
+    let Some((address, connection)) = platform::connect(state_dir)? else {
+        return Ok(None);
+    };
+    converse(connection, order, on_step).map(Some).map_err(|error| {
+        Failure::new(
+            ExitCode::Failed,
+            format!("the node at {} broke off the conversation", address.display()),
+            "It may be busy or ending: look with `gocd-bc status` and try again.",
+        )
+        .caused_by(error)
+    })
+}
+
+/// A refusal or a surprise as the failure that it is to whoever ordered; the message when it was done.
+///
+/// # Errors
+/// The node refused.
+pub(crate) fn done(reply: Reply) -> Result<String, Failure> {
+    match reply {
+        Reply::Done { message } => Ok(message),
+        Reply::Refused { message, guidance } => Err(Failure::new(ExitCode::Failed, message, guidance)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// No node answers although an order is to be given.
+pub(crate) fn nobody_answers(state_dir: &Path) -> Failure {
+    Failure::new(
+        ExitCode::Failed,
+        format!("no node answers in {}", state_dir.display()),
+        "Start GoCD with the plugin and its -javaagent line, then try again.",
+    )
+}
+
+fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMut(&str)) -> io::Result<Reply> {
+    let mut connection = BufReader::new(connection);
+    let mut line = serde_json::to_string(order).expect("an order has only plain fields");
+    line.push('\n');
+    connection.get_mut().write_all(line.as_bytes())?;
+    loop {
+        line.clear();
+        if connection.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ended without a last word",
+            ));
+        }
+        match serde_json::from_str(&line)? {
+            Reply::Progress { message } => on_step(&message),
+            last => return Ok(last),
+        }
+    }
+}
+
+fn unexpected(reply: &Reply) -> Failure {
+    let message = match reply {
+        Reply::Refused { message, guidance } => {
+            return Failure::new(ExitCode::Failed, message, guidance);
+        }
+        other => format!("the node answered something else than was asked: {other:?}"),
+    };
+    Failure::new(
+        ExitCode::Failed,
+        message,
+        "Use the gocd-bc of the plugin's own version.",
+    )
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::{
+        os::unix::{fs::MetadataExt, net::UnixStream},
+        time::Duration,
+    };
+
+    use bc_core::control::{SOCKET, SOCKET_POINTER};
+
+    use super::{ExitCode, Failure, Path, PathBuf, fs, io};
+    use crate::owner;
+
+    /// The longest silence of a node: its last pull before a promotion takes up to 90 s.
+    const SILENCE: Duration = Duration::from_secs(150);
+
+    /// Connects to the node; none when none is there.
+    pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, UnixStream)>, Failure> {
+        let address = address(state_dir);
+        let stream = match UnixStream::connect(&address) {
+            Ok(stream) => stream,
+            Err(error) => match error.kind() {
+                // Refused: the socket of a node that was killed.
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
+                    return Ok(None);
+                }
+                _ => return Err(unreachable(&address, &error)),
+            },
+        };
+        if !is_the_nodes_own(&address, state_dir) {
+            return Err(Failure::new(
+                ExitCode::Failed,
+                format!(
+                    "the socket {} belongs to another user than the state folder",
+                    address.display()
+                ),
+                "Do not trust what answers there; restart GoCD, which makes the socket anew.",
+            ));
+        }
+        for limit in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
+            limit(&stream, Some(SILENCE)).map_err(|error| unreachable(&address, &error))?;
+        }
+        Ok(Some((address, stream)))
+    }
+
+    /// The socket in the state folder, or where the file beside it points.
+    fn address(state_dir: &Path) -> PathBuf {
+        match fs::read_to_string(state_dir.join(SOCKET_POINTER)) {
+            Ok(text) if !text.trim().is_empty() => PathBuf::from(text.trim()),
+            _ => state_dir.join(SOCKET),
+        }
+    }
+
+    /// Anybody could have put a socket where a pointer from before a restart of the machine leads to.
+    fn is_the_nodes_own(address: &Path, state_dir: &Path) -> bool {
+        match (fs::metadata(address), fs::metadata(state_dir)) {
+            (Ok(socket), Ok(folder)) => socket.uid() == folder.uid() || socket.uid() == 0,
+            _ => false,
+        }
+    }
+
+    fn unreachable(address: &Path, error: &io::Error) -> Failure {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => match owner::name_of_owner(address) {
+                Some(name) => format!("Run the command as root or as {name}."),
+                None => "Run the command as root, or as a user that may enter GoCD's folders.".to_owned(),
+            },
+            _ => "Try again.".to_owned(),
+        };
+        Failure::new(
+            ExitCode::Failed,
+            format!("cannot ask the node at {}: {error}", address.display()),
+            hint,
+        )
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use super::{ExitCode, Failure, Path, PathBuf, fs, io};
+
+    /// Connects to the node; none when none is there.
+    pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, fs::File)>, Failure> {
+        let Ok(node_id) = fs::read_to_string(state_dir.join("node-id")) else {
+            return Ok(None);
+        };
+        let name = PathBuf::from(format!(r"\\.\pipe\gocd-bc-{}", node_id.trim()));
+        match fs::OpenOptions::new().read(true).write(true).open(&name) {
+            Ok(pipe) => Ok(Some((name, pipe))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(
+                ExitCode::Failed,
+                format!("cannot ask the node at {}: {error}", name.display()),
+                "Run the command as an administrator.",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says fixed lines and forgets what it is told.
+    struct Script(io::Cursor<Vec<u8>>);
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn hear(text: &str) -> (io::Result<Reply>, Vec<String>) {
+        let mut steps = Vec::new();
+        let script = Script(io::Cursor::new(text.as_bytes().to_vec()));
+        let reply = converse(script, &Order::Status, |step| steps.push(step.to_owned()));
+        (reply, steps)
+    }
+
+    #[test]
+    fn steps_and_the_last_word() {
+        let (reply, steps) =
+            hear("{\"reply\":\"progress\",\"message\":\"one\"}\n{\"reply\":\"done\",\"message\":\"all\"}\n");
+        assert_eq!(
+            reply.expect("heard"),
+            Reply::Done {
+                message: "all".to_owned()
+            }
+        );
+        assert_eq!(steps, ["one"]);
+    }
+
+    #[test]
+    fn an_early_end_is_an_error() {
+        assert!(
+            hear("")
+                .0
+                .expect_err("nothing was said")
+                .to_string()
+                .contains("without a last word")
+        );
+        hear("nonsense\n").0.expect_err("no reply");
+    }
+}

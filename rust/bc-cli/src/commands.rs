@@ -1,0 +1,46 @@
+//! One module per command.
+
+use crate::{
+    args::{self, Arguments, Command, IdentityCommand, TokenCommand},
+    exit_code::ExitCode,
+    failure::Failure,
+    find::Search,
+    output,
+};
+
+mod identity;
+mod promote;
+mod run;
+mod status;
+mod token;
+mod trust;
+
+/// Runs the command that was given.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let search = Search::new(&arguments.place);
+    match arguments.command {
+        Command::Status { json } => status::run(&search, json),
+        Command::Token(TokenCommand::Generate { force, place }) => token::generate(&search, &place, force),
+        Command::Token(TokenCommand::Check { place }) => token::check(&search, &place),
+        Command::Identity(IdentityCommand::Show { json }) => identity::show(&search, json),
+        Command::Trust {
+            fingerprint: Some(key),
+            remove,
+            config,
+            ..
+        } => trust::change(&search, config.config.as_deref(), key, remove),
+        Command::Trust {
+            fingerprint: None,
+            json,
+            config,
+            ..
+        } => trust::list(&search, config.config.as_deref(), json),
+        Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),
+        Command::Primary { node } => run::primary(&search, &node),
+        Command::Standby { primary_url, node } => run::standby(&search, primary_url, &node),
+        Command::Completions { shell } => output::print(&args::completions(shell)).map(|()| ExitCode::Ok),
+    }
+}

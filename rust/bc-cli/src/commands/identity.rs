@@ -1,0 +1,109 @@
+//! `gocd-bc identity`: the key by which other nodes know this one.
+
+use std::path::Path;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bc_core::{
+    fingerprint::Fingerprint,
+    identity::{self, Identity},
+};
+use serde::Serialize;
+
+use crate::{
+    client,
+    exit_code::ExitCode,
+    failure::Failure,
+    find::Search,
+    output::{self, table},
+    owner,
+};
+
+/// Shows it, from its file or, where that may not be read, from the running node.
+pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let shown = match Identity::load(&node.state_dir) {
+        Ok(Some(identity)) => Shown::new(identity.fingerprint(), node_id(&node.state_dir), &node.state_dir),
+        Ok(None) => {
+            return Err(Failure::new(
+                ExitCode::Failed,
+                format!("the node in {} has no key yet", node.state_dir.display()),
+                "Start GoCD once with the plugin: it makes the key.",
+            ));
+        }
+        Err(error) => {
+            let told = client::status(&node.state_dir).ok().flatten();
+            match told.and_then(|status| Some((status.fingerprint?, status.node_id))) {
+                Some((fingerprint, node_id)) => Shown::new(fingerprint, Some(node_id), &node.state_dir),
+                None => {
+                    let file = node.state_dir.join(identity::FILE);
+                    let whom = owner::name_of_owner(&file)
+                        .map(|name| format!(" or as {name}"))
+                        .unwrap_or_default();
+                    return Err(Failure::new(
+                        ExitCode::Failed,
+                        error.message(),
+                        format!("Run the command as root{whom}, or start GoCD: a running node tells everybody."),
+                    ));
+                }
+            }
+        }
+    };
+    if json {
+        output::print_json(&shown)?;
+    } else {
+        output::print(&shown.render())?;
+        output::say(&format!("\nOn the other server: gocd-bc trust {}\n", shown.fingerprint));
+    }
+    Ok(ExitCode::Ok)
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    fingerprint: Fingerprint,
+    base64: String,
+    node_id: Option<String>,
+    file: String,
+}
+
+impl Shown {
+    fn new(fingerprint: Fingerprint, node_id: Option<String>, state_dir: &Path) -> Self {
+        let bytes = hex::decode(fingerprint.to_string()).expect("a fingerprint is shown as hex digits");
+        Self {
+            fingerprint,
+            base64: STANDARD.encode(bytes),
+            node_id,
+            file: state_dir.join(identity::FILE).display().to_string(),
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut rows = vec![
+            vec!["fingerprint".to_owned(), self.fingerprint.to_string()],
+            vec!["base64".to_owned(), self.base64.clone()],
+        ];
+        if let Some(node_id) = &self.node_id {
+            rows.push(vec!["node".to_owned(), node_id.clone()]);
+        }
+        rows.push(vec!["file".to_owned(), self.file.clone()]);
+        table(&rows)
+    }
+}
+
+fn node_id(state_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(state_dir.join("node-id")).ok()?;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_name_the_same_key() {
+        let fingerprint = Fingerprint::of_public_key(b"key");
+        let shown = Shown::new(fingerprint, None, Path::new("/state"));
+        assert_eq!(shown.base64.parse(), Ok(fingerprint));
+        assert!(shown.render().contains(&fingerprint.to_string()));
+        assert!(shown.render().ends_with("file         /state/identity.pem\n"));
+    }
+}

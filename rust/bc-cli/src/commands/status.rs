@@ -1,0 +1,310 @@
+//! `gocd-bc status`: the picture of the node, or what its files tell when it does not answer.
+
+use bc_core::{
+    settings::{Face, Flag},
+    status::{FileState, Phase, PrimaryStatus, Severity, Status, SyncStatus},
+};
+use serde::Serialize;
+
+use crate::{
+    client,
+    exit_code::ExitCode,
+    failure::Failure,
+    find::Search,
+    output::{self, Colours, ago, size, span, table},
+};
+
+mod files;
+
+use files::Files;
+
+/// Shows the status and ends as it is.
+pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Unknown)?;
+    let asked = client::status(&node.state_dir).map_err(|failure| failure.with_exit(ExitCode::Unknown))?;
+    match asked {
+        Some(status) => {
+            if json {
+                output::print_json(&Source::Node { status: &status })?;
+            } else {
+                output::print(&render(&status, Colours::of_stdout()))?;
+            }
+            Ok(status.severity().into())
+        }
+        None => {
+            let files = Files::read(&node.state_dir);
+            if json {
+                output::print_json(&Source::Files { files: &files })?;
+            } else {
+                output::print(&files.render())?;
+            }
+            Ok(ExitCode::Unknown)
+        }
+    }
+}
+
+/// The JSON form: where it comes from, and what it is.
+#[derive(Serialize)]
+#[serde(tag = "source", rename_all = "kebab-case")]
+enum Source<'a> {
+    Node { status: &'a Status },
+    Files { files: &'a Files },
+}
+
+fn render(status: &Status, colours: Colours) -> String {
+    let mut text = format!(
+        "{}  {}\n",
+        colours.severity(status.severity()),
+        colours.strong(&status.headline())
+    );
+    for problem in &status.problems {
+        if problem.severity > Severity::Ok {
+            text.push_str(&format!(
+                "\n{}  {}\n  for {}\n",
+                colours.severity(problem.severity),
+                problem.message,
+                span(status.now_ms, problem.since_ms)
+            ));
+        }
+    }
+    text.push('\n');
+    text.push_str(&table(&about(status)));
+    if let Some(sync) = &status.sync {
+        for error in &sync.errors {
+            text.push_str(&format!("\n{}: {}\n", ago(status.now_ms, error.at_ms), error.message));
+        }
+    }
+    if !status.files.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&files(status)));
+    }
+    text
+}
+
+fn about(status: &Status) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    row("node", format!("{} ({})", status.node_id, doing(status)));
+    if let Some(fingerprint) = status.fingerprint {
+        row("key", fingerprint.to_string());
+    }
+    row(
+        "version",
+        match &status.gocd_version {
+            Some(gocd) => format!("{}, GoCD {gocd}", status.product_version),
+            None => status.product_version.clone(),
+        },
+    );
+    row("open", format!("for {}", span(status.now_ms, status.opened_ms)));
+    row(
+        "listening",
+        match (&status.listening, &status.holding) {
+            (Some(ours), Some(gocd)) => format!("{ours} (TLS), {gocd} (GoCD's port, held)"),
+            (Some(ours), None) => format!("{ours} (TLS)"),
+            (None, Some(gocd)) => format!("{gocd} (GoCD's port, held); the TLS port is closed"),
+            (None, None) => "nowhere".to_owned(),
+        },
+    );
+    if let Some(url) = &status.external_url {
+        row(
+            "dashboard",
+            format!("{url}/go/add-on/business-continuity/admin/dashboard"),
+        );
+    }
+    if let Some(primary) = &status.primary {
+        row("primary", where_primary(status, primary));
+        row("trust", primary.trust.clone());
+    }
+    if let Some(sync) = &status.sync {
+        row("sync", how_sync(status, sync));
+    }
+    if let Some(generation) = &status.generation {
+        row(
+            "generation",
+            format!(
+                "{:.12} (sequence {}, {})",
+                generation.id.to_string(),
+                generation.sequence,
+                size(generation.total_size)
+            ),
+        );
+    }
+    if let Some(scanned) = status.scanned_ms {
+        row("folders", format!("read {}", ago(status.now_ms, scanned)));
+    }
+    rows
+}
+
+fn doing(status: &Status) -> String {
+    let phase = match status.phase {
+        Phase::Starting => "starting",
+        Phase::Holding => "holding GoCD",
+        Phase::Releasing => "letting GoCD run",
+        Phase::Running => "running",
+    };
+    let face = match status.face {
+        Face::Agent => "agent",
+        Face::Plugin => "plugin",
+        Face::Cli => "without a JVM",
+    };
+    match status.flag {
+        Flag::None => format!("{}, {phase}, {face}", status.role),
+        Flag::Property => format!("{}, {phase}, {face}; go.server.mode asks for a standby", status.role),
+        Flag::File => format!(
+            "{}, {phase}, {face}; the file start.in.standby asks for a standby",
+            status.role
+        ),
+    }
+}
+
+fn where_primary(status: &Status, primary: &PrimaryStatus) -> String {
+    let span = span(status.now_ms, primary.since_ms);
+    let state = match (primary.connected, primary.last_exchange_ms) {
+        (true, _) => format!("connected for {span}"),
+        (false, Some(last)) => format!("not connected for {span}, last exchange {}", ago(status.now_ms, last)),
+        (false, None) => format!("not connected for {span}, never was"),
+    };
+    let gocd = primary
+        .gocd_version
+        .as_ref()
+        .map(|version| format!(", GoCD {version}"))
+        .unwrap_or_default();
+    format!("{}: {state}{gocd}", primary.url)
+}
+
+fn how_sync(status: &Status, sync: &SyncStatus) -> String {
+    let state = if sync.in_sync { "in sync" } else { "not in sync" };
+    let applied = match sync.applied_ms {
+        Some(applied) => format!("last applied {}", ago(status.now_ms, applied)),
+        None => "nothing applied yet".to_owned(),
+    };
+    match &sync.fetching {
+        Some(fetching) => format!(
+            "{state}, {applied}; fetching {} files, {} of {}",
+            fetching.files_left,
+            size(fetching.bytes_done),
+            size(fetching.bytes_total)
+        ),
+        None => format!("{state}, {applied}"),
+    }
+}
+
+fn files(status: &Status) -> Vec<Vec<String>> {
+    let heading = ["FILE", "STATE", "SIZE", "WRITTEN", "SHA-256", "PLUGIN"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = status.files.iter().map(|file| {
+        let state = match file.state {
+            FileState::Offered => "offered",
+            FileState::InSync => "in sync",
+            FileState::Differs => "differs",
+            FileState::Missing => "missing here",
+            FileState::OnlyHere => "only here",
+        };
+        let here = file.standby.as_ref().or(file.primary.as_ref());
+        let plugin = file.plugin.as_ref().map(|plugin| match &plugin.version {
+            Some(version) => format!("{} {version}", plugin.id),
+            None => plugin.id.clone(),
+        });
+        vec![
+            file.name.to_string(),
+            state.to_owned(),
+            here.map(|version| size(version.size)).unwrap_or_default(),
+            here.map(|version| ago(status.now_ms, version.modified_ms))
+                .unwrap_or_default(),
+            here.map(|version| format!("{:.12}", version.sha256.to_string()))
+                .unwrap_or_default(),
+            plugin.unwrap_or_default(),
+        ]
+    });
+    std::iter::once(heading).chain(rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::{
+        manifest::{Epoch, Role},
+        status::{FORMAT, Problem},
+    };
+
+    use super::*;
+
+    fn status() -> Status {
+        Status {
+            format: FORMAT,
+            product_version: "0.1.0".to_owned(),
+            node_id: "ab".repeat(16),
+            fingerprint: None,
+            role: Role::Standby,
+            face: Face::Agent,
+            phase: Phase::Holding,
+            flag: Flag::Property,
+            epoch: Epoch::default(),
+            opened_ms: 0,
+            now_ms: 300_000,
+            gocd_version: Some("26.1.0".to_owned()),
+            listening: Some("0.0.0.0:8155".to_owned()),
+            holding: Some("0.0.0.0:8153".to_owned()),
+            external_url: None,
+            user: None,
+            problems: vec![Problem {
+                topic: "primary".to_owned(),
+                severity: Severity::Critical,
+                message: "the primary does not answer".to_owned(),
+                since_ms: 240_000,
+            }],
+            generation: None,
+            files: Vec::new(),
+            own_jars: Vec::new(),
+            scanned_ms: None,
+            primary: Some(PrimaryStatus {
+                url: "https://primarygo:8155".to_owned(),
+                trust: "by the peers file".to_owned(),
+                trusted: true,
+                seen_fingerprint: None,
+                connected: false,
+                since_ms: 240_000,
+                last_exchange_ms: Some(239_000),
+                node_id: None,
+                gocd_version: None,
+                product_version: None,
+                scanned_ms: None,
+                file_check_interval_ms: None,
+                generation: None,
+                wal_location: None,
+            }),
+            sync: Some(SyncStatus::default()),
+            file_check_interval_ms: 60_000,
+            primary_check_interval_ms: 60_000,
+        }
+    }
+
+    #[test]
+    fn what_a_person_reads() {
+        let text = render(&status(), Colours::none());
+        let expected = "\
+CRITICAL  Standby: not in sync, GoCD is held
+
+CRITICAL  the primary does not answer
+  for 60 s
+
+node       abababababababababababababababab (standby, holding GoCD, agent; go.server.mode asks for a standby)
+version    0.1.0, GoCD 26.1.0
+open       for 5 min
+listening  0.0.0.0:8155 (TLS), 0.0.0.0:8153 (GoCD's port, held)
+primary    https://primarygo:8155: not connected for 60 s, last exchange 61 s ago
+trust      by the peers file
+sync       not in sync, nothing applied yet
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_script_reads() {
+        let json = serde_json::to_value(Source::Node { status: &status() }).expect("plain");
+        assert_eq!(json["source"], "node");
+        assert_eq!(json["status"]["role"], "standby");
+        assert_eq!(json["status"]["face"], "agent");
+        assert_eq!(json["status"]["phase"], "holding");
+    }
+}

@@ -1,0 +1,166 @@
+//! What the files of a node tell while it does not run.
+
+use std::{fs, io, path::Path, time::SystemTime};
+
+use bc_core::{
+    clock::millis, fingerprint::Fingerprint, identity::Identity, role::Recorded, settings::Flag, store::Record,
+};
+use serde::Serialize;
+
+use crate::output::{ago, table};
+
+/// What could be read of a state folder.
+#[derive(Debug, Serialize)]
+pub(super) struct Files {
+    state_dir: String,
+    node_id: Option<String>,
+    fingerprint: Option<Fingerprint>,
+    /// The role it had last.
+    role: Option<String>,
+    /// What asked for a standby then.
+    flag: Option<Flag>,
+    /// What a standby applied last.
+    applied: Option<Record>,
+    /// What could not be read, and why.
+    problems: Vec<String>,
+}
+
+impl Files {
+    /// Reads what is there. What cannot be read is said in the result.
+    pub(super) fn read(state_dir: &Path) -> Self {
+        let mut problems = Vec::new();
+        let node_id = note(&mut problems, "node-id", text(&state_dir.join("node-id")));
+        let identity = Identity::load(state_dir).map_err(|error| error.to_string());
+        let recorded = Recorded::load(state_dir).map_err(|error| error.to_string());
+        let identity = identity.unwrap_or_else(|error| {
+            problems.push(error);
+            None
+        });
+        let recorded = recorded.unwrap_or_else(|error| {
+            problems.push(error);
+            None
+        });
+        let applied = note(&mut problems, "applied.json", text(&state_dir.join("applied.json")));
+        let applied = applied.and_then(|text| {
+            let record = serde_json::from_str(&text).map_err(io::Error::from).map(Some);
+            note(&mut problems, "applied.json", record)
+        });
+        Self {
+            state_dir: state_dir.display().to_string(),
+            node_id: node_id.map(|text| text.trim().to_owned()),
+            fingerprint: identity.map(|identity| identity.fingerprint()),
+            role: recorded.map(|recorded| recorded.role.to_string()),
+            flag: recorded.map(|recorded| recorded.flag),
+            applied,
+            problems,
+        }
+    }
+
+    /// For people.
+    pub(super) fn render(&self) -> String {
+        let mut text = format!(
+            "UNKNOWN  no node answers in {}; this is what its files say\n\
+             \nStart GoCD, or look at its log if it should be running.\n\n",
+            self.state_dir
+        );
+        let mut rows = Vec::new();
+        let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+        if let Some(node_id) = &self.node_id {
+            row("node", node_id.clone());
+        }
+        if let Some(role) = &self.role {
+            let flag = match self.flag {
+                Some(Flag::Property) => "; go.server.mode asked for a standby then",
+                Some(Flag::File) => "; the file start.in.standby asked for a standby then",
+                Some(Flag::None) | None => "",
+            };
+            row("last role", format!("{role}{flag}"));
+        }
+        if let Some(fingerprint) = self.fingerprint {
+            row("key", fingerprint.to_string());
+        }
+        if let Some((applied, generation)) = self.applied.as_ref().and_then(|one| Some((one, one.generation?))) {
+            row(
+                "generation",
+                format!(
+                    "{:.12} (sequence {}), applied {}",
+                    generation.to_string(),
+                    applied.sequence,
+                    ago(millis(SystemTime::now()), applied.applied_ms)
+                ),
+            );
+        }
+        text.push_str(&table(&rows));
+        for problem in &self.problems {
+            text.push_str(&format!("\n{problem}\n"));
+        }
+        text
+    }
+}
+
+/// The text of a file; none where there is no such file.
+fn text(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn note<T>(problems: &mut Vec<String>, name: &str, read: io::Result<Option<T>>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        problems.push(format!("cannot read {name}: {error}"));
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::manifest::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_ran() {
+        let folder = tempfile::tempdir().expect("folder");
+        let identity = Identity::load_or_create(folder.path()).expect("identity");
+        fs::write(folder.path().join("node-id"), format!("{}\n", "cd".repeat(16))).expect("write");
+        let mut record = Record::default();
+        (record.sequence, record.generation) = (7, Some([0xab; 32].into()));
+        let applied = serde_json::to_string(&record).expect("plain");
+        fs::write(folder.path().join("applied.json"), applied).expect("write");
+        Recorded {
+            role: Role::Standby,
+            flag: Flag::Property,
+        }
+        .save(folder.path())
+        .expect("save");
+        let files = Files::read(folder.path());
+        assert_eq!(files.fingerprint, Some(identity.fingerprint()));
+        let text = files.render();
+        assert!(text.starts_with("UNKNOWN  no node answers in "), "{text}");
+        assert!(
+            text.contains("last role   standby; go.server.mode asked for a standby then\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(&"cd".repeat(16)) && text.contains("abababababab (sequence 7), applied "),
+            "{text}"
+        );
+        assert_eq!(serde_json::to_value(&files).expect("plain")["applied"]["sequence"], 7);
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::write(folder.path().join("role"), "role=king\n").expect("write");
+        fs::write(folder.path().join("applied.json"), "{").expect("write");
+        let files = Files::read(folder.path());
+        assert_eq!(files.problems.len(), 2);
+        let text = files.render();
+        assert!(
+            text.contains("does not hold a role and a flag") && text.contains("cannot read applied.json"),
+            "{text}"
+        );
+    }
+}

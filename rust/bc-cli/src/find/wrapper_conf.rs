@@ -1,0 +1,260 @@
+//! Reads `wrapper.conf` as the Tanuki wrapper does, for what it tells of GoCD's JVM.
+//!
+//! Lines are `name=value`; a later line wins. `#` begins a comment, `##` is a `#`. `%NAME%` is replaced by what a
+//! `set.NAME=` line or the environment says. Files are included by `#include FILE`, `#include.required FILE`,
+//! `@include FILE`, `@include.optional FILE` and `@include.required FILE`; GoCD's own last line is
+//! `@include.optional ../wrapper-config/wrapper-properties.conf`, where administrators write.
+//!
+//! Relative paths count from the folder of the wrapper's binary: `wrapper/` beside `wrapper-config/` in every
+//! installation that GoCD makes.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bc_core::{properties::Properties, settings::without_stray_quotes};
+
+/// Looks a variable of the environment up.
+pub(crate) type Environment = fn(&str) -> Option<String>;
+
+/// What a `wrapper.conf` and its includes say.
+#[derive(Debug)]
+pub(crate) struct WrapperConf {
+    base: PathBuf,
+    values: BTreeMap<String, String>,
+    unread: Vec<String>,
+}
+
+/// Includes in includes: deeper ones are a circle.
+const DEEPEST_INCLUDE: usize = 10;
+
+impl WrapperConf {
+    /// Reads the file at `path` and what it includes. An include that cannot be read is remembered as
+    /// [`WrapperConf::unread`]: a missing one is usual.
+    ///
+    /// # Errors
+    /// The file itself cannot be read.
+    pub(crate) fn read(path: &Path, environment: Environment) -> io::Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let beside = folder.parent().unwrap_or(Path::new(".")).join("wrapper");
+        let mut conf = Self {
+            base: if beside.is_dir() { beside } else { folder.to_owned() },
+            values: BTreeMap::new(),
+            unread: Vec::new(),
+        };
+        let text = fs::read(path)?;
+        conf.take(&String::from_utf8_lossy(&text), environment, 0);
+        Ok(conf)
+    }
+
+    /// The JVM's working directory.
+    pub(crate) fn working_dir(&self) -> PathBuf {
+        let given = self
+            .values
+            .get("wrapper.working.dir")
+            .map_or("", |value| without_stray_quotes(value));
+        let joined = self.base.join(given);
+        // `<install>/wrapper/..` is `<install>` to everybody who reads it.
+        fs::canonicalize(&joined).unwrap_or(joined)
+    }
+
+    /// The JVM's system properties, with the working directory as `user.dir`.
+    pub(crate) fn properties(&self) -> Properties {
+        let mut arguments: Vec<(u32, &str)> = self
+            .values
+            .iter()
+            .filter_map(|(name, value)| {
+                let number = name.strip_prefix("wrapper.java.additional.")?.parse().ok()?;
+                Some((number, without_stray_quotes(value)))
+            })
+            .collect();
+        arguments.sort_by_key(|(number, _)| *number);
+        let mut properties = Properties::default();
+        for (_, argument) in arguments {
+            if let Some((name, value)) = argument.strip_prefix("-D").and_then(|pair| pair.split_once('=')) {
+                properties.set(name, without_stray_quotes(value));
+            }
+        }
+        properties.set("user.dir", self.working_dir().display().to_string());
+        properties
+    }
+
+    /// Includes that are there but could not be read, each with the reason.
+    pub(crate) fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
+    fn take(&mut self, text: &str, environment: Environment, depth: usize) {
+        for line in text.lines() {
+            let line = line.trim();
+            if let Some(file) = included(line) {
+                let file = self.expanded(file, environment);
+                self.include(&file, environment, depth + 1);
+            } else if !line.starts_with('#')
+                && let Some((name, value)) = line.split_once('=')
+            {
+                let value = self.expanded(without_comment(value).trim(), environment);
+                self.values.insert(name.trim().to_owned(), value);
+            }
+        }
+    }
+
+    fn include(&mut self, file: &str, environment: Environment, depth: usize) {
+        if depth > DEEPEST_INCLUDE {
+            return;
+        }
+        let path = self.base.join(file);
+        match fs::read(&path) {
+            Ok(text) => self.take(&String::from_utf8_lossy(&text), environment, depth),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.unread.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+
+    /// Replaces each `%NAME%` that is known.
+    fn expanded(&self, value: &str, environment: Environment) -> String {
+        let known = |name: &str| {
+            let set = |prefix: &str| self.values.get(&format!("{prefix}{name}")).cloned();
+            set("set.")
+                .or_else(|| environment(name))
+                .or_else(|| set("set.default."))
+        };
+        let mut text = String::new();
+        let mut rest = value;
+        while let Some(start) = rest.find('%') {
+            let (before, after) = (&rest[..start], &rest[start + 1..]);
+            text.push_str(before);
+            let replaced = after
+                .find('%')
+                .and_then(|end| Some((known(&after[..end])?, &after[end + 1..])));
+            match replaced {
+                Some((replacement, behind)) => {
+                    text.push_str(&replacement);
+                    rest = behind;
+                }
+                None => {
+                    text.push('%');
+                    rest = after;
+                }
+            }
+        }
+        text + rest
+    }
+}
+
+/// The file of an include line.
+fn included(line: &str) -> Option<&str> {
+    let directive = line.strip_prefix(['#', '@'])?.strip_prefix("include")?;
+    let (kind, file) = directive.split_once(char::is_whitespace)?;
+    (matches!(kind, "" | ".required") || (kind == ".optional" && line.starts_with('@'))).then(|| file.trim())
+}
+
+fn without_comment(value: &str) -> String {
+    let mut text = String::new();
+    let mut characters = value.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '#' && characters.next_if_eq(&'#').is_none() {
+            break;
+        }
+        text.push(character);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "GO_STATE").then(|| "/srv/state".to_owned())
+    }
+
+    /// An installation with `wrapper/` and `wrapper-config/`.
+    fn install(main: &str, included: Option<&str>) -> (tempfile::TempDir, WrapperConf) {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::create_dir(folder.path().join("wrapper")).expect("folder");
+        let config = folder.path().join("wrapper-config");
+        fs::create_dir(&config).expect("folder");
+        fs::write(config.join("wrapper.conf"), main).expect("write");
+        if let Some(text) = included {
+            fs::write(config.join("wrapper-properties.conf"), text).expect("write");
+        }
+        let conf = WrapperConf::read(&config.join("wrapper.conf"), environment).expect("read");
+        (folder, conf)
+    }
+
+    #[test]
+    fn every_form_of_include() {
+        for form in [
+            "#include",
+            "#include.required",
+            "@include",
+            "@include.optional",
+            "@include.required",
+        ] {
+            let main = format!("a=1\n{form} ../wrapper-config/wrapper-properties.conf\n");
+            let (_folder, conf) = install(&main, Some("wrapper.java.additional.100=-Dbc.state.dir=/x\n"));
+            assert_eq!(conf.properties().get("bc.state.dir"), Some("/x"), "{form}");
+        }
+        let (_folder, conf) = install(
+            "#includes ../wrapper-config/wrapper-properties.conf\n#included\n",
+            Some("a=1\n"),
+        );
+        assert!(conf.values.is_empty(), "comments include nothing");
+    }
+
+    #[test]
+    fn a_missing_include_is_usual_and_a_circle_ends() {
+        let (_folder, conf) = install("@include.optional ../wrapper-config/wrapper-properties.conf\nb=2", None);
+        assert_eq!(conf.values["b"], "2");
+        assert!(conf.unread().is_empty());
+        let circle = "#include ../wrapper-config/wrapper-properties.conf\n";
+        install(circle, Some(circle));
+    }
+
+    #[test]
+    fn a_later_line_and_a_higher_number_win() {
+        let (_folder, conf) = install(
+            "wrapper.java.additional.9=-Da=nine\nwrapper.java.additional.10=-Da=ten\n\
+             wrapper.java.additional.100=-Db=old\nwrapper.java.additional.100=-Db=new\n\
+             wrapper.java.additional.11=-Xmx1g\n",
+            None,
+        );
+        let properties = conf.properties();
+        assert_eq!(properties.get("a"), Some("ten"));
+        assert_eq!(properties.get("b"), Some("new"));
+    }
+
+    #[test]
+    fn comments_quotes_and_variables() {
+        let (_folder, conf) = install(
+            "set.HOME=/home/go\n# wrapper.java.additional.1=-Da=1\n\
+             wrapper.java.additional.2=-Db=x##y # why\n\
+             wrapper.java.additional.3=\"-Dc=%HOME%/a b\"\n\
+             wrapper.java.additional.4=-Dbc.state.dir=\"%GO_STATE%\"\n\
+             wrapper.java.additional.5=-Dd=50%\n",
+            None,
+        );
+        let properties = conf.properties();
+        assert_eq!(properties.get("a"), None);
+        assert_eq!(properties.get("b"), Some("x#y"));
+        assert_eq!(properties.get("c"), Some("/home/go/a b"));
+        assert_eq!(properties.get("bc.state.dir"), Some("/srv/state"));
+        assert_eq!(properties.get("d"), Some("50%"));
+    }
+
+    #[test]
+    fn the_working_directory_counts_from_the_wrapper() {
+        let (folder, conf) = install("wrapper.working.dir=..\n", None);
+        assert_eq!(conf.working_dir(), fs::canonicalize(folder.path()).expect("exists"));
+        let (folder, conf) = install("", None);
+        assert_eq!(
+            conf.working_dir(),
+            fs::canonicalize(folder.path().join("wrapper")).expect("exists")
+        );
+        let (_folder, conf) = install("wrapper.working.dir=/var/lib/no-such-go-server\n", None);
+        assert_eq!(conf.working_dir(), Path::new("/var/lib/no-such-go-server"));
+    }
+}

@@ -1,0 +1,196 @@
+//! What goes to the terminal: data to stdout, talk to stderr.
+//!
+//! Whoever reads stdout may stop reading: that is no failure. Colour is an addition, never the message: none
+//! without a terminal or with `NO_COLOR`.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+};
+
+use bc_core::status::Severity;
+
+use crate::{exit_code::ExitCode, failure::Failure};
+
+/// Writes data to stdout.
+///
+/// # Errors
+/// It cannot be written, for another reason than that nobody reads it.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            ExitCode::Failed,
+            format!("cannot write to standard output: {error}"),
+            "",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value to stdout as JSON.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).expect("our own types have only plain fields");
+    print(&format!("{text}\n"))
+}
+
+/// Writes talk to stderr. Nothing can be done where that fails.
+pub(crate) fn say(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// A line on a terminal that is written over again and again; nothing elsewhere.
+pub(crate) struct LiveLine {
+    is_terminal: bool,
+}
+
+impl LiveLine {
+    /// On stderr.
+    pub(crate) fn new() -> Self {
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows `text` in the place of what was there.
+    pub(crate) fn show(&self, text: &str) {
+        if self.is_terminal {
+            say(&format!("\r\x1b[K{text}"));
+        }
+    }
+}
+
+/// Leaves the line empty for what follows.
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        self.show("");
+    }
+}
+
+/// Whether and how words are coloured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Colours {
+    enabled: bool,
+}
+
+impl Colours {
+    /// As stdout and `NO_COLOR` allow.
+    pub(crate) fn of_stdout() -> Self {
+        let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            enabled: wanted && io::stdout().is_terminal(),
+        }
+    }
+
+    /// No colour.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { enabled: false }
+    }
+
+    /// The word for a severity.
+    pub(crate) fn severity(self, severity: Severity) -> String {
+        let (word, code) = match severity {
+            Severity::Ok => ("OK", "32"),
+            Severity::Warning => ("WARNING", "33"),
+            Severity::Critical => ("CRITICAL", "31"),
+        };
+        self.paint(word, code)
+    }
+
+    /// A heading.
+    pub(crate) fn strong(self, text: &str) -> String {
+        self.paint(text, "1")
+    }
+
+    fn paint(self, text: &str, code: &str) -> String {
+        if self.enabled {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// When `then` was, in words. A clock that was set back makes it lie in the future.
+pub(crate) fn ago(now_ms: i64, then_ms: i64) -> String {
+    match now_ms.saturating_sub(then_ms) {
+        ..0 => "in the future".to_owned(),
+        0..1_000 => "just now".to_owned(),
+        _ => format!("{} ago", span(now_ms, then_ms)),
+    }
+}
+
+/// The time from `then` to now, in words.
+pub(crate) fn span(now_ms: i64, then_ms: i64) -> String {
+    let seconds = now_ms.saturating_sub(then_ms).max(0) / 1_000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A number of bytes in words.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// Columns of equal width, two blanks between them; the last one is as long as it is.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_in_words() {
+        assert_eq!(ago(10_000, 9_500), "just now");
+        assert_eq!(ago(10_000, 7_000), "3 s ago");
+        assert_eq!(ago(600_000, 0), "10 min ago");
+        assert_eq!(ago(0, 1), "in the future");
+        assert_eq!(span(7_200_000, 0), "2 h");
+        assert_eq!(size(17), "17 B");
+        assert_eq!(size(1_572_864), "1.5 MiB");
+    }
+
+    #[test]
+    fn a_table_lines_up() {
+        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            table(&[row(&["a", "bb", ""]), row(&["ccc", "d", "e"])]),
+            "a    bb\nccc  d   e\n"
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Whole nodes without a JVM: `gocd-bc primary` and `gocd-bc standby`, and what the command says to them.
+#![cfg(unix)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary's support module has no other crate to be public to"
+)]
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use support::{NOBODY, Place, is_root};
+
+mod support;
+
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
+const CONFIG: &str = "config/cruise-config.xml";
+
+/// A node in the foreground of another process; killed when dropped.
+struct Foreground(Child);
+
+impl Foreground {
+    fn start(mut command: Command) -> Self {
+        Self(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the command starts"),
+        )
+    }
+
+    /// Asks it to end; its exit code and what it logged.
+    fn end(mut self) -> (Option<i32>, String) {
+        let id = i32::try_from(self.0.id()).expect("process ids are small");
+        kill(Pid::from_raw(id), Signal::SIGTERM).expect("it runs");
+        let mut log = String::new();
+        self.0
+            .stderr
+            .take()
+            .expect("piped")
+            .read_to_string(&mut log)
+            .expect("text");
+        (self.0.wait().expect("it ends").code(), log)
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn status(place: &Place, node: &str) -> Value {
+    let answer = place.run(&[
+        "status",
+        "--json",
+        "--state-dir",
+        &format!("{node}/db/business-continuity"),
+    ]);
+    serde_json::from_str::<Value>(&answer.stdout)
+        .map(|mut json| json["status"].take())
+        .unwrap_or_default()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A GoCD folder of nobody where we may give it away. The primary's holds the sample configuration.
+fn gocd(place: &Place, node: &str) {
+    for folder in ["", "config", "plugins", "plugins/external", "db"] {
+        place.folder(&format!("{node}/{folder}"), NOBODY);
+    }
+    if node == "primary" {
+        for name in ["cruise-config.xml", "cipher.aes", "jetty.xml"] {
+            let text = fs::read_to_string(format!("{FIXTURE}/{name}")).expect("the sample configuration");
+            place.file(&format!("{node}/config/{name}"), &text, NOBODY);
+        }
+    }
+}
+
+#[test]
+fn a_standby_follows_and_is_promoted() {
+    let place = Place::new();
+    gocd(&place, "primary");
+    gocd(&place, "standby");
+    let generated = place.run(&["token", "generate", "--config", "primary/config"]);
+    assert_eq!(generated.code, 0, "{generated:?}");
+    let token = fs::read_to_string(place.path("primary/config/business-continuity-token")).expect("made");
+    place.file("standby/config/business-continuity-token", &token, NOBODY);
+
+    let primary = Foreground::start(place.command(&["primary", "--working-dir", "primary", "--listen", "127.0.0.1:0"]));
+    let address = wait_for("the primary listens", || {
+        status(&place, "primary")["listening"].as_str().map(str::to_owned)
+    });
+    if is_root() {
+        let made = fs::metadata(place.path("primary/db/business-continuity/identity.pem")).expect("stat");
+        assert_eq!(made.uid(), NOBODY, "the node runs as the owner of the configuration");
+    }
+
+    let shown = place
+        .run(&[
+            "identity",
+            "show",
+            "--json",
+            "--state-dir",
+            "primary/db/business-continuity",
+        ])
+        .json();
+    let key = shown["fingerprint"].as_str().expect("text").to_owned();
+    let trusted = place.run(&["trust", &key, "--config", "standby/config"]);
+    assert_eq!(trusted.code, 0, "{trusted:?}");
+
+    let url = format!("https://{address}");
+    let standby = Foreground::start(place.command(&[
+        "standby",
+        "--primary-url",
+        &url,
+        "--gocd",
+        "standby",
+        "--listen",
+        "127.0.0.1:0",
+        // Without being root, only this lets the test promote.
+        "--property",
+        if is_root() { "bc.operator=" } else { "bc.operator=owner" },
+    ]));
+    wait_for("the standby is in sync", || {
+        (status(&place, "standby")["sync"]["in_sync"] == true).then_some(())
+    });
+    let read = |node: &str| fs::read(place.path(&format!("{node}/{CONFIG}"))).expect("read");
+    assert_eq!(read("standby"), read("primary"));
+
+    let state = ["--state-dir", "primary/db/business-continuity"];
+    let order = [&["trust", &key], &state[..]].concat();
+    let of_owner = if is_root() {
+        place.run_as(NOBODY, &order)
+    } else {
+        place.run(&order)
+    };
+    assert_eq!(of_owner.code, 1, "{of_owner:?}");
+    assert!(
+        of_owner
+            .stderr
+            .contains("the user that GoCD runs as may not give orders"),
+        "{of_owner:?}"
+    );
+    if is_root() {
+        assert_eq!(place.run(&order).code, 0);
+    }
+
+    let (code, log) = primary.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains(" INFO  asked to end"), "{log}");
+    let promoted = place.run(&[
+        "promote",
+        "--without-database",
+        "--wait",
+        "60",
+        "--state-dir",
+        "standby/db/business-continuity",
+    ]);
+    assert_eq!(promoted.code, 0, "{promoted:?}");
+    assert!(
+        promoted.stderr.contains("the last pull failed, going on"),
+        "the primary is gone: {promoted:?}"
+    );
+    assert!(promoted.stdout.contains("goes on as the primary"), "{promoted:?}");
+    let after = status(&place, "standby");
+    assert_eq!(
+        (&after["role"], &after["phase"]),
+        (&"primary".into(), &"running".into())
+    );
+    let (code, log) = standby.end();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn wrong_settings_are_told_together() {
+    let place = Place::new();
+    gocd(&place, "standby");
+    let answer = place.run(&["standby", "--working-dir", "standby", "--listen", "nowhere"]);
+    assert_eq!(answer.code, 64, "{answer:?}");
+    assert!(
+        answer.stderr.contains("bc.listen") && answer.stderr.contains("bc.primary.url"),
+        "{answer:?}"
+    );
+}
