@@ -57,7 +57,14 @@ impl Node {
             .companion(project, &["status", "--json"])
             .output()
             .with_context(|| format!("cannot start {}", project.companion().display()))?;
-        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+        let mut answer: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        // Without a running node the command reads files, which say nothing about a process.
+        let is_of_node = answer["source"] == "node";
+        Ok(if is_of_node {
+            answer["status"].take()
+        } else {
+            Value::Null
+        })
     }
 
     /// Lets a held node go on and become the server.

@@ -11,6 +11,8 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 pub(crate) fn jar(id: &str, version: &str) -> Result<Vec<u8>> {
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     let mut jar = ZipWriter::new(Cursor::new(Vec::new()));
+    jar.start_file("META-INF/MANIFEST.MF", options)?;
+    write!(jar, "Manifest-Version: 1.0\r\n\r\n")?;
     jar.start_file("plugin.xml", options)?;
     write!(
         jar,
