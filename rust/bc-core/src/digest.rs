@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, Read},
     str::FromStr,
+    thread,
 };
 
 use md5::Md5;
@@ -79,6 +80,34 @@ pub struct Digests {
     pub size: u64,
 }
 
+/// Below this a second thread would cost more than it saves.
+const WORTH_A_THREAD: usize = 256 * 1024;
+
+impl Digests {
+    /// The digests of `bytes`, both at once: MD5 alone takes three times as long as SHA-256.
+    pub fn of(bytes: &[u8]) -> Self {
+        let md5 = || hex::encode(Md5::digest(bytes));
+        let (sha256, md5) = thread::scope(|scope| {
+            let helper = (bytes.len() >= WORTH_A_THREAD)
+                .then(|| {
+                    thread::Builder::new()
+                        .name("bc-md5".to_owned())
+                        .spawn_scoped(scope, md5)
+                        .ok()
+                })
+                .flatten();
+            let sha256 = Digest::of(bytes);
+            let md5 = helper.map_or_else(md5, |helper| helper.join().expect("hashing does not panic"));
+            (sha256, md5)
+        });
+        Self {
+            sha256,
+            md5,
+            size: bytes.len() as u64,
+        }
+    }
+}
+
 /// Computes [`Digests`] piece by piece.
 #[derive(Debug, Clone, Default)]
 pub struct Hasher {
@@ -136,5 +165,15 @@ mod tests {
         assert_eq!(digests.md5, "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(digests.size, 3);
         assert_eq!(digests.sha256.to_string().parse(), Ok(digests.sha256));
+        assert_eq!(Digests::of(b"abc"), digests);
+    }
+
+    #[test]
+    fn two_threads_find_the_same_as_one() {
+        let bytes = vec![7; 2 * WORTH_A_THREAD];
+        assert_eq!(
+            Digests::of(&bytes),
+            hash(bytes.as_slice()).expect("memory does not fail")
+        );
     }
 }

@@ -266,7 +266,7 @@ impl Scanner {
             Name::CruiseConfig => {
                 let is_known = self.outline.as_ref().is_some_and(|(of, _)| of.digests == known.digests);
                 if !is_known {
-                    let outline = Outline::read(bytes).map_err(unstable)?;
+                    let outline = Outline::skim(bytes).map_err(unstable)?;
                     self.outline = Some((Arc::clone(known), outline));
                 }
             }

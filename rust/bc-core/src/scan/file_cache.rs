@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Clock,
-    digest::{self, Digest, Digests, Hasher},
+    digest::{self, Digest, Digests},
     manifest::PluginIdentity,
     scan::{descriptor::Jar, stamp::Stamp},
 };
@@ -220,9 +220,7 @@ impl FileCache {
         {
             return known.digests.clone();
         }
-        let mut hasher = Hasher::default();
-        hasher.update(bytes);
-        hasher.finish()
+        Digests::of(bytes)
     }
 
     fn insert(&mut self, path: &Path, stamp: Stamp, is_settled: bool, content: Content) {

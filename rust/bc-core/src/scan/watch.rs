@@ -7,21 +7,15 @@
 //! Begin to watch before the first reading, or a change between the two is seen late.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    fmt, fs,
-    path::{Path, PathBuf},
+    fmt,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{
-    layout::Layout,
-    manifest::Name,
-    scan::path_of,
-    store::atomic::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX},
-};
+use crate::layout::Layout;
 
+#[cfg(target_os = "linux")]
+mod folders;
 #[cfg(target_os = "linux")]
 mod inotify;
 
@@ -131,56 +125,6 @@ impl Hints for Interval {
     }
 }
 
-/// Which names in a folder are of interest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Interest {
-    /// All but our own temporary files: what is in this folder is ours to read.
-    All,
-    /// These: the folder is only watched because a link leads into it.
-    Names(BTreeSet<OsString>),
-}
-
-impl Interest {
-    fn covers(&self, name: &Path) -> bool {
-        let text = name.to_string_lossy();
-        let is_temporary = text.starts_with(TEMPORARY_PREFIX) && text.ends_with(TEMPORARY_SUFFIX);
-        !is_temporary
-            && match self {
-                Interest::All => true,
-                Interest::Names(names) => names.contains(name.as_os_str()),
-            }
-    }
-}
-
-/// The folders to watch now: those of the synced files, of what GoCD accepted, and those where links lead to.
-fn folders(layout: &Layout) -> BTreeMap<PathBuf, Interest> {
-    let mut folders = BTreeMap::new();
-    let mut files: Vec<PathBuf> = Name::CONFIG.iter().map(|name| path_of(layout, name)).collect();
-    files.push(layout.accepted_config());
-    for file in &files {
-        if let Some(folder) = file.parent() {
-            folders.insert(folder.to_owned(), Interest::All);
-        }
-    }
-    folders.insert(layout.plugins_external().to_owned(), Interest::All);
-    let jars = fs::read_dir(layout.plugins_external()).into_iter().flatten().flatten();
-    files.extend(jars.map(|entry| entry.path()));
-    for file in files {
-        let is_link = fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink());
-        if let Some(target) = is_link.then(|| fs::canonicalize(&file).ok()).flatten()
-            && let (Some(folder), Some(name)) = (target.parent(), target.file_name())
-        {
-            let interest = folders
-                .entry(folder.to_owned())
-                .or_insert_with(|| Interest::Names(BTreeSet::new()));
-            if let Interest::Names(names) = interest {
-                names.insert(name.to_owned());
-            }
-        }
-    }
-    folders
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -201,14 +145,5 @@ mod tests {
             assert_eq!(interval.wait(Duration::from_secs(60)), Hint::Woken);
         });
         assert!(begun.elapsed() < Duration::from_secs(30));
-    }
-
-    #[test]
-    fn our_own_temporary_files_are_no_news() {
-        assert!(!Interest::All.covers(Path::new(".gocd-bc-x1.tmp")));
-        assert!(Interest::All.covers(Path::new("x.jar")));
-        let names = Interest::Names(BTreeSet::from([OsString::from("x.jar")]));
-        assert!(names.covers(Path::new("x.jar")));
-        assert!(!names.covers(Path::new("y.jar")));
     }
 }

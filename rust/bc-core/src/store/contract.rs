@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock::SystemClock,
-    digest::{Digest, Hasher},
+    digest::{Digest, Digests},
     error::Kind,
     layout::Layout,
     manifest::{Acceptance, Entry, Envelope, Epoch, FORMAT, Manifest, ManifestDocument, Name, OWN_PLUGIN_ID, Role},
@@ -52,9 +52,7 @@ impl Files {
 
     pub(super) fn document(&self, sequence: u64) -> ManifestDocument {
         let entry = |(name, bytes): (&Name, &Vec<u8>)| {
-            let mut hasher = Hasher::default();
-            hasher.update(bytes);
-            let digests = hasher.finish();
+            let digests = Digests::of(bytes);
             let jar = matches!(name, Name::Plugin(_)).then(|| Jar::inspect(std::io::Cursor::new(bytes)));
             let entry = Entry {
                 sha256: digests.sha256,

@@ -17,6 +17,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use tracing::{info, warn};
@@ -161,7 +162,7 @@ impl DiskStore {
         }
     }
 
-    /// Finds the new bytes of every file, and judges them.
+    /// Finds the new bytes of every file, and judges the plugins.
     fn writes(&self, plan: &Plan, live: &Live) -> Result<Vec<Write>, Error> {
         let mut writes = Vec::new();
         for (name, entry) in &plan.write {
@@ -190,7 +191,6 @@ impl DiskStore {
                 rules::plugin(name, &jar)?;
                 Some(jar)
             } else {
-                rules::config_file(name, &fs::read(&source).map_err(unreadable)?)?;
                 None
             };
             writes.push(Write {
@@ -233,6 +233,28 @@ impl DiskStore {
         needed
             .into_iter()
             .try_for_each(|(folder, needed)| room::check(folder, needed, self.reserve))
+    }
+
+    /// Judges the configuration files while the disk is busy with their copies; nothing is left of a refused set.
+    fn judge_and_stage(&self, writes: &[Write], serial: u64) -> Result<Vec<Step>, Error> {
+        thread::scope(|scope| {
+            let judge = || judge(writes);
+            let judged = thread::Builder::new()
+                .name("bc-judge".to_owned())
+                .spawn_scoped(scope, judge);
+            let staged = self.stage(writes, serial);
+            let judged = match judged {
+                Ok(thread) => thread.join().expect("judging does not panic"),
+                Err(_) => judge(),
+            };
+            match (judged, staged) {
+                (Ok(()), staged) => staged,
+                (Err(refused), staged) => {
+                    remove_staged(&staged.unwrap_or_default());
+                    Err(refused)
+                }
+            }
+        })
     }
 
     /// Stages every file; when one cannot be staged, nothing is left.
@@ -387,7 +409,7 @@ impl Store for DiskStore {
         }
         let writes = self.writes(&plan, &live)?;
         self.check_room(&writes)?;
-        let staged = self.stage(&writes, record.serial)?;
+        let staged = self.judge_and_stage(&writes, record.serial)?;
         let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
             // Without a journal no live file has changed; with one, the next call goes on with what is staged.
@@ -419,6 +441,15 @@ impl Store for DiskStore {
             })
             .collect())
     }
+}
+
+/// Judges the bytes of the configuration files.
+fn judge(writes: &[Write]) -> Result<(), Error> {
+    for write in writes.iter().filter(|write| write.jar.is_none()) {
+        let bytes = fs::read(&write.source).map_err(|error| Error::io("read", &write.source, &error))?;
+        rules::config_file(&write.name, &bytes)?;
+    }
+    Ok(())
 }
 
 fn remove_staged(steps: &[Step]) {

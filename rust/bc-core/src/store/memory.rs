@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     clock::Clock,
-    digest::{Digest, Hasher},
+    digest::{Digest, Digests},
     error::{Error, Kind},
     jar_name::JarName,
     manifest::{Entry, ManifestDocument, Name, PluginIdentity},
@@ -66,9 +66,7 @@ impl Inner {
             self.own_jars.insert(file.clone(), identity.clone());
             return;
         }
-        let mut hasher = Hasher::default();
-        hasher.update(&bytes);
-        let digests = hasher.finish();
+        let digests = Digests::of(&bytes);
         let entry = Entry {
             sha256: digests.sha256,
             md5: digests.md5,

@@ -4,9 +4,14 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{error::Error, manifest::Name};
+
+/// Copies are dated back by this much. Whoever writes into one later, be it at once, then leaves another time of
+/// modification, so that the copy need not be read again to know that nobody did.
+const DATED_BACK: Duration = Duration::from_millis(50);
 
 /// Links that lead to links are followed so often, as Linux does.
 const MAX_LINKS: usize = 40;
@@ -46,10 +51,12 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
     let failed = |error: io::Error| Error::io("create the folder", folder, &error);
     let above = folder.parent().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     make_folder(above)?;
-    let mut builder = fs::DirBuilder::new();
+    fs::create_dir(folder).map_err(failed)?;
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
-    builder.create(folder).map_err(failed)?;
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).map_err(failed)?;
+    }
     take_owner(folder, &fs::metadata(above).map_err(failed)?);
     Ok(())
 }
@@ -115,8 +122,10 @@ fn copy(source: &Path, staged: &Path) -> io::Result<()> {
     // Nobody else may read a key while it is written.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    io::copy(&mut File::open(source)?, &mut options.open(staged)?)?;
-    Ok(())
+    let mut copy = options.open(staged)?;
+    io::copy(&mut File::open(source)?, &mut copy)?;
+    let written = copy.metadata()?.modified()?;
+    copy.set_modified(written - DATED_BACK)
 }
 
 /// Gives the staged file the mode and owner of what it replaces, or those of a new file.

@@ -18,7 +18,10 @@ use nix::{
     },
 };
 
-use super::{Hint, Hints, Interest, Waker, folders};
+use super::{
+    Hint, Hints, Waker,
+    folders::{Interest, folders},
+};
 use crate::layout::Layout;
 
 /// A file that was written but not closed is read after this: its writer may keep it open for ever.
