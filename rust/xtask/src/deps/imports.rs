@@ -43,8 +43,8 @@ const OURS: [Ours; 7] = [
     // Whole-system tests load built artefacts; of our crates they know only what they compare with.
     Ours {
         name: "bc-tests",
-        may_import: &[],
-        tests_may_import: &["bc-core", "bc-testkit"],
+        may_import: &["bc-core", "bc-testkit"],
+        tests_may_import: &[],
     },
     // Runs the built programs, as an administrator would.
     Ours {
