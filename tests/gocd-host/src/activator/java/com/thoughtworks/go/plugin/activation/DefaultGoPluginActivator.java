@@ -1,126 +1,112 @@
 package com.thoughtworks.go.plugin.activation;
 
-import com.thoughtworks.go.plugin.api.GoPlugin;
-import com.thoughtworks.go.plugin.api.annotation.Extension;
-import com.thoughtworks.go.plugin.api.annotation.Load;
-import com.thoughtworks.go.plugin.api.annotation.UnLoad;
-import com.thoughtworks.go.plugin.api.info.PluginContext;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.lang.reflect.Modifier;
-import java.net.URL;
 import java.util.ArrayList;
-import java.util.Enumeration;
+import java.util.Dictionary;
 import java.util.Hashtable;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Set;
+
 import org.osgi.framework.Bundle;
 import org.osgi.framework.BundleActivator;
 import org.osgi.framework.BundleContext;
-import org.osgi.framework.ServiceReference;
+import org.osgi.framework.Constants;
+
+import com.thoughtworks.go.plugin.api.GoPlugin;
+import com.thoughtworks.go.plugin.api.logging.Logger;
+import com.thoughtworks.go.plugin.internal.api.LoggingService;
+import com.thoughtworks.go.plugin.internal.api.PluginRegistryService;
 
 /**
- * Put into every plugin as {@code lib/go-plugin-activator.jar}: loads every class of the plugin, constructs its
- * extensions, calls their {@code @Load}, and offers them as OSGi services. What goes wrong is told to the host.
+ * The activator that the server puts into every plugin: finds the extension classes, makes one instance of each,
+ * calls its load method and registers it as a service. Any error makes the whole plugin invalid.
  */
-public class DefaultGoPluginActivator implements BundleActivator {
-    /** Read by {@code Logger.getLoggerFor} of GoCD's plugin API, through the class loader of the plugin. */
+public final class DefaultGoPluginActivator implements BundleActivator {
+    /** Read by name from the plugin API's Logger, which writes to the log of this plugin. */
+    @SuppressWarnings("unused")
     private static String pluginId;
 
-    private final Map<Object, Class<?>> extensions = new LinkedHashMap<>();
     private final List<String> errors = new ArrayList<>();
+    private final List<ExtensionInstance> loaded = new ArrayList<>();
+    private PluginRegistryService registry;
+    private String bundleName;
 
     @Override
     public void start(BundleContext context) {
         Bundle bundle = context.getBundle();
-        pluginId = bundle.getSymbolicName();
-        for (Class<?> candidate : extensionClasses(bundle)) {
-            Object extension = construct(candidate);
-            if (extension != null && call(extension, candidate, Load.class, "registered")) {
-                extensions.put(extension, candidate);
-                context.registerService(GoPlugin.class, (GoPlugin) extension, new Hashtable<>(Map.of("PLUGIN_ID", pluginId)));
+        bundleName = bundle.getSymbolicName();
+        registry = context.getService(context.getServiceReference(PluginRegistryService.class));
+        pluginId = registry.getPluginIDOfFirstPluginInBundle(bundleName);
+        Logger.initialize(context.getService(context.getServiceReference(LoggingService.class)));
+
+        List<Class<?>> classes =
+                new ExtensionClasses(bundle, errors).find(registry.extensionClassesInBundle(bundleName));
+        if (errors.isEmpty()) {
+            for (ExtensionInstance instance : load(classes)) {
+                register(context, instance);
             }
         }
-        if (extensions.isEmpty() && errors.isEmpty()) {
-            errors.add("No extensions found in this plugin.Please check for @Extension annotations");
+        if (!errors.isEmpty()) {
+            registry.reportErrorAndInvalidate(bundleName, errors);
         }
-        tell(context);
     }
 
-    /** {@code @UnLoad} is called for what was registered only. */
     @Override
     public void stop(BundleContext context) {
-        for (Map.Entry<Object, Class<?>> extension : extensions.entrySet()) {
-            call(extension.getKey(), extension.getValue(), UnLoad.class, "unregistered");
+        for (ExtensionInstance instance : loaded) {
+            instance.unload(errors);
+        }
+        if (!errors.isEmpty()) {
+            registry.reportErrorAndInvalidate(bundleName, errors);
         }
     }
 
-    @SuppressWarnings("unchecked")
-    private void tell(BundleContext context) {
-        ServiceReference<?> host = context.getServiceReference(Map.class.getName());
-        if (host != null && !errors.isEmpty()) {
-            ((Map<String, List<String>>) context.getService(host)).put(pluginId, errors);
-        }
-    }
-
-    private List<Class<?>> extensionClasses(Bundle bundle) {
-        List<Class<?>> found = new ArrayList<>();
-        Enumeration<URL> entries = bundle.findEntries("/", "*.class", true);
-        while (entries != null && entries.hasMoreElements()) {
-            String path = entries.nextElement().getPath();
-            if (path.startsWith("/lib/") || path.startsWith("/META-INF/")) {
+    private List<ExtensionInstance> load(List<Class<?>> classes) {
+        List<ExtensionInstance> instances = new ArrayList<>();
+        for (Class<?> type : classes) {
+            ExtensionInstance instance = ExtensionInstance.construct(type, errors);
+            if (instance == null) {
                 continue;
             }
-            String name = path.substring(1, path.length() - ".class".length()).replace('/', '.');
-            try {
-                Class<?> loaded = bundle.loadClass(name);
-                if (loaded.isAnnotationPresent(Extension.class)) {
-                    found.add(loaded);
-                }
-            } catch (Throwable failed) {
-                errors.add("Class [" + name + "] could not be loaded. Message: [" + failed.getMessage() + "].");
+            // An instance whose load method failed is never unloaded.
+            if (instance.load(errors, warning -> registry.reportWarning(bundleName, warning))) {
+                loaded.add(instance);
+            }
+            if (!instance.services().isEmpty()) {
+                instances.add(instance);
             }
         }
-        return found;
+        if (instances.isEmpty()) {
+            errors.add("No extensions found in this plugin. Please check for @Extension annotations");
+        }
+        return instances;
     }
 
-    private Object construct(Class<?> candidate) {
-        int modifiers = candidate.getModifiers();
-        if (!Modifier.isPublic(modifiers) || Modifier.isAbstract(modifiers) || candidate.isInterface()
-                || !GoPlugin.class.isAssignableFrom(candidate)) {
+    private void register(BundleContext context, ExtensionInstance instance) {
+        String extension = extensionOf(instance);
+        String className = instance.object().getClass().getCanonicalName();
+        String owner = registry.pluginIDFor(bundleName, className);
+        if (owner == null) {
+            errors.add("Unable to find plugin ID for extension class (" + className + ") in bundle " + bundleName);
+            return;
+        }
+        if (extension == null) {
+            return;
+        }
+        Dictionary<String, String> properties = new Hashtable<>();
+        properties.put(Constants.BUNDLE_SYMBOLICNAME, bundleName);
+        properties.put(Constants.BUNDLE_CATEGORY, extension);
+        properties.put("PLUGIN_ID", owner);
+        Set<Class<?>> services = instance.services();
+        context.registerService(services.stream().map(Class::getName).toArray(String[]::new), instance.object(), properties);
+    }
+
+    private String extensionOf(ExtensionInstance instance) {
+        try {
+            return ((GoPlugin) instance.object()).pluginIdentifier().getExtension();
+        } catch (Throwable unknown) {
+            errors.add("Unable to find extension type from plugin identifier in class "
+                    + instance.object().getClass().getCanonicalName() + ". Error: \"" + unknown.getMessage() + "\".");
             return null;
         }
-        try {
-            return candidate.getConstructor().newInstance();
-        } catch (Throwable failed) {
-            return failed(candidate, "constructed", failed);
-        }
-    }
-
-    private boolean call(Object extension, Class<?> candidate, Class<? extends java.lang.annotation.Annotation> kind,
-            String done) {
-        for (Method method : candidate.getDeclaredMethods()) {
-            Class<?>[] parameters = method.getParameterTypes();
-            boolean fits = method.isAnnotationPresent(kind) && Modifier.isPublic(method.getModifiers())
-                    && !Modifier.isStatic(method.getModifiers()) && parameters.length == 1
-                    && parameters[0] == PluginContext.class;
-            if (fits) {
-                try {
-                    method.invoke(extension, new PluginContext() { });
-                } catch (Throwable failed) {
-                    failed(candidate, done, failed);
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    private Object failed(Class<?> candidate, String what, Throwable failed) {
-        Throwable cause = failed instanceof InvocationTargetException ? failed.getCause() : failed;
-        errors.add("Class [" + candidate.getSimpleName() + "] is annotated with @Extension but cannot be " + what
-                + ". Reason: " + cause + ".");
-        return null;
     }
 }

@@ -1,21 +1,31 @@
 package com.thoughtworks.go.server.util;
 
-import gocdhost.Server;
+import gocdhost.boot.LauncherInterrupts;
+import gocdhost.log.ServerLog;
+import gocdhost.server.GocdServer;
+import gocdhost.server.Launch;
 
-/** What Boot runs; the class at whose loading an agent can hold the server. */
+/**
+ * The class that Boot runs. Its name is the one that agents wait for; it only starts the server.
+ * Exit code 1 when the server cannot start; none, and a plain return, when a check before the start fails.
+ */
 public final class GoLauncher {
+    private static final ServerLog LOG = new ServerLog(GoLauncher.class);
+
     private GoLauncher() {
     }
 
     public static void main(String[] arguments) {
-        System.setProperty("gocd.host.launched", "true");
-        Thread.interrupted();
+        LauncherInterrupts.end();
         System.out.println("gocd-host: launcher runs");
+        Launch launch = Launch.now();
+        LOG.info("the launcher runs");
         try {
-            new Server().go();
-        } catch (Throwable failed) {
+            new GocdServer(launch).go();
+        } catch (Exception failed) {
             System.err.println("ERROR: Failed to start GoCD server. Please check the logs.");
             failed.printStackTrace();
+            LOG.error("cannot start", failed);
             System.exit(1);
         }
     }

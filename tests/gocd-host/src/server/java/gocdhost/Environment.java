@@ -1,0 +1,89 @@
+package gocdhost;
+
+import java.io.File;
+
+/**
+ * What the server reads from system properties. Relative paths are relative to the working directory of the JVM.
+ * cruise-config.xml need not be in {@link #configDir}: it has a property of its own.
+ */
+public final class Environment {
+    private Environment() {
+    }
+
+    /** GoCD's port. */
+    public static int port() {
+        return Integer.getInteger("cruise.server.port", 8153);
+    }
+
+    /** Null: all addresses. */
+    public static String listenHost() {
+        return System.getProperty("cruise.listen.host");
+    }
+
+    public static File configDir() {
+        return new File(System.getProperty("cruise.config.dir", "config"));
+    }
+
+    public static File configFile() {
+        String file = System.getProperty("cruise.config.file");
+        return file == null ? new File(configDir(), "cruise-config.xml") : new File(file);
+    }
+
+    /** The working copy into which GoCD checks in each configuration that it accepts. No property moves it. */
+    public static File configRepository() {
+        return new File("db/config.git");
+    }
+
+    public static File logDir() {
+        return new File(System.getProperty("gocd.server.log.dir", "logs"));
+    }
+
+    public static boolean logsToStandardOutput() {
+        return isYes("go.console.stdout");
+    }
+
+    /** Milliseconds between two looks at cruise-config.xml. */
+    public static long configRefreshInterval() {
+        return Long.getLong("cruise.config.refresh.interval", 5000);
+    }
+
+    public static boolean startsInMaintenanceMode() {
+        return isYes("gocd.server.start.in.maintenance.mode");
+    }
+
+    public static File bundledPlugins() {
+        return new File(System.getProperty("plugins.go.provided.path", "plugins/bundled"));
+    }
+
+    public static File externalPlugins() {
+        return new File(System.getProperty("plugins.external.provided.path", "plugins/external"));
+    }
+
+    public static File pluginWork() {
+        return new File(System.getProperty("plugins.work.path", "plugins_work"));
+    }
+
+    /** The class path resource that is copied into each plugin. */
+    public static String pluginActivator() {
+        return System.getProperty("plugins.activator.jar.path", "lib/go-plugin-activator.jar");
+    }
+
+    /** Milliseconds between two looks at the plugin folders; zero or less: one look only. */
+    public static long pluginMonitorInterval() {
+        return Integer.getInteger("pluginLocationMonitor.sleepTimeInSecs", -1) * 1000L;
+    }
+
+    public static String pluginLogLevel(String pluginId) {
+        return System.getProperty("plugin." + pluginId + ".log.level", "INFO");
+    }
+
+    /** Milliseconds that the start takes longer. No property of GoCD: for tests. */
+    public static long startDelay() {
+        return Long.getLong("gocd.host.start.delay", 0);
+    }
+
+    private static boolean isYes(String property) {
+        String value = System.getProperty(property, "");
+        return value.equalsIgnoreCase("Y") || value.equalsIgnoreCase("true");
+    }
+}

@@ -1,0 +1,123 @@
+package gocdhost.config;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeFormatter;
+import java.util.Collections;
+import java.util.Optional;
+
+import gocdhost.health.HealthMessage;
+import gocdhost.health.HealthMessages;
+import gocdhost.log.ServerLog;
+
+/**
+ * The configuration of the server: loaded at the start, saved through the server, taken up from disk after an edit by
+ * hand. What is accepted is in three places: in memory, in the live file and in db/config.git.
+ */
+public final class ConfigService {
+    private static final ServerLog LOG = new ServerLog(ConfigService.class);
+    private static final DateTimeFormatter BACKUP_TIME = DateTimeFormatter.ofPattern("yyyy-MM-dd-HH-mm-ss");
+    private static final String INVALID = "Invalid Configuration";
+    private static final String INVALID_ON_DISK = "configuration on disk";
+    private static final String INVALID_AT_START = "configuration at start";
+
+    private final ConfigFile file;
+    private final ConfigRepository repository;
+    private final HealthMessages health;
+    private volatile AcceptedConfig current;
+
+    public ConfigService(File file, File repository, HealthMessages health) {
+        this.file = new ConfigFile(file);
+        this.repository = new ConfigRepository(repository);
+        this.health = health;
+    }
+
+    /** Empty until it is loaded. */
+    public Optional<AcceptedConfig> current() {
+        return Optional.ofNullable(current);
+    }
+
+    public File path() {
+        return file.path();
+    }
+
+    /**
+     * Loads it at the start. A file that is not accepted is kept beside, and the one in db/config.git takes its place.
+     *
+     * @throws InvalidConfigException neither is accepted, or there is no db/config.git
+     */
+    public synchronized void load() throws IOException, InvalidConfigException {
+        try {
+            accept(CruiseConfig.parse(file.read()), "start");
+        } catch (InvalidConfigException broken) {
+            LOG.warn("Error upgrading config file, trying to upgrade using the versioned config file.");
+            String checkedIn = repository.read().orElseThrow(() -> broken);
+            File backup = new File(file.path() + ".invalid." + LocalDateTime.now().format(BACKUP_TIME));
+            Files.copy(file.path().toPath(), backup.toPath(), StandardCopyOption.REPLACE_EXISTING);
+            CruiseConfig restored = CruiseConfig.parse(checkedIn);
+            accept(restored, "start");
+            String detail = "Go encountered an invalid configuration file while starting up. It has been renamed to "
+                    + backup.getAbsolutePath() + " and replaced by the last good configuration. Cause: "
+                    + broken.getMessage();
+            LOG.warn(detail);
+            health.replace(INVALID_AT_START, Collections.singletonList(HealthMessage.warning(INVALID, detail)));
+        }
+    }
+
+    /**
+     * Saves a new configuration, as the user interface and the API do.
+     *
+     * @param pause milliseconds that the live file stays empty, and then half written
+     * @throws InvalidConfigException nothing is changed
+     */
+    public synchronized AcceptedConfig save(String text, SaveOrder order, long pause)
+            throws IOException, InvalidConfigException {
+        CruiseConfig config = CruiseConfig.parse(text);
+        if (order == SaveOrder.COMMIT_FIRST) {
+            repository.checkIn(config.text());
+        }
+        file.rewrite(config.text(), pause);
+        if (order == SaveOrder.WRITE_FIRST) {
+            repository.checkIn(config.text());
+        }
+        return remember(config, "save");
+    }
+
+    /** Takes up an edit by hand. One that is not accepted leaves the last good configuration in memory. */
+    public synchronized void takeUpFromDisk() {
+        try {
+            String text = file.read();
+            if (!CruiseConfig.md5(text).equals(current.config().md5())) {
+                CruiseConfig config = CruiseConfig.parse(text);
+                // An edit that came meanwhile is not written over; the next look takes it up.
+                if (!file.read().equals(text)) {
+                    return;
+                }
+                accept(config, "disk");
+            }
+            health.replace(INVALID_ON_DISK, Collections.emptyList());
+        } catch (InvalidConfigException | IOException notAccepted) {
+            LOG.warn("Error loading cruise-config.xml from disk, keeping previous one", notAccepted);
+            health.replace(INVALID_ON_DISK,
+                    Collections.singletonList(HealthMessage.error(INVALID, notAccepted.getMessage())));
+        }
+    }
+
+    /** Checks it in and writes the live file in its normal form, even where the form is the same. */
+    private void accept(CruiseConfig config, String source) throws IOException {
+        repository.checkIn(config.text());
+        file.rewrite(config.text(), 0);
+        remember(config, source);
+    }
+
+    private AcceptedConfig remember(CruiseConfig config, String source) {
+        current = new AcceptedConfig(config, source, current == null ? 1 : current.number() + 1);
+        health.replace(INVALID_AT_START, Collections.emptyList());
+        health.replace(INVALID_ON_DISK, Collections.emptyList());
+        LOG.info("configuration " + config.md5() + " is accepted (" + source + ")");
+        return current;
+    }
+}

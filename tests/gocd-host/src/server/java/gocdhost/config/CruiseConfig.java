@@ -1,0 +1,128 @@
+package gocdhost.config;
+
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+
+import javax.xml.parsers.DocumentBuilder;
+import javax.xml.parsers.DocumentBuilderFactory;
+import javax.xml.parsers.ParserConfigurationException;
+
+import org.w3c.dom.Element;
+import org.w3c.dom.NodeList;
+import org.xml.sax.ErrorHandler;
+import org.xml.sax.InputSource;
+import org.xml.sax.SAXException;
+import org.xml.sax.SAXParseException;
+
+/**
+ * A configuration that the server accepts: well-formed, no DTD, root {@code cruise}, and not of a schema version that
+ * is newer than the server's.
+ */
+public final class CruiseConfig {
+    /** The newest schema that GoCD 26.1 knows. */
+    private static final int SCHEMA_VERSION = 139;
+
+    private final String text;
+    private final Element root;
+
+    private CruiseConfig(String text, Element root) {
+        this.text = text;
+        this.root = root;
+    }
+
+    /** @throws InvalidConfigException says why the server does not accept it */
+    public static CruiseConfig parse(String text) throws InvalidConfigException {
+        Element root = parsed(text);
+        if (!root.getTagName().equals("cruise")) {
+            throw new InvalidConfigException("the root element is " + root.getTagName() + ", not cruise");
+        }
+        String version = root.getAttribute("schemaVersion");
+        try {
+            if (!version.isEmpty() && Integer.parseInt(version) > SCHEMA_VERSION) {
+                throw new InvalidConfigException(
+                        "Go config file with version " + version + " is invalid. Unable to upgrade.");
+            }
+        } catch (NumberFormatException unreadable) {
+            throw new InvalidConfigException("schemaVersion is no number: " + version);
+        }
+        return new CruiseConfig(normal(text), root);
+    }
+
+    /** MD5 of the UTF-8 bytes, as GoCD identifies a configuration. */
+    public static String md5(String text) {
+        try {
+            byte[] digest = MessageDigest.getInstance("MD5").digest(text.getBytes(StandardCharsets.UTF_8));
+            StringBuilder hex = new StringBuilder();
+            for (byte part : digest) {
+                hex.append(String.format("%02x", part));
+            }
+            return hex.toString();
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException("every Java has MD5", impossible);
+        }
+    }
+
+    /** The form in which the server writes it: line feeds alone, one at the end. Otherwise the text stays as it is. */
+    public String text() {
+        return text;
+    }
+
+    public String md5() {
+        return md5(text);
+    }
+
+    /** An attribute of the element {@code server}; null where it is not there. */
+    public String serverAttribute(String name) {
+        NodeList servers = root.getElementsByTagName("server");
+        String value = servers.getLength() == 0 ? "" : ((Element) servers.item(0)).getAttribute(name);
+        return value.isEmpty() ? null : value;
+    }
+
+    /** The text of the first element of this name; null where it is not there. */
+    public String elementText(String name) {
+        NodeList elements = root.getElementsByTagName(name);
+        return elements.getLength() == 0 ? null : elements.item(0).getTextContent().trim();
+    }
+
+    private static String normal(String text) {
+        String lines = text.replace("\r\n", "\n").replace('\r', '\n');
+        return lines.replaceAll("\n+$", "") + "\n";
+    }
+
+    private static Element parsed(String text) throws InvalidConfigException {
+        try {
+            DocumentBuilderFactory factory = DocumentBuilderFactory.newInstance();
+            factory.setFeature("http://apache.org/xml/features/disallow-doctype-decl", true);
+            DocumentBuilder builder = factory.newDocumentBuilder();
+            builder.setErrorHandler(new Strict());
+            return builder.parse(new InputSource(new StringReader(text))).getDocumentElement();
+        } catch (SAXParseException malformed) {
+            throw new InvalidConfigException("Error on line " + malformed.getLineNumber() + ": " + malformed.getMessage());
+        } catch (SAXException | IOException unreadable) {
+            throw new InvalidConfigException(unreadable.getMessage());
+        } catch (ParserConfigurationException impossible) {
+            throw new IllegalStateException("this Java has no usable XML parser", impossible);
+        }
+    }
+
+    /** Keeps the parser from printing to standard error. */
+    private static final class Strict implements ErrorHandler {
+        @Override
+        public void warning(SAXParseException warning) {
+            // Not a reason to refuse a configuration.
+        }
+
+        @Override
+        public void error(SAXParseException error) throws SAXException {
+            throw error;
+        }
+
+        @Override
+        public void fatalError(SAXParseException error) throws SAXException {
+            throw error;
+        }
+    }
+}

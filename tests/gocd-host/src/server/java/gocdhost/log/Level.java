@@ -1,0 +1,6 @@
+package gocdhost.log;
+
+/** How loud a line is. */
+enum Level {
+    DEBUG, INFO, WARN, ERROR
+}

@@ -1,0 +1,59 @@
+package gocdhost.server;
+
+import java.util.List;
+
+import gocdhost.Environment;
+import gocdhost.GocdVersion;
+import gocdhost.api.Router;
+import gocdhost.config.ConfigPoll;
+import gocdhost.config.ConfigService;
+import gocdhost.health.HealthMessages;
+import gocdhost.http.HttpServer;
+import gocdhost.log.ServerLog;
+import gocdhost.plugin.Plugins;
+
+/**
+ * The server, in the order of GoCD's start: checks, port, plugins (which load on a thread of their own while the start
+ * goes on), configuration, and then the health answer of 200. Nothing is stopped at the end: the JVM just ends.
+ */
+public final class GocdServer {
+    private static final ServerLog LOG = new ServerLog(GocdServer.class);
+
+    private final Launch launch;
+
+    public GocdServer(Launch launch) {
+        this.launch = launch;
+    }
+
+    /**
+     * Starts it and returns.
+     *
+     * @throws Exception the start failed; a check that fails is no exception, but lines on standard error
+     */
+    public void go() throws Exception {
+        List<String> errors = new StartChecks().run();
+        if (!errors.isEmpty()) {
+            errors.forEach(System.err::println);
+            return;
+        }
+        GocdVersion version = GocdVersion.current();
+        HealthMessages health = new HealthMessages();
+        ConfigService config =
+                new ConfigService(Environment.configFile(), Environment.configRepository(), health);
+        Plugins plugins = new Plugins(version, health, config);
+        Router router = new Router(launch, version, health, config, plugins);
+
+        JettyConfig.replaceIfOutdated();
+        new HttpServer(Environment.listenHost(), Environment.port(), router).start();
+        plugins.start();
+        CipherKey.createIfMissing();
+        config.load();
+        ServerMode.settle(version);
+        ConfigPoll.start(config, Environment.configRefreshInterval(),
+                () -> Environment.startsInMaintenanceMode() || ServerMode.isPassive(version));
+        Thread.sleep(Environment.startDelay());
+        router.serverIsUp();
+        LOG.info("GoCD server started successfully.");
+        System.out.println("GoCD server started successfully.");
+    }
+}

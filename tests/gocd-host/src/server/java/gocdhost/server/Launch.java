@@ -1,0 +1,38 @@
+package gocdhost.server;
+
+import java.lang.management.ManagementFactory;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** What the launcher saw when it began to run. */
+public final class Launch {
+    private static final String[] SEEN = {"go.server.mode", "go.server.state"};
+
+    private final long time = System.currentTimeMillis();
+    private final Map<String, String> properties = new TreeMap<>();
+
+    private Launch() {
+        for (String name : SEEN) {
+            properties.put(name, System.getProperty(name));
+        }
+    }
+
+    public static Launch now() {
+        return new Launch();
+    }
+
+    /** Milliseconds since 1970. */
+    public long time() {
+        return time;
+    }
+
+    /** Milliseconds since the JVM started. */
+    public long afterJvmStart() {
+        return time - ManagementFactory.getRuntimeMXBean().getStartTime();
+    }
+
+    /** The values are null where a property was not set. */
+    public Map<String, String> properties() {
+        return properties;
+    }
+}
