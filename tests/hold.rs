@@ -247,6 +247,7 @@ fn holds_for_forty_seconds_under_the_wrapper_and_is_then_released() {
         format!("wrapper.working.dir={}", standby.path().display()),
         "wrapper.startup.timeout=15".to_owned(),
         "wrapper.console.format=M".to_owned(),
+        "wrapper.console.flush=TRUE".to_owned(),
         "wrapper.logfile=".to_owned(),
         "wrapper.java.additional.1=-Xmx256m".to_owned(),
         format!("wrapper.java.additional.2=-Dcruise.server.port={}", standby.gocd_port),

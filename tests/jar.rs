@@ -22,7 +22,7 @@ fn disassembled(class: &str) -> String {
 fn entries() -> Vec<String> {
     let jar = std::fs::File::open(artefacts::jar()).expect("the jar");
     let jar = zip::ZipArchive::new(jar).expect("a zip");
-    jar.file_names().map(str::to_owned).collect()
+    jar.file_names().map(|name| name.expect("a name").into_owned()).collect()
 }
 
 #[test]

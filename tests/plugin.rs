@@ -30,6 +30,10 @@ fn ask(dir: &GocdDir, request: &str) -> String {
     http::plain(dir.gocd_port, "POST", &path, &[], "").expect("the stand-in answers").body
 }
 
+fn wait_for_plugin(dir: &GocdDir) {
+    wait::until("the plugin is active", START, || plugin_info(dir).to_string().contains("\"active\"").then_some(()));
+}
+
 /// Threads of the process whose name begins with `bc-`, native ones included.
 fn our_threads(process: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process lives");
@@ -61,6 +65,7 @@ fn is_active_and_asks_for_no_notifications() {
     let dir = GocdDir::with_jar();
     let jvm = dir.launch("primary", &mut dir.java(17));
     dir.wait_for_gocd();
+    wait_for_plugin(&dir);
     dir.wait_for_port();
     let info = plugin_info(&dir);
     let plugin = &info["_embedded"]["plugin_info"][0];
@@ -82,7 +87,7 @@ fn loads_on_every_supported_java() {
         let _jvm = dir.launch(&format!("primary on Java {java}"), &mut dir.java(java));
         dir.wait_for_gocd();
         dir.wait_for_port();
-        assert_eq!(plugin_info(&dir)["_embedded"]["plugin_info"][0]["status"]["state"], "active", "Java {java}");
+        wait_for_plugin(&dir);
     }
 }
 
@@ -120,7 +125,7 @@ fn a_panic_becomes_an_exception_with_its_message_and_the_server_lives() {
     dir.install(&artefacts::provoke_jar());
     let mut jvm = dir.launch("panics in requests", dir.java(17).arg("-Dbc.provoke=request-panic"));
     dir.wait_for_gocd();
-    dir.wait_for_port();
+    wait_for_plugin(&dir);
     let answer = ask(&dir, "notifications-interested-in");
     assert!(answer.contains("provoked panic in request"), "{answer}");
     assert!(jvm.is_running());

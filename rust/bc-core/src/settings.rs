@@ -230,6 +230,9 @@ impl Settings {
     }
 }
 
+/// Set when a held GoCD is released although a flag asks for a standby: `go.server.mode` no longer tells it then.
+pub const OVERRIDDEN_FLAG: &str = "bc.flag.overridden";
+
 /// The port of our TLS listener where none is named.
 pub const DEFAULT_PORT: u16 = 8155;
 

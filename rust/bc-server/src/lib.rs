@@ -4,6 +4,13 @@ pub mod auth;
 pub mod client;
 pub mod context;
 pub mod control;
+pub mod dashboard;
+pub mod held;
 pub mod listener;
+pub mod node;
+pub mod origin;
 pub mod routes;
+pub mod session;
 pub mod tls;
+
+pub use bc_core::error::Error;

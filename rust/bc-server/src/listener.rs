@@ -230,6 +230,11 @@ impl Connection {
         self.inner.proven.store(true, Ordering::Relaxed);
     }
 
+    /// Closes this connection without another byte. A handler that calls it must not answer.
+    pub fn cut(&self) {
+        self.inner.evicted.cancel();
+    }
+
     /// Resolves when the listener closes: whoever makes a client wait must answer then.
     pub async fn closing(&self) {
         self.inner.closing.cancelled().await;

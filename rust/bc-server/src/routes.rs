@@ -36,6 +36,7 @@ use axum::{
 use crate::{
     auth::{self, Gate},
     context::Context,
+    dashboard,
 };
 
 mod content;
@@ -118,12 +119,13 @@ pub fn router(context: Context) -> Router {
     }
     let for_token = for_token
         .fallback(not_found)
-        .layer(from_fn_with_state(gate, auth::require_token));
+        .layer(from_fn_with_state(gate.clone(), auth::require_token));
     for_anybody
         .merge(for_token)
         .layer(DefaultBodyLimit::max(16 * 1024))
         .layer(map_response(with_common_headers))
-        .with_state(context)
+        .with_state(context.clone())
+        .merge(dashboard::router(context, gate))
 }
 
 async fn not_found() -> Response {

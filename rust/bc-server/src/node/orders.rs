@@ -1,6 +1,6 @@
 //! Answers the local socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use bc_core::{
     clock::Clock,
@@ -31,7 +31,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<Pulle
             flag: assembly.settings.flag,
             events: Arc::clone(&assembly.events),
             puller,
-            running: tokio::sync::Mutex::new(()),
+            running: AtomicBool::new(false),
         }),
     });
     let rights = Rights {

@@ -161,7 +161,15 @@ impl Work {
     }
 
     fn fail(&self, problem: &Error) {
-        error!("{problem}");
+        let message = problem.to_string();
+        let picture = self.board.picture(self.clock.now_ms());
+        if !picture
+            .problems
+            .iter()
+            .any(|known| known.topic == TOPIC && known.message == message)
+        {
+            error!("{message}");
+        }
         self.board
             .raise(TOPIC, Severity::Critical, problem.to_string(), self.clock.now_ms());
     }

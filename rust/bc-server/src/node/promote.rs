@@ -4,7 +4,13 @@
 //! never blocks the promotion: the primary is usually down when somebody promotes. Each step can be repeated;
 //! a crash after the record lets the next start release GoCD.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bc_core::{
     control::Reply,
@@ -13,11 +19,11 @@ use bc_core::{
     manifest::Role,
     pull::{Outcome, PullOrder},
     role::Recorded,
-    settings::Flag,
+    settings::{Flag, OVERRIDDEN_FLAG},
     state_dir::StateDir,
     status::{Phase, StatusBoard},
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 /// What a held standby needs to let go.
@@ -28,8 +34,8 @@ pub(crate) struct Promotion {
     pub(crate) events: Arc<Events>,
     /// None where there is nothing to pull from.
     pub(crate) puller: Option<mpsc::Sender<PullOrder>>,
-    /// Held while a promotion runs, and for ever after one succeeded.
-    pub(crate) running: Mutex<()>,
+    /// Whether a promotion runs or has succeeded: nobody promotes a node twice.
+    pub(crate) running: AtomicBool,
 }
 
 /// Longest wait for a puller that is in the middle of something.
@@ -40,9 +46,17 @@ const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
 impl Promotion {
     /// Promotes without touching the database; says each step through `progress`.
     pub(crate) async fn without_database(self: Arc<Self>, progress: mpsc::Sender<String>) -> Reply {
-        let Ok(running) = self.running.try_lock() else {
+        if self.running.swap(true, Ordering::AcqRel) {
             return refused("a promotion is already running", "Follow it with `gocd-bc status`.");
-        };
+        }
+        let reply = self.go_on(&progress).await;
+        if matches!(reply, Reply::Refused { .. }) {
+            self.running.store(false, Ordering::Release);
+        }
+        reply
+    }
+
+    async fn go_on(self: &Arc<Self>, progress: &mpsc::Sender<String>) -> Reply {
         let picture = self.board.picture(0);
         if picture.role != Role::Standby || picture.phase != Phase::Holding {
             return refused(
@@ -51,12 +65,12 @@ impl Promotion {
             );
         }
         info!("promotion without the database was ordered");
-        say(&progress, "pulling once more from the primary").await;
+        say(progress, "pulling once more from the primary").await;
         match self.last_pull().await {
-            Ok(Outcome::Unchanged) => say(&progress, "the standby already had the primary's newest files").await,
+            Ok(Outcome::Unchanged) => say(progress, "the standby already had the primary's newest files").await,
             Ok(Outcome::Applied(generation)) => {
                 say(
-                    &progress,
+                    progress,
                     &format!("the primary's newest files are here (sequence {})", generation.sequence),
                 )
                 .await;
@@ -64,7 +78,7 @@ impl Promotion {
             Err(error) => {
                 warn!("the last pull failed, going on with what is here: {error}");
                 say(
-                    &progress,
+                    progress,
                     &format!("the last pull failed, going on with the files that are here: {error}"),
                 )
                 .await;
@@ -81,14 +95,12 @@ impl Promotion {
             status.role = Role::Primary;
             status.phase = Phase::Releasing;
         });
-        say(&progress, "the role is recorded; giving GoCD's port back").await;
-        let this = Arc::clone(&self);
+        say(progress, "the role is recorded; giving GoCD's port back").await;
+        let this = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(ANSWER_TRAVELS).await;
             this.events.push(Event::Release(release_properties(this.flag)));
         });
-        // Nobody promotes a node twice.
-        std::mem::forget(running);
         Reply::Done {
             message: "GoCD is being released".to_owned(),
         }
@@ -110,14 +122,21 @@ impl Promotion {
     }
 }
 
-/// What GoCD must see instead of the flag: 20.6 to 22.3 would start passive otherwise.
+/// What GoCD must see instead of the flag: 20.6 to 22.3 would start passive otherwise. The plugin's node must
+/// still know which flag was overridden, or it would record another one.
 pub(crate) fn release_properties(flag: Flag) -> Vec<(String, String)> {
-    if flag == Flag::None {
-        return Vec::new();
-    }
-    [("go.server.mode", "production"), ("go.server.state", "active")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    let overridden = match flag {
+        Flag::None => return Vec::new(),
+        Flag::Property => "property",
+        Flag::File => "file",
+    };
+    [
+        ("go.server.mode", "production"),
+        ("go.server.state", "active"),
+        (OVERRIDDEN_FLAG, overridden),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 /// A caller that went away is no reason to stop half way.

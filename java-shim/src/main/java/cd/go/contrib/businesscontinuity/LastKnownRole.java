@@ -66,7 +66,8 @@ final class LastKnownRole {
      * under {@code go.server.mode=standby} (AddOnConfiguration).
      */
     String propertiesForRelease() {
-        return askedByProperty ? "go.server.mode=production\ngo.server.state=active\n" : "";
+        return askedByProperty
+                ? "go.server.mode=production\ngo.server.state=active\nbc.flag.overridden=property\n" : "";
     }
 
     /** Completes the sentence "this node is". */

@@ -1,0 +1,248 @@
+//! The page for people, and the same as JSON for scripts.
+//!
+//! | path below the prefix | answer |
+//! |---|---|
+//! | `/admin/dashboard` | the page |
+//! | `/admin/dashboard/fragment` | its changing part, which the page's script fetches every few seconds |
+//! | `/admin/dashboard.json` | the fields of the original product, and ours under `status` |
+//! | `/admin/login`, `/admin/logout` | a form for the token; the session it opens |
+//! | `/admin/assets/{name}` | style and script |
+//!
+//! People have a session or the token; scripts have the token.
+
+use axum::{
+    Extension, Form, Router,
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state, map_response},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+
+use crate::{
+    auth::{self, Gate, basic_credentials},
+    context::Context,
+    listener::Connection,
+    origin,
+    routes::PREFIX,
+    session::Sessions,
+};
+
+mod original;
+mod page;
+
+/// Everything below `/admin`.
+pub fn router(context: Context, gate: Gate) -> Router {
+    let people = People {
+        context,
+        gate,
+        sessions: Sessions::default(),
+    };
+    let path = |tail: &str| format!("{PREFIX}/admin{tail}");
+    let for_people = Router::new()
+        .route(&path("/dashboard"), get(show))
+        .route(&path("/dashboard/fragment"), get(show_fragment))
+        .route(&path("/dashboard.json"), get(show_json))
+        .layer(from_fn_with_state(people.clone(), require_person));
+    let for_anybody = Router::new()
+        .route(&path("/login"), get(ask_for_token).post(log_in))
+        .route(&path("/logout"), post(log_out))
+        .route(&path("/assets/{name}"), get(asset));
+    for_people
+        .merge(for_anybody)
+        .layer(DefaultBodyLimit::max(4 * 1024))
+        .layer(map_response(with_headers))
+        .with_state(people)
+}
+
+/// Style and script, by the name in their address.
+const ASSETS: [(&str, &str, &str); 2] = [
+    (
+        "dashboard.css",
+        "text/css; charset=utf-8",
+        include_str!("../templates/dashboard.css"),
+    ),
+    (
+        "dashboard.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../templates/dashboard.js"),
+    ),
+];
+
+#[derive(Clone)]
+struct People {
+    context: Context,
+    gate: Gate,
+    sessions: Sessions,
+}
+
+impl People {
+    fn picture(&self) -> bc_core::status::Status {
+        self.context.status.picture(self.context.clock.now_ms())
+    }
+}
+
+async fn show(State(people): State<People>, session: Option<Extension<InSession>>) -> Response {
+    page::whole(&people.picture(), session.is_some())
+}
+
+async fn show_fragment(State(people): State<People>) -> Response {
+    page::fragment(&people.picture())
+}
+
+async fn show_json(State(people): State<People>) -> Response {
+    let json = original::json(&people.picture());
+    let text = serde_json::to_string_pretty(&json).expect("a status has only plain fields");
+    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()
+}
+
+async fn ask_for_token(State(people): State<People>) -> Response {
+    match people.context.token.borrow().as_ref() {
+        Some(_) => page::login(None, StatusCode::OK),
+        None => no_token(&people),
+    }
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+async fn log_in(
+    State(people): State<People>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+    Form(given): Form<Credentials>,
+) -> Response {
+    if !origin::is_same_origin(&headers) {
+        return (StatusCode::FORBIDDEN, "log in on this server's own page").into_response();
+    }
+    let address = Some(connection.peer().ip());
+    if !people.gate.admits(given.user.trim(), &given.password, address).await {
+        return page::login(Some("User or password is wrong."), StatusCode::UNAUTHORIZED);
+    }
+    connection.mark_proven();
+    let encrypted = origin::is_encrypted(&connection, &headers, &people.context.settings);
+    let cookie = people
+        .context
+        .token
+        .borrow()
+        .as_ref()
+        .and_then(|token| people.sessions.begin(token, encrypted));
+    match cookie {
+        Some(cookie) => see_other("/dashboard", &cookie),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn log_out(
+    State(people): State<People>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Response {
+    if !origin::is_same_origin(&headers) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let encrypted = origin::is_encrypted(&connection, &headers, &people.context.settings);
+    see_other("/login", &people.sessions.end(&headers, encrypted))
+}
+
+fn see_other(tail: &str, cookie: &str) -> Response {
+    let target = format!("{PREFIX}/admin{tail}");
+    (
+        StatusCode::SEE_OTHER,
+        [(header::LOCATION, target.as_str()), (header::SET_COOKIE, cookie)],
+    )
+        .into_response()
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    match ASSETS.iter().find(|(known, _, _)| *known == name) {
+        Some((_, kind, text)) => ([(header::CONTENT_TYPE, *kind)], *text).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Marks a request that a session admitted: only then is there something to log out of.
+#[derive(Clone, Copy)]
+struct InSession;
+
+/// Lets through who has a session or the token. Credentials that are brought are judged, whatever the session.
+async fn require_person(State(people): State<People>, mut request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<Connection>().cloned();
+    let headers = request.headers();
+    if people.context.token.borrow().is_none() {
+        return no_token(&people);
+    }
+    let admitted = if headers.contains_key(header::AUTHORIZATION) {
+        let address = connection.as_ref().map(|connection| connection.peer().ip());
+        match basic_credentials(headers) {
+            Some((user, password)) if people.gate.admits(&user, &password, address).await => {}
+            _ => return auth::refusal(),
+        }
+        true
+    } else {
+        let open = people
+            .context
+            .token
+            .borrow()
+            .as_ref()
+            .is_some_and(|token| people.sessions.is_open(request.headers(), token));
+        if open {
+            request.extensions_mut().insert(InSession);
+        }
+        open
+    };
+    if !admitted {
+        return ask_who(request.headers());
+    }
+    if let Some(connection) = connection {
+        connection.mark_proven();
+    }
+    next.run(request).await
+}
+
+/// Browsers get the form, scripts are told what to bring.
+fn ask_who(headers: &HeaderMap) -> Response {
+    let is_browser = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if is_browser {
+        Redirect::to(&format!("{PREFIX}/admin/login")).into_response()
+    } else {
+        auth::refusal()
+    }
+}
+
+/// The original product's status for a token file that is missing or bad.
+fn no_token(people: &People) -> Response {
+    let picture = people.picture();
+    let why = picture.problems.iter().find(|problem| problem.topic == "token");
+    let text = why
+        .map_or("there is no valid token on this node", |problem| {
+            problem.message.as_str()
+        })
+        .to_owned();
+    (StatusCode::UNPROCESSABLE_ENTITY, text).into_response()
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,168 @@
+//! Renders a [`Status`] as HTML; nothing is computed here but ages and sizes in words.
+
+use askama::Template;
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
+use bc_core::{
+    digest::Digest,
+    manifest::{Name, Role},
+    status::{FileState, FileStatus, FileVersion, Severity, Status},
+};
+
+/// The whole page; `in_session` says whether there is somebody to log out.
+pub(super) fn whole(status: &Status, in_session: bool) -> Response {
+    rendered(
+        &Page {
+            status,
+            in_session,
+            fragment: Fragment { status },
+        },
+        StatusCode::OK,
+    )
+}
+
+/// The part of the page that changes.
+pub(super) fn fragment(status: &Status) -> Response {
+    rendered(&Fragment { status }, StatusCode::OK)
+}
+
+/// The login form, with what was wrong the last time.
+pub(super) fn login(mistake: Option<&str>, code: StatusCode) -> Response {
+    rendered(&Login { mistake }, code)
+}
+
+fn rendered(page: &impl Template, code: StatusCode) -> Response {
+    match page.render() {
+        Ok(html) => (code, Html(html)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct Page<'a> {
+    status: &'a Status,
+    in_session: bool,
+    fragment: Fragment<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Login<'a> {
+    mistake: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "fragment.html")]
+struct Fragment<'a> {
+    status: &'a Status,
+}
+
+impl Fragment<'_> {
+    fn severity(&self) -> &'static str {
+        word(&self.status.severity())
+    }
+
+    fn class(&self) -> &'static str {
+        class(&self.status.severity())
+    }
+
+    fn is_primary(&self) -> bool {
+        self.status.role == Role::Primary
+    }
+
+    fn age(&self, ms: &i64) -> String {
+        age(self.status.now_ms - ms)
+    }
+
+    fn age_of(&self, version: &FileVersion) -> String {
+        age(self.status.now_ms - version.modified_ms)
+    }
+}
+
+fn word(severity: &Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "OK",
+        Severity::Warning => "WARNING",
+        Severity::Critical => "CRITICAL",
+    }
+}
+
+fn class(severity: &Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+fn state(file: &FileStatus) -> &'static str {
+    match file.state {
+        FileState::Offered => "offered",
+        FileState::InSync => "in sync",
+        FileState::Differs => "differs",
+        FileState::Missing => "missing here",
+        FileState::OnlyHere => "only here",
+    }
+}
+
+fn state_class(file: &FileStatus) -> &'static str {
+    match file.state {
+        FileState::Offered | FileState::InSync => "ok",
+        FileState::OnlyHere => "warning",
+        FileState::Differs | FileState::Missing => "critical",
+    }
+}
+
+fn file_name(file: &FileStatus) -> String {
+    match &file.name {
+        Name::Plugin(jar) => jar.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    digest.to_string().chars().take(12).collect()
+}
+
+/// Two steps of precision are enough for a person.
+fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (days, hours, _) => format!("{days} d {} h", hours % 24),
+    }
+}
+
+fn size(bytes: &u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let mut value = *bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_in_words() {
+        let ages: Vec<_> = [-5, 900, 61_000, 3_700_000, 200_000_000].into_iter().map(age).collect();
+        assert_eq!(ages, ["0 s", "0 s", "1 min 1 s", "1 h 1 min", "2 d 7 h"]);
+        let sizes: Vec<_> = [5, 2048, 5 << 20].iter().map(size).collect();
+        assert_eq!(sizes, ["5 B", "2.0 KiB", "5.0 MiB"]);
+    }
+}
