@@ -17,7 +17,8 @@ final class LoadingPage {
             return uncached(HttpResponse.json(503, Json.of("message", TEXT)));
         }
         if (accept.isEmpty() || accept.contains("html")) {
-            String body = "<!DOCTYPE html><html><head><title>" + TEXT + "</title></head><body>" + TEXT + "</body></html>\n";
+            String body = "<!DOCTYPE html><html><head><title>" + TEXT + "</title></head><body>" + TEXT
+                    + "</body></html>\n";
             return uncached(HttpResponse.html(503, body));
         }
         return uncached(HttpResponse.text(503, TEXT + "\n"));

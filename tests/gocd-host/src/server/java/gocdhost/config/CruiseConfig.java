@@ -100,7 +100,8 @@ public final class CruiseConfig {
             builder.setErrorHandler(new Strict());
             return builder.parse(new InputSource(new StringReader(text))).getDocumentElement();
         } catch (SAXParseException malformed) {
-            throw new InvalidConfigException("Error on line " + malformed.getLineNumber() + ": " + malformed.getMessage());
+            throw new InvalidConfigException(
+                    "Error on line " + malformed.getLineNumber() + ": " + malformed.getMessage());
         } catch (SAXException | IOException unreadable) {
             throw new InvalidConfigException(unreadable.getMessage());
         } catch (ParserConfigurationException impossible) {

@@ -36,7 +36,8 @@ final class LogFile {
             if (writer == null) {
                 File folder = Environment.logDir();
                 folder.mkdirs();
-                writer = new OutputStreamWriter(new FileOutputStream(new File(folder, name), true), StandardCharsets.UTF_8);
+                writer = new OutputStreamWriter(
+                        new FileOutputStream(new File(folder, name), true), StandardCharsets.UTF_8);
             }
             writer.write(start + end);
             writer.flush();

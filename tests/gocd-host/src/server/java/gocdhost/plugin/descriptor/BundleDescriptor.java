@@ -6,7 +6,7 @@ import java.util.stream.Collectors;
 
 import org.osgi.framework.Bundle;
 
-/** The plugins of one jar: one with plugin.xml, one or more with gocd-bundle.xml. They are valid or invalid together. */
+/** The plugins of one jar: one with plugin.xml, one or more with gocd-bundle.xml. They are invalid together. */
 public final class BundleDescriptor {
     private final PluginJar jar;
     private final List<PluginDescriptor> plugins;

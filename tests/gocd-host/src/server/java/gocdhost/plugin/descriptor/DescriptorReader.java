@@ -58,7 +58,8 @@ public final class DescriptorReader {
             DescriptorXml.children(list, "extension").forEach(one -> classes.add(one.getAttribute("class")));
         }
         List<Element> about = DescriptorXml.children(element, "about");
-        return new PluginDescriptor(element.getAttribute("id").trim(), about.isEmpty() ? null : about(about.get(0)), classes);
+        String id = element.getAttribute("id").trim();
+        return new PluginDescriptor(id, about.isEmpty() ? null : about(about.get(0)), classes);
     }
 
     private static About about(Element about) {

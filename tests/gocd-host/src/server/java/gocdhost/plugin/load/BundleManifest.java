@@ -42,8 +42,8 @@ final class BundleManifest {
             }
             Attributes headers = manifest.getMainAttributes();
             if (headers.getValue(Constants.BUNDLE_SYMBOLICNAME) != null) {
-                bundle.invalidate(Collections.singletonList("Plugin JAR is invalid. MANIFEST.MF already contains header: "
-                        + Constants.BUNDLE_SYMBOLICNAME));
+                bundle.invalidate(Collections.singletonList(
+                        "Plugin JAR is invalid. MANIFEST.MF already contains header: " + Constants.BUNDLE_SYMBOLICNAME));
                 return;
             }
             headers.putValue(Constants.BUNDLE_SYMBOLICNAME, bundle.symbolicName());

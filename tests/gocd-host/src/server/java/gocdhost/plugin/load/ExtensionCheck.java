@@ -43,7 +43,8 @@ public final class ExtensionCheck {
         unknown.removeAll(supported.keySet());
         if (!unknown.isEmpty()) {
             return Optional.of(start + "Extension(s) " + unknown
-                    + " used by the plugin is not supported. GoCD Supported extensions are " + supported.keySet() + ".");
+                    + " used by the plugin is not supported. GoCD Supported extensions are " + supported.keySet()
+                    + ".");
         }
         String faults = extensions.entrySet().stream()
                 .filter(extension -> newestCommon(extension.getKey(), extension.getValue()).isEmpty())

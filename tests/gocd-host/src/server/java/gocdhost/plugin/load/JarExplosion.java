@@ -28,7 +28,8 @@ final class JarExplosion {
             unpack(jar.file(), jar.location().getCanonicalFile().toPath());
             installActivator(jar.location());
         } catch (IOException failed) {
-            throw new PluginException("Failed to copy plugin jar " + jar + " to bundle location " + jar.location(), failed);
+            throw new PluginException(
+                    "Failed to copy plugin jar " + jar + " to bundle location " + jar.location(), failed);
         }
     }
 

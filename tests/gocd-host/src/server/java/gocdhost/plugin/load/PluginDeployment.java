@@ -14,7 +14,8 @@ public final class PluginDeployment {
     private final PluginLoader loader;
     private final PluginMonitor monitor;
 
-    public PluginDeployment(PluginRegistry registry, OsgiFramework framework, ExtensionCheck check, GocdVersion version) {
+    public PluginDeployment(
+            PluginRegistry registry, OsgiFramework framework, ExtensionCheck check, GocdVersion version) {
         this.framework = framework;
         this.loader = new PluginLoader(framework, check);
         this.monitor = new PluginMonitor(new PluginDeployer(registry, loader, new Compatibility(version)));

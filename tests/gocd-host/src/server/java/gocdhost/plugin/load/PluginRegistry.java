@@ -53,7 +53,8 @@ public final class PluginRegistry {
     synchronized BundleDescriptor remove(BundleDescriptor bundle) {
         PluginDescriptor first = bundle.plugins().get(0);
         BundleDescriptor removed = plugin(first.id(), bundle.jar().name())
-                .orElseThrow(() -> new PluginException("Could not find existing plugin with ID: " + first.id())).bundle();
+                .orElseThrow(() -> new PluginException("Could not find existing plugin with ID: " + first.id()))
+                .bundle();
         removed.ids().forEach(id -> plugins.remove(key(id)));
         return removed;
     }

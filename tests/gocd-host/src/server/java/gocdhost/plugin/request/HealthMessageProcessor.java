@@ -42,8 +42,8 @@ final class HealthMessageProcessor implements ApiProcessor {
         } catch (RuntimeException failed) {
             LOG.warn("Failed to handle message from plugin " + plugin.id() + ": " + request.requestBody(), failed);
             DefaultGoApiResponse response = new DefaultGoApiResponse(DefaultGoApiResponse.INTERNAL_ERROR);
-            response.setResponseBody(
-                    Json.compact(Json.of("message", "Failed to deserialize message from plugin: " + request.requestBody())));
+            String message = "Failed to deserialize message from plugin: " + request.requestBody();
+            response.setResponseBody(Json.compact(Json.of("message", message)));
             return response;
         }
     }

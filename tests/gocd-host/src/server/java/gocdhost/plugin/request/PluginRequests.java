@@ -67,8 +67,8 @@ public final class PluginRequests implements PluginListener {
     public String ask(PluginDescriptor plugin, String extension, String name) {
         GoPluginApiResponse response = send(plugin, extension, name, null);
         if (response.responseCode() != 200) {
-            throw new PluginException("The plugin sent a response that could not be understood by Go. Plugin returned with"
-                    + " code '" + response.responseCode() + "' and the following response: '"
+            throw new PluginException("The plugin sent a response that could not be understood by Go. Plugin returned"
+                    + " with code '" + response.responseCode() + "' and the following response: '"
                     + response.responseBody() + "'");
         }
         return response.responseBody();

@@ -46,8 +46,8 @@ public final class PluginSettings implements PluginListener {
             }
         }
         if (answers.size() > 1) {
-            throw new PluginException("Plugin with ID: " + plugin.id() + " has more than one extension which supports plugin"
-                    + " settings. Only one extension should support it and respond to "
+            throw new PluginException("Plugin with ID: " + plugin.id() + " has more than one extension which supports"
+                    + " plugin settings. Only one extension should support it and respond to "
                     + "go.plugin-settings.get-configuration and go.plugin-settings.get-view.");
         }
         answers.forEach(form -> forms.put(plugin.id(), form));

@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Dictionary;
 import java.util.Hashtable;
 import java.util.List;
-import java.util.Set;
 
 import org.osgi.framework.Bundle;
 import org.osgi.framework.BundleActivator;
@@ -96,8 +95,8 @@ public final class DefaultGoPluginActivator implements BundleActivator {
         properties.put(Constants.BUNDLE_SYMBOLICNAME, bundleName);
         properties.put(Constants.BUNDLE_CATEGORY, extension);
         properties.put("PLUGIN_ID", owner);
-        Set<Class<?>> services = instance.services();
-        context.registerService(services.stream().map(Class::getName).toArray(String[]::new), instance.object(), properties);
+        String[] services = instance.services().stream().map(Class::getName).toArray(String[]::new);
+        context.registerService(services, instance.object(), properties);
     }
 
     private String extensionOf(ExtensionInstance instance) {

@@ -81,7 +81,8 @@ final class ExtensionInstance {
         try {
             unload.invoke(object, EMPTY_CONTEXT);
         } catch (InvocationTargetException thrown) {
-            errors.add(String.format("Invocation of unload method [%s]. Reason: %s.", unload, thrown.getTargetException()));
+            errors.add(
+                    String.format("Invocation of unload method [%s]. Reason: %s.", unload, thrown.getTargetException()));
         } catch (Throwable failed) {
             errors.add(String.format("Invocation of unload method [%s]. Reason: [%s].", unload, failed));
         }
