@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use java_properties::{LineContent, PropertiesIter};
-
 use crate::error::{Error, Kind};
 
 /// Keys and values of a properties text; the last of equal keys wins, as in Java.
@@ -52,27 +50,94 @@ impl std::fmt::Debug for Properties {
     }
 }
 
-/// All pairs of a properties text in their order, equal keys included.
+/// All pairs of a properties text in their order, equal keys included: the grammar of
+/// `java.util.Properties.load(InputStream)`.
 ///
 /// # Errors
 /// As [`Properties::parse`].
 pub fn pairs(text: &[u8], origin: &str) -> Result<Vec<(String, String)>, Error> {
-    let malformed = |line: Option<usize>| {
-        let place = line.map(|number| format!(", line {number}")).unwrap_or_default();
-        Error::new(
-            Kind::Setting,
-            format!("{origin}{place} is not a Java properties text"),
-            "A backslash begins an escape there; write two of them for one.",
-        )
-    };
+    // Latin-1: every byte is the character of its number.
+    let characters: Vec<char> = text.iter().copied().map(char::from).collect();
     let mut found = Vec::new();
-    for line in PropertiesIter::new(text) {
-        let line = line.map_err(|error| malformed(error.line_number()))?;
-        if let LineContent::KVPair(key, value) = line.consume_content() {
-            found.push((key, value));
+    let mut lines = characters.split(|c| matches!(c, '\n' | '\r')).enumerate();
+    while let Some((number, line)) = lines.next() {
+        let line = without_leading_blanks(line);
+        if line.is_empty() || matches!(line[0], '#' | '!') {
+            continue;
         }
+        let mut logical = line.to_vec();
+        while ends_in_continuation(&logical) {
+            logical.pop();
+            // The empty piece between `\r` and `\n` is no line of its own.
+            match lines.by_ref().find(|(_, piece)| !piece.is_empty()) {
+                Some((_, next)) => logical.extend_from_slice(without_leading_blanks(next)),
+                None => break,
+            }
+        }
+        let pair = split(&logical).ok_or_else(|| {
+            Error::new(
+                Kind::Setting,
+                format!("{origin}, line {}, is not a Java properties text", number + 1),
+                "A backslash and a u begin an escape of four hex digits there; write two backslashes for one.",
+            )
+        })?;
+        found.push(pair);
     }
     Ok(found)
+}
+
+fn without_leading_blanks(line: &[char]) -> &[char] {
+    let start = line.iter().position(|c| !is_blank(*c)).unwrap_or(line.len());
+    &line[start..]
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{c}')
+}
+
+fn ends_in_continuation(line: &[char]) -> bool {
+    line.iter().rev().take_while(|c| **c == '\\').count() % 2 == 1
+}
+
+/// Key and value of a logical line; none for a malformed escape.
+fn split(line: &[char]) -> Option<(String, String)> {
+    let mut end = 0;
+    while end < line.len() && !is_blank(line[end]) && !matches!(line[end], '=' | ':') {
+        end += if line[end] == '\\' { 2 } else { 1 };
+    }
+    let end = end.min(line.len());
+    let mut value = without_leading_blanks(&line[end..]);
+    if matches!(value.first(), Some('=' | ':')) {
+        value = without_leading_blanks(&value[1..]);
+    }
+    Some((unescaped(&line[..end])?, unescaped(value)?))
+}
+
+/// Java's strings are UTF-16, so a character beyond the first plane is two escapes. Half of one is replaced.
+fn unescaped(text: &[char]) -> Option<String> {
+    let mut units = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&c) = rest.next() {
+        let c = if c == '\\' {
+            *rest.next().unwrap_or(&'\0')
+        } else {
+            units.push(c as u16);
+            continue;
+        };
+        units.push(match c {
+            'u' => {
+                let digits: String = rest.by_ref().take(4).collect();
+                let is_hex = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                u16::from_str_radix(&digits, 16).ok().filter(|_| is_hex)?
+            }
+            't' => u16::from(b'\t'),
+            'n' => u16::from(b'\n'),
+            'r' => u16::from(b'\r'),
+            'f' => 0x0c,
+            other => other as u16,
+        });
+    }
+    Some(String::from_utf16_lossy(&units))
 }
 
 /// Text that [`Properties::parse`] and `java.util.Properties.load` read back as the same pairs.
@@ -125,6 +190,26 @@ mod tests {
         let read = Properties::parse(to_text(pairs).as_bytes(), "test").unwrap();
         for (key, value) in pairs {
             assert_eq!(read.get(key), Some(value), "{key}");
+        }
+    }
+
+    #[test]
+    fn lines_as_java_reads_them() {
+        let text =
+            b"# comment\n! another\n\n  a  =  1  \nb:2\nc 3\nd\ne=x\\\n   y\\\r\n z\nf\\ g\\=h = \\t\\\\\nlast=end\\";
+        let expected = [
+            ("a", "1  "),
+            ("b", "2"),
+            ("c", "3"),
+            ("d", ""),
+            ("e", "xyz"),
+            ("f g=h", "\t\\"),
+            ("last", "end"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(pairs(text, "test").unwrap(), expected);
+        for malformed in ["a=\\u12", "a=\\u12G4", "\\u+123=1"] {
+            assert!(pairs(malformed.as_bytes(), "test").is_err(), "{malformed}");
         }
     }
 
