@@ -16,7 +16,7 @@ use crate::{
     command, digest, jar,
     natives::{self, place},
     platform::Platform,
-    project::Project,
+    project::{Project, Variant},
     tools::BuildTools,
 };
 
@@ -58,6 +58,7 @@ fn build(project: &Project, tools: &BuildTools, time: &str) -> Result<PathBuf> {
         place(&built.join(platform.companion_file()), &companion)?;
         let library = libraries.join(platform.name()).join(platform.library_file());
         place(&built.join(platform.library_file()), &library)?;
+        natives::check_variant(&library, Variant::Product)?;
         for file in [&companion, &library] {
             natives::check(file, platform)?;
             check_free_of_paths(project, file)?;

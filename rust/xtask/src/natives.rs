@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::{
@@ -46,8 +46,9 @@ pub(crate) fn build(project: &Project, tools: &BuildTools, variant: Variant, pla
         .join(platform.rust_target())
         .join("natives")
         .join(platform.library_file());
-    place(&built, &project.library(variant, platform))?;
-    check(&built, platform)
+    check(&built, platform)?;
+    check_variant(&built, variant)?;
+    place(&built, &project.library(variant, platform))
 }
 
 /// `cargo zigbuild` for a platform; packages and profile are the caller's.
@@ -66,6 +67,20 @@ pub(crate) fn check(built: &Path, platform: Platform) -> Result<()> {
     if platform.is_linux() {
         library::check_portable(built)?;
     }
+    Ok(())
+}
+
+/// The library that misbehaves on request must never get into a jar that is given away. Every message of its
+/// misbehaviour has this word in it.
+pub(crate) fn check_variant(built: &Path, variant: Variant) -> Result<()> {
+    const WORD: &[u8] = b"provoked panic";
+    let bytes = fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
+    let misbehaves = bytes.windows(WORD.len()).any(|window| window == WORD);
+    ensure!(
+        misbehaves == (variant == Variant::Provoke),
+        "{} is not the {variant:?} variant",
+        built.display()
+    );
     Ok(())
 }
 
