@@ -253,7 +253,7 @@ fn holds_for_forty_seconds_under_the_wrapper_and_is_then_released() {
         format!("wrapper.java.additional.2=-Dcruise.server.port={}", standby.gocd_port),
         format!("wrapper.java.additional.3=-Dbc.listen=127.0.0.1:{}", standby.port),
     ];
-    for (number, argument) in (100..).zip(GocdDir::standby_arguments(primary.port)) {
+    for (number, argument) in (4..).zip(GocdDir::standby_arguments(primary.port)) {
         lines.push(format!("wrapper.java.additional.{number}={argument}"));
     }
     fs::write(&conf, lines.join("\n") + "\n").expect("wrapper.conf");

@@ -149,7 +149,13 @@ impl Settings {
             Some("plugin") => Face::Plugin,
             _ => Face::Cli,
         };
-        let flag = if reader
+        let flag = if let Some(overridden) = reader.text(OVERRIDDEN_FLAG) {
+            if overridden == "property" {
+                Flag::Property
+            } else {
+                Flag::File
+            }
+        } else if reader
             .text("go.server.mode")
             .is_some_and(|mode| mode.eq_ignore_ascii_case("standby"))
         {
@@ -400,6 +406,12 @@ mod tests {
     fn the_seeds_file_is_a_flag() {
         let (settings, _) = Settings::parse(&Properties::default(), |path| path.ends_with("config/start.in.standby"));
         assert_eq!(settings.flag, Flag::File);
+    }
+
+    #[test]
+    fn a_released_server_still_knows_which_flag_was_overridden() {
+        let (settings, _) = parse(&[("go.server.mode", "production"), (OVERRIDDEN_FLAG, "property")]);
+        assert_eq!(settings.flag, Flag::Property);
     }
 
     #[test]
