@@ -41,10 +41,15 @@ fn holds_and_releases(java: u32) {
         status["face"] == "plugin" && status["role"] == "primary" && status["phase"] == "running"
     });
     assert_eq!(status["holding"], serde_json::Value::Null);
-    let state = http::get(standby.gocd_port, "/gocd-host/state").expect("the stand-in answers").body;
+    let state = http::get(standby.gocd_port, "/gocd-host/state")
+        .expect("the stand-in answers")
+        .body;
     let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
     let properties = state.to_string();
-    assert!(properties.contains("production") && properties.contains("active"), "{state}");
+    assert!(
+        properties.contains("production") && properties.contains("active"),
+        "{state}"
+    );
     standby.wait_for_port();
     let node: serde_json::Value = authorized(standby.port, "/api/v2/node").json().expect("JSON");
     assert_eq!(node["role"], "primary");
@@ -87,7 +92,9 @@ fn a_promoted_standby_starts_as_primary_under_the_same_flag_and_a_new_flag_is_an
         java.arg("-javaagent:plugins/external/gocd-business-continuity.jar")
             .arg(format!("-Dbc.primary.url=https://127.0.0.1:{}", pair.primary.port)),
     );
-    pair.standby.wait_for_status("held again", START, |status| status["flag"] == "file" && status["role"] == "standby");
+    pair.standby.wait_for_status("held again", START, |status| {
+        status["flag"] == "file" && status["role"] == "standby"
+    });
     assert!(!by_file.output().contains(LAUNCHED));
 }
 
@@ -97,7 +104,9 @@ fn a_server_that_nothing_asks_to_be_a_standby_starts_at_once_with_the_agent() {
     let begun = Instant::now();
     let jvm = primary.launch(
         "primary with agent",
-        primary.java(17).arg("-javaagent:plugins/external/gocd-business-continuity.jar"),
+        primary
+            .java(17)
+            .arg("-javaagent:plugins/external/gocd-business-continuity.jar"),
     );
     jvm.wait_for(STARTED, START);
     primary.wait_for_port();
@@ -112,7 +121,10 @@ fn promotion_without_the_option_is_refused_and_says_what_is_missing() {
     let output = pair.standby.cli(&["promote"]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("database") && said.contains("--without-database"), "{said}");
+    assert!(
+        said.contains("database") && said.contains("--without-database"),
+        "{said}"
+    );
     assert!(!pair.standby_jvm.output().contains(LAUNCHED));
 }
 
@@ -123,13 +135,19 @@ fn a_standby_without_an_address_holds_and_says_so_in_all_places() {
         "standby without address",
         standby
             .java(17)
-            .args(["-javaagent:plugins/external/gocd-business-continuity.jar", "-Dgo.server.mode=standby"])
+            .args([
+                "-javaagent:plugins/external/gocd-business-continuity.jar",
+                "-Dgo.server.mode=standby",
+            ])
             .env("GOCD_SERVER_JVM_OPTIONS", "-Dx=y"),
     );
     let status = standby.wait_for_status("the mistake is shown", START, |status| {
         status["problems"].to_string().contains("bc.primary.url")
     });
-    assert!(status["problems"].to_string().contains("GOCD_SERVER_JVM_OPTS"), "{status}");
+    assert!(
+        status["problems"].to_string().contains("GOCD_SERVER_JVM_OPTS"),
+        "{status}"
+    );
     jvm.wait_for("bc.primary.url", START);
     standby.wait_for_port();
     let page = authorized(standby.port, "/admin/dashboard").text().expect("text");
@@ -142,7 +160,9 @@ fn provoked(how: &str, standby: bool, more: &[&str]) -> (GocdDir, Process) {
     let dir = GocdDir::new();
     dir.install(&artefacts::provoke_jar());
     let mut java = dir.java(17);
-    java.arg("-javaagent:plugins/external/gocd-business-continuity.jar").arg(format!("-Dbc.provoke={how}")).args(more);
+    java.arg("-javaagent:plugins/external/gocd-business-continuity.jar")
+        .arg(format!("-Dbc.provoke={how}"))
+        .args(more);
     if standby {
         java.args(["-Dgo.server.mode=standby", "-Dbc.primary.url=https://127.0.0.1:1"]);
     }
@@ -153,10 +173,20 @@ fn provoked(how: &str, standby: bool, more: &[&str]) -> (GocdDir, Process) {
 #[test]
 fn a_standby_stays_held_whatever_goes_wrong() {
     let kinds = [
-        "open-throw", "open-oom", "open-panic", "open-panic-formatted", "open-hang", "next-throw", "next-panic",
-        "next-hang", "next-oom",
+        "open-throw",
+        "open-oom",
+        "open-panic",
+        "open-panic-formatted",
+        "open-hang",
+        "next-throw",
+        "next-panic",
+        "next-hang",
+        "next-oom",
     ];
-    let running: Vec<_> = kinds.iter().map(|how| (how, provoked(how, true, &["-Dgocd.host.interrupt=true"]))).collect();
+    let running: Vec<_> = kinds
+        .iter()
+        .map(|how| (how, provoked(how, true, &["-Dgocd.host.interrupt=true"])))
+        .collect();
     // Longer than the ten seconds after which a primary would be let go.
     sleep(Duration::from_secs(14));
     for (how, (_dir, mut process)) in running {
@@ -164,14 +194,23 @@ fn a_standby_stays_held_whatever_goes_wrong() {
         assert!(process.is_running(), "{how}: the JVM ended:\n{output}");
         assert!(!output.contains(LAUNCHED), "{how}: GoCD was started:\n{output}");
         if !how.ends_with("hang") {
-            assert!(output.contains("provoked"), "{how}: the reason is not on stderr:\n{output}");
+            assert!(
+                output.contains("provoked"),
+                "{how}: the reason is not on stderr:\n{output}"
+            );
         }
     }
 }
 
 #[test]
 fn a_primary_is_let_go_whatever_goes_wrong_before_the_decision() {
-    for how in ["open-throw", "open-oom", "open-panic", "open-panic-formatted", "open-hang"] {
+    for how in [
+        "open-throw",
+        "open-oom",
+        "open-panic",
+        "open-panic-formatted",
+        "open-hang",
+    ] {
         let (_dir, process) = provoked(how, false, &[]);
         process.wait_for(LAUNCHED, Duration::from_secs(40));
         if how == "open-panic-formatted" {
@@ -279,6 +318,8 @@ fn a_held_port_in_use_is_named_and_taken_once_it_is_free() {
     let jvm = start_standby(&standby, 1, 17);
     jvm.wait_for("cruise.server.port", START);
     drop(blocker);
-    wait::until("the held port answers", START, || http::get(standby.gocd_port, "/go/api/v1/health"));
+    wait::until("the held port answers", START, || {
+        http::get(standby.gocd_port, "/go/api/v1/health")
+    });
     assert!(!jvm.output().contains(LAUNCHED));
 }

@@ -22,17 +22,24 @@ fn disassembled(class: &str) -> String {
 fn entries() -> Vec<String> {
     let jar = std::fs::File::open(artefacts::jar()).expect("the jar");
     let jar = zip::ZipArchive::new(jar).expect("a zip");
-    jar.file_names().map(|name| name.expect("a name").into_owned()).collect()
+    jar.file_names()
+        .map(|name| name.expect("a name").into_owned())
+        .collect()
 }
 
 #[test]
 fn loading_a_class_of_ours_never_runs_code_that_loads_others() {
-    let classes: Vec<_> =
-        entries().into_iter().filter_map(|entry| Some(entry.strip_suffix(".class")?.replace('/', "."))).collect();
+    let classes: Vec<_> = entries()
+        .into_iter()
+        .filter_map(|entry| Some(entry.strip_suffix(".class")?.replace('/', ".")))
+        .collect();
     assert!(classes.len() >= 8, "{classes:?}");
     for class in classes {
         let code = disassembled(&class);
-        assert!(!code.contains("invokedynamic"), "{class} has a lambda or an indy string concatenation");
+        assert!(
+            !code.contains("invokedynamic"),
+            "{class} has a lambda or an indy string concatenation"
+        );
         assert!(!code.contains("static {}"), "{class} has a static initialiser");
     }
 }

@@ -18,20 +18,28 @@ fn plugin_info(dir: &GocdDir) -> serde_json::Value {
 }
 
 fn health(dir: &GocdDir) -> String {
-    http::get(dir.gocd_port, "/go/api/server_health_messages").expect("the stand-in answers").body
+    http::get(dir.gocd_port, "/go/api/server_health_messages")
+        .expect("the stand-in answers")
+        .body
 }
 
 fn wait_for_health(dir: &GocdDir, text: &str) {
-    wait::until(&format!("a health message with `{text}`"), START, || health(dir).contains(text).then_some(()));
+    wait::until(&format!("a health message with `{text}`"), START, || {
+        health(dir).contains(text).then_some(())
+    });
 }
 
 fn ask(dir: &GocdDir, request: &str) -> String {
     let path = format!("/gocd-host/plugin-request?plugin={PLUGIN}&name={request}");
-    http::plain(dir.gocd_port, "POST", &path, &[], "").expect("the stand-in answers").body
+    http::plain(dir.gocd_port, "POST", &path, &[], "")
+        .expect("the stand-in answers")
+        .body
 }
 
 fn wait_for_plugin(dir: &GocdDir) {
-    wait::until("the plugin is active", START, || plugin_info(dir).to_string().contains("\"active\"").then_some(()));
+    wait::until("the plugin is active", START, || {
+        plugin_info(dir).to_string().contains("\"active\"").then_some(())
+    });
 }
 
 /// Threads of the process whose name begins with `bc-`, native ones included.
@@ -69,12 +77,19 @@ fn is_active_and_asks_for_no_notifications() {
     dir.wait_for_port();
     let info = plugin_info(&dir);
     let plugin = &info["_embedded"]["plugin_info"][0];
-    assert_eq!((plugin["id"].as_str(), plugin["status"]["state"].as_str()), (Some(PLUGIN), Some("active")), "{info}");
+    assert_eq!(
+        (plugin["id"].as_str(), plugin["status"]["state"].as_str()),
+        (Some(PLUGIN), Some("active")),
+        "{info}"
+    );
     assert_eq!(ask(&dir, "notifications-interested-in"), "200\n{\"notifications\":[]}");
     assert!(ask(&dir, "no-such-request").contains("UnhandledRequestTypeException"));
     let threads = our_threads(jvm.id());
     for wanted in ["bc-node", "bc-scan", "bc-events"] {
-        assert!(threads.iter().any(|name| name == wanted), "{wanted} is not among {threads:?}");
+        assert!(
+            threads.iter().any(|name| name == wanted),
+            "{wanted} is not among {threads:?}"
+        );
     }
     let node: serde_json::Value = authorized(dir.port, "/api/v2/node").json().expect("JSON");
     assert_eq!(node["gocd_version"], "26.1.0-22000");
@@ -105,7 +120,12 @@ fn twenty_reloads_leave_one_library_and_the_same_threads() {
         let opened = dir.status().expect("the node answers")["opened_ms"].clone();
         dir.install(&artefacts::jar());
         let later = SystemTime::now() + Duration::from_secs(round);
-        fs::File::options().write(true).open(&jar).expect("open").set_modified(later).expect("touch");
+        fs::File::options()
+            .write(true)
+            .open(&jar)
+            .expect("open")
+            .set_modified(later)
+            .expect("touch");
         dir.wait_for_status(&format!("reload {round}"), START, |status| {
             status["opened_ms"] != opened && status["listening"].is_string()
         });
@@ -136,7 +156,10 @@ fn a_panic_becomes_an_exception_with_its_message_and_the_server_lives() {
     let mut jvm = dir.launch("panics in open", dir.java(17).arg("-Dbc.provoke=open-panic-formatted"));
     dir.wait_for_gocd();
     wait::until("the plugin page shows the panic", START, || {
-        plugin_info(&dir).to_string().contains("provoked panic in").then_some(())
+        plugin_info(&dir)
+            .to_string()
+            .contains("provoked panic in")
+            .then_some(())
     });
     assert!(jvm.is_running());
 }
@@ -148,8 +171,14 @@ fn each_mistake_in_the_token_is_a_health_message_and_the_port_opens_once_it_is_m
     let _jvm = dir.launch("primary without token", &mut dir.java(17));
     dir.wait_for_gocd();
     wait_for_health(&dir, "gocd-bc token generate");
-    assert!(std::net::TcpStream::connect(("127.0.0.1", dir.port)).is_err(), "the port is open without a token");
-    assert!(dir.config().join("business-continuity-peers").exists(), "the peers file is made without a token");
+    assert!(
+        std::net::TcpStream::connect(("127.0.0.1", dir.port)).is_err(),
+        "the port is open without a token"
+    );
+    assert!(
+        dir.config().join("business-continuity-peers").exists(),
+        "the peers file is made without a token"
+    );
     for (text, message) in [
         ("# nothing\n", "holds no user and password"),
         ("a = b\nc = d\n", "holds 2 pairs"),
@@ -158,11 +187,16 @@ fn each_mistake_in_the_token_is_a_health_message_and_the_port_opens_once_it_is_m
     ] {
         dir.write_token(text);
         wait_for_health(&dir, message);
-        assert!(std::net::TcpStream::connect(("127.0.0.1", dir.port)).is_err(), "the port is open with a bad token");
+        assert!(
+            std::net::TcpStream::connect(("127.0.0.1", dir.port)).is_err(),
+            "the port is open with a bad token"
+        );
     }
     dir.write_token("business-continuity = correct-horse-battery-staple\n");
     dir.wait_for_port();
-    wait::until("the health message is gone", START, || (!health(&dir).contains("token")).then_some(()));
+    wait::until("the health message is gone", START, || {
+        (!health(&dir).contains("token")).then_some(())
+    });
 }
 
 #[test]
@@ -192,7 +226,10 @@ fn a_running_server_that_should_be_a_standby_says_which_line_is_missing_and_neve
     primary.rewrite_config(&text.replace("up42", "up77"));
     sleep(Duration::from_secs(3));
     let here = fs::read_to_string(dir.config().join("cruise-config.xml")).expect("read");
-    assert!(!here.contains("up77"), "a running server was given another configuration");
+    assert!(
+        !here.contains("up77"),
+        "a running server was given another configuration"
+    );
     let status = dir.status().expect("the node answers");
     assert_eq!(status["primary"], serde_json::Value::Null);
 }
@@ -219,7 +256,10 @@ fn the_end_of_the_server_is_quick_and_leaves_no_copy_of_the_library() {
     dir.wait_for_port();
     jvm.signal(nix::sys::signal::Signal::SIGTERM);
     let status = jvm.wait_for_end(Duration::from_secs(10));
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status).or(status.code()), Some(143));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status).or(status.code()),
+        Some(143)
+    );
     let leftovers = fs::read_dir(dir.state().join("native")).map_or(0, Iterator::count);
     assert_eq!(leftovers, 0, "a copy of the library was left");
 }

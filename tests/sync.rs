@@ -11,9 +11,11 @@ use bc_tests::{Pair, authorized, start_standby, wait_for_sync};
 const ARRIVES: Duration = Duration::from_secs(10);
 
 fn wait_for_equal(one: &Path, other: &Path) {
-    wait::until(&format!("{} equals {}", other.display(), one.display()), ARRIVES, || {
-        (fs::read(one).ok()? == fs::read(other).ok()?).then_some(())
-    });
+    wait::until(
+        &format!("{} equals {}", other.display(), one.display()),
+        ARRIVES,
+        || (fs::read(one).ok()? == fs::read(other).ok()?).then_some(()),
+    );
 }
 
 #[test]
@@ -25,7 +27,10 @@ fn configuration_and_plugins_cross_and_only_what_came_from_the_primary_is_remove
 
     let text = fs::read_to_string(primary.config().join("cruise-config.xml")).expect("read");
     primary.rewrite_config(&text.replace("up42", "up43"));
-    wait_for_equal(&primary.config().join("cruise-config.xml"), &standby.config().join("cruise-config.xml"));
+    wait_for_equal(
+        &primary.config().join("cruise-config.xml"),
+        &standby.config().join("cruise-config.xml"),
+    );
 
     let added = primary.plugins().join("sample.jar");
     write_plugin_jar(&added, "sample", "1.0.0");
@@ -34,15 +39,29 @@ fn configuration_and_plugins_cross_and_only_what_came_from_the_primary_is_remove
     wait_for_equal(&added, &standby.plugins().join("sample.jar"));
     let status = standby.wait_for_status("the plugin is listed", ARRIVES, |status| {
         status["files"].as_array().is_some_and(|files| {
-            files.iter().any(|file| file["plugin"]["id"] == "sample" && file["plugin"]["version"] == "1.1.0")
+            files
+                .iter()
+                .any(|file| file["plugin"]["id"] == "sample" && file["plugin"]["version"] == "1.1.0")
         })
     });
-    assert_eq!(status["severity"], serde_json::Value::Null, "severity is computed, not stored");
+    assert_eq!(
+        status["severity"],
+        serde_json::Value::Null,
+        "severity is computed, not stored"
+    );
 
     fs::remove_file(&added).expect("remove");
-    wait::until("the plugin is removed", ARRIVES, || (!standby.plugins().join("sample.jar").exists()).then_some(()));
-    assert!(only_here.exists(), "a jar that did not come from the primary was removed");
-    assert!(standby.plugins().join("gocd-business-continuity.jar").exists(), "our own jar is never touched");
+    wait::until("the plugin is removed", ARRIVES, || {
+        (!standby.plugins().join("sample.jar").exists()).then_some(())
+    });
+    assert!(
+        only_here.exists(),
+        "a jar that did not come from the primary was removed"
+    );
+    assert!(
+        standby.plugins().join("gocd-business-continuity.jar").exists(),
+        "our own jar is never touched"
+    );
     for name in ["cipher.aes", "jetty.xml", "go.feature.toggles"] {
         wait_for_equal(&primary.config().join(name), &standby.config().join(name));
     }
@@ -58,7 +77,10 @@ fn a_standby_that_knows_no_key_says_what_to_type_and_syncs_after_it() {
     let status = standby.wait_for_status("the key was seen", Duration::from_secs(60), |status| {
         status["primary"]["seen_fingerprint"].is_string()
     });
-    let seen = status["primary"]["seen_fingerprint"].as_str().expect("a text").to_owned();
+    let seen = status["primary"]["seen_fingerprint"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
     let own = primary.status().expect("the primary answers")["fingerprint"].clone();
     assert_eq!(own, seen.as_str());
     assert_eq!(status["primary"]["trusted"], false);
@@ -76,7 +98,9 @@ fn a_primary_that_is_ourselves_is_refused() {
     let fake = standby.port;
     let _jvm = start_standby(&standby, fake, 17);
     let status = standby.wait_for_status("a problem is shown", Duration::from_secs(60), |status| {
-        status["sync"]["errors"].as_array().is_some_and(|errors| !errors.is_empty())
+        status["sync"]["errors"]
+            .as_array()
+            .is_some_and(|errors| !errors.is_empty())
     });
     assert_eq!(status["sync"]["in_sync"], false);
     assert_eq!(status["role"], "standby");
@@ -88,13 +112,27 @@ fn every_route_wants_the_token_and_says_nothing_without_it() {
     let _jvm = primary.launch("primary", &mut primary.java(17));
     primary.wait_for_port();
     let client = bc_testkit::http::tls_client();
-    for path in ["/api/v2/manifest", "/api/v2/node", "/api/cruise_config", "/api/cipher.aes", "/api/health-check", "/nothing"] {
+    for path in [
+        "/api/v2/manifest",
+        "/api/v2/node",
+        "/api/cruise_config",
+        "/api/cipher.aes",
+        "/api/health-check",
+        "/nothing",
+    ] {
         let url = format!("https://127.0.0.1:{}/go/add-on/business-continuity{path}", primary.port);
         let answer = client.get(&url).send().expect("an answer");
         assert_eq!(answer.status(), 401, "{path}");
-        let answer = client.get(&url).basic_auth("business-continuity", Some("wrong")).send().expect("an answer");
+        let answer = client
+            .get(&url)
+            .basic_auth("business-continuity", Some("wrong"))
+            .send()
+            .expect("an answer");
         assert_eq!(answer.status(), 401, "{path}");
         assert_eq!(answer.text().expect("text"), "bad credentials!", "{path}");
     }
-    assert_eq!(authorized(primary.port, "/api/health-check").text().expect("text"), "OK!");
+    assert_eq!(
+        authorized(primary.port, "/api/health-check").text().expect("text"),
+        "OK!"
+    );
 }

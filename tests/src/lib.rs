@@ -35,13 +35,21 @@ impl Pair {
         standby.copy_config_of(&primary);
         let standby_jvm = start_standby(&standby, primary.port, java);
         wait_for_sync(&standby);
-        Self { primary, standby, primary_jvm, standby_jvm }
+        Self {
+            primary,
+            standby,
+            primary_jvm,
+            standby_jvm,
+        }
     }
 }
 
 /// Starts a held standby.
 pub fn start_standby(standby: &GocdDir, primary_port: u16, java: u32) -> Process {
-    standby.launch("standby", standby.java(java).args(GocdDir::standby_arguments(primary_port)))
+    standby.launch(
+        "standby",
+        standby.java(java).args(GocdDir::standby_arguments(primary_port)),
+    )
 }
 
 /// Waits until the standby says that it is in sync.
