@@ -23,6 +23,7 @@ pub mod peers;
 pub mod primary_url;
 pub mod properties;
 pub mod pull;
+pub mod random;
 pub mod role;
 pub mod scan;
 pub mod settings;

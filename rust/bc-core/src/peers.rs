@@ -106,6 +106,31 @@ impl Peers {
         self.0.len() != before
     }
 
+    /// Adds or removes a key in the file at `path`, and says what has happened in words.
+    ///
+    /// # Errors
+    /// As [`Peers::load`] and [`Peers::save`].
+    pub fn change_file(path: &Path, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
+        let mut peers = Self::load(path)?;
+        let changed = if remove {
+            peers.remove(&fingerprint)
+        } else {
+            peers.add(Peer {
+                fingerprint,
+                node_id: None,
+            })
+        };
+        if changed {
+            peers.save(path)?;
+        }
+        Ok(match (remove, changed) {
+            (false, true) => format!("{fingerprint} is trusted now"),
+            (false, false) => format!("{fingerprint} was trusted already"),
+            (true, true) => format!("{fingerprint} is not trusted any more"),
+            (true, false) => format!("{fingerprint} was not in the peers file"),
+        })
+    }
+
     /// Whether this key is listed.
     pub fn contains(&self, fingerprint: &Fingerprint) -> bool {
         self.0.iter().any(|peer| peer.fingerprint == *fingerprint)

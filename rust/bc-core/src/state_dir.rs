@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Kind},
     manifest::Epoch,
+    random,
     store::atomic,
 };
 
@@ -171,7 +172,7 @@ fn node_id(path: &Path) -> Result<String, Error> {
             "Restore it from a backup, or remove it: the node then gets a new id.",
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = random_hex()?;
+            let id = random::hex_id()?;
             atomic::write(path, format!("{id}\n").as_bytes(), 0o600)?;
             Ok(id)
         }
@@ -181,22 +182,6 @@ fn node_id(path: &Path) -> Result<String, Error> {
 
 fn is_node_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// 128 random bits as 32 hex digits.
-///
-/// # Errors
-/// The operating system's random source failed.
-pub fn random_hex() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(
-            Kind::File,
-            format!("cannot read random bytes from the operating system: {error}"),
-            "",
-        )
-    })?;
-    Ok(hex::encode(bytes))
 }
 
 #[cfg(test)]

@@ -216,6 +216,28 @@ pub struct PrimaryStatus {
     pub wal_location: Option<String>,
 }
 
+impl PrimaryStatus {
+    /// A primary that has not answered yet.
+    pub fn new(url: &str, trust: &str, since_ms: i64) -> Self {
+        Self {
+            url: url.to_owned(),
+            trust: trust.to_owned(),
+            trusted: false,
+            seen_fingerprint: None,
+            connected: false,
+            since_ms,
+            last_exchange_ms: None,
+            node_id: None,
+            gocd_version: None,
+            product_version: None,
+            scanned_ms: None,
+            file_check_interval_ms: None,
+            generation: None,
+            wal_location: None,
+        }
+    }
+}
+
 /// How syncing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -254,6 +276,37 @@ pub struct Fetching {
 }
 
 impl Status {
+    /// The status of a node of which nothing is known but its id, role and phase, opened at `opened_ms`.
+    pub fn new(node_id: &str, role: Role, phase: Phase, opened_ms: i64) -> Self {
+        Self {
+            format: FORMAT,
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            node_id: node_id.to_owned(),
+            fingerprint: None,
+            role,
+            face: Face::Cli,
+            phase,
+            flag: Flag::None,
+            epoch: Epoch::default(),
+            opened_ms,
+            now_ms: opened_ms,
+            gocd_version: None,
+            listening: None,
+            holding: None,
+            external_url: None,
+            user: None,
+            problems: Vec::new(),
+            generation: None,
+            files: Vec::new(),
+            own_jars: Vec::new(),
+            scanned_ms: None,
+            primary: None,
+            sync: None,
+            file_check_interval_ms: 60_000,
+            primary_check_interval_ms: 60_000,
+        }
+    }
+
     /// The worst of all problems.
     pub fn severity(&self) -> Severity {
         self.problems

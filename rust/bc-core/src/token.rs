@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     error::{Error, Kind},
-    properties,
+    properties, random,
 };
 
 /// The longest token file that is read, in bytes.
@@ -30,7 +30,7 @@ impl Token {
     ///
     /// # Errors
     /// [`Kind::File`] when it cannot be read, [`Kind::Setting`] with a message of its own for each mistake:
-    /// missing, empty, more than one pair, no password, too long, not a properties text.
+    /// missing, no file, empty, more than one pair, no password, too long, not a properties text.
     pub fn load(path: &Path) -> Result<Self, Error> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.len() > MAX_FILE_SIZE => {
@@ -45,6 +45,14 @@ impl Token {
                     path,
                     "does not exist",
                     "Make it with `gocd-bc token generate` on the primary and copy it to the standby.",
+                ));
+            }
+            // Opening a pipe would wait for its writer.
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(mistake(
+                    path,
+                    "is no regular file",
+                    "Put a file of one line in its place: user = password.",
                 ));
             }
             _ => {}
@@ -101,14 +109,7 @@ impl Token {
     /// # Errors
     /// The operating system's random source failed.
     pub fn generate() -> Result<Self, Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Error::new(
-                Kind::File,
-                format!("cannot read random bytes from the operating system: {error}"),
-                "",
-            )
-        })?;
+        let bytes = random::bytes::<32>()?;
         Ok(Self {
             user: "business-continuity".to_owned(),
             password: URL_SAFE_NO_PAD.encode(bytes),

@@ -31,7 +31,8 @@ use bc_core::{
     role::{self, Recorded, Start},
     settings::{Face, Settings},
     state_dir::StateDir,
-    status::{FORMAT, Phase, Severity, Status, StatusBoard},
+    status::{Phase, Severity, Status, StatusBoard},
+    store::disk,
 };
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -191,31 +192,14 @@ impl Assembly {
         let ledger = state.ledger()?;
         let now_ms = clock.now_ms();
         let board = StatusBoard::new(Status {
-            format: FORMAT,
-            product_version: env!("CARGO_PKG_VERSION").to_owned(),
-            node_id: state.node_id().to_owned(),
             fingerprint: Some(identity.fingerprint()),
-            role: Role::Primary,
             face: settings.face,
-            phase: Phase::Starting,
             flag: settings.flag,
             epoch: ledger.epoch,
-            opened_ms: now_ms,
-            now_ms,
-            gocd_version: None,
-            listening: None,
-            holding: None,
             external_url: settings.external_url.clone(),
-            user: None,
-            problems: Vec::new(),
-            generation: None,
-            files: Vec::new(),
-            own_jars: Vec::new(),
-            scanned_ms: None,
-            primary: None,
-            sync: None,
             file_check_interval_ms: settings.file_check_interval.as_millis() as u64,
             primary_check_interval_ms: settings.primary_check_interval.as_millis() as u64,
+            ..Status::new(state.node_id(), Role::Primary, Phase::Starting, now_ms)
         });
         let gocd_version = match gocd_version.transpose() {
             Ok(version) => version.flatten(),
@@ -267,6 +251,9 @@ impl Assembly {
             record.save(self.state.path())?;
         }
         self.join_peers();
+        if role == Role::Primary {
+            self.settle(phase);
+        }
         if phase == Phase::Releasing {
             // The plugin's node does the work; this one only lets GoCD go on.
             self.events
@@ -347,6 +334,27 @@ impl Assembly {
             reader,
             _state: self.state,
         })
+    }
+
+    /// What an apply left half live while this node was a standby: finished while GoCD does not run yet, forgotten
+    /// where it may. GoCD starts in any case.
+    fn settle(&self, phase: Phase) {
+        let settled = if phase == Phase::Releasing {
+            disk::settle(self.state.path(), &self.settings.layout, Arc::clone(&self.clock))
+        } else {
+            disk::abandon(self.state.path()).map(|was_there| {
+                if was_there {
+                    warn!(
+                        "a sync of this node's time as a standby was interrupted and is not finished, since GoCD may \
+                         run: check that configuration and plugins belong together"
+                    );
+                }
+            })
+        };
+        if let Err(error) = settled {
+            warn!("{error}");
+            self.raise("store", Severity::Critical, error.to_string());
+        }
     }
 
     /// Adds our own key to the peers file, token or not, so that it comes along when the administrator copies

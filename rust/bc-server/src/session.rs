@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use bc_core::{digest::Digest, state_dir::random_hex, token::Token};
+use bc_core::{digest::Digest, random, token::Token};
 use tokio::time::Instant;
 
 use crate::routes::PREFIX;
@@ -34,7 +34,7 @@ impl Sessions {
     /// Begins a session for somebody who has shown `token`, and returns the value of the `Set-Cookie` header.
     /// None when the operating system has no random bytes.
     pub fn begin(&self, token: &Token, encrypted: bool) -> Option<String> {
-        let id = format!("{}{}", random_hex().ok()?, random_hex().ok()?);
+        let id = format!("{}{}", random::hex_id().ok()?, random::hex_id().ok()?);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.settle(token);
         if table.begun.len() >= MOST

@@ -38,7 +38,9 @@ pub(crate) fn change(
     }
     let layout = search.layout(config)?;
     let path = layout.peers();
-    let said = owner::as_owner_of(layout.cruise_config(), || write(&path, fingerprint, remove))?;
+    let said = owner::as_owner_of(layout.cruise_config(), || {
+        Ok(Peers::change_file(&path, fingerprint, remove)?)
+    })?;
     output::print(&format!("{said}\n"))?;
     output::say(&format!(
         "Written to {}: no node runs here that could take it up at once.\n",
@@ -105,25 +107,4 @@ impl Listed {
             .collect();
         table(&rows)
     }
-}
-
-fn write(path: &Path, fingerprint: Fingerprint, remove: bool) -> Result<String, Failure> {
-    let mut peers = Peers::load(path)?;
-    let changed = if remove {
-        peers.remove(&fingerprint)
-    } else {
-        peers.add(Peer {
-            fingerprint,
-            node_id: None,
-        })
-    };
-    if changed {
-        peers.save(path)?;
-    }
-    Ok(match (remove, changed) {
-        (false, true) => format!("{fingerprint} is trusted now"),
-        (false, false) => format!("{fingerprint} was trusted already"),
-        (true, true) => format!("{fingerprint} is not trusted any more"),
-        (true, false) => format!("{fingerprint} was not in the peers file"),
-    })
 }

@@ -2,14 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
 };
 
 use super::*;
 use crate::{
     clock::SystemClock,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
-    settings::{Face, Flag},
     status::{Phase, PrimaryStatus, Status},
     store::{Applied, LiveFile, Receive},
 };
@@ -19,6 +18,10 @@ struct Fake {
     document: Mutex<ManifestDocument>,
     blobs: Mutex<HashMap<Digest, Vec<u8>>>,
     failures: Mutex<Vec<Error>>,
+    /// Whether no manifest comes any more.
+    hangs: AtomicBool,
+    /// Whether no bytes come any more.
+    stuck: AtomicBool,
     asked: AtomicU64,
 }
 
@@ -28,6 +31,8 @@ impl Fake {
             document: Mutex::new(document(content)),
             blobs: Mutex::default(),
             failures: Mutex::default(),
+            hangs: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             asked: AtomicU64::new(0),
         };
         fake.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
@@ -37,6 +42,12 @@ impl Fake {
     fn change(&self, content: &[u8]) {
         self.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
         *self.document.lock().unwrap() = document(content);
+    }
+}
+
+async fn wait_while(flag: &AtomicBool) {
+    while flag.load(Ordering::Relaxed) {
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -78,6 +89,7 @@ fn document(content: &[u8]) -> ManifestDocument {
 impl Transport for Fake {
     async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        wait_while(&self.hangs).await;
         let failure = self.failures.lock().unwrap().pop();
         if let Some(error) = failure {
             return Err(error);
@@ -101,9 +113,14 @@ impl Transport for Fake {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
+        wait_while(&self.stuck).await;
         let bytes = self.blobs.lock().unwrap().get(&digest).cloned();
         let bytes = bytes.ok_or_else(|| Error::new(Kind::Superseded, "gone", ""))?;
-        sink(&bytes[usize::try_from(offset).unwrap()..])
+        let offset = usize::try_from(offset).unwrap();
+        if offset > 0 && offset == bytes.len() {
+            return Err(Error::new(Kind::Protocol, "range not satisfiable", ""));
+        }
+        sink(&bytes[offset..])
     }
 }
 
@@ -111,7 +128,10 @@ impl Transport for Fake {
 #[derive(Default)]
 struct Memory {
     received: Arc<Mutex<HashMap<Digest, Vec<u8>>>>,
+    /// What a transfer left that broke off.
+    partial: Mutex<HashMap<Digest, Vec<u8>>>,
     applied: Mutex<Vec<ManifestDocument>>,
+    settled: AtomicU64,
 }
 
 struct Receiving {
@@ -122,7 +142,7 @@ struct Receiving {
 
 impl Receive for Receiving {
     fn received(&self) -> u64 {
-        0
+        self.bytes.len() as u64
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -159,7 +179,7 @@ impl Store for Memory {
         Ok(Box::new(Receiving {
             into: Arc::clone(&self.received),
             wanted: wanted.sha256,
-            bytes: Vec::new(),
+            bytes: self.partial.lock().unwrap().remove(&wanted.sha256).unwrap_or_default(),
         }))
     }
 
@@ -169,6 +189,11 @@ impl Store for Memory {
             written: generation.files.keys().cloned().collect(),
             ..Applied::default()
         })
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.settled.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
@@ -186,46 +211,8 @@ impl Store for Memory {
 
 fn board() -> Arc<StatusBoard> {
     Arc::new(StatusBoard::new(Status {
-        format: crate::status::FORMAT,
-        product_version: String::new(),
-        node_id: "standby".to_owned(),
-        fingerprint: None,
-        role: Role::Standby,
-        face: Face::Cli,
-        phase: Phase::Holding,
-        flag: Flag::Property,
-        epoch: Epoch::default(),
-        opened_ms: 0,
-        now_ms: 0,
-        gocd_version: None,
-        listening: None,
-        holding: None,
-        external_url: None,
-        user: None,
-        problems: Vec::new(),
-        generation: None,
-        files: Vec::new(),
-        own_jars: Vec::new(),
-        scanned_ms: None,
-        primary: Some(PrimaryStatus {
-            url: String::new(),
-            trust: String::new(),
-            trusted: false,
-            seen_fingerprint: None,
-            connected: false,
-            since_ms: 0,
-            last_exchange_ms: None,
-            node_id: None,
-            gocd_version: None,
-            product_version: None,
-            scanned_ms: None,
-            file_check_interval_ms: None,
-            generation: None,
-            wal_location: None,
-        }),
-        sync: None,
-        file_check_interval_ms: 60_000,
-        primary_check_interval_ms: 60_000,
+        primary: Some(PrimaryStatus::new("", "", 0)),
+        ..Status::new("standby", Role::Standby, Phase::Holding, 0)
     }))
 }
 
@@ -239,7 +226,11 @@ struct Scene {
 }
 
 fn start(fake: Arc<Fake>) -> Scene {
-    let (store, board, stop) = (Arc::new(Memory::default()), board(), CancellationToken::new());
+    start_with(fake, Memory::default())
+}
+
+fn start_with(fake: Arc<Fake>, store: Memory) -> Scene {
+    let (store, board, stop) = (Arc::new(store), board(), CancellationToken::new());
     let options = Options {
         node_id: "standby".to_owned(),
         gocd_version: None,
@@ -274,6 +265,13 @@ impl Scene {
             sleep(Duration::from_millis(10)).await;
         }
         panic!("waited in vain: {what}; {:#?}", self.board.picture(0));
+    }
+
+    async fn last(&self) -> Result<Outcome, Error> {
+        let (answer, answered) = oneshot::channel();
+        let order = PullOrder::Last(answer);
+        self.orders.send(order).await.expect("the puller runs");
+        answered.await.expect("an answer")
     }
 
     fn applied(&self) -> usize {
@@ -379,17 +377,46 @@ async fn a_file_that_was_written_again_meanwhile_is_asked_for_at_once() {
 }
 
 #[tokio::test]
-async fn the_last_pull_brings_the_newest_generation_and_ends_the_loop() {
+async fn the_last_pull_brings_the_newest_generation_and_rests_until_told_to_go_on() {
     let scene = start(Fake::new(b"one"));
     scene.until("in sync", in_sync).await;
     scene.fake.change(b"two");
-    let (answer, answered) = oneshot::channel();
-    scene
-        .orders
-        .send(PullOrder::Last(answer))
-        .await
-        .expect("the puller runs");
-    let outcome = answered.await.expect("an answer").expect("a success");
+    let outcome = scene.last().await.expect("a success");
     assert!(matches!(outcome, Outcome::Applied(generation) if generation.id == document(b"two").generation));
-    scene.task.await.expect("the loop has ended");
+    scene.fake.change(b"three");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(scene.applied(), 2);
+    scene.orders.send(PullOrder::Now).await.expect("the puller rests");
+    while scene.applied() < 3 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_stopped_in_the_middle_of_a_file_does_not_delay_the_last_pull() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    // The manifest gets through, its file does not.
+    scene.fake.stuck.store(true, Ordering::Relaxed);
+    scene.fake.change(b"two");
+    let fetches = |status: &Status| status.sync.as_ref().is_some_and(|sync| sync.fetching.is_some());
+    scene.until("a fetch", fetches).await;
+    scene.fake.hangs.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    let error = scene.last().await.expect_err("nothing comes");
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert!(begun.elapsed() <= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(scene.store.settled.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_had_all_its_bytes_when_a_crash_came_is_not_asked_for_again() {
+    let store = Memory::default();
+    store
+        .partial
+        .lock()
+        .unwrap()
+        .insert(Digest::of(b"one"), b"one".to_vec());
+    let scene = start_with(Fake::new(b"one"), store);
+    scene.until("in sync", in_sync).await;
 }

@@ -7,7 +7,7 @@ use bc_core::{
     control::{Order, Reply},
     error::Error,
     fingerprint::Fingerprint,
-    peers::{Peer, Peers},
+    peers::Peers,
     pull::PullOrder,
     settings::Settings,
     status::StatusBoard,
@@ -54,33 +54,13 @@ struct Orders {
 
 impl Orders {
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
-        let path = self.settings.layout.peers();
-        let mut peers = Peers::load(&path)?;
-        let changed = if remove {
-            peers.remove(&fingerprint)
-        } else {
-            peers.add(Peer {
-                fingerprint,
-                node_id: None,
-            })
-        };
-        if changed {
-            peers.save(&path)?;
-            info!(
-                "the key {fingerprint} was {} the peers file",
-                if remove { "removed from" } else { "added to" }
-            );
-        }
+        let said = Peers::change_file(&self.settings.layout.peers(), fingerprint, remove)?;
+        info!("{said}");
         if let Some(puller) = &self.puller {
             // A full queue has an order to pull in it already.
             drop(puller.try_send(PullOrder::Now));
         }
-        Ok(match (remove, changed) {
-            (false, true) => format!("{fingerprint} is trusted now"),
-            (false, false) => format!("{fingerprint} was trusted already"),
-            (true, true) => format!("{fingerprint} is not trusted any more"),
-            (true, false) => format!("{fingerprint} was not in the peers file"),
-        })
+        Ok(said)
     }
 }
 

@@ -79,21 +79,10 @@ fn trust_source(assembly: &Assembly) -> TrustSource {
 fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {
     assembly.board.update(|status| {
         status.sync = Some(SyncStatus::default());
-        status.primary = Some(PrimaryStatus {
-            url: url.base(),
-            trust: trust.description().to_owned(),
-            trusted: false,
-            seen_fingerprint: None,
-            connected: false,
-            since_ms: assembly.clock.now_ms(),
-            last_exchange_ms: None,
-            node_id: None,
-            gocd_version: None,
-            product_version: None,
-            scanned_ms: None,
-            file_check_interval_ms: None,
-            generation: None,
-            wal_location: None,
-        });
+        status.primary = Some(PrimaryStatus::new(
+            &url.base(),
+            trust.description(),
+            assembly.clock.now_ms(),
+        ));
     });
 }

@@ -15,13 +15,13 @@ use bc_core::{
     digest::{Digest, hash},
     fingerprint::Fingerprint,
     identity::Identity,
-    manifest::{Acceptance, Entry, Epoch, Manifest, Name, Role},
+    manifest::{Acceptance, Entry, Manifest, Name, Role},
     offer::Offer,
     properties::Properties,
     scan::snapshot::{Snapshot, Source},
-    settings::{Face, Flag, Settings},
+    settings::{Flag, Settings},
     state_dir::StateDir,
-    status::{FORMAT, Phase, Status, StatusBoard},
+    status::{Phase, Status, StatusBoard},
     token::Token,
     trust::Trust,
 };
@@ -272,30 +272,12 @@ fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
 fn status(kind: Kind) -> Status {
     let is_primary = kind == Kind::Primary;
     Status {
-        format: FORMAT,
-        product_version: env!("CARGO_PKG_VERSION").to_owned(),
-        node_id: "0123456789abcdef0123456789abcdef".to_owned(),
-        fingerprint: None,
-        role: if is_primary { Role::Primary } else { Role::Standby },
-        face: Face::Cli,
-        phase: if is_primary { Phase::Running } else { Phase::Holding },
         flag: if is_primary { Flag::None } else { Flag::Property },
-        epoch: Epoch::default(),
-        opened_ms: 0,
-        now_ms: 0,
-        gocd_version: None,
-        listening: None,
-        holding: None,
-        external_url: None,
-        user: None,
-        problems: Vec::new(),
-        generation: None,
-        files: Vec::new(),
-        own_jars: Vec::new(),
-        scanned_ms: None,
-        primary: None,
-        sync: None,
-        file_check_interval_ms: 60_000,
-        primary_check_interval_ms: 60_000,
+        ..Status::new(
+            "0123456789abcdef0123456789abcdef",
+            if is_primary { Role::Primary } else { Role::Standby },
+            if is_primary { Phase::Running } else { Phase::Holding },
+            0,
+        )
     }
 }
