@@ -81,6 +81,15 @@ pub trait Store: Send + Sync + 'static {
     /// of each, until the next call or start finishes what was begun.
     fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error>;
 
+    /// Finishes a set that an error of the disk left half live; does nothing where none is. To be called before
+    /// GoCD starts on the live files.
+    ///
+    /// # Errors
+    /// The disk fails still: the live files are a part of each set.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The live files as they are now, by name, and whether each is ours to remove.
     ///
     /// # Errors

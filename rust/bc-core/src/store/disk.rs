@@ -71,6 +71,30 @@ struct Write {
     is_live: bool,
 }
 
+/// Finishes what a standby's apply left half live, on a node that is about to let GoCD start. Touches nothing where
+/// no apply was interrupted.
+///
+/// # Errors
+/// As [`DiskStore::open`].
+pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
+    if StateFiles::new(state_dir).journal.exists() {
+        DiskStore::open(state_dir, layout, clock)?;
+    }
+    Ok(())
+}
+
+/// Forgets an apply that was interrupted, on a node where GoCD runs already: carried out later it would put old files
+/// in the place of newer ones. Returns whether there was one.
+///
+/// # Errors
+/// The journal cannot be removed.
+pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
+    let journal = StateFiles::new(state_dir).journal;
+    let was_there = journal.exists();
+    Journal::close(&journal)?;
+    Ok(was_there)
+}
+
 impl DiskStore {
     /// Opens the store: finishes an apply that a crash interrupted, then removes the temporary files it left.
     ///
@@ -423,6 +447,10 @@ impl Store for DiskStore {
         self.blobs
             .retain(&generation.files.values().map(|entry| entry.sha256).collect());
         Ok(applied)
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.finish_journal(&mut self.lock())
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {

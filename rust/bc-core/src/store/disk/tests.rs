@@ -281,6 +281,44 @@ fn a_journal_that_came_back_is_not_carried_out_again() {
 }
 
 #[test]
+fn a_half_live_set_is_finished_before_gocd_starts_and_forgotten_while_it_runs() {
+    let half_live = || {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let is_it = |moment: &Moment| matches!(moment, Moment::Rename(Name::CruiseConfig));
+        let store = place.open_with(failing_where(is_it, io::ErrorKind::Other));
+        next().apply(&store, 2).expect_err("the disk fails");
+        drop(store);
+        assert!(place.state("journal.json").exists());
+        place
+    };
+    let folder = |place: &Place| place.state("journal.json").parent().expect("has one").to_owned();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+
+    let released = half_live();
+    settle(&folder(&released), &released.layout, Arc::clone(&clock)).expect("finished");
+    assert!(released.is_live(&next()));
+    released.assert_tidy();
+
+    let running = half_live();
+    assert!(abandon(&folder(&running)).expect("forgotten"));
+    assert!(!abandon(&folder(&running)).expect("nothing is there"));
+    settle(&folder(&running), &running.layout, clock).expect("nothing to do");
+    assert!(!running.is_live(&next()));
+}
+
+#[test]
+fn a_live_store_settles_what_its_own_apply_left() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    let (probe, _) = failing_at(6, || Err(io::Error::other("once")));
+    let store = place.open_with(probe);
+    next().apply(&store, 2).expect_err("the disk fails");
+    store.settle().expect("settled");
+    assert!(!place.state("journal.json").exists());
+}
+
+#[test]
 fn a_damaged_journal_does_not_stop_the_standby() {
     let place = Place::new();
     Files::usual().apply(&place.open(), 1).expect("applied");
