@@ -39,8 +39,10 @@ pub mod judge;
 const PARALLEL_FETCHES: usize = 4;
 /// Longest wait for the primary's answer when a promotion asks for the newest generation.
 const LAST_ANSWER: Duration = Duration::from_millis(1500);
-/// Longest fetch and apply of that last generation.
+/// Longest fetch of that last generation.
 const LAST_FETCH: Duration = Duration::from_secs(60);
+/// Longest time without a byte of it. A large jar may be forced to the disk meanwhile.
+const LAST_SILENCE: Duration = Duration::from_secs(5);
 /// The board's topic for a primary that does not answer.
 const TOPIC_PRIMARY: &str = "primary";
 /// The board's topic for a generation that was not applied.
@@ -64,7 +66,7 @@ pub struct Options {
 pub enum PullOrder {
     /// Try again at once, whatever the back-off says.
     Now,
-    /// Pull one last time, answer, and end.
+    /// Pull one last time, answer, and rest until [`PullOrder::Now`]: nothing may change under a GoCD that starts.
     Last(oneshot::Sender<Result<Outcome, Error>>),
 }
 
@@ -89,6 +91,8 @@ pub struct Puller<T, S> {
     /// The newest document, for comparing when only an envelope comes.
     document: Option<ManifestDocument>,
     last_exchange: Instant,
+    /// Bytes of files that came, ever.
+    received: Arc<AtomicU64>,
 }
 
 impl<T: Transport, S: Store> Puller<T, S> {
@@ -109,10 +113,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
             known: None,
             document: None,
             last_exchange: Instant::now(),
+            received: Arc::default(),
         }
     }
 
-    /// Pulls until `stop` or [`PullOrder::Last`]. A generation that is being applied is finished first.
+    /// Pulls until `stop`. [`PullOrder::Last`] breaks a fetch off, since the primary may have stopped in the middle
+    /// of it; a generation that is being applied is finished first.
     pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
         let mut backoff = backoff::Backoff::default();
         loop {
@@ -121,17 +127,34 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 () = stop.cancelled() => return,
                 order = orders.recv() => match order {
                     Some(PullOrder::Now) => { self.known = None; continue; }
-                    Some(PullOrder::Last(answer)) => { self.last(answer).await; return; }
+                    Some(PullOrder::Last(answer)) => {
+                        self.last_and_rest(answer, &mut orders).await;
+                        continue;
+                    }
                     None => return,
                 },
                 polled = self.poll(wait) => polled,
             };
+            let mut last = None;
             let result = match polled {
-                Ok(reply) => self.follow(reply, &stop).await,
+                Ok(reply) => {
+                    let broken_off = async {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            answer = next_last(&mut orders) => last = answer,
+                        }
+                        Error::new(Kind::Busy, "another order came", "")
+                    };
+                    self.follow(reply, broken_off).await
+                }
                 Err(error) => Err(error),
             };
             if stop.is_cancelled() {
                 return;
+            }
+            if let Some(answer) = last {
+                self.last_and_rest(answer, &mut orders).await;
+                continue;
             }
             match result {
                 Ok(_) => {
@@ -151,7 +174,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                         () = sleep(backoff.next_wait()) => {}
                         order = orders.recv() => match order {
                             Some(PullOrder::Now) => {}
-                            Some(PullOrder::Last(answer)) => { self.last(answer).await; return; }
+                            Some(PullOrder::Last(answer)) => self.last_and_rest(answer, &mut orders).await,
                             None => return,
                         },
                     }
@@ -176,8 +199,13 @@ impl<T: Transport, S: Store> Puller<T, S> {
         }
     }
 
-    /// Judges an answer and makes its generation live where it is another one.
-    async fn follow(&mut self, reply: ManifestReply, stop: &CancellationToken) -> Result<Outcome, Error> {
+    /// Judges an answer and makes its generation live where it is another one. The fetch, but nothing after it,
+    /// ends with the error of `broken_off`.
+    async fn follow(
+        &mut self,
+        reply: ManifestReply,
+        broken_off: impl Future<Output = Error>,
+    ) -> Result<Outcome, Error> {
         let document = match reply {
             ManifestReply::Unchanged(envelope) => {
                 judge::envelope(&envelope, &self.options.node_id)?;
@@ -195,7 +223,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
         self.document = Some(document.clone());
         tokio::select! {
-            () = stop.cancelled() => return Err(Error::new(Kind::Busy, "the node is being closed", "")),
+            error = broken_off => return Err(error),
             fetched = self.fetch(&document) => fetched?,
         }
         let generation = generation(&document);
@@ -243,6 +271,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             files: AtomicU64::new(missing.len() as u64),
             total: missing.iter().map(|wanted| wanted.size).sum(),
             done: AtomicU64::new(0),
+            received: Arc::clone(&self.received),
         });
         let free = Arc::new(Semaphore::new(PARALLEL_FETCHES));
         let mut running = JoinSet::new();
@@ -271,20 +300,33 @@ impl<T: Transport, S: Store> Puller<T, S> {
         Ok(())
     }
 
-    /// The last round before a promotion.
-    async fn last(&mut self, answer: oneshot::Sender<Result<Outcome, Error>>) {
+    /// The last round before a promotion, and the rest after it. The node that closes ends the rest.
+    async fn last_and_rest(&mut self, answer: LastAnswer, orders: &mut mpsc::Receiver<PullOrder>) {
+        self.last(answer).await;
+        while let Some(PullOrder::Last(answer)) = orders.recv().await {
+            self.last(answer).await;
+        }
         self.known = None;
-        let never = CancellationToken::new();
+    }
+
+    /// The last round before a promotion.
+    async fn last(&mut self, answer: LastAnswer) {
+        self.known = None;
         let result = match timeout(LAST_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
             Err(_) => Err(unreachable("did not answer in time")),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(reply)) => match timeout(LAST_FETCH, self.follow(reply, &never)).await {
-                Err(_) => Err(unreachable("did not send its files in time")),
-                Ok(result) => result,
-            },
+            Ok(Ok(reply)) => {
+                let silence = silence(Arc::clone(&self.received));
+                self.follow(reply, silence).await
+            }
         };
         if let Err(error) = &result {
             self.failed(error);
+            // Whatever the primary says, GoCD must not start on a part of one set and a part of another.
+            let store = Arc::clone(&self.store);
+            if let Err(error) = blocking(move || store.settle()).await {
+                self.failed(&error);
+            }
         }
         // A caller that went away needs no answer.
         drop(answer.send(result));
@@ -369,6 +411,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
             });
             let surplus = sync.errors.len().saturating_sub(KEPT_ERRORS);
             sync.errors.drain(..surplus);
+            // What the primary has now is not known, or not here.
+            sync.in_sync = false;
             if let Some(primary) = &mut status.primary
                 && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
             {
@@ -376,7 +420,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     primary.since_ms = now;
                 }
                 primary.connected = false;
-                sync.in_sync = false;
                 let key = self.transport.peer_key();
                 primary.seen_fingerprint = key.seen;
                 primary.trust = key.trust;
@@ -423,11 +466,39 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 }
 
+/// Where the result of [`PullOrder::Last`] is waited for.
+type LastAnswer = oneshot::Sender<Result<Outcome, Error>>;
+
+/// Waits for [`PullOrder::Last`] while other orders have no meaning; none when nobody can order any more.
+async fn next_last(orders: &mut mpsc::Receiver<PullOrder>) -> Option<LastAnswer> {
+    loop {
+        match orders.recv().await? {
+            PullOrder::Last(answer) => return Some(answer),
+            PullOrder::Now => {}
+        }
+    }
+}
+
+/// Ends when the last fetch takes too long, or nothing comes any more.
+async fn silence(received: Arc<AtomicU64>) -> Error {
+    let end = Instant::now() + LAST_FETCH;
+    let mut before = received.load(Ordering::Relaxed);
+    loop {
+        sleep(LAST_SILENCE).await;
+        let now = received.load(Ordering::Relaxed);
+        if now == before || Instant::now() >= end {
+            return unreachable("did not send its files in time");
+        }
+        before = now;
+    }
+}
+
 struct Progress {
     board: Arc<StatusBoard>,
     files: AtomicU64,
     total: u64,
     done: AtomicU64,
+    received: Arc<AtomicU64>,
 }
 
 impl Progress {
@@ -459,11 +530,15 @@ async fn fetch_one<T: Transport, S: Store>(
     let mut receive = store.receive(wanted)?;
     let offset = receive.received();
     progress.add(offset);
-    let mut sink = |bytes: &[u8]| {
-        progress.add(bytes.len() as u64);
-        receive.write(bytes)
-    };
-    transport.blob(wanted.sha256, offset, &mut sink).await?;
+    // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
+    if offset == 0 || offset < wanted.size {
+        let mut sink = |bytes: &[u8]| {
+            progress.add(bytes.len() as u64);
+            progress.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            receive.write(bytes)
+        };
+        transport.blob(wanted.sha256, offset, &mut sink).await?;
+    }
     blocking(move || receive.finish()).await?;
     progress.files.fetch_sub(1, Ordering::Relaxed);
     progress.show(wanted.size - offset);

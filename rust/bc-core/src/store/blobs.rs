@@ -183,7 +183,13 @@ impl Receive for Receiving {
         if matches!(self.wanted.name, Name::Plugin(_)) {
             self.file.sync_data().map_err(failed)?;
         }
-        fs::rename(&self.partial, &path).map_err(failed)?;
+        match fs::rename(&self.partial, &path) {
+            // A transfer that was broken off had all bytes and has put them there meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.blobs.has(&digest, self.wanted.size)? => {
+                return Ok(());
+            }
+            renamed => renamed.map_err(failed)?,
+        }
         let stamp = Stamp::of(&self.file.metadata().map_err(failed)?);
         self.blobs.lock().insert(digest, stamp);
         Ok(())

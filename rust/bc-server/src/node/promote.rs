@@ -89,6 +89,11 @@ impl Promotion {
             flag: self.flag,
         };
         if let Err(error) = recorded.save(self.state.path()) {
+            if let Some(puller) = &self.puller {
+                // It rests after its last pull; this node stays a standby, so it goes on. A puller that is gone
+                // has said why.
+                drop(puller.try_send(PullOrder::Now));
+            }
             return refused(error.message(), error.guidance());
         }
         self.board.update(|status| {
