@@ -206,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("business-continuity-token");
+        #[cfg(unix)]
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        #[cfg(not(unix))]
+        fs::create_dir(&path).expect("a folder");
+        let error = Token::load(&path).expect_err("refused");
+        assert!(error.message().ends_with("is no regular file"), "{error}");
+    }
+
+    #[test]
     fn a_generated_token_survives_its_file() {
         let token = Token::generate().expect("random");
         assert_eq!(

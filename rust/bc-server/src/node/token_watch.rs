@@ -28,17 +28,23 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<O
         Arc::clone(&assembly.clock),
         assembly.stop.clone(),
     );
-    let read = move |path: &Path| match Token::load(path) {
+    let mut said = String::new();
+    let mut read = move |path: &Path| match Token::load(path) {
         Ok(token) => {
+            said.clear();
             board.clear(TOPIC);
             board.update(|status| status.user = Some(token.user().to_owned()));
             Some(token)
         }
         Err(error) => {
-            error!("{error}");
-            let message = format!("{error} Until then the Business Continuity port stays closed.");
-            board.raise(TOPIC, Severity::Critical, message, clock.now_ms());
-            board.update(|status| status.user = None);
+            let message = error.to_string();
+            if message != said {
+                error!("{message}");
+                said.clone_from(&message);
+                let message = format!("{message} Until then the Business Continuity port stays closed.");
+                board.raise(TOPIC, Severity::Critical, message, clock.now_ms());
+                board.update(|status| status.user = None);
+            }
             None
         }
     };
@@ -50,7 +56,8 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<O
                 () = sleep(INTERVAL) => {}
             }
             let now = stamp(&path);
-            if now != seen {
+            // A file that could not be read looks the same once its owner or mode is mended.
+            if now != seen || sender.borrow().is_none() {
                 seen = now;
                 let token = read(&path);
                 if token.is_some() {
@@ -66,4 +73,47 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<O
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bc_core::{event::Event, properties::Properties};
+
+    use crate::node::Node;
+
+    use super::*;
+
+    /// As after `chown`: the file is as it was, only now it can be used.
+    #[test]
+    fn a_token_that_is_mended_without_a_trace_is_taken_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("config");
+        fs::create_dir(&config).expect("a folder");
+        let path = config.join("business-continuity-token");
+        fs::write(&path, "u=1\nv=2\n").expect("written");
+        let written = fs::metadata(&path).and_then(|file| file.modified()).expect("a time");
+        let mut properties = Properties::default();
+        for (name, value) in [
+            ("bc.face", "cli"),
+            ("bc.listen", "127.0.0.1:0"),
+            ("cruise.config.file", "config/cruise-config.xml"),
+        ] {
+            properties.set(name, value);
+        }
+        properties.set("user.dir", folder.path().display().to_string());
+        let node = Node::open(&properties).expect("opens");
+        fs::write(&path, "user=pass").expect("written");
+        let file = fs::File::options().append(true).open(&path).expect("opens");
+        file.set_modified(written).expect("set");
+
+        let end = Instant::now() + Duration::from_secs(30);
+        let is_told =
+            |event: &Event| matches!(event, Event::Log { message, .. } if message.ends_with("was read again"));
+        while !node.next_event(Duration::from_secs(1)).as_ref().is_some_and(is_told) {
+            assert!(Instant::now() < end, "the token was not read again");
+        }
+        node.close();
+    }
 }
