@@ -1,6 +1,6 @@
 //! What went wrong between standby and primary, in words for an administrator.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bc_core::error::{Error, Kind};
 use reqwest::{Response, StatusCode};
@@ -114,6 +114,11 @@ pub(super) fn summed_up(failures: Vec<(&str, Error)>) -> Error {
 }
 
 fn root(error: &reqwest::Error) -> String {
+    let is_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_end)) {
+        // What the TLS library says of it is for those who program with it.
+        return "it closed the connection".to_owned();
+    }
     causes(error)
         .last()
         .map_or_else(|| error.to_string(), ToString::to_string)

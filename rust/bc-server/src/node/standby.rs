@@ -63,7 +63,16 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
         },
     );
     let (orders, taken) = mpsc::channel(4);
-    runtime.spawn(puller.run(taken, assembly.stop.clone()));
+    let pulling = runtime.spawn(puller.run(taken, assembly.stop.clone()));
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    runtime.spawn(async move {
+        if pulling.await.is_err_and(|end| end.is_panic()) {
+            let message = "this node no longer follows the primary, since its own program failed. Restart it, and \
+                           report the lines before this one.";
+            error!("{message}");
+            board.raise("puller", Severity::Critical, message.to_owned(), clock.now_ms());
+        }
+    });
     Some(orders)
 }
 
