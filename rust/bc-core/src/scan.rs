@@ -107,6 +107,8 @@ pub struct Scanner {
     amiss: HashMap<Name, i64>,
     /// The configuration files of the last snapshot.
     last: HashSet<Name>,
+    /// Whether the plugin folder was there once.
+    saw_plugins: bool,
     outline: Option<(Arc<Known>, Outline)>,
 }
 
@@ -125,6 +127,7 @@ impl Scanner {
             cache,
             amiss: HashMap::new(),
             last: HashSet::new(),
+            saw_plugins: false,
             outline: None,
         }
     }
@@ -187,11 +190,21 @@ impl Scanner {
         let folder = self.layout.plugins_external().to_owned();
         let listing = plugin_folder::list(&folder).map_err(|error| Error::io("read the folder", &folder, &error))?;
         let Some(listing) = listing else {
+            if self.saw_plugins {
+                // A mount that was lost, most likely. The standby must not lose its plugins with it.
+                return Err(Error::new(
+                    Kind::File,
+                    format!("the plugin folder {} does not exist any more", folder.display()),
+                    "Put it back: until then the standby keeps the files that it has.",
+                )
+                .into());
+            }
             found
                 .warnings
                 .push(format!("the plugin folder {} does not exist", folder.display()));
             return Ok(());
         };
+        self.saw_plugins = true;
         found.warnings.extend(listing.warnings);
         for (jar, path) in listing.jars {
             let name = Name::Plugin(jar.clone());

@@ -249,6 +249,20 @@ fn a_folder_that_is_missing_or_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_plugin_folder_that_is_lost_takes_no_plugin_from_the_standby() {
+    let place = Place::new();
+    let mut scanner = place.scanner();
+    let before = ready(&mut scanner).generation;
+    let folder = place.layout.plugins_external();
+    let away = folder.with_file_name("away");
+    fs::rename(folder, &away).expect("rename");
+    let error = scanner.scan().err().expect("nothing can be said about the plugins");
+    assert!(error.message().ends_with("does not exist any more"), "{error}");
+    fs::rename(&away, folder).expect("rename");
+    assert_eq!(ready(&mut scanner).generation, before);
+}
+
+#[test]
 fn acceptance_follows_the_configuration_repository() {
     let place = Place::new();
     let accepted = place.layout.accepted_config();
