@@ -75,7 +75,8 @@ const RESERVED: [Reserved; 15] = [
     },
     Reserved {
         name: "hyper-util",
-        only_for: &["bc-server"],
+        // The test kit's browser driver is handed its connector.
+        only_for: &["bc-server", "bc-testkit"],
     },
     Reserved {
         name: "tower",
