@@ -237,7 +237,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
             status.generation = Some(generation.clone());
             let sync = status.sync.get_or_insert_default();
             sync.applied_ms = Some(now);
-            sync.in_sync = true;
             sync.fetching = None;
             if !applied.written.is_empty() || !applied.removed.is_empty() {
                 sync.applied_generations += 1;
@@ -357,7 +356,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
             if let Some(document) = document {
                 let newest = generation(document);
                 let sync = status.sync.get_or_insert_default();
-                sync.in_sync = status
+                // Whether it is in sync again is only said once the round has succeeded.
+                sync.in_sync &= status
                     .generation
                     .as_ref()
                     .is_some_and(|applied| applied.id == newest.id);
@@ -389,11 +389,14 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     fn succeeded(&self) {
-        self.board.clear(TOPIC_GENERATION);
         self.board.update(|status| {
+            status.problems.retain(|problem| problem.topic != TOPIC_GENERATION);
+            let newest = status.primary.as_ref().and_then(|primary| primary.generation.as_ref());
+            let applied = status.generation.as_ref();
             if let Some(sync) = &mut status.sync {
                 sync.errors.clear();
                 sync.fetching = None;
+                sync.in_sync = matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
             }
         });
     }
