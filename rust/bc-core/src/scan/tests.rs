@@ -256,7 +256,9 @@ fn a_plugin_folder_that_is_lost_takes_no_plugin_from_the_standby() {
     let folder = place.layout.plugins_external();
     let away = folder.with_file_name("away");
     fs::rename(folder, &away).expect("rename");
-    let error = scanner.scan().err().expect("nothing can be said about the plugins");
+    let Err(error) = scanner.scan() else {
+        panic!("nothing can be said about the plugins");
+    };
     assert!(error.message().ends_with("does not exist any more"), "{error}");
     fs::rename(&away, folder).expect("rename");
     assert_eq!(ready(&mut scanner).generation, before);
