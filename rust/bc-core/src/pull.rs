@@ -380,9 +380,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let own_jars = compare::own_jars(document);
             self.board.update(|status| {
                 status.files = files;
-                if status.own_jars.is_empty() {
-                    status.own_jars = own_jars;
-                }
+                status.own_jars = own_jars;
             });
         }
         Ok(())

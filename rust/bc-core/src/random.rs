@@ -21,7 +21,7 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
 /// 128 random bits as 32 hex digits.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn hex_id() -> Result<String, Error> {
     Ok(hex::encode(bytes::<16>()?))
 }

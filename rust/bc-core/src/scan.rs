@@ -18,7 +18,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,8 @@ pub struct Options {
     pub include_des_cipher: bool,
     /// A file of ours that keeps the digests of jars over a restart.
     pub cache_file: Option<PathBuf>,
+    /// Set when nobody waits for the result any more: a reading then ends after the jar that is being read.
+    pub stopped: Arc<AtomicBool>,
 }
 
 /// What came of one reading.
@@ -208,6 +213,12 @@ impl Scanner {
         found.warnings.extend(listing.warnings);
         for (jar, path) in listing.jars {
             let name = Name::Plugin(jar.clone());
+            if self.options.stopped.load(Ordering::Relaxed) {
+                return Err(Stop::Unstable {
+                    name,
+                    reason: "is not read any more: the node is being closed".to_owned(),
+                });
+            }
             let skipped = |why: &str| format!("{name} {why} and is not synced");
             match self.cache.observe(&path, Keep::Jar) {
                 // It was removed since the folder was listed.

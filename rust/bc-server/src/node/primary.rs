@@ -3,7 +3,14 @@
 //! A hint of the operating system or the interval wakes it; a file that is being written is read again within
 //! milliseconds, and the former generation stays on offer meanwhile.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use bc_core::{
     clock::Clock,
@@ -32,11 +39,13 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 pub(crate) struct Reader {
     thread: thread::JoinHandle<()>,
     waker: Waker,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Reader {
     /// Ends the thread; whoever calls has cancelled the node's token.
     pub(crate) fn join(self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.waker.wake();
         // A panic of that thread was printed when it happened.
         drop(self.thread.join());
@@ -58,7 +67,9 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
         assembly.raise("watch", Severity::Warning, problem);
     }
     let waker = hints.waker();
+    let stopped = Arc::new(AtomicBool::new(false));
     let options = Options {
+        stopped: Arc::clone(&stopped),
         include_des_cipher: assembly
             .gocd_version
             .as_deref()
@@ -88,7 +99,7 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
                 "",
             )
         })?;
-    Ok((offer, Reader { thread, waker }))
+    Ok((offer, Reader { thread, waker, stopped }))
 }
 
 struct Work {

@@ -76,11 +76,24 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
     Some(orders)
 }
 
+/// The board's topic for a peers file that cannot be read.
+const TOPIC_PEERS: &str = "peers file";
+
 /// Judged anew at each connection: the peers file may change while we run. One that cannot be read trusts nobody.
 fn trust_source(assembly: &Assembly) -> TrustSource {
     let (settings, own) = (Arc::clone(&assembly.settings), assembly.identity.fingerprint());
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     Arc::new(move || {
-        let peers = Peers::load(&settings.layout.peers()).unwrap_or_default();
+        let peers = match Peers::load(&settings.layout.peers()) {
+            Ok(peers) => {
+                board.clear(TOPIC_PEERS);
+                peers
+            }
+            Err(problem) => {
+                board.raise(TOPIC_PEERS, Severity::Critical, problem.to_string(), clock.now_ms());
+                Peers::default()
+            }
+        };
         Trust::of(&settings, &peers, &own)
     })
 }

@@ -178,16 +178,25 @@ final class Node {
 
     /** Asks for events until the node is closed, whatever happens. */
     final class EventLoop implements Runnable {
+        /** Kept until it is handed over: a release must not be lost because there was no memory for that. */
+        private String pending;
+
         @Override
         public void run() {
             while (!closed) {
                 try {
-                    String event = Native.nextEvent(handle, EVENT_WAIT);
-                    if (event != null) {
-                        hand(event);
+                    if (pending == null) {
+                        pending = Native.nextEvent(handle, EVENT_WAIT);
+                    }
+                    if (pending != null) {
+                        hand(pending);
+                        pending = null;
                     }
                     listener.working();
+                } catch (VirtualMachineError again) {
+                    tell(again);
                 } catch (Throwable failed) {
+                    pending = null;
                     tell(failed);
                 }
             }
