@@ -31,7 +31,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Writes a value to stdout as JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).expect("our own types have only plain fields");
     print(&format!("{text}\n"))
