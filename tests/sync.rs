@@ -136,3 +136,25 @@ fn every_route_wants_the_token_and_says_nothing_without_it() {
         "OK!"
     );
 }
+
+#[test]
+fn a_standby_says_since_when_its_primary_does_not_answer_and_goes_on_when_it_does() {
+    let Pair {
+        primary,
+        standby,
+        primary_jvm,
+        standby_jvm: _standby_jvm,
+    } = Pair::start(17);
+    drop(primary_jvm);
+    let status = standby.wait_for_status("the primary is missed", ARRIVES, |status| {
+        status["primary"]["connected"] == false
+    });
+    assert_eq!(status["sync"]["in_sync"], false);
+    assert!(status["primary"]["since_ms"].as_i64() > status["primary"]["last_exchange_ms"].as_i64());
+    let page = authorized(standby.port, "/admin/dashboard/fragment")
+        .text()
+        .expect("text");
+    assert!(page.contains("does not answer"), "{page}");
+    let _again = primary.launch("primary again", &mut primary.java(17));
+    wait_for_sync(&standby);
+}

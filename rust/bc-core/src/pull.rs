@@ -402,6 +402,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
     fn failed(&self, error: &Error) {
         let now = self.clock.now_ms();
         let mut is_news = true;
+        // Asked for outside of the change: whoever tells may have something to say on the board itself.
+        let key = self.transport.peer_key();
         self.board.update(|status| {
             let sync = status.sync.get_or_insert_default();
             is_news = sync.errors.last().is_none_or(|last| last.message != error.to_string());
@@ -421,7 +423,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     primary.since_ms = now;
                 }
                 primary.connected = false;
-                let key = self.transport.peer_key();
                 primary.seen_fingerprint = key.seen;
                 primary.trust = key.trust;
                 if error.kind() == Kind::Trust {
