@@ -6,6 +6,7 @@
 //! that makes it.
 
 pub mod artefacts;
+pub mod browser;
 pub mod gocd_dir;
 pub mod http;
 pub mod process;

@@ -1,4 +1,4 @@
-//! Renders a [`Status`] as HTML; nothing is computed here but ages and sizes in words.
+//! Renders a [`Status`] as HTML; nothing is computed here but ages, moments and sizes in words.
 
 use askama::Template;
 use axum::{
@@ -8,14 +8,14 @@ use axum::{
 use bc_core::{
     digest::Digest,
     manifest::{Name, Role},
-    status::{FileState, FileStatus, FileVersion, Severity, Status},
+    status::{FileState, FileStatus, Severity, Status},
 };
+use time::{OffsetDateTime, macros::format_description};
 
 /// The whole page; `in_session` says whether there is somebody to log out.
 pub(super) fn whole(status: &Status, in_session: bool) -> Response {
     rendered(
         &Page {
-            status,
             in_session,
             fragment: Fragment { status },
         },
@@ -43,7 +43,6 @@ fn rendered(page: &impl Template, code: StatusCode) -> Response {
 #[derive(Template)]
 #[template(path = "dashboard.html")]
 struct Page<'a> {
-    status: &'a Status,
     in_session: bool,
     fragment: Fragment<'a>,
 }
@@ -69,16 +68,17 @@ impl Fragment<'_> {
         class(&self.status.severity())
     }
 
+    /// What a browser shows on the page's tab: the worst first.
+    fn title(&self) -> String {
+        format!("{} {} · GoCD Business Continuity", self.severity(), self.status.role)
+    }
+
     fn is_primary(&self) -> bool {
         self.status.role == Role::Primary
     }
 
     fn age(&self, ms: &i64) -> String {
         age(self.status.now_ms - ms)
-    }
-
-    fn age_of(&self, version: &FileVersion) -> String {
-        age(self.status.now_ms - version.modified_ms)
     }
 }
 
@@ -139,6 +139,15 @@ fn age(ms: i64) -> String {
     }
 }
 
+/// `2026-11-23 01:02:03 UTC`.
+fn moment(ms: &i64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
+        .ok()
+        .and_then(|time| time.format(format).ok())
+        .unwrap_or_default()
+}
+
 fn size(bytes: &u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
     let mut value = *bytes as f64;
@@ -159,10 +168,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_sizes_in_words() {
+    fn ages_moments_and_sizes_in_words() {
         let ages: Vec<_> = [-5, 900, 61_000, 3_700_000, 200_000_000].into_iter().map(age).collect();
         assert_eq!(ages, ["0 s", "0 s", "1 min 1 s", "1 h 1 min", "2 d 7 h"]);
         let sizes: Vec<_> = [5, 2048, 5 << 20].iter().map(size).collect();
+        assert_eq!(moment(&1_795_395_723_999), "2026-11-23 01:02:03 UTC");
         assert_eq!(sizes, ["5 B", "2.0 KiB", "5.0 MiB"]);
     }
 }
