@@ -34,10 +34,11 @@ mod page;
 
 /// Everything below `/admin`.
 pub fn router(context: Context, gate: Gate) -> Router {
+    let sessions = Sessions::new(&context.status.picture(context.clock.now_ms()).node_id);
     let people = People {
         context,
         gate,
-        sessions: Sessions::default(),
+        sessions,
     };
     let path = |tail: &str| format!("{PREFIX}/admin{tail}");
     let for_people = Router::new()
