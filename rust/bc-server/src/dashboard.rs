@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/admin/dashboard` | the page |
 //! | `/admin/dashboard/fragment` | its changing part, which the page's script fetches every few seconds |
-//! | `/admin/dashboard.json` | the fields of the original product, and ours under `status` |
+//! | `/admin/dashboard.json` | the fields of the original product, and ours beside them |
 //! | `/admin/login`, `/admin/logout` | a form for the token; the session it opens |
 //! | `/admin/assets/{name}` | style and script |
 //!
@@ -120,6 +120,9 @@ async fn log_in(
     if !origin::is_same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "log in on this server's own page").into_response();
     }
+    if people.context.token.borrow().is_none() {
+        return no_token(&people);
+    }
     let address = Some(connection.peer().ip());
     if !people.gate.admits(given.user.trim(), &given.password, address).await {
         return page::login(Some("User or password is wrong."), StatusCode::UNAUTHORIZED);
@@ -207,16 +210,26 @@ async fn require_person(State(people): State<People>, mut request: Request, next
 
 /// Browsers get the form, scripts are told what to bring.
 fn ask_who(headers: &HeaderMap) -> Response {
-    let is_browser = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    if is_browser {
-        Redirect::to(&format!("{PREFIX}/admin/login")).into_response()
-    } else {
-        auth::refusal()
+    let accepts = |kind| {
+        headers
+            .get(header::ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains(kind))
+    };
+    if accepts("text/html") {
+        return Redirect::to(&format!("{PREFIX}/admin/login")).into_response();
     }
+    let mut refusal = auth::refusal();
+    if accepts(FRAGMENT) {
+        // The page's own script goes to the form by itself; at Basic the browser would open a window of its own.
+        let challenge = HeaderValue::from_static("Session realm=\"GoCD Business Continuity\"");
+        refusal.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    refusal
 }
+
+/// What the page's own script accepts; nobody else asks for it.
+const FRAGMENT: &str = "text/x-fragment";
 
 /// The original product's status for a token file that is missing or bad.
 fn no_token(people: &People) -> Response {

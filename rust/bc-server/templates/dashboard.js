@@ -4,6 +4,7 @@ const period = 3000;
 const patience = 10000;
 const live = document.getElementById("live");
 const lost = document.getElementById("lost");
+const said = document.getElementById("said");
 let lostSince = null;
 let waited = 0;
 let asking = false;
@@ -14,6 +15,10 @@ function isBeingCopied() {
   const marked = !selection.isCollapsed && live.contains(selection.anchorNode);
   waited = marked ? waited + 1 : 0;
   return marked && waited * period <= 30000;
+}
+
+function headline() {
+  return live.querySelector(".severity").textContent + ": " + live.querySelector("h1").textContent;
 }
 
 async function refresh() {
@@ -36,8 +41,13 @@ async function refresh() {
     if (!answer.ok) {
       throw new Error("status " + answer.status);
     }
+    const before = headline();
     live.innerHTML = await answer.text();
     document.title = live.querySelector("[data-title]").dataset.title;
+    // Screen readers hear of another state once, and not of every refresh.
+    if (headline() !== before) {
+      said.textContent = headline();
+    }
     lostSince = null;
     lost.hidden = true;
   } catch (error) {

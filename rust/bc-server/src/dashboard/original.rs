@@ -1,7 +1,8 @@
 //! `dashboard.json` with the fields of the original product, so that scripts written for it go on working.
 //!
 //! The primary's side has objects where the standby's side has texts, as it was there. What was called the
-//! week year in its dates is the calendar year here. Our own fields are all under `status`.
+//! week year in its dates is the calendar year here, and they are in UTC. Our own fields are all under `status`, but
+//! for what is computed from it: `severity` and `headline`.
 
 use bc_core::{
     manifest::Name,

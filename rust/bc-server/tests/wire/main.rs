@@ -2,5 +2,6 @@
 
 mod client;
 mod common;
+mod dashboard;
 mod limits;
 mod routes;
