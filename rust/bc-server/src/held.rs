@@ -134,6 +134,10 @@ fn encrypted_address(status: &Status, headers: &HeaderMap) -> Option<String> {
     Some(format!("https://{}:{port}", origin::host(headers)?))
 }
 
+/// The page has its few lines of style in itself and needs nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
 #[derive(Template)]
 #[template(path = "held.html")]
 struct HeldPage<'a> {
@@ -141,8 +145,15 @@ struct HeldPage<'a> {
     dashboard: String,
 }
 
+/// Tells anybody what this node is. What is wrong with it stands on the dashboard; here stands only what keeps
+/// people from that, and everything where there is no token: then nobody can log in anywhere.
 fn explain(context: &Context, headers: &HeaderMap) -> Response {
-    let status = context.status.picture(context.clock.now_ms());
+    let mut status = context.status.picture(context.clock.now_ms());
+    let has_token = context.token.borrow().is_some();
+    let is_open = status.listening.is_some();
+    status
+        .problems
+        .retain(|problem| !has_token || !is_open && problem.topic.starts_with("port "));
     let dashboard = encrypted_address(&status, headers)
         .map(|base| format!("{base}{PREFIX}/admin/dashboard"))
         .unwrap_or_default();
@@ -158,14 +169,16 @@ fn explain(context: &Context, headers: &HeaderMap) -> Response {
             dashboard,
         };
         return match page.render() {
-            Ok(html) => (code, retry, Html(html)).into_response(),
+            Ok(html) => (code, retry, [(header::CONTENT_SECURITY_POLICY, POLICY)], Html(html)).into_response(),
             Err(_) => code.into_response(),
         };
     }
+    let problems: Vec<&str> = status.problems.iter().map(|problem| problem.message.as_str()).collect();
     let body = serde_json::json!({
         "message": format!("{}. GoCD does not run on this server.", status.headline()),
         "role": status.role,
         "dashboard": dashboard,
+        "problems": problems,
     });
     (code, retry, axum::Json(body)).into_response()
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use bc_core::settings::Settings;
 
 use crate::listener::Connection;
@@ -10,17 +10,13 @@ use crate::listener::Connection;
 /// Whether the client's own connection was encrypted: ours is, or a proxy that is believed says so. Only loopback
 /// and `bc.trusted.proxies` are believed.
 pub fn is_encrypted(connection: &Connection, headers: &HeaderMap, settings: &Settings) -> bool {
-    connection.is_encrypted()
-        || is_believed(connection.peer().ip(), settings)
-            && text(headers, "x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+    connection.is_encrypted() || is_believed(connection.peer().ip(), settings) && was_encrypted_all_the_way(headers)
 }
 
-/// Whether the request comes from this host itself and not through a proxy on it.
+/// Whether the request was made on this host itself, or through a tunnel that ends here, and not through a proxy
+/// on it. A proxy is known by the headers it adds, or by passing on the name that its client asked for.
 pub fn is_local(connection: &Connection, headers: &HeaderMap) -> bool {
-    connection.peer().ip().to_canonical().is_loopback()
-        && !headers.contains_key("x-forwarded-for")
-        && !headers.contains_key("x-forwarded-proto")
-        && !headers.contains_key(header::FORWARDED)
+    connection.peer().ip().to_canonical().is_loopback() && asks_for_loopback(headers)
 }
 
 /// Whether a request that changes something was made by a page of ours. Browsers tell; scripts, which say
@@ -48,6 +44,41 @@ pub fn host(headers: &HeaderMap) -> Option<&str> {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
     (!bare.is_empty() && (plain || bare.parse::<IpAddr>().is_ok())).then_some(host)
+}
+
+/// A proxy that appends to the header leaves what its own client claimed in front, so every word must agree.
+fn was_encrypted_all_the_way(headers: &HeaderMap) -> bool {
+    let mut words = headers
+        .get_all("x-forwarded-proto")
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .peekable();
+    words.peek().is_some() && words.all(|word| word.trim().eq_ignore_ascii_case("https"))
+}
+
+fn asks_for_loopback(headers: &HeaderMap) -> bool {
+    const LEFT_BY_PROXIES: [&str; 7] = [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+    ];
+    !LEFT_BY_PROXIES.iter().any(|name| headers.contains_key(*name)) && host(headers).is_some_and(is_loopback_name)
+}
+
+/// Browsers take every name below `localhost` for this host.
+fn is_loopback_name(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => {
+            let name = bare.to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
 }
 
 fn is_believed(peer: IpAddr, settings: &Settings) -> bool {
@@ -81,6 +112,52 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(host(&headers(&[("host", value)])), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_on_this_host_is_not_this_host() {
+        for own in [
+            "localhost",
+            "LocalHost:8153",
+            "127.0.0.1:18153",
+            "[::1]:8153",
+            "a.localhost",
+        ] {
+            assert!(asks_for_loopback(&headers(&[("host", own)])), "{own}");
+        }
+        for foreign in [
+            "standbygo:8153",
+            "10.0.0.7",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "",
+        ] {
+            assert!(!asks_for_loopback(&headers(&[("host", foreign)])), "{foreign}");
+        }
+        for left in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
+            assert!(
+                !asks_for_loopback(&headers(&[("host", "localhost"), (left, "")])),
+                "{left}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_claim_of_the_client_before_the_word_of_the_proxy_does_not_count() {
+        for (values, expected) in [
+            (vec!["https"], true),
+            (vec!["HTTPS, https"], true),
+            (vec!["https, http"], false),
+            (vec!["https", "http"], false),
+            (vec![""], false),
+            (vec![], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append("x-forwarded-proto", value.parse().expect("value"));
+            }
+            assert_eq!(was_encrypted_all_the_way(&headers), expected, "{values:?}");
         }
     }
 

@@ -3,5 +3,6 @@
 mod client;
 mod common;
 mod dashboard;
+mod held;
 mod limits;
 mod routes;
