@@ -93,12 +93,12 @@ impl Colours {
 
     /// The word for a severity.
     pub(crate) fn severity(self, severity: Severity) -> String {
-        let (word, code) = match severity {
-            Severity::Ok => ("OK", "32"),
-            Severity::Warning => ("WARNING", "33"),
-            Severity::Critical => ("CRITICAL", "31"),
+        let code = match severity {
+            Severity::Ok => "32",
+            Severity::Warning => "33",
+            Severity::Critical => "31",
         };
-        self.paint(word, code)
+        self.paint(&severity.to_string(), code)
     }
 
     /// A heading.
@@ -135,22 +135,6 @@ pub(crate) fn span(now_ms: i64, then_ms: i64) -> String {
     }
 }
 
-/// A number of bytes in words.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
-}
-
 /// Columns of equal width, two blanks between them; the last one is as long as it is.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -181,8 +165,6 @@ mod tests {
         assert_eq!(ago(600_000, 0), "10 min ago");
         assert_eq!(ago(0, 1), "in the future");
         assert_eq!(span(7_200_000, 0), "2 h");
-        assert_eq!(size(17), "17 B");
-        assert_eq!(size(1_572_864), "1.5 MiB");
     }
 
     #[test]

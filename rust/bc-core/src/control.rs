@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fingerprint::Fingerprint, status::Status};
+use crate::{error::Error, fingerprint::Fingerprint, status::Status};
 
 /// The name of the socket in the state folder, and of the file that tells where else it is.
 pub const SOCKET: &str = "control.sock";
@@ -31,6 +31,22 @@ pub enum Order {
         /// Forget it instead.
         remove: bool,
     },
+}
+
+impl Reply {
+    /// A refusal: why, and what to do.
+    pub fn refused(message: impl Into<String>, guidance: impl Into<String>) -> Self {
+        Reply::Refused {
+            message: message.into(),
+            guidance: guidance.into(),
+        }
+    }
+}
+
+impl From<Error> for Reply {
+    fn from(error: Error) -> Self {
+        Reply::refused(error.message(), error.guidance())
+    }
 }
 
 impl Order {

@@ -11,10 +11,9 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    digest::Digest,
+    digest::{Digest, Digests},
     error::{Error, Kind},
     jar_name::JarName,
 };
@@ -130,6 +129,19 @@ pub struct Entry {
     pub plugin: Option<PluginIdentity>,
 }
 
+impl Entry {
+    /// A file with these digests.
+    pub fn new(digests: Digests, modified_ms: i64, plugin: Option<PluginIdentity>) -> Self {
+        Self {
+            sha256: digests.sha256,
+            md5: digests.md5,
+            size: digests.size,
+            modified_ms,
+            plugin,
+        }
+    }
+}
+
 /// All synced files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -140,22 +152,12 @@ pub struct Manifest {
 impl Manifest {
     /// The id of the generation that these files are.
     pub fn generation(&self) -> Digest {
-        Digest::from(<[u8; 32]>::from(Sha256::digest(self.canonical())))
-    }
-
-    /// One line per file, `sha256 size name`, in the order of the names, after a line with the format.
-    /// Jar names hold no control characters, so lines cannot be forged.
-    fn canonical(&self) -> String {
-        let mut text = format!("gocd-business-continuity manifest {FORMAT}\n");
-        for (name, entry) in &self.files {
-            text.push_str(&format!("{} {} {name}\n", entry.sha256, entry.size));
-        }
-        text
+        generation_of(&self.files)
     }
 
     /// The bytes of all files together.
     pub fn total_size(&self) -> u64 {
-        self.files.values().map(|entry| entry.size).sum()
+        total_size(&self.files)
     }
 
     /// The entry whose bytes have this digest.
@@ -302,10 +304,7 @@ impl ManifestDocument {
                 "Run the same version of the plugin on both servers.",
             ));
         }
-        let manifest = Manifest {
-            files: document.files.clone(),
-        };
-        if manifest.generation() != document.generation {
+        if generation_of(&document.files) != document.generation {
             return Err(wrong(
                 "the primary's manifest is not the generation that it claims to be".to_owned(),
             ));
@@ -313,12 +312,24 @@ impl ManifestDocument {
         Ok(document)
     }
 
-    /// The files alone.
-    pub fn manifest(&self) -> Manifest {
-        Manifest {
-            files: self.files.clone(),
-        }
+    /// The bytes of all files together.
+    pub fn total_size(&self) -> u64 {
+        total_size(&self.files)
     }
+}
+
+/// The digest of the canonical form: one line per file, `sha256 size name`, in the order of the names, after a line
+/// with the format. Jar names hold no control characters, so lines cannot be forged.
+fn generation_of(files: &BTreeMap<Name, Entry>) -> Digest {
+    let mut canonical = format!("gocd-business-continuity manifest {FORMAT}\n");
+    for (name, entry) in files {
+        canonical.push_str(&format!("{} {} {name}\n", entry.sha256, entry.size));
+    }
+    Digest::of(canonical.as_bytes())
+}
+
+fn total_size(files: &BTreeMap<Name, Entry>) -> u64 {
+    files.values().map(|entry| entry.size).sum()
 }
 
 #[cfg(test)]
@@ -326,13 +337,7 @@ mod tests {
     use super::*;
 
     fn entry(content: &[u8]) -> Entry {
-        Entry {
-            sha256: Digest::of(content),
-            md5: String::new(),
-            size: content.len() as u64,
-            modified_ms: 0,
-            plugin: None,
-        }
+        Entry::new(Digests::of(content), 0, None)
     }
 
     #[test]

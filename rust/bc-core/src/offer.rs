@@ -155,22 +155,15 @@ impl Offer {
 mod tests {
     use super::*;
     use crate::{
-        digest::Digest,
+        digest::Digests,
         manifest::{Acceptance, Entry, Manifest, Name},
     };
 
     fn snapshot(content: &[u8]) -> Snapshot {
         let mut manifest = Manifest::default();
-        manifest.files.insert(
-            Name::CruiseConfig,
-            Entry {
-                sha256: Digest::of(content),
-                md5: String::new(),
-                size: content.len() as u64,
-                modified_ms: 0,
-                plugin: None,
-            },
-        );
+        manifest
+            .files
+            .insert(Name::CruiseConfig, Entry::new(Digests::of(content), 0, None));
         Snapshot {
             generation: manifest.generation(),
             manifest,

@@ -29,6 +29,7 @@ use crate::{
     status::{Fetching, Generation, KEPT_ERRORS, Severity, StatusBoard, SyncError},
     store::{Store, Wanted},
     transport::{ManifestReply, Transport},
+    words,
 };
 
 pub mod backoff;
@@ -88,8 +89,8 @@ pub struct Puller<T, S> {
     options: Options,
     /// The generation that is live, as far as this process has seen; none makes the primary answer at once.
     known: Option<Digest>,
-    /// The newest document, for comparing when only an envelope comes.
-    document: Option<ManifestDocument>,
+    /// The newest document, for comparing its files when only an envelope comes.
+    document: Option<Arc<ManifestDocument>>,
     last_exchange: Instant,
     /// Bytes of files that came, ever.
     received: Arc<AtomicU64>,
@@ -210,25 +211,22 @@ impl<T: Transport, S: Store> Puller<T, S> {
             ManifestReply::Unchanged(envelope) => {
                 judge::envelope(&envelope, &self.options.node_id)?;
                 self.exchanged(&envelope, None);
-                if let Some(document) = &mut self.document {
-                    document.envelope = envelope;
-                }
                 self.compare().await?;
                 return Ok(Outcome::Unchanged);
             }
-            ManifestReply::Changed(document) => document,
+            ManifestReply::Changed(document) => Arc::new(document),
         };
         judge::envelope(&document.envelope, &self.options.node_id)?;
         self.exchanged(&document.envelope, Some(&document));
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
-        self.document = Some(document.clone());
+        self.document = Some(Arc::clone(&document));
         tokio::select! {
             error = broken_off => return Err(error),
             fetched = self.fetch(&document) => fetched?,
         }
         let generation = generation(&document);
         let applied = {
-            let (store, document) = (Arc::clone(&self.store), document.clone());
+            let (store, document) = (Arc::clone(&self.store), Arc::clone(&document));
             blocking(move || store.apply(&document)).await?
         };
         self.known = Some(document.generation);
@@ -242,10 +240,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 sync.applied_generations += 1;
             }
         });
-        match applied.warnings.as_slice() {
-            [] => self.board.clear("files"),
-            warnings => self.board.raise("files", Severity::Warning, warnings.join("; "), now),
-        }
+        self.board
+            .set("files", Severity::Warning, words::one_line(&applied.warnings), now);
         self.compare().await?;
         if is_other || !applied.written.is_empty() || !applied.removed.is_empty() {
             info!(
@@ -260,9 +256,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     /// Brings everything that the store lacks, a few files at once.
-    async fn fetch(&self, document: &ManifestDocument) -> Result<(), Error> {
+    async fn fetch(&self, document: &Arc<ManifestDocument>) -> Result<(), Error> {
         let missing = {
-            let (store, document) = (Arc::clone(&self.store), document.clone());
+            let (store, document) = (Arc::clone(&self.store), Arc::clone(document));
             blocking(move || store.missing(&document)).await?
         };
         let progress = Arc::new(Progress {
@@ -365,10 +361,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             }
         });
         let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
-        match versions {
-            Some(warning) => self.board.raise("versions", Severity::Warning, warning, now),
-            None => self.board.clear("versions"),
-        }
+        self.board.set("versions", Severity::Warning, versions, now);
     }
 
     /// Holds the primary's files against ours and shows the result.
@@ -377,7 +370,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let live = blocking(move || store.live()).await?;
         if let Some(document) = &self.document {
             let files = compare::compare(&document.files, &live);
-            let own_jars = compare::own_jars(document);
+            let own_jars = compare::own_jars(&document.own_jars);
             self.board.update(|status| {
                 status.files = files;
                 status.own_jars = own_jars;
@@ -430,18 +423,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 }
             }
         });
-        match error.kind() {
-            Kind::Unreachable | Kind::Protocol => {
-                self.board
-                    .raise(TOPIC_PRIMARY, self.silence_severity(), error.to_string(), now);
-            }
-            Kind::Trust => self
-                .board
-                .raise(TOPIC_PRIMARY, Severity::Critical, error.to_string(), now),
-            _ => self
-                .board
-                .raise(TOPIC_GENERATION, Severity::Critical, error.to_string(), now),
-        }
+        let (topic, severity) = match error.kind() {
+            Kind::Unreachable | Kind::Protocol => (TOPIC_PRIMARY, self.silence_severity()),
+            Kind::Trust => (TOPIC_PRIMARY, Severity::Critical),
+            _ => (TOPIC_GENERATION, Severity::Critical),
+        };
+        self.board.raise(topic, severity, error.to_string(), now);
         if is_news {
             warn!("{error}");
         }
@@ -553,7 +540,7 @@ fn generation(document: &ManifestDocument) -> Generation {
         sequence: document.envelope.sequence,
         generated_ms: document.envelope.generated_ms,
         acceptance: document.envelope.acceptance,
-        total_size: document.files.values().map(|entry| entry.size).sum(),
+        total_size: document.total_size(),
     }
 }
 

@@ -382,13 +382,8 @@ impl Found {
 
 /// How a manifest names a file that was read.
 pub(crate) fn entry(known: &Known) -> Entry {
-    Entry {
-        sha256: known.digests.sha256,
-        md5: known.digests.md5.clone(),
-        size: known.digests.size,
-        modified_ms: known.stamp.modified_ms(),
-        plugin: known.jar.as_ref().and_then(Jar::identity).cloned(),
-    }
+    let plugin = known.jar.as_ref().and_then(Jar::identity).cloned();
+    Entry::new(known.digests.clone(), known.stamp.modified_ms(), plugin)
 }
 
 /// Why a reading ended before its end.

@@ -34,7 +34,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fingerprint::Fingerprint, layout::Layout, primary_url::PrimaryUrl, properties::Properties};
+use crate::{fingerprint::Fingerprint, layout::Layout, percent, primary_url::PrimaryUrl, properties::Properties};
 
 /// Who started this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,23 +343,7 @@ fn listen_address(text: &str) -> Option<SocketAddr> {
 /// The file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`.
 fn jar_of_url(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("jar:file:")?.split_once("!/")?.0;
-    Some(PathBuf::from(percent_decoded(path)?))
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        if first == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some(PathBuf::from(percent::decoded(path)?))
 }
 
 #[cfg(test)]

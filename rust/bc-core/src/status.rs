@@ -2,7 +2,10 @@
 //!
 //! None of them computes anything: what they show is a field or a method here.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -100,6 +103,17 @@ pub enum Severity {
     Warning,
     /// Somebody must act.
     Critical,
+}
+
+/// The word for it, as monitoring systems know it.
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Ok => "OK",
+            Severity::Warning => "WARNING",
+            Severity::Critical => "CRITICAL",
+        })
+    }
 }
 
 /// Something that is wrong now.
@@ -336,11 +350,8 @@ impl Status {
     pub fn health_messages(&self) -> Vec<String> {
         self.problems
             .iter()
-            .filter_map(|problem| match problem.severity {
-                Severity::Ok => None,
-                Severity::Warning => Some(format!("WARNING {}", problem.message)),
-                Severity::Critical => Some(format!("CRITICAL {}", problem.message)),
-            })
+            .filter(|problem| problem.severity != Severity::Ok)
+            .map(|problem| format!("{} {}", problem.severity, problem.message))
             .collect()
     }
 }
@@ -375,9 +386,15 @@ impl StatusBoard {
         }
     }
 
-    /// Says that something is wrong; a problem of the same topic is replaced and keeps its age.
-    pub fn raise(&self, topic: &str, severity: Severity, message: impl Into<String>, now_ms: i64) {
+    /// Says that something is wrong; a problem of the same topic is replaced and keeps its age. Returns whether
+    /// this is news: the message was not there before.
+    pub fn raise(&self, topic: &str, severity: Severity, message: impl Into<String>, now_ms: i64) -> bool {
         let message = message.into();
+        let known = self.with_problem(topic, |problem| (problem.severity, problem.message == message));
+        let is_news = known.is_none_or(|(_, is_same)| !is_same);
+        if known == Some((severity, true)) {
+            return false;
+        }
         self.update(
             |status| match status.problems.iter_mut().find(|problem| problem.topic == topic) {
                 Some(problem) => {
@@ -394,11 +411,30 @@ impl StatusBoard {
                 }
             },
         );
+        is_news
     }
 
     /// Says that nothing is wrong with `topic` any more.
     pub fn clear(&self, topic: &str) {
-        self.update(|status| status.problems.retain(|problem| problem.topic != topic));
+        // Most topics are fine most of the time, and a change costs a copy of the status.
+        if self.with_problem(topic, |_| ()).is_some() {
+            self.update(|status| status.problems.retain(|problem| problem.topic != topic));
+        }
+    }
+
+    /// Says what is wrong with `topic`, or that nothing is.
+    pub fn set(&self, topic: &str, severity: Severity, message: Option<String>, now_ms: i64) {
+        match message {
+            Some(message) => {
+                self.raise(topic, severity, message, now_ms);
+            }
+            None => self.clear(topic),
+        }
+    }
+
+    fn with_problem<T>(&self, topic: &str, look: impl FnOnce(&Problem) -> T) -> Option<T> {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.problems.iter().find(|problem| problem.topic == topic).map(look)
     }
 
     /// A picture as of `now_ms`.
@@ -413,5 +449,34 @@ impl StatusBoard {
     /// Counts changes; for waiting.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_keeps_its_age_and_is_news_once() {
+        let board = StatusBoard::new(Status::new("node", Role::Standby, Phase::Holding, 0));
+        let changes = board.changes();
+        assert!(board.raise("disk", Severity::Warning, "low", 5));
+        assert!(!board.raise("disk", Severity::Warning, "low", 6));
+        assert!(
+            !board.raise("disk", Severity::Critical, "low", 7),
+            "only worse, not new"
+        );
+        assert!(board.raise("disk", Severity::Critical, "full", 8));
+        let picture = board.picture(9);
+        assert_eq!(
+            (picture.problems[0].since_ms, picture.severity()),
+            (5, Severity::Critical)
+        );
+        assert_eq!(picture.health_messages(), ["CRITICAL full"]);
+        assert_eq!(*changes.borrow(), 3, "what changes nothing wakes nobody");
+        board.clear("other");
+        board.set("disk", Severity::Warning, None, 10);
+        assert!(board.picture(11).problems.is_empty());
+        assert_eq!(*changes.borrow(), 4);
     }
 }

@@ -135,10 +135,10 @@ async fn allow(order: &Order, caller: Caller, rights: &Rights) -> Result<(), Rep
         tokio::task::spawn_blocking(move || rights.judge(caller)).await
     };
     let judged = judged.unwrap_or_else(|_| {
-        Err(Reply::Refused {
-            message: "whether you may give this order could not be found out".to_owned(),
-            guidance: String::new(),
-        })
+        Err(Reply::refused(
+            "whether you may give this order could not be found out",
+            "",
+        ))
     });
     match &judged {
         Ok(()) => info!("{caller} orders {order:?}"),
@@ -168,10 +168,10 @@ where
 }
 
 fn not_understood(reason: &str) -> Reply {
-    Reply::Refused {
-        message: format!("the order was not understood: {reason}"),
-        guidance: "Use the gocd-bc of the plugin's own version.".to_owned(),
-    }
+    Reply::refused(
+        format!("the order was not understood: {reason}"),
+        "Use the gocd-bc of the plugin's own version.",
+    )
 }
 
 /// The way back to a caller, who may have gone: what was ordered goes on all the same.

@@ -188,7 +188,6 @@ impl Assembly {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let state = Arc::new(StateDir::open(settings.layout.state_dir())?);
         let identity = Arc::new(Identity::load_or_create(state.path())?);
-        let gocd_version = settings.launcher_jar.as_deref().map(gocd_version::of_jar);
         let ledger = state.ledger()?;
         let now_ms = clock.now_ms();
         let board = StatusBoard::new(Status {
@@ -201,6 +200,7 @@ impl Assembly {
             primary_check_interval_ms: settings.primary_check_interval.as_millis() as u64,
             ..Status::new(state.node_id(), Role::Primary, Phase::Starting, now_ms)
         });
+        let gocd_version = settings.launcher_jar.as_deref().map(gocd_version::of_jar);
         let gocd_version = match gocd_version.transpose() {
             Ok(version) => version.flatten(),
             Err(error) => {
@@ -230,7 +230,8 @@ impl Assembly {
 
     /// Decides the role and starts its parts.
     fn start(self) -> Result<Parts, Error> {
-        let decision = role::start(self.settings.flag, Recorded::load(self.state.path())?);
+        let recorded = Recorded::load(self.state.path())?;
+        let decision = role::start(self.settings.flag, recorded);
         let (role, phase) = match (decision, self.settings.face) {
             (Start::Release, Face::Agent) => (Role::Primary, Phase::Releasing),
             (Start::Release, Face::Plugin | Face::Cli) => (Role::Primary, Phase::Running),
@@ -247,7 +248,7 @@ impl Assembly {
             role,
             flag: self.settings.flag,
         };
-        if Recorded::load(self.state.path())? != Some(record) {
+        if recorded != Some(record) {
             record.save(self.state.path())?;
         }
         self.join_peers();

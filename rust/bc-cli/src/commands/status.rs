@@ -3,6 +3,7 @@
 use bc_core::{
     settings::{Face, Flag},
     status::{FileState, Phase, PrimaryStatus, Severity, Status, SyncStatus},
+    words::size,
 };
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
-    output::{self, Colours, ago, size, span, table},
+    output::{self, Colours, ago, span, table},
 };
 
 mod files;
@@ -222,60 +223,32 @@ fn files(status: &Status) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{
-        manifest::{Epoch, Role},
-        status::{FORMAT, Problem},
-    };
+    use bc_core::{manifest::Role, status::Problem};
 
     use super::*;
 
     fn status() -> Status {
         Status {
-            format: FORMAT,
             product_version: "0.1.0".to_owned(),
-            node_id: "ab".repeat(16),
-            fingerprint: None,
-            role: Role::Standby,
             face: Face::Agent,
-            phase: Phase::Holding,
             flag: Flag::Property,
-            epoch: Epoch::default(),
-            opened_ms: 0,
             now_ms: 300_000,
             gocd_version: Some("26.1.0".to_owned()),
             listening: Some("0.0.0.0:8155".to_owned()),
             holding: Some("0.0.0.0:8153".to_owned()),
-            external_url: None,
-            user: None,
             problems: vec![Problem {
                 topic: "primary".to_owned(),
                 severity: Severity::Critical,
                 message: "the primary does not answer".to_owned(),
                 since_ms: 240_000,
             }],
-            generation: None,
-            files: Vec::new(),
-            own_jars: Vec::new(),
-            scanned_ms: None,
             primary: Some(PrimaryStatus {
-                url: "https://primarygo:8155".to_owned(),
-                trust: "by the peers file".to_owned(),
                 trusted: true,
-                seen_fingerprint: None,
-                connected: false,
-                since_ms: 240_000,
                 last_exchange_ms: Some(239_000),
-                node_id: None,
-                gocd_version: None,
-                product_version: None,
-                scanned_ms: None,
-                file_check_interval_ms: None,
-                generation: None,
-                wal_location: None,
+                ..PrimaryStatus::new("https://primarygo:8155", "by the peers file", 240_000)
             }),
             sync: Some(SyncStatus::default()),
-            file_check_interval_ms: 60_000,
-            primary_check_interval_ms: 60_000,
+            ..Status::new(&"ab".repeat(16), Role::Standby, Phase::Holding, 0)
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    manifest::{Entry, ManifestDocument, Name},
+    jar_name::JarName,
+    manifest::{Entry, Name, PluginIdentity},
     status::{FileState, FileStatus, FileVersion, OwnJar},
     store::LiveFile,
 };
@@ -36,11 +37,9 @@ pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>)
         .collect()
 }
 
-/// The jars of our own plugin on the primary.
-pub fn own_jars(document: &ManifestDocument) -> Vec<OwnJar> {
-    document
-        .own_jars
-        .iter()
+/// Jars of our own plugin.
+pub fn own_jars(jars: &BTreeMap<JarName, PluginIdentity>) -> Vec<OwnJar> {
+    jars.iter()
         .map(|(name, identity)| OwnJar {
             name: name.to_string(),
             version: identity.version.clone(),

@@ -8,6 +8,7 @@ use std::{
 use super::*;
 use crate::{
     clock::SystemClock,
+    digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     status::{Phase, PrimaryStatus, Status},
     store::{Applied, LiveFile, Receive},
@@ -52,13 +53,7 @@ async fn wait_while(flag: &AtomicBool) {
 }
 
 fn document(content: &[u8]) -> ManifestDocument {
-    let entry = Entry {
-        sha256: Digest::of(content),
-        md5: String::new(),
-        size: content.len() as u64,
-        modified_ms: 0,
-        plugin: None,
-    };
+    let entry = Entry::new(Digests::of(content), 0, None);
     let manifest = Manifest {
         files: BTreeMap::from([(Name::CruiseConfig, entry)]),
     };

@@ -52,15 +52,9 @@ impl Files {
 
     pub(super) fn document(&self, sequence: u64) -> ManifestDocument {
         let entry = |(name, bytes): (&Name, &Vec<u8>)| {
-            let digests = Digests::of(bytes);
             let jar = matches!(name, Name::Plugin(_)).then(|| Jar::inspect(std::io::Cursor::new(bytes)));
-            let entry = Entry {
-                sha256: digests.sha256,
-                md5: digests.md5,
-                size: digests.size,
-                modified_ms: 1,
-                plugin: jar.as_ref().and_then(Jar::identity).cloned(),
-            };
+            let plugin = jar.as_ref().and_then(Jar::identity).cloned();
+            let entry = Entry::new(Digests::of(bytes), 1, plugin);
             (name.clone(), entry)
         };
         let manifest = Manifest {

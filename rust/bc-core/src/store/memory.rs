@@ -66,14 +66,7 @@ impl Inner {
             self.own_jars.insert(file.clone(), identity.clone());
             return;
         }
-        let digests = Digests::of(&bytes);
-        let entry = Entry {
-            sha256: digests.sha256,
-            md5: digests.md5,
-            size: digests.size,
-            modified_ms: now_ms,
-            plugin: identity,
-        };
+        let entry = Entry::new(Digests::of(&bytes), now_ms, identity);
         self.live.insert(name, (entry, bytes));
     }
 

@@ -66,7 +66,7 @@ impl Rights {
         match (caller, &self.operator_group) {
             (Caller::Root, _) => Ok(()),
             (Caller::Owner, _) if self.operator_is_owner => Ok(()),
-            (Caller::Owner, _) => Err(refused(
+            (Caller::Owner, _) => Err(Reply::refused(
                 "the user that GoCD runs as may not give orders to this node, since jobs of an agent on this machine \
                  may be that user"
                     .to_owned(),
@@ -75,27 +75,20 @@ impl Rights {
             )),
             (Caller::Other { uid, gid }, Some(group)) => match membership(uid, gid, group) {
                 Membership::Member => Ok(()),
-                Membership::NoMember => Err(refused(
+                Membership::NoMember => Err(Reply::refused(
                     format!("the user {uid} is not in the group {group}, whose members may give orders to this node"),
                     "Run the command as root or as a member of that group.",
                 )),
-                Membership::NoSuchGroup => Err(refused(
+                Membership::NoSuchGroup => Err(Reply::refused(
                     format!("this machine has no group {group}, which bc.operator.group names"),
                     "Run the command as root, or make that group.",
                 )),
             },
-            (Caller::Other { uid, .. }, None) => Err(refused(
+            (Caller::Other { uid, .. }, None) => Err(Reply::refused(
                 format!("only root may give orders to this node, not the user {uid}"),
                 "Run the command as root, or name a group of operators with bc.operator.group.",
             )),
         }
-    }
-}
-
-fn refused(message: String, guidance: &str) -> Reply {
-    Reply::Refused {
-        message,
-        guidance: guidance.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use bc_core::{
     digest::Digest,
     manifest::{Name, Role},
     status::{FileState, FileStatus, Severity, Status},
+    words,
 };
 use time::{OffsetDateTime, macros::format_description};
 
@@ -60,8 +61,8 @@ struct Fragment<'a> {
 }
 
 impl Fragment<'_> {
-    fn severity(&self) -> &'static str {
-        word(&self.status.severity())
+    fn severity(&self) -> Severity {
+        self.status.severity()
     }
 
     fn class(&self) -> &'static str {
@@ -79,14 +80,6 @@ impl Fragment<'_> {
 
     fn age(&self, ms: &i64) -> String {
         age(self.status.now_ms - ms)
-    }
-}
-
-fn word(severity: &Severity) -> &'static str {
-    match severity {
-        Severity::Ok => "OK",
-        Severity::Warning => "WARNING",
-        Severity::Critical => "CRITICAL",
     }
 }
 
@@ -148,19 +141,9 @@ fn moment(ms: &i64) -> String {
         .unwrap_or_default()
 }
 
+/// askama hands fields over by reference.
 fn size(bytes: &u64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let mut value = *bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
+    words::size(*bytes)
 }
 
 #[cfg(test)]

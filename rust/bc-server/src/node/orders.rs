@@ -72,22 +72,15 @@ impl ControlHandler for Orders {
             },
             Order::Trust { fingerprint, remove } => match self.trust(fingerprint, remove) {
                 Ok(message) => Reply::Done { message },
-                Err(error) => Reply::Refused {
-                    message: error.message().to_owned(),
-                    guidance: error.guidance().to_owned(),
-                },
+                Err(error) => error.into(),
             },
             Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
             Order::Promote {
                 without_database: false,
-            } => Reply::Refused {
-                message: "this version does not promote the database and cannot see yet whether the old primary is \
-                          stopped"
-                    .to_owned(),
-                guidance: "Stop the old primary, promote PostgreSQL yourself, then run \
-                           `gocd-bc promote --without-database`."
-                    .to_owned(),
-            },
+            } => Reply::refused(
+                "this version does not promote the database and cannot see yet whether the old primary is stopped",
+                "Stop the old primary, promote PostgreSQL yourself, then run `gocd-bc promote --without-database`.",
+            ),
         }
     }
 }

@@ -21,9 +21,10 @@ use bc_core::{
     scan::{
         Options, Reading, SAY_AFTER, Scanner, retry_after,
         snapshot::Snapshot,
-        watch::{self, Hint, Hints, Waker},
+        watch::{self, Hints, Waker},
     },
-    status::{FileState, FileStatus, OwnJar, Severity, StatusBoard},
+    status::{FileState, FileStatus, Severity, StatusBoard},
+    words,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -140,20 +141,20 @@ impl Work {
                 }
             };
             // A hint during the wait means a change; the end of the wait means a regular reading.
-            match self.hints.wait(wait) {
-                Hint::Changed | Hint::Quiet | Hint::Woken => {}
-            }
+            self.hints.wait(wait);
         }
     }
 
     fn offer(&self, snapshot: Snapshot) {
         let now = self.clock.now_ms();
         self.board.clear(TOPIC);
-        match snapshot.warnings.as_slice() {
-            [] => self.board.clear("files"),
-            warnings => self.board.raise("files", Severity::Warning, warnings.join("; "), now),
-        }
-        let (scanned_ms, files, own_jars) = (snapshot.scanned_ms, files(&snapshot), own_jars(&snapshot));
+        self.board
+            .set("files", Severity::Warning, words::one_line(&snapshot.warnings), now);
+        let (scanned_ms, files, own_jars) = (
+            snapshot.scanned_ms,
+            files(&snapshot),
+            compare::own_jars(&snapshot.own_jars),
+        );
         match self.offer.publish(snapshot) {
             Ok(is_new) => {
                 let generation = self.offer.current().map(|offered| offered.generation());
@@ -173,16 +174,10 @@ impl Work {
 
     fn fail(&self, problem: &Error) {
         let message = problem.to_string();
-        let picture = self.board.picture(self.clock.now_ms());
-        if !picture
-            .problems
-            .iter()
-            .any(|known| known.topic == TOPIC && known.message == message)
-        {
+        let now = self.clock.now_ms();
+        if self.board.raise(TOPIC, Severity::Critical, message.as_str(), now) {
             error!("{message}");
         }
-        self.board
-            .raise(TOPIC, Severity::Critical, problem.to_string(), self.clock.now_ms());
     }
 }
 
@@ -197,17 +192,6 @@ fn files(snapshot: &Snapshot) -> Vec<FileStatus> {
             primary: Some(compare::version(entry)),
             standby: None,
             state: FileState::Offered,
-        })
-        .collect()
-}
-
-fn own_jars(snapshot: &Snapshot) -> Vec<OwnJar> {
-    snapshot
-        .own_jars
-        .iter()
-        .map(|(name, identity)| OwnJar {
-            name: name.to_string(),
-            version: identity.version.clone(),
         })
         .collect()
 }

@@ -47,7 +47,7 @@ impl Promotion {
     /// Promotes without touching the database; says each step through `progress`.
     pub(crate) async fn without_database(self: Arc<Self>, progress: mpsc::Sender<String>) -> Reply {
         if self.running.swap(true, Ordering::AcqRel) {
-            return refused("a promotion is already running", "Follow it with `gocd-bc status`.");
+            return Reply::refused("a promotion is already running", "Follow it with `gocd-bc status`.");
         }
         let reply = self.go_on(&progress).await;
         if matches!(reply, Reply::Refused { .. }) {
@@ -59,8 +59,8 @@ impl Promotion {
     async fn go_on(self: &Arc<Self>, progress: &mpsc::Sender<String>) -> Reply {
         let picture = self.board.picture(0);
         if picture.role != Role::Standby || picture.phase != Phase::Holding {
-            return refused(
-                &format!("this node is a {} and does not hold GoCD", picture.role),
+            return Reply::refused(
+                format!("this node is a {} and does not hold GoCD", picture.role),
                 "Run the command on the standby.",
             );
         }
@@ -94,7 +94,7 @@ impl Promotion {
                 // has said why.
                 drop(puller.try_send(PullOrder::Now));
             }
-            return refused(error.message(), error.guidance());
+            return error.into();
         }
         self.board.update(|status| {
             status.role = Role::Primary;
@@ -147,11 +147,4 @@ pub(crate) fn release_properties(flag: Flag) -> Vec<(String, String)> {
 /// A caller that went away is no reason to stop half way.
 async fn say(progress: &mpsc::Sender<String>, message: &str) {
     drop(progress.send(message.to_owned()).await);
-}
-
-fn refused(message: &str, guidance: &str) -> Reply {
-    Reply::Refused {
-        message: message.to_owned(),
-        guidance: guidance.to_owned(),
-    }
 }

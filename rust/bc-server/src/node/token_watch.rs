@@ -28,21 +28,16 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<O
         Arc::clone(&assembly.clock),
         assembly.stop.clone(),
     );
-    let mut said = String::new();
-    let mut read = move |path: &Path| match Token::load(path) {
+    let read = move |path: &Path| match Token::load(path) {
         Ok(token) => {
-            said.clear();
             board.clear(TOPIC);
             board.update(|status| status.user = Some(token.user().to_owned()));
             Some(token)
         }
         Err(error) => {
-            let message = error.to_string();
-            if message != said {
-                error!("{message}");
-                said.clone_from(&message);
-                let message = format!("{message} Until then the Business Continuity port stays closed.");
-                board.raise(TOPIC, Severity::Critical, message, clock.now_ms());
+            let message = format!("{error} Until then the Business Continuity port stays closed.");
+            if board.raise(TOPIC, Severity::Critical, message, clock.now_ms()) {
+                error!("{error}");
                 board.update(|status| status.user = None);
             }
             None

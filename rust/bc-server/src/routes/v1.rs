@@ -17,6 +17,7 @@ use axum::{
 use bc_core::{
     jar_name::JarName,
     manifest::{Entry, Name},
+    percent,
 };
 use serde::Serialize;
 
@@ -190,7 +191,7 @@ impl PluginQuery {
                 "pluginName" => &mut plugin,
                 _ => continue,
             };
-            if part.replace(percent_decoded(value)?).is_some() {
+            if part.replace(percent::decoded(value)?).is_some() {
                 return None;
             }
         }
@@ -199,19 +200,6 @@ impl PluginQuery {
             plugin: plugin.unwrap_or_default(),
         })
     }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let (digits, rest) = part.as_bytes().split_at_checked(2)?;
-        let mut byte = [0];
-        hex::decode_to_slice(digits, &mut byte).ok()?;
-        bytes.extend(byte);
-        bytes.extend(rest);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

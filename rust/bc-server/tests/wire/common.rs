@@ -247,13 +247,7 @@ fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
             _ => Source::Memory(Bytes::copy_from_slice(content)),
         };
         sources.insert(digests.sha256, source);
-        let entry = Entry {
-            sha256: digests.sha256,
-            md5: digests.md5,
-            size: digests.size,
-            modified_ms: 1,
-            plugin: None,
-        };
+        let entry = Entry::new(digests, 1, None);
         manifest.files.insert(name.clone(), entry);
     }
     Snapshot {
