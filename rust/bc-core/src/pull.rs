@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument},
     status::{Fetching, Generation, KEPT_ERRORS, Severity, StatusBoard, SyncError},
-    store::{Store, Wanted},
+    store::{Allowed, Store, Wanted},
     transport::{ManifestReply, Transport},
     words,
 };
@@ -227,7 +227,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let generation = generation(&document);
         let applied = {
             let (store, document) = (Arc::clone(&self.store), Arc::clone(&document));
-            blocking(move || store.apply(&document)).await?
+            blocking(move || store.apply(&document, Allowed::default())).await?
         };
         self.known = Some(document.generation);
         let now = self.clock.now_ms();

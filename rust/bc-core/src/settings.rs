@@ -19,6 +19,12 @@
 //! | `bc.external.url` | | how others reach our TLS port |
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
+//! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
+//! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
+//! | `bc.generations.keep` | 10 | generations that a standby keeps |
+//! | `bc.free.space` | 256 MiB | what a sync leaves free on every disk; bytes, or with KiB, MiB, GiB |
+//! | `bc.reverify.interval` | 600000 ms | how often a standby looks whether its live files were touched |
+//! | `bc.rehash.interval` | 86400000 ms | within what time it reads them all again |
 //! | `bc.held.health` | 503 | 200 for a chart that probes `/go/api/v1/health` of a held node |
 //! | `bc.guard.wait` | 60000 ms | longest wait for a decision at start |
 //! | `bc.operator.group` | | members may give orders on the local socket, besides root |
@@ -116,6 +122,18 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// Addresses besides loopback whose `X-Forwarded-Proto` counts.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Longest time until GoCD has accepted a configuration before it is a WARNING.
+    pub accept_wait: Duration,
+    /// How long a refusal is a WARNING before it is CRITICAL.
+    pub refusal_critical: Duration,
+    /// How many generations a standby keeps, the applied one included.
+    pub generations_keep: usize,
+    /// Bytes that a sync leaves free on every disk it writes to.
+    pub free_space: u64,
+    /// How often a standby compares the metadata of its live files.
+    pub reverify_interval: Duration,
+    /// Within what time a standby reads all its live files again.
+    pub rehash_interval: Duration,
     /// Answer of a held node on GoCD's health path.
     pub held_health: u16,
     /// Longest wait for a decision at start.
@@ -206,6 +224,18 @@ impl Settings {
                         .collect::<Option<Vec<IpAddr>>>()
                 })
                 .unwrap_or_default(),
+            accept_wait: reader.milliseconds("bc.accept.wait", 60_000),
+            refusal_critical: reader.milliseconds("bc.refusal.critical", 600_000),
+            generations_keep: reader
+                .parsed("bc.generations.keep", "a whole number above 0", |text| {
+                    text.parse().ok().filter(|count| *count > 0)
+                })
+                .unwrap_or(10),
+            free_space: reader
+                .parsed("bc.free.space", "a size such as 256 MiB or 268435456", bytes)
+                .unwrap_or(256 << 20),
+            reverify_interval: reader.milliseconds("bc.reverify.interval", 600_000),
+            rehash_interval: reader.milliseconds("bc.rehash.interval", 86_400_000),
             held_health: reader
                 .parsed("bc.held.health", "200 or 503", |text| {
                     text.parse().ok().filter(|code| matches!(code, 200 | 503))
@@ -246,6 +276,19 @@ pub const DEFAULT_PORT: u16 = 8155;
 /// wrappers before Tanuki 3.6 hand quotes through on UNIX.
 pub fn without_stray_quotes(value: &str) -> &str {
     value.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+}
+
+/// A size: bytes, or a number with KiB, MiB or GiB.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 struct Reader<'a> {
@@ -396,6 +439,18 @@ mod tests {
     fn a_released_server_still_knows_which_flag_was_overridden() {
         let (settings, _) = parse(&[("go.server.mode", "production"), (OVERRIDDEN_FLAG, "property")]);
         assert_eq!(settings.flag, Flag::Property);
+    }
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_bytes() {
+        for (text, size) in [("1024", 1 << 10), ("5 MiB", 5 << 20), ("2g", 2 << 30), ("0", 0)] {
+            let (settings, mistakes) = parse(&[("bc.free.space", text)]);
+            assert_eq!((settings.free_space, mistakes.len()), (size, 0), "{text}");
+        }
+        for text in ["MiB", "-1", "5 miles", "99999999999 GiB"] {
+            let (settings, mistakes) = parse(&[("bc.free.space", text)]);
+            assert_eq!((settings.free_space, mistakes.len()), (256 << 20, 1), "{text}");
+        }
     }
 
     #[test]

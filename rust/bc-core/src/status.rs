@@ -257,6 +257,18 @@ impl PrimaryStatus {
 pub struct SyncStatus {
     /// Whether the applied generation is the primary's newest one as far as we know.
     pub in_sync: bool,
+    /// Since when the standby has been in sync without a break; none while it is not.
+    #[serde(default)]
+    pub in_sync_since_ms: Option<i64>,
+    /// The primary's generation that is not made live, and why.
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
+    /// Jars that the primary no longer has and that are kept here, since many plugins would go at once.
+    #[serde(default)]
+    pub kept: Vec<Name>,
+    /// Set while an administrator's restore holds an older generation in place.
+    #[serde(default)]
+    pub paused: Option<Paused>,
     /// When a generation was last applied.
     pub applied_ms: Option<i64>,
     /// The newest errors, newest last, [`KEPT_ERRORS`] at most; they go with the next success.
@@ -267,6 +279,26 @@ pub struct SyncStatus {
     pub applied_generations: u64,
     /// A fetch that is under way.
     pub fetching: Option<Fetching>,
+}
+
+/// A generation that must not become live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The generation.
+    pub generation: Digest,
+    /// Why, and what to do.
+    pub message: String,
+    /// Since when the primary's newest generation is refused; another refused generation does not begin anew.
+    pub since_ms: i64,
+}
+
+/// A standby that does not follow its primary, since an administrator has restored an older generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The generation that is live.
+    pub generation: Digest,
+    /// Since when.
+    pub since_ms: i64,
 }
 
 /// An error while syncing.

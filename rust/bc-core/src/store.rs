@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::{
     digest::Digest,
     error::Error,
-    manifest::{Entry, ManifestDocument, Name},
+    manifest::{Entry, Epoch, ManifestDocument, Name},
 };
 
 mod apply;
@@ -45,6 +45,26 @@ pub struct Wanted {
     pub name: Name,
 }
 
+/// What the rules would forbid and an administrator has allowed, for one apply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Many plugins may go at once.
+    pub deletions: bool,
+    /// The primary's `serverId` may replace ours.
+    pub server_id: bool,
+}
+
+/// Where a standby is in the history of its primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The generation that is live.
+    pub generation: Digest,
+    /// The epoch of the primary that it came from.
+    pub epoch: Epoch,
+    /// The primary's sequence of it.
+    pub sequence: u64,
+}
+
 /// What applying a generation changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -52,6 +72,8 @@ pub struct Applied {
     pub written: Vec<Name>,
     /// Files that were removed, since the generation lacks them and they were ours.
     pub removed: Vec<Name>,
+    /// Jars that the generation lacks and that are still here, since many plugins would go at once.
+    pub kept: Vec<Name>,
     /// Things an administrator should know, each a full sentence part such as "x.jar is only here".
     pub warnings: Vec<String>,
 }
@@ -79,7 +101,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; others when the disk
     /// fails. The live files are then as before; only where the disk fails in the middle of a set they are a part
     /// of each, until the next call or start finishes what was begun.
-    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error>;
+    fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error>;
+
+    /// What was applied last and is still live; none before the first time.
+    fn position(&self) -> Option<Position>;
 
     /// Finishes a set that an error of the disk left half live; does nothing where none is. To be called before
     /// GoCD starts on the live files.

@@ -11,7 +11,7 @@ use crate::{
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     status::{Phase, PrimaryStatus, Status},
-    store::{Applied, LiveFile, Receive},
+    store::{Allowed, Applied, LiveFile, Position, Receive},
 };
 
 /// A primary that answers from memory and can be made to fail.
@@ -178,11 +178,20 @@ impl Store for Memory {
         }))
     }
 
-    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+    fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
         self.applied.lock().unwrap().push(generation.clone());
         Ok(Applied {
             written: generation.files.keys().cloned().collect(),
             ..Applied::default()
+        })
+    }
+
+    fn position(&self) -> Option<Position> {
+        let applied = self.applied.lock().unwrap();
+        applied.last().map(|document| Position {
+            generation: document.generation,
+            epoch: document.envelope.epoch.clone(),
+            sequence: document.envelope.sequence,
         })
     }
 

@@ -18,7 +18,11 @@ use crate::{
         descriptor::{Jar, tests::plugin},
         path_of,
     },
-    store::{Applied, Store, Wanted, disk::DiskStore, memory::MemoryStore},
+    store::{
+        Allowed, Applied, Store, Wanted,
+        disk::{DiskStore, Options},
+        memory::MemoryStore,
+    },
 };
 
 pub(super) const CONFIG: &[u8] = b"<cruise schemaVersion=\"139\"><server serverId=\"one\"/></cruise>";
@@ -106,7 +110,7 @@ impl Files {
     pub(super) fn apply(&self, store: &impl Store, sequence: u64) -> Result<Applied, crate::error::Error> {
         let document = self.document(sequence);
         self.fetch(store, &document);
-        store.apply(&document)
+        store.apply(&document, Allowed::default())
     }
 }
 
@@ -138,7 +142,8 @@ impl OnDisk {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let layout = layout_in(folder.path());
-        let store = DiskStore::open(layout.state_dir(), &layout, Arc::new(SystemClock)).expect("open");
+        let store =
+            DiskStore::open(layout.state_dir(), &layout, Arc::new(SystemClock), Options::default()).expect("open");
         Self {
             _folder: folder,
             layout,
@@ -244,7 +249,10 @@ fn only_what_differs_is_fetched_and_written(subject: &impl Subject) {
     let files = Files::usual();
     files.apply(subject.store(), 1).expect("applied");
     assert_eq!(subject.store().missing(&files.document(1)).expect("readable"), []);
-    let again = subject.store().apply(&files.document(1)).expect("nothing to do");
+    let again = subject
+        .store()
+        .apply(&files.document(1), Allowed::default())
+        .expect("nothing to do");
     assert_eq!(again, Applied::default());
     let edited = files.with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
     let missing = subject.store().missing(&edited.document(2)).expect("readable");
@@ -414,7 +422,10 @@ fn our_own_jar_is_never_touched(subject: &impl Subject) {
     let mut document = newer.document(2);
     document.files.get_mut(&jar("newer.jar")).expect("there").plugin = None;
     newer.fetch(subject.store(), &document);
-    let error = subject.store().apply(&document).expect_err("refused");
+    let error = subject
+        .store()
+        .apply(&document, Allowed::default())
+        .expect_err("refused");
     assert_eq!(error.kind(), Kind::Refused);
     assert_eq!(subject.bytes(&jar("newer.jar")), None);
     subject.assert_live(&Files::usual());
@@ -423,7 +434,7 @@ fn our_own_jar_is_never_touched(subject: &impl Subject) {
 fn a_set_without_its_bytes_is_not_applied(subject: &impl Subject) {
     let error = subject
         .store()
-        .apply(&Files::usual().document(1))
+        .apply(&Files::usual().document(1), Allowed::default())
         .expect_err("nothing was fetched");
     assert!(error.is_transient(), "{error}");
     assert_eq!(subject.store().live().expect("readable").len(), 0);

@@ -31,7 +31,7 @@ use crate::{
     scan::{self, descriptor::Jar, file_cache::FileCache},
     state_dir,
     store::{
-        Applied, LiveFile, Receive, Store, Wanted,
+        Allowed, Applied, LiveFile, Position, Receive, Store, Wanted,
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
@@ -43,6 +43,27 @@ use crate::{
     },
 };
 
+/// What the administrator has set for the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Generations that are kept, the applied one included.
+    pub generations_keep: usize,
+    /// Bytes that must stay free on every disk that is written to.
+    pub free_space: u64,
+    /// Version of our GoCD, where known.
+    pub gocd_version: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            generations_keep: 10,
+            free_space: 256 << 20,
+            gocd_version: None,
+        }
+    }
+}
+
 /// Keeps generations in a state folder and makes them the live files of one GoCD installation.
 pub struct DiskStore {
     layout: Layout,
@@ -51,7 +72,7 @@ pub struct DiskStore {
     blobs: Arc<Blobs>,
     inner: Mutex<Inner>,
     probe: Probe,
-    reserve: u64,
+    options: Options,
 }
 
 struct Inner {
@@ -78,7 +99,7 @@ struct Write {
 /// As [`DiskStore::open`].
 pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
     if StateFiles::new(state_dir).journal.exists() {
-        DiskStore::open(state_dir, layout, clock)?;
+        DiskStore::open(state_dir, layout, clock, Options::default())?;
     }
     Ok(())
 }
@@ -101,11 +122,17 @@ impl DiskStore {
     /// # Errors
     /// [`Kind::File`] or [`Kind::DiskFull`] naming the file or folder. The live files are then a part of the old
     /// and a part of the new set only if they were before.
-    pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        Self::open_with(state_dir, layout, clock, Arc::new(|_| Ok(())))
+    pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, options: Options) -> Result<Self, Error> {
+        Self::open_with(state_dir, layout, clock, options, Arc::new(|_| Ok(())))
     }
 
-    fn open_with(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, probe: Probe) -> Result<Self, Error> {
+    fn open_with(
+        state_dir: &Path,
+        layout: &Layout,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        probe: Probe,
+    ) -> Result<Self, Error> {
         let files = StateFiles::new(state_dir);
         let mut cache = FileCache::new(Arc::clone(&clock));
         cache.load(&files.cache);
@@ -119,16 +146,11 @@ impl DiskStore {
             }),
             files,
             probe,
-            reserve: room::RESERVE,
+            options,
         };
         store.finish_journal(&mut store.lock())?;
         store.sweep();
         Ok(store)
-    }
-
-    /// What is live, as far as it was applied by this node; none before the first time.
-    pub fn last_applied(&self) -> Option<Record> {
-        Some(self.lock().record.clone()).filter(|record| record.generation.is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -256,7 +278,7 @@ impl DiskStore {
         }
         needed
             .into_iter()
-            .try_for_each(|(folder, needed)| room::check(folder, needed, self.reserve))
+            .try_for_each(|(folder, needed)| room::check(folder, needed, self.options.free_space))
     }
 
     /// Judges the configuration files while the disk is busy with their copies; nothing is left of a refused set.
@@ -407,7 +429,7 @@ impl Store for DiskStore {
             .iter()
             .map(|wanted| wanted.size.saturating_sub(self.blobs.partial_size(&wanted.sha256)))
             .sum();
-        room::check(self.blobs.folder(), needed, self.reserve)?;
+        room::check(self.blobs.folder(), needed, self.options.free_space)?;
         Ok(missing)
     }
 
@@ -415,7 +437,7 @@ impl Store for DiskStore {
         Ok(Box::new(self.blobs.receive(wanted)?))
     }
 
-    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+    fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
@@ -427,6 +449,7 @@ impl Store for DiskStore {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
             removed: plan.remove.clone(),
             warnings: live.warnings.iter().chain(&plan.warnings).cloned().collect(),
+            ..Applied::default()
         };
         if plan.is_empty() && record.says_the_same(&inner.record) {
             return Ok(applied);
@@ -447,6 +470,15 @@ impl Store for DiskStore {
         self.blobs
             .retain(&generation.files.values().map(|entry| entry.sha256).collect());
         Ok(applied)
+    }
+
+    fn position(&self) -> Option<Position> {
+        let inner = self.lock();
+        Some(Position {
+            generation: inner.record.generation?,
+            epoch: inner.record.epoch.clone(),
+            sequence: inner.record.sequence,
+        })
     }
 
     fn settle(&self) -> Result<(), Error> {

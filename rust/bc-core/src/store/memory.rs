@@ -15,7 +15,7 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, ManifestDocument, Name, PluginIdentity},
     scan::descriptor::Jar,
-    store::{Applied, LiveFile, Receive, Store, Wanted, blobs, plan, rules},
+    store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs, plan, rules},
 };
 
 /// Keeps blobs and live files in memory. Keeps to the same rules as the store on a disk.
@@ -31,6 +31,7 @@ struct Inner {
     live: BTreeMap<Name, (Entry, Bytes)>,
     own_jars: BTreeMap<JarName, PluginIdentity>,
     ours: BTreeSet<Name>,
+    position: Option<Position>,
 }
 
 impl MemoryStore {
@@ -105,7 +106,7 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn apply(&self, generation: &ManifestDocument) -> Result<Applied, Error> {
+    fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
         let mut inner = self.lock();
         rules::manifest(generation, &inner.own_jars)?;
         let live = inner
@@ -141,11 +142,21 @@ impl Store for MemoryStore {
         }
         inner.ours = generation.files.keys().cloned().collect();
         inner.blobs.clear();
+        inner.position = Some(Position {
+            generation: generation.generation,
+            epoch: generation.envelope.epoch.clone(),
+            sequence: generation.envelope.sequence,
+        });
         Ok(Applied {
             written,
             removed: plan.remove,
             warnings: plan.warnings,
+            ..Applied::default()
         })
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.lock().position.clone()
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind};
 
-/// What must stay free beside the bytes that are needed.
-pub(super) const RESERVE: u64 = 256 * 1024 * 1024;
-
 /// Checks that `needed` bytes and `reserve` fit onto the disk of `folder`. Needing nothing always fits.
 ///
 /// # Errors
@@ -80,7 +77,7 @@ mod tests {
         assert_eq!(check(folder.path(), 1, 0), Ok(()));
         #[cfg(target_os = "linux")]
         {
-            let error = check(folder.path(), u64::MAX / 2, RESERVE).expect_err("no disk is so large");
+            let error = check(folder.path(), u64::MAX / 2, 1 << 20).expect_err("no disk is so large");
             assert_eq!(error.kind(), Kind::DiskFull);
             let mount = mount_of(folder.path());
             assert!(folder.path().starts_with(&mount));

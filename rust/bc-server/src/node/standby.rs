@@ -7,7 +7,7 @@ use bc_core::{
     primary_url::PrimaryUrl,
     pull::{Options, Puller},
     status::{PrimaryStatus, Severity, SyncStatus},
-    store::disk::DiskStore,
+    store::disk::{self, DiskStore},
     trust::Trust,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -27,6 +27,11 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
         assembly.state.path(),
         &assembly.settings.layout,
         Arc::clone(&assembly.clock),
+        disk::Options {
+            generations_keep: assembly.settings.generations_keep,
+            free_space: assembly.settings.free_space,
+            gocd_version: assembly.gocd_version.clone(),
+        },
     ) {
         Ok(store) => Arc::new(store),
         Err(problem) => {

@@ -29,7 +29,14 @@ impl Place {
     }
 
     fn open_with(&self, probe: Probe) -> DiskStore {
-        DiskStore::open_with(self.layout.state_dir(), &self.layout, Arc::new(SystemClock), probe).expect("open")
+        DiskStore::open_with(
+            self.layout.state_dir(),
+            &self.layout,
+            Arc::new(SystemClock),
+            Options::default(),
+            probe,
+        )
+        .expect("open")
     }
 
     fn path(&self, name: &Name) -> PathBuf {
@@ -173,7 +180,7 @@ fn a_crash_at_any_moment_ends_in_the_whole_old_or_the_whole_new_set() {
         let store = place.open_with(probe);
         let document = next().document(2);
         next().fetch(&store, &document);
-        let crashed = catch_unwind(AssertUnwindSafe(|| store.apply(&document))).is_err();
+        let crashed = catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default()))).is_err();
         drop(store);
         let reopened = place.open();
         place.assert_tidy();
@@ -186,8 +193,8 @@ fn a_crash_at_any_moment_ends_in_the_whole_old_or_the_whole_new_set() {
         }
         next().apply(&reopened, 2).expect("applied in the end");
         place.assert_tidy();
-        let record = reopened.last_applied().expect("applied");
-        assert_eq!((record.generation, record.sequence), (Some(document.generation), 2));
+        let record = reopened.position().expect("applied");
+        assert_eq!((record.generation, record.sequence), (document.generation, 2));
         if !crashed {
             assert!(count.load(Ordering::Relaxed) <= number);
             break;
@@ -205,7 +212,7 @@ fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
         let store = place.open_with(probe);
         let document = next().document(2);
         next().fetch(&store, &document);
-        match store.apply(&document) {
+        match store.apply(&document, Allowed::default()) {
             Ok(_) => {
                 assert!(count.load(Ordering::Relaxed) <= number);
                 break;
@@ -216,7 +223,9 @@ fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
                     assert!(place.is_live(&Files::usual()), "moment {number}");
                     place.assert_tidy();
                 }
-                store.apply(&document).expect("the disk has room again");
+                store
+                    .apply(&document, Allowed::default())
+                    .expect("the disk has room again");
                 assert!(place.is_live(&next()), "moment {number}");
                 place.assert_tidy();
             }
@@ -237,7 +246,7 @@ fn lost_staged_files_are_made_anew_from_their_blobs() {
     }
     let reopened = place.open();
     assert!(place.is_live(&next()));
-    assert!(reopened.last_applied().is_some());
+    assert!(reopened.position().is_some());
     place.assert_tidy();
 }
 
@@ -252,7 +261,7 @@ fn a_set_of_which_bytes_are_lost_is_not_called_applied() {
         fs::remove_file(blob.expect("readable").path()).expect("remove");
     }
     let reopened = place.open();
-    assert!(reopened.last_applied().is_none());
+    assert!(reopened.position().is_none());
     next().apply(&reopened, 2).expect("applied");
     assert!(place.is_live(&next()));
 }
@@ -365,7 +374,7 @@ fn a_crash_while_writing_in_place_is_mended_from_the_journal() {
     let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
     let document = edited.document(2);
     edited.fetch(&store, &document);
-    catch_unwind(AssertUnwindSafe(|| store.apply(&document))).expect_err("crashed");
+    catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default()))).expect_err("crashed");
     place.open();
     assert!(place.is_live(&edited));
     place.assert_tidy();
@@ -407,7 +416,7 @@ fn what_is_kept_aside_can_be_found_again() {
 fn no_room_is_said_before_anything_is_fetched() {
     let place = Place::new();
     let mut store = place.open();
-    store.reserve = u64::MAX;
+    store.options.free_space = u64::MAX;
     let error = store
         .missing(&Files::usual().document(1))
         .expect_err("no disk is so large");
