@@ -22,6 +22,7 @@ Examples:
   gocd-bc token generate               on the primary, once
   gocd-bc identity show                on the primary, to compare with what the standby saw
   gocd-bc trust FINGERPRINT            on the standby
+  gocd-bc sync --allow-deletions       on the standby, when plugins were removed on purpose
   gocd-bc promote --without-database   on the standby, when the primary is lost
 
 Wrong use of the command ends with 64."
@@ -78,6 +79,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigFolder,
     },
+    /// Pull from the primary now, and wait until its newest files are live here
+    ///
+    /// The standby does so by itself at every change; this is for the impatient, and for saying yes to what it has
+    /// refused. Each yes holds for this one pull.
+    Sync(SyncArguments),
     /// Let GoCD run on this standby
     ///
     /// Pulls once more from the primary if it can, then lets the held GoCD go on. This version does not promote the
@@ -157,6 +163,23 @@ pub(crate) struct ConfigFolder {
     /// The folder of cruise-config.xml, if GoCD's wrapper.conf does not tell
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// What a pull may do.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArguments {
+    /// Pull at once; so does the command without any option
+    #[arg(long)]
+    now: bool,
+    /// Remove the plugins that the primary no longer has, however many they are
+    #[arg(long)]
+    pub(crate) allow_deletions: bool,
+    /// Take over the primary's serverId, though this server has another one
+    #[arg(long)]
+    pub(crate) adopt_server_id: bool,
+    /// Take over files of a primary that went back in time, was set up anew, or is not the last one promoted
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ mod identity;
 mod promote;
 mod run;
 mod status;
+mod sync;
 mod token;
 mod trust;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             config,
             ..
         } => trust::list(&search, config.config.as_deref(), json),
+        Command::Sync(arguments) => sync::run(&search, &arguments),
         Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),
         Command::Primary { node } => run::primary(&search, &node),
         Command::Standby { primary_url, node } => run::standby(&search, primary_url, &node),

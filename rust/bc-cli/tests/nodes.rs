@@ -168,6 +168,14 @@ fn a_standby_follows_and_is_promoted() {
         assert_eq!(place.run(&order).code, 0);
     }
 
+    let standby_state = "standby/db/business-continuity";
+    let synced = place.run(&["sync", "--state-dir", standby_state]);
+    assert_eq!(synced.code, 0, "{synced:?}");
+    assert!(
+        synced.stdout.starts_with("in sync with the primary: sequence 1 "),
+        "{synced:?}"
+    );
+
     let (code, log) = primary.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" INFO  asked to end"), "{log}");
@@ -177,7 +185,7 @@ fn a_standby_follows_and_is_promoted() {
         "--wait",
         "60",
         "--state-dir",
-        "standby/db/business-continuity",
+        standby_state,
     ]);
     assert_eq!(promoted.code, 0, "{promoted:?}");
     assert!(
@@ -190,6 +198,9 @@ fn a_standby_follows_and_is_promoted() {
         (&after["role"], &after["phase"]),
         (&"primary".into(), &"running".into())
     );
+    assert_eq!(after["epoch"]["number"], 2, "a promotion begins an epoch");
+    let sequence = after["generation"]["sequence"].as_u64();
+    assert!(sequence.is_some_and(|sequence| sequence >= 1), "{after}");
     let (code, log) = standby.end();
     assert_eq!(code, Some(0), "{log}");
 }

@@ -46,6 +46,15 @@ impl ControlHandler for SmallNode {
             Order::Trust { fingerprint, .. } => Reply::Done {
                 message: format!("{fingerprint} is trusted now"),
             },
+            Order::Sync {
+                allow_deletions: true, ..
+            } => Reply::Done {
+                message: "in sync with the primary".to_owned(),
+            },
+            Order::Sync { .. } => Reply::Refused {
+                message: "the primary's cruise-config.xml is another server's".to_owned(),
+                guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
+            },
             Order::Promote {
                 without_database: false,
             } => Reply::Refused {
@@ -193,6 +202,34 @@ fn promote_tells_its_steps_and_waits() {
         promoted.stdout.starts_with("GoCD runs, and this node is the primary"),
         "{promoted:?}"
     );
+}
+
+#[test]
+fn sync_says_what_came_of_it_and_what_to_type_next() {
+    let running = Running::start(Rights {
+        operator_group: None,
+        operator_is_owner: true,
+    });
+    let refused = running.place.run(&["sync", "--state-dir", "state"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("hint: Run `gocd-bc sync --adopt"),
+        "{refused:?}"
+    );
+    let allowed = running
+        .place
+        .run(&["sync", "--now", "--allow-deletions", "--state-dir", "state"]);
+    assert_eq!(
+        (allowed.code, allowed.stdout.as_str()),
+        (0, "in sync with the primary\n"),
+        "{allowed:?}"
+    );
+    let order = |allow_deletions| Order::Sync {
+        allow_deletions,
+        adopt_server_id: false,
+        accept_rollback: false,
+    };
+    assert_eq!(running.orders(), [order(false), order(true)]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn help_is_what_the_file_says() {
         &["token", "check"],
         &["identity", "show"],
         &["trust"],
+        &["sync"],
         &["promote"],
         &["primary"],
         &["standby"],

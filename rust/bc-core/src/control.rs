@@ -24,6 +24,18 @@ pub enum Order {
         /// Leave the database alone, and trust the administrator that no other primary runs.
         without_database: bool,
     },
+    /// Pull from the primary now, and wait until its newest generation is live here.
+    Sync {
+        /// Many plugins may go at once.
+        #[serde(default)]
+        allow_deletions: bool,
+        /// The primary's `serverId` may replace ours.
+        #[serde(default)]
+        adopt_server_id: bool,
+        /// The primary's files may be older than ours.
+        #[serde(default)]
+        accept_rollback: bool,
+    },
     /// Accept this key of a peer.
     Trust {
         /// The key.

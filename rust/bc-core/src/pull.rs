@@ -2,8 +2,8 @@
 //!
 //! [`Puller::run`] is the loop. It never gives up: after an error it waits ([`backoff`]) and tries again, and it
 //! can be nudged. Whatever happens is on the board: who the primary is, since when it answers or does not,
-//! what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`compare`] holds
-//! the primary's files against ours.
+//! what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`] whether it
+//! is not older than what is live, [`compare`] holds the primary's files against ours.
 
 use std::{
     sync::{
@@ -26,20 +26,26 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument},
-    status::{Fetching, Generation, KEPT_ERRORS, Severity, StatusBoard, SyncError},
-    store::{Allowed, Store, Wanted},
+    pull::history::History,
+    status::{Fetching, Generation, KEPT_ERRORS, Refusal, Severity, StatusBoard, SyncError},
+    store::{Allowed, Applied, Store, Wanted},
     transport::{ManifestReply, Transport},
     words,
 };
 
 pub mod backoff;
 pub mod compare;
+pub mod history;
 pub mod judge;
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
 const PARALLEL_FETCHES: usize = 4;
 /// Longest wait for the primary's answer when a promotion asks for the newest generation.
 const LAST_ANSWER: Duration = Duration::from_millis(1500);
+/// Longest wait for it when an administrator asks for a sync.
+const SYNC_ANSWER: Duration = Duration::from_secs(10);
+/// After this time a refused generation is judged again, since what it was refused for may be mended on this node.
+const JUDGE_AGAIN: Duration = Duration::from_secs(10);
 /// Longest fetch of that last generation.
 const LAST_FETCH: Duration = Duration::from_secs(60);
 /// Longest time without a byte of it. A large jar may be forced to the disk meanwhile.
@@ -60,6 +66,10 @@ pub struct Options {
     pub long_poll_wait: Duration,
     /// Longest time without a completed exchange before it is CRITICAL.
     pub check_interval: Duration,
+    /// How long a refusal is a WARNING before it is CRITICAL.
+    pub refusal_critical: Duration,
+    /// What this node knows of its primaries.
+    pub history: History,
 }
 
 /// Something that a running puller is asked to do.
@@ -67,8 +77,28 @@ pub struct Options {
 pub enum PullOrder {
     /// Try again at once, whatever the back-off says.
     Now,
-    /// Pull one last time, answer, and rest until [`PullOrder::Now`]: nothing may change under a GoCD that starts.
+    /// Pull now and answer. Breaks off whatever is being fetched.
+    Sync(SyncOrder),
+    /// Pull one last time, answer, and rest until another order: nothing may change under a GoCD that starts.
     Last(oneshot::Sender<Result<Outcome, Error>>),
+}
+
+/// A sync that an administrator orders.
+#[derive(Debug)]
+pub struct SyncOrder {
+    /// What is allowed.
+    pub permit: Permit,
+    /// Where the result is waited for.
+    pub answer: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// What an administrator allows for one round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// What the rules of the set would forbid.
+    pub set: Allowed,
+    /// The primary's files may be older than ours.
+    pub rollback: bool,
 }
 
 /// What one round did.
@@ -91,6 +121,8 @@ pub struct Puller<T, S> {
     known: Option<Digest>,
     /// The newest document, for comparing its files when only an envelope comes.
     document: Option<Arc<ManifestDocument>>,
+    /// Whether that document is refused, so that only another one is worth an answer.
+    is_refused: bool,
     last_exchange: Instant,
     /// Bytes of files that came, ever.
     received: Arc<AtomicU64>,
@@ -113,6 +145,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             options,
             known: None,
             document: None,
+            is_refused: false,
             last_exchange: Instant::now(),
             received: Arc::default(),
         }
@@ -123,38 +156,33 @@ impl<T: Transport, S: Store> Puller<T, S> {
     pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
         let mut backoff = backoff::Backoff::default();
         loop {
-            let wait = self.options.long_poll_wait;
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
                 order = orders.recv() => match order {
-                    Some(PullOrder::Now) => { self.known = None; continue; }
-                    Some(PullOrder::Last(answer)) => {
-                        self.last_and_rest(answer, &mut orders).await;
-                        continue;
-                    }
+                    Some(order) => { self.obey(order, &mut orders).await; continue; }
                     None => return,
                 },
-                polled = self.poll(wait) => polled,
+                polled = self.poll() => polled,
             };
-            let mut last = None;
+            let mut urgent = None;
             let result = match polled {
                 Ok(reply) => {
                     let broken_off = async {
                         tokio::select! {
                             () = stop.cancelled() => {}
-                            answer = next_last(&mut orders) => last = answer,
+                            order = next_urgent(&mut orders) => urgent = order,
                         }
                         Error::new(Kind::Busy, "another order came", "")
                     };
-                    self.follow(reply, broken_off).await
+                    self.follow(reply, Permit::default(), broken_off).await
                 }
                 Err(error) => Err(error),
             };
             if stop.is_cancelled() {
                 return;
             }
-            if let Some(answer) = last {
-                self.last_and_rest(answer, &mut orders).await;
+            if let Some(order) = urgent {
+                self.obey(order, &mut orders).await;
                 continue;
             }
             match result {
@@ -169,13 +197,19 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 }
                 Err(error) => {
                     self.failed(&error);
-                    self.known = None;
+                    let wait = if self.is_refused {
+                        // The primary is asked for another one at once.
+                        backoff.reset();
+                        backoff.next_wait()
+                    } else {
+                        self.known = None;
+                        backoff.next_wait()
+                    };
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = sleep(backoff.next_wait()) => {}
+                        () = sleep(wait) => {}
                         order = orders.recv() => match order {
-                            Some(PullOrder::Now) => {}
-                            Some(PullOrder::Last(answer)) => self.last_and_rest(answer, &mut orders).await,
+                            Some(order) => self.obey(order, &mut orders).await,
                             None => return,
                         },
                     }
@@ -184,8 +218,31 @@ impl<T: Transport, S: Store> Puller<T, S> {
         }
     }
 
+    /// Carries out an order, and whatever order breaks it off.
+    async fn obey(&mut self, order: PullOrder, orders: &mut mpsc::Receiver<PullOrder>) {
+        let mut next = Some(order);
+        while let Some(order) = next.take() {
+            match order {
+                PullOrder::Now => self.forget(),
+                PullOrder::Sync(order) => next = self.sync(order, orders).await,
+                PullOrder::Last(answer) => next = self.last_and_rest(answer, orders).await,
+            }
+        }
+    }
+
+    /// The next answer is to be the whole document, and judged anew.
+    fn forget(&mut self) {
+        self.known = None;
+        self.is_refused = false;
+    }
+
     /// One answer of the primary; says on the board when that takes too long.
-    async fn poll(&self, wait: Duration) -> Result<ManifestReply, Error> {
+    async fn poll(&self) -> Result<ManifestReply, Error> {
+        let wait = if self.is_refused {
+            JUDGE_AGAIN.min(self.options.long_poll_wait)
+        } else {
+            self.options.long_poll_wait
+        };
         let request = self.transport.manifest(self.known, wait);
         tokio::pin!(request);
         loop {
@@ -205,30 +262,38 @@ impl<T: Transport, S: Store> Puller<T, S> {
     async fn follow(
         &mut self,
         reply: ManifestReply,
+        permit: Permit,
         broken_off: impl Future<Output = Error>,
     ) -> Result<Outcome, Error> {
         let document = match reply {
-            ManifestReply::Unchanged(envelope) => {
-                judge::envelope(&envelope, &self.options.node_id)?;
-                self.exchanged(&envelope, None);
-                self.compare().await?;
-                return Ok(Outcome::Unchanged);
-            }
             ManifestReply::Changed(document) => Arc::new(document),
+            ManifestReply::Unchanged(envelope) => match &self.document {
+                // What it was refused for may be mended on this node.
+                Some(refused) if self.is_refused => Arc::new(ManifestDocument {
+                    envelope,
+                    ..ManifestDocument::clone(refused)
+                }),
+                _ => {
+                    self.judge(&envelope, None, permit)?;
+                    self.exchanged(&envelope, None);
+                    self.compare().await?;
+                    return Ok(Outcome::Unchanged);
+                }
+            },
         };
-        judge::envelope(&document.envelope, &self.options.node_id)?;
+        self.forget();
+        self.judge(&document.envelope, Some(&document.generation), permit)?;
         self.exchanged(&document.envelope, Some(&document));
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
         self.document = Some(Arc::clone(&document));
-        tokio::select! {
-            error = broken_off => return Err(error),
-            fetched = self.fetch(&document) => fetched?,
+        // Asked for again only when it is another one, unless this round comes to its end.
+        let result = self.make_live(&document, permit, broken_off).await;
+        self.is_refused = result.as_ref().is_err_and(|error| error.kind() == Kind::Refused);
+        if self.is_refused {
+            self.known = Some(document.generation);
         }
+        let applied = result?;
         let generation = generation(&document);
-        let applied = {
-            let (store, document) = (Arc::clone(&self.store), Arc::clone(&document));
-            blocking(move || store.apply(&document, Allowed::default())).await?
-        };
         self.known = Some(document.generation);
         let now = self.clock.now_ms();
         self.board.update(|status| {
@@ -253,6 +318,43 @@ impl<T: Transport, S: Store> Puller<T, S> {
             );
         }
         Ok(Outcome::Applied(generation))
+    }
+
+    /// Whether the sender is a primary, another node, and not older than what is live.
+    fn judge(&self, envelope: &Envelope, generation: Option<&Digest>, permit: Permit) -> Result<(), Error> {
+        judge::envelope(envelope, &self.options.node_id)?;
+        let history = &self.options.history;
+        let position = self.store.position();
+        if permit.rollback {
+            return history.accept(envelope);
+        }
+        // Unchanged means the generation that is live.
+        let live = position.as_ref().map(|position| position.generation);
+        match generation.or(live.as_ref()) {
+            Some(generation) => history.judge(envelope, generation, position.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    /// Fetches a generation and applies it.
+    async fn make_live(
+        &self,
+        document: &Arc<ManifestDocument>,
+        permit: Permit,
+        broken_off: impl Future<Output = Error>,
+    ) -> Result<Applied, Error> {
+        tokio::select! {
+            error = broken_off => return Err(error),
+            fetched = self.fetch(document) => fetched?,
+        }
+        let (store, document) = (Arc::clone(&self.store), Arc::clone(document));
+        let history = self.options.history.clone();
+        blocking(move || {
+            let applied = store.apply(&document, permit.set)?;
+            history.followed(&document.envelope)?;
+            Ok(applied)
+        })
+        .await
     }
 
     /// Brings everything that the store lacks, a few files at once.
@@ -295,24 +397,48 @@ impl<T: Transport, S: Store> Puller<T, S> {
         Ok(())
     }
 
-    /// The last round before a promotion, and the rest after it. The node that closes ends the rest.
-    async fn last_and_rest(&mut self, answer: LastAnswer, orders: &mut mpsc::Receiver<PullOrder>) {
-        self.last(answer).await;
-        while let Some(PullOrder::Last(answer)) = orders.recv().await {
-            self.last(answer).await;
+    /// A round that an administrator ordered. Returns the order that broke it off.
+    async fn sync(&mut self, order: SyncOrder, orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
+        self.forget();
+        let mut urgent = None;
+        let result = match timeout(SYNC_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
+            Err(_) => Err(unreachable("did not answer in time")),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(reply)) => {
+                let broken_off = async {
+                    urgent = next_urgent(orders).await;
+                    Error::new(Kind::Busy, "another order came", "")
+                };
+                self.follow(reply, order.permit, broken_off).await
+            }
+        };
+        match &result {
+            Ok(_) => self.succeeded(),
+            Err(error) if urgent.is_none() => self.failed(error),
+            Err(_) => {}
         }
-        self.known = None;
+        // A caller that went away needs no answer.
+        drop(order.answer.send(result));
+        urgent
+    }
+
+    /// The last round before a promotion, and the rest after it. The node that closes ends the rest. Returns the
+    /// order that did.
+    async fn last_and_rest(&mut self, answer: LastAnswer, orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
+        self.last(answer).await;
+        self.forget();
+        orders.recv().await
     }
 
     /// The last round before a promotion.
     async fn last(&mut self, answer: LastAnswer) {
-        self.known = None;
+        self.forget();
         let result = match timeout(LAST_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
             Err(_) => Err(unreachable("did not answer in time")),
             Ok(Err(error)) => Err(error),
             Ok(Ok(reply)) => {
                 let silence = silence(Arc::clone(&self.received));
-                self.follow(reply, silence).await
+                self.follow(reply, Permit::default(), silence).await
             }
         };
         if let Err(error) = &result {
@@ -380,6 +506,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     fn succeeded(&self) {
+        let now = self.clock.now_ms();
         self.board.update(|status| {
             status.problems.retain(|problem| problem.topic != TOPIC_GENERATION);
             let newest = status.primary.as_ref().and_then(|primary| primary.generation.as_ref());
@@ -388,6 +515,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 sync.errors.clear();
                 sync.fetching = None;
                 sync.in_sync = matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
+                sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now)).filter(|_| sync.in_sync);
+                sync.refusal = None;
             }
         });
     }
@@ -395,6 +524,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     fn failed(&self, error: &Error) {
         let now = self.clock.now_ms();
         let mut is_news = true;
+        let mut refused_ms = None;
         // Asked for outside of the change: whoever tells may have something to say on the board itself.
         let key = self.transport.peer_key();
         self.board.update(|status| {
@@ -409,6 +539,15 @@ impl<T: Transport, S: Store> Puller<T, S> {
             sync.errors.drain(..surplus);
             // What the primary has now is not known, or not here.
             sync.in_sync = false;
+            sync.in_sync_since_ms = None;
+            sync.refusal = (error.kind() == Kind::Refused).then(|| Refusal {
+                message: error.to_string(),
+                since_ms: sync.refusal.as_ref().map_or(now, |before| before.since_ms),
+            });
+            refused_ms = sync
+                .refusal
+                .as_ref()
+                .map(|refusal| now.saturating_sub(refusal.since_ms));
             if let Some(primary) = &mut status.primary
                 && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
             {
@@ -426,6 +565,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let (topic, severity) = match error.kind() {
             Kind::Unreachable | Kind::Protocol => (TOPIC_PRIMARY, self.silence_severity()),
             Kind::Trust => (TOPIC_PRIMARY, Severity::Critical),
+            Kind::Refused => (TOPIC_GENERATION, self.refusal_severity(refused_ms)),
             _ => (TOPIC_GENERATION, Severity::Critical),
         };
         self.board.raise(topic, severity, error.to_string(), now);
@@ -436,6 +576,15 @@ impl<T: Transport, S: Store> Puller<T, S> {
 
     fn silence_severity(&self) -> Severity {
         if self.last_exchange.elapsed() >= self.options.check_interval {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        }
+    }
+
+    fn refusal_severity(&self, refused_ms: Option<i64>) -> Severity {
+        let limit = i64::try_from(self.options.refusal_critical.as_millis()).unwrap_or(i64::MAX);
+        if refused_ms.is_some_and(|refused| refused >= limit) {
             Severity::Critical
         } else {
             Severity::Warning
@@ -458,12 +607,13 @@ impl<T: Transport, S: Store> Puller<T, S> {
 /// Where the result of [`PullOrder::Last`] is waited for.
 type LastAnswer = oneshot::Sender<Result<Outcome, Error>>;
 
-/// Waits for [`PullOrder::Last`] while other orders have no meaning; none when nobody can order any more.
-async fn next_last(orders: &mut mpsc::Receiver<PullOrder>) -> Option<LastAnswer> {
+/// Waits for an order that a fetch must not delay; none when nobody can order any more.
+async fn next_urgent(orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
     loop {
         match orders.recv().await? {
-            PullOrder::Last(answer) => return Some(answer),
+            // What is being fetched is the newest.
             PullOrder::Now => {}
+            order => return Some(order),
         }
     }
 }

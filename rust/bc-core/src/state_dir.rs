@@ -17,13 +17,14 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind},
-    manifest::Epoch,
+    manifest::{Envelope, Epoch},
     random,
     store::atomic,
 };
@@ -34,6 +35,8 @@ pub struct StateDir {
     path: PathBuf,
     node_id: String,
     _lock: File,
+    /// Held while the ledger is read and written again.
+    changing: Mutex<()>,
 }
 
 impl StateDir {
@@ -61,6 +64,7 @@ impl StateDir {
             path: path.to_owned(),
             node_id,
             _lock: lock,
+            changing: Mutex::default(),
         })
     }
 
@@ -103,6 +107,21 @@ impl StateDir {
         atomic::write(&self.ledger_path(), &text, 0o600)
     }
 
+    /// Changes the ledger durably and returns it; writes nothing where nothing changes.
+    ///
+    /// # Errors
+    /// As [`StateDir::ledger`] and [`StateDir::save_ledger`]; the ledger is then as before.
+    pub fn change_ledger(&self, change: impl FnOnce(&mut Ledger)) -> Result<Ledger, Error> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.ledger()?;
+        let mut ledger = before.clone();
+        change(&mut ledger);
+        if ledger != before {
+            self.save_ledger(&ledger)?;
+        }
+        Ok(ledger)
+    }
+
     fn ledger_path(&self) -> PathBuf {
         self.path.join("ledger.json")
     }
@@ -116,7 +135,16 @@ pub struct Ledger {
     /// This node's own epoch.
     pub epoch: Epoch,
     /// The highest epoch this node ever saw, its own or a peer's.
-    pub highest_epoch: u64,
+    pub highest_epoch: Epoch,
+    /// As standby: an epoch that an administrator accepted although it is not the highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_epoch: Option<Epoch>,
+    /// As standby: whose files are live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Followed>,
+    /// As standby: a primary that offered older files than those that are live, and was not accepted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_back: Option<Followed>,
     /// As primary: the sequence of the newest generation, given out or not.
     pub sequence: u64,
     /// As primary: the generation that has this sequence, 64 hex digits; empty before the first.
@@ -125,12 +153,47 @@ pub struct Ledger {
     pub generated_ms: i64,
 }
 
+/// A primary in one of its epochs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Its node id.
+    pub node_id: String,
+    /// Its epoch then.
+    pub epoch: Epoch,
+}
+
+impl Followed {
+    /// Whoever sent this envelope.
+    pub fn of(envelope: &Envelope) -> Self {
+        Self {
+            node_id: envelope.node_id.clone(),
+            epoch: envelope.epoch.clone(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Begins an epoch of our own, above all that were ever seen. The sequence goes on from `sequence`, that of the
+    /// generation that is live, so that it never goes back.
+    pub fn begin_epoch(&mut self, promotion: &str, sequence: u64) {
+        self.epoch = Epoch {
+            number: self.highest_epoch.number.max(self.epoch.number) + 1,
+            promotion: promotion.to_owned(),
+        };
+        self.highest_epoch = self.epoch.clone();
+        self.sequence = self.sequence.max(sequence);
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self {
             format: 1,
             epoch: Epoch::default(),
-            highest_epoch: 1,
+            highest_epoch: Epoch::default(),
+            accepted_epoch: None,
+            followed: None,
+            went_back: None,
             sequence: 0,
             generation: String::new(),
             generated_ms: 0,

@@ -260,7 +260,7 @@ pub struct SyncStatus {
     /// Since when the standby has been in sync without a break; none while it is not.
     #[serde(default)]
     pub in_sync_since_ms: Option<i64>,
-    /// The primary's generation that is not made live, and why.
+    /// Why the primary's newest generation is not made live.
     #[serde(default)]
     pub refusal: Option<Refusal>,
     /// Jars that the primary no longer has and that are kept here, since many plugins would go at once.
@@ -281,11 +281,9 @@ pub struct SyncStatus {
     pub fetching: Option<Fetching>,
 }
 
-/// A generation that must not become live.
+/// Why the primary is not followed although it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The generation.
-    pub generation: Digest,
     /// Why, and what to do.
     pub message: String,
     /// Since when the primary's newest generation is refused; another refused generation does not begin anew.

@@ -5,6 +5,7 @@
 //! | `primary` | reads the folders and offers what it finds |
 //! | `standby` | follows the primary |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
+//! | `sync` | a pull that an administrator orders |
 //! | `promote` | lets GoCD run |
 //! | `orders` | answers the local socket |
 //! | `health` | GoCD's health messages |
@@ -47,6 +48,7 @@ mod ports;
 mod primary;
 mod promote;
 mod standby;
+mod sync;
 mod token_watch;
 mod unprotected;
 

@@ -8,7 +8,7 @@ use crate::{
 /// Accepts only a primary, and never ourselves.
 ///
 /// # Errors
-/// [`Kind::Refused`] saying what `bc.primary.url` leads to.
+/// [`Kind::Refused`], or [`Kind::Protocol`] for nonsense, saying what `bc.primary.url` leads to.
 pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
     if envelope.node_id == own_node_id {
         return Err(Error::new(
@@ -16,6 +16,15 @@ pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
             "bc.primary.url leads to this node itself",
             "Set it to the other server. If this server was cloned with its db folder, remove \
              db/business-continuity here, so that it gets a node id of its own.",
+        ));
+    }
+    // It is written down and shown.
+    let promotion = &envelope.epoch.promotion;
+    if promotion.len() > 64 || !promotion.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Error::new(
+            Kind::Protocol,
+            "the primary's promotion id is not one",
+            "Run the same version of the plugin on both servers.",
         ));
     }
     if envelope.role != Role::Primary {

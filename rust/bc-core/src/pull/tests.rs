@@ -41,8 +41,15 @@ impl Fake {
     }
 
     fn change(&self, content: &[u8]) {
+        let next = self.document.lock().unwrap().envelope.sequence + 1;
+        self.change_to(content, next);
+    }
+
+    fn change_to(&self, content: &[u8], sequence: u64) {
         self.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
-        *self.document.lock().unwrap() = document(content);
+        let mut changed = document(content);
+        changed.envelope.sequence = sequence;
+        *self.document.lock().unwrap() = changed;
     }
 }
 
@@ -126,6 +133,8 @@ struct Memory {
     /// What a transfer left that broke off.
     partial: Mutex<HashMap<Digest, Vec<u8>>>,
     applied: Mutex<Vec<ManifestDocument>>,
+    /// So many generations are refused.
+    refusals: Mutex<u32>,
     settled: AtomicU64,
 }
 
@@ -179,6 +188,11 @@ impl Store for Memory {
     }
 
     fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
+        let mut refusals = self.refusals.lock().unwrap();
+        if *refusals > 0 {
+            *refusals -= 1;
+            return Err(Error::new(Kind::Refused, "a rule of the set", ""));
+        }
         self.applied.lock().unwrap().push(generation.clone());
         Ok(Applied {
             written: generation.files.keys().cloned().collect(),
@@ -234,18 +248,24 @@ fn start(fake: Arc<Fake>) -> Scene {
 }
 
 fn start_with(fake: Arc<Fake>, store: Memory) -> Scene {
+    start_at(fake, store, Arc::new(SystemClock))
+}
+
+fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
     let (store, board, stop) = (Arc::new(store), board(), CancellationToken::new());
     let options = Options {
         node_id: "standby".to_owned(),
         gocd_version: None,
         long_poll_wait: Duration::from_secs(25),
         check_interval: Duration::from_secs(60),
+        refusal_critical: Duration::from_secs(600),
+        history: History::volatile(),
     };
     let puller = Puller::new(
         Arc::clone(&fake),
         Arc::clone(&store),
         Arc::clone(&board),
-        Arc::new(SystemClock),
+        clock,
         options,
     );
     let (orders, taken) = mpsc::channel(4);
@@ -262,7 +282,7 @@ fn start_with(fake: Arc<Fake>, store: Memory) -> Scene {
 
 impl Scene {
     async fn until(&self, what: &str, holds: impl Fn(&Status) -> bool) {
-        for _ in 0..2000 {
+        for _ in 0..6000 {
             if holds(&self.board.picture(0)) {
                 return;
             }
@@ -423,4 +443,83 @@ async fn a_file_that_had_all_its_bytes_when_a_crash_came_is_not_asked_for_again(
         .insert(Digest::of(b"one"), b"one".to_vec());
     let scene = start_with(Fake::new(b"one"), store);
     scene.until("in sync", in_sync).await;
+}
+
+impl Scene {
+    async fn sync(&self, permit: Permit) -> Result<Outcome, Error> {
+        let (answer, answered) = oneshot::channel();
+        let order = PullOrder::Sync(SyncOrder { permit, answer });
+        self.orders.send(order).await.expect("the puller runs");
+        answered.await.expect("an answer")
+    }
+}
+
+fn refusal(status: &Status) -> Option<&Refusal> {
+    status.sync.as_ref()?.refusal.as_ref()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_generation_is_judged_again_and_another_one_at_once() {
+    let store = Memory::default();
+    *store.refusals.lock().unwrap() = 1;
+    let scene = start_with(Fake::new(b"one"), store);
+    scene.until("a refusal", |status| refusal(status).is_some()).await;
+    let picture = scene.board.picture(0);
+    assert_eq!(picture.severity(), Severity::Warning);
+    assert!(!in_sync(&picture));
+    scene.until("mended on this node", in_sync).await;
+    assert_eq!(refusal(&scene.board.picture(0)), None);
+    *scene.store.refusals.lock().unwrap() = 1;
+    scene.fake.change(b"two");
+    scene.until("a refusal", |status| refusal(status).is_some()).await;
+    let begun = Instant::now();
+    scene.fake.change(b"three");
+    scene.until("another generation", in_sync).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_went_back_is_not_followed_until_it_is_accepted() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.fake.change_to(b"older", 0);
+    scene.until("a refusal", |status| refusal(status).is_some()).await;
+    let error = scene.sync(Permit::default()).await.expect_err("refused");
+    assert!(error.message().contains("back in time"), "{error}");
+    assert_eq!(scene.applied(), 1);
+    let permit = Permit {
+        rollback: true,
+        ..Permit::default()
+    };
+    let outcome = scene.sync(permit).await.expect("accepted");
+    assert!(matches!(outcome, Outcome::Applied(generation) if generation.sequence == 0));
+    scene.until("in sync", in_sync).await;
+    assert_eq!(scene.applied(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_becomes_critical() {
+    let store = Memory::default();
+    *store.refusals.lock().unwrap() = u32::MAX;
+    let clock = Arc::new(Turned::default());
+    let scene = start_at(Fake::new(b"one"), store, Arc::clone(&clock) as Arc<dyn Clock>);
+    scene.until("a refusal", |status| refusal(status).is_some()).await;
+    clock.0.store(600_000, Ordering::Relaxed);
+    scene
+        .until("critical", |status| status.severity() == Severity::Critical)
+        .await;
+    assert_eq!(
+        refusal(&scene.board.picture(0)).map(|refusal| refusal.since_ms),
+        Some(0)
+    );
+}
+
+/// A clock that is turned by hand.
+#[derive(Default)]
+struct Turned(AtomicU64);
+
+impl Clock for Turned {
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.0.load(Ordering::Relaxed)).expect("small")
+    }
 }

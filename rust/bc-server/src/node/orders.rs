@@ -8,14 +8,15 @@ use bc_core::{
     error::Error,
     fingerprint::Fingerprint,
     peers::Peers,
-    pull::PullOrder,
+    pull::{Permit, PullOrder},
     settings::Settings,
     status::StatusBoard,
+    store::Allowed,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::info;
 
-use super::{Assembly, PullerOrders, promote::Promotion};
+use super::{Assembly, PullerOrders, promote::Promotion, sync};
 use crate::control::{ControlHandler, ControlServer, Rights};
 
 /// Listens on the local socket for as long as the node lives.
@@ -74,6 +75,20 @@ impl ControlHandler for Orders {
                 Ok(message) => Reply::Done { message },
                 Err(error) => error.into(),
             },
+            Order::Sync {
+                allow_deletions,
+                adopt_server_id,
+                accept_rollback,
+            } => {
+                let permit = Permit {
+                    set: Allowed {
+                        deletions: allow_deletions,
+                        server_id: adopt_server_id,
+                    },
+                    rollback: accept_rollback,
+                };
+                sync::order(self.puller.as_ref(), &self.board, permit, &progress).await
+            }
             Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
             Order::Promote {
                 without_database: false,

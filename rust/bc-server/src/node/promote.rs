@@ -18,6 +18,7 @@ use bc_core::{
     event::{Event, Events},
     manifest::Role,
     pull::{Outcome, PullOrder},
+    random,
     role::Recorded,
     settings::{Flag, OVERRIDDEN_FLAG},
     state_dir::StateDir,
@@ -84,16 +85,16 @@ impl Promotion {
                 .await;
             }
         }
+        if let Err(error) = self.begin_epoch() {
+            self.go_on_following();
+            return error.into();
+        }
         let recorded = Recorded {
             role: Role::Primary,
             flag: self.flag,
         };
         if let Err(error) = recorded.save(self.state.path()) {
-            if let Some(puller) = &self.puller {
-                // It rests after its last pull; this node stays a standby, so it goes on. A puller that is gone
-                // has said why.
-                drop(puller.try_send(PullOrder::Now));
-            }
+            self.go_on_following();
             return error.into();
         }
         self.board.update(|status| {
@@ -108,6 +109,31 @@ impl Promotion {
         });
         Reply::Done {
             message: "GoCD is being released".to_owned(),
+        }
+    }
+
+    /// Makes a new epoch durable, above all that were ever seen: whoever still follows the old primary sees that it
+    /// is in the past.
+    fn begin_epoch(&self) -> Result<(), Error> {
+        let promotion = random::hex_id()?;
+        let applied = self
+            .board
+            .picture(0)
+            .generation
+            .map_or(0, |generation| generation.sequence);
+        let ledger = self
+            .state
+            .change_ledger(|ledger| ledger.begin_epoch(&promotion, applied))?;
+        info!(epoch = ledger.epoch.number, "a new epoch begins");
+        self.board.update(|status| status.epoch = ledger.epoch);
+        Ok(())
+    }
+
+    /// The puller rests after its last pull; this node stays a standby, so it goes on. A puller that is gone has said
+    /// why.
+    fn go_on_following(&self) {
+        if let Some(puller) = &self.puller {
+            drop(puller.try_send(PullOrder::Now));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bc_core::{
     peers::Peers,
     primary_url::PrimaryUrl,
-    pull::{Options, Puller},
+    pull::{Options, Puller, history::History},
     status::{PrimaryStatus, Severity, SyncStatus},
     store::disk::{self, DiskStore},
     trust::Trust,
@@ -65,6 +65,8 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             gocd_version: assembly.gocd_version.clone(),
             long_poll_wait: assembly.settings.long_poll_wait(),
             check_interval: assembly.settings.primary_check_interval,
+            refusal_critical: assembly.settings.refusal_critical,
+            history: History::of(Arc::clone(&assembly.state)),
         },
     );
     let (orders, taken) = mpsc::channel(4);

@@ -1,0 +1,29 @@
+//! `gocd-bc sync`: pulls from the primary now, and allows what a rule holds back.
+
+use bc_core::control::Order;
+
+use crate::{
+    args::SyncArguments,
+    client,
+    exit_code::ExitCode,
+    failure::Failure,
+    find::Search,
+    output::{self, LiveLine},
+};
+
+/// Orders the pull and waits for its end.
+pub(crate) fn run(search: &Search, arguments: &SyncArguments) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let order = Order::Sync {
+        allow_deletions: arguments.allow_deletions,
+        adopt_server_id: arguments.adopt_server_id,
+        accept_rollback: arguments.accept_rollback,
+    };
+    let reply = {
+        let line = LiveLine::new();
+        client::ask(&node.state_dir, &order, |step| line.show(step))?
+            .ok_or_else(|| client::nobody_answers(&node.state_dir))?
+    };
+    output::print(&format!("{}\n", client::done(reply)?))?;
+    Ok(ExitCode::Ok)
+}

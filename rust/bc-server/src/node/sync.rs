@@ -1,0 +1,98 @@
+//! A pull that an administrator orders, and waits for.
+
+use std::time::Duration;
+
+use bc_core::{
+    control::Reply,
+    pull::{Outcome, Permit, PullOrder, SyncOrder},
+    status::{Fetching, StatusBoard},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::interval,
+};
+use tracing::info;
+
+use super::PullerOrders;
+
+/// How often the progress is told.
+const TELL: Duration = Duration::from_millis(500);
+
+/// Orders the pull and tells how far it is until it has come to its end, well or not.
+pub(crate) async fn order(
+    puller: Option<&PullerOrders>,
+    board: &StatusBoard,
+    permit: Permit,
+    progress: &mpsc::Sender<String>,
+) -> Reply {
+    let Some(puller) = puller else {
+        let role = board.picture(0).role;
+        return Reply::refused(
+            format!("this node is a {role} and follows no primary"),
+            "Run the command on the standby, and look at `gocd-bc status` there.",
+        );
+    };
+    if permit != Permit::default() {
+        info!(
+            allow_deletions = permit.set.deletions,
+            adopt_server_id = permit.set.server_id,
+            accept_rollback = permit.rollback,
+            "an administrator orders a sync"
+        );
+    }
+    let (answer, mut answered) = oneshot::channel();
+    if puller
+        .send(PullOrder::Sync(SyncOrder { permit, answer }))
+        .await
+        .is_err()
+    {
+        return ended();
+    }
+    let mut told = String::new();
+    let mut tick = interval(TELL);
+    let result = loop {
+        tokio::select! {
+            result = &mut answered => break result,
+            _ = tick.tick() => {
+                let fetching = board.picture(0).sync.and_then(|sync| sync.fetching);
+                let line = fetching.map(|fetching| line(&fetching)).unwrap_or_default();
+                if !line.is_empty() && line != told {
+                    // A caller that went away is no reason to stop.
+                    drop(progress.send(line.clone()).await);
+                    told = line;
+                }
+            }
+        }
+    };
+    match result {
+        Ok(Ok(Outcome::Applied(generation))) => Reply::Done {
+            message: format!(
+                "in sync with the primary: sequence {} (generation {:.12})",
+                generation.sequence,
+                generation.id.to_string()
+            ),
+        },
+        Ok(Ok(Outcome::Unchanged)) => Reply::Done {
+            message: "in sync with the primary".to_owned(),
+        },
+        Ok(Err(error)) => error.into(),
+        Err(_) => ended(),
+    }
+}
+
+fn line(fetching: &Fetching) -> String {
+    let mebibytes = |bytes: u64| bytes / (1 << 20);
+    format!(
+        "fetching: {} of {} MiB, {} files left",
+        mebibytes(fetching.bytes_done),
+        mebibytes(fetching.bytes_total),
+        fetching.files_left
+    )
+}
+
+fn ended() -> Reply {
+    Reply::refused(
+        "the node does not follow the primary any more",
+        "It is being promoted or ended: look at `gocd-bc status`.",
+    )
+}
