@@ -16,7 +16,7 @@ mod support;
 #[test]
 fn help_is_what_the_file_says() {
     let place = Place::new();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 12] = [
         &[],
         &["status"],
         &["token"],
