@@ -44,6 +44,15 @@ impl FromStr for JarName {
 }
 
 fn objection(text: &str) -> Option<&'static str> {
+    // GoCD itself reads only *.jar (DefaultPluginJarLocationMonitor).
+    let is_jar = text.ends_with(".jar");
+    (!is_jar)
+        .then_some("does not end in .jar")
+        .or_else(|| objection_to_plain_name(text))
+}
+
+/// What makes a text unfit to be the name of a file in a folder that we write into.
+pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
     // The characters with which a name can be made to read as another one.
     const BIDIRECTIONAL: [char; 12] = [
         '\u{61C}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202B}', '\u{202C}', '\u{202D}', '\u{202E}', '\u{2066}',
@@ -51,9 +60,6 @@ fn objection(text: &str) -> Option<&'static str> {
     ];
     if text.len() > 255 {
         Some("is longer than 255 bytes")
-    } else if !text.ends_with(".jar") {
-        // GoCD itself reads only *.jar (DefaultPluginJarLocationMonitor).
-        Some("does not end in .jar")
     } else if text.starts_with('.') {
         Some("begins with a dot")
     } else if text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) {

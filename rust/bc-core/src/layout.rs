@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::properties::Properties;
+use crate::{extra_name::ExtraName, manifest::Name, properties::Properties};
 
 /// The name of the token file, as in the original product.
 pub const TOKEN_FILE: &str = "business-continuity-token";
@@ -27,6 +27,7 @@ pub struct Layout {
     feature_toggles: PathBuf,
     plugins_external: PathBuf,
     state_dir: PathBuf,
+    extra: Vec<ExtraName>,
 }
 
 impl Layout {
@@ -54,7 +55,34 @@ impl Layout {
             config_file,
             pair_dir,
             feature_toggles,
+            extra: Vec::new(),
         }
+    }
+
+    /// The same with further files to sync.
+    #[must_use]
+    pub fn with_extra(self, extra: Vec<ExtraName>) -> Self {
+        Self { extra, ..self }
+    }
+
+    /// The configuration files that may be synced, in the order in which they are applied: `cruise-config.xml` last.
+    pub fn config_names(&self) -> impl Iterator<Item = Name> {
+        let (last, first) = Name::CONFIG.split_last().expect("there are some");
+        let extra = self.extra.iter().cloned().map(Name::Extra);
+        first.iter().cloned().chain(extra).chain([last.clone()])
+    }
+
+    /// Whether this installation syncs such a file.
+    pub fn syncs(&self, name: &Name) -> bool {
+        match name {
+            Name::Extra(extra) => self.extra.contains(extra),
+            _ => true,
+        }
+    }
+
+    /// A further file, beside `cruise-config.xml`.
+    pub fn extra(&self, name: &ExtraName) -> PathBuf {
+        self.pair_dir.join(name.as_str())
     }
 
     /// The JVM's working directory.

@@ -12,6 +12,7 @@ pub mod control;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod extra_name;
 pub mod fingerprint;
 pub mod gocd_version;
 pub mod identity;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::{Digest, Digests},
     error::{Error, Kind},
+    extra_name::ExtraName,
     jar_name::JarName,
 };
 
@@ -24,7 +25,8 @@ pub const FORMAT: u32 = 1;
 /// The id of our own plugin: jars with it are never synced.
 pub const OWN_PLUGIN_ID: &str = "cd.go.contrib.business-continuity";
 
-/// What a synced file is. The configuration files are fixed names: no path ever comes from the wire.
+/// What a synced file is. The configuration files are fixed names or those of this node's own setting: no path ever
+/// comes from the wire.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     /// `plugins/external/<name>`; applied before the configuration.
@@ -37,12 +39,14 @@ pub enum Name {
     JettyXml,
     /// `go.feature.toggles`.
     FeatureToggles,
+    /// A further file of the configuration folder, where `bc.sync.extra` names it.
+    Extra(ExtraName),
     /// `cruise-config.xml`; applied last.
     CruiseConfig,
 }
 
 impl Name {
-    /// The names of the configuration files, in the order in which they are applied.
+    /// The names of the configuration files that every node syncs, in the order in which they are applied.
     pub const CONFIG: [Name; 5] = [
         Name::CipherAes,
         Name::CipherDes,
@@ -61,6 +65,7 @@ impl fmt::Display for Name {
             Name::CipherDes => f.write_str("cipher"),
             Name::JettyXml => f.write_str("jetty.xml"),
             Name::FeatureToggles => f.write_str("go.feature.toggles"),
+            Name::Extra(extra) => extra.fmt(f),
             Name::CruiseConfig => f.write_str("cruise-config.xml"),
         }
     }
@@ -76,6 +81,7 @@ impl FromStr for Name {
         Name::CONFIG
             .into_iter()
             .find(|name| name.to_string() == text)
+            .or_else(|| text.parse().map(Name::Extra).ok())
             .ok_or_else(|| {
                 Error::new(
                     Kind::Protocol,

@@ -52,6 +52,8 @@ pub mod xml;
 /// How long a file that is not whole is taken for one that somebody is writing. After that a jar or the feature
 /// toggles are carried as they are, since GoCD tolerates them; XML files never are.
 const PATIENCE_MS: i64 = 30_000;
+/// A file of which nothing is known but its bytes is offered after so long without a change.
+const SETTLED_MS: i64 = 250;
 /// How long a configuration file must be missing before it counts as removed: some editors remove it for a moment.
 const MISSING_MS: i64 = 2_000;
 
@@ -97,6 +99,7 @@ pub fn path_of(layout: &Layout, name: &Name) -> PathBuf {
         Name::CipherDes => layout.cipher_des(),
         Name::JettyXml => layout.jetty_xml(),
         Name::FeatureToggles => layout.feature_toggles().to_owned(),
+        Name::Extra(extra) => layout.extra(extra),
         Name::CruiseConfig => layout.cruise_config().to_owned(),
     }
 }
@@ -155,7 +158,7 @@ impl Scanner {
         let mut found = Found::default();
         // In the order in which a standby applies them, so that the configuration is the freshest.
         self.plugins(&mut found, now_ms)?;
-        for name in Name::CONFIG {
+        for name in self.layout.clone().config_names() {
             if name == Name::CipherDes && !self.options.include_des_cipher {
                 continue;
             }
@@ -258,7 +261,16 @@ impl Scanner {
         let known = match observed {
             Observed::File(known) => known,
             Observed::Changing => return Err(being_written(name.clone())),
-            Observed::Absent => return self.missing(name, &path, now_ms),
+            Observed::Absent => {
+                self.missing(name, &path, now_ms)?;
+                if let Name::Extra(_) = name {
+                    found.warnings.push(format!(
+                        "bc.sync.extra names {name}, but there is no {}",
+                        path.display()
+                    ));
+                }
+                return Ok(());
+            }
             Observed::Irregular(what) if *name == Name::CruiseConfig => {
                 return Err(Error::new(
                     Kind::File,
@@ -307,6 +319,12 @@ impl Scanner {
                         .warnings
                         .push(format!("{name} is not JSON; it is synced as it is"));
                     return Ok(());
+                }
+            }
+            // Nothing tells whether it is whole, but that nobody has written into it for a while.
+            Name::Extra(_) => {
+                if (0..SETTLED_MS).contains(&(now_ms - known.stamp.changed_ms())) {
+                    return Err(unstable("was written a moment ago".to_owned()));
                 }
             }
             Name::Plugin(_) => unreachable!("plugins are checked where they are listed"),

@@ -19,6 +19,7 @@
 //! | `bc.external.url` | | how others reach our TLS port |
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
+//! | `bc.sync.extra` | | further files of the configuration folder, separated by commas |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
 //! | `bc.generations.keep` | 10 | generations that a standby keeps |
@@ -40,7 +41,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fingerprint::Fingerprint, layout::Layout, percent, primary_url::PrimaryUrl, properties::Properties};
+use crate::{
+    extra_name::ExtraName, fingerprint::Fingerprint, layout::Layout, percent, primary_url::PrimaryUrl,
+    properties::Properties,
+};
 
 /// Who started this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,11 +161,17 @@ pub struct Settings {
 impl Settings {
     /// Parses all settings at once. `is_file` tells whether a file exists (the standby flag may be one).
     pub fn parse(properties: &Properties, is_file: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
-        let layout = Layout::from_properties(properties);
         let mut reader = Reader {
             properties,
             mistakes: Vec::new(),
         };
+        let extra = reader.parsed(
+            "bc.sync.extra",
+            "a list of files in the configuration folder, such as password.properties; database, token and peers are \
+             never synced, and what GoCD itself needs always is",
+            ExtraName::list,
+        );
+        let layout = Layout::from_properties(properties).with_extra(extra.unwrap_or_default());
         let face = match reader.text("bc.face") {
             Some("agent") => Face::Agent,
             Some("plugin") => Face::Plugin,

@@ -403,3 +403,27 @@ fn a_torn_file_is_never_seen() {
     let snapshot = ready(&mut place.scanner());
     assert_eq!(snapshot.manifest.files[&Name::CruiseConfig].sha256, last);
 }
+
+#[test]
+fn further_files_are_synced_once_they_have_settled() {
+    let mut place = Place::new();
+    let extra: Vec<_> = crate::extra_name::ExtraName::list("password.properties, missing.xml").expect("valid");
+    place.layout = place.layout.clone().with_extra(extra);
+    let name: Name = "password.properties".parse().expect("valid");
+    place.write(&name, "admin=x");
+    let mut scanner = place.scanner();
+    let Ok(Reading::Unstable { name: young, .. }) = scanner.scan() else {
+        panic!("a file that was just written may be written on");
+    };
+    assert_eq!(young, name);
+    place.clock.by_ms.fetch_add(SETTLED_MS, Ordering::Relaxed);
+    let Ok(Reading::Ready(snapshot)) = scanner.scan() else {
+        panic!("settled");
+    };
+    assert!(snapshot.manifest.files.contains_key(&name));
+    assert!(
+        snapshot.warnings.iter().any(|warning| warning.contains("missing.xml")),
+        "{:?}",
+        snapshot.warnings
+    );
+}

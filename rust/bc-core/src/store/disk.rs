@@ -12,6 +12,7 @@
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, File},
     io,
@@ -183,9 +184,10 @@ impl DiskStore {
     /// Removes temporary files from all folders that we write into.
     fn sweep(&self) {
         let mut folders = BTreeSet::from([self.files.folder.clone(), self.files.staged.clone()]);
-        let mut paths: Vec<PathBuf> = Name::CONFIG
-            .iter()
-            .map(|name| scan::path_of(&self.layout, name))
+        let mut paths: Vec<PathBuf> = self
+            .layout
+            .config_names()
+            .map(|name| scan::path_of(&self.layout, &name))
             .collect();
         let plugins = self.layout.plugins_external();
         folders.insert(plugins.to_owned());
@@ -206,6 +208,26 @@ impl DiskStore {
                 Err(error) => warn!("cannot look for temporary files in {}: {error}", folder.display()),
             }
         }
+    }
+
+    /// The generation without further files that this node's own setting does not name, and what to say of them.
+    fn of_this_node<'a>(&self, generation: &'a ManifestDocument) -> (Cow<'a, ManifestDocument>, Option<String>) {
+        let not_here: Vec<&Name> = generation
+            .files
+            .keys()
+            .filter(|name| !self.layout.syncs(name))
+            .collect();
+        if not_here.is_empty() {
+            return (Cow::Borrowed(generation), None);
+        }
+        let names: Vec<String> = not_here.iter().map(|name| name.to_string()).collect();
+        let mut own = generation.clone();
+        own.files.retain(|name, _| self.layout.syncs(name));
+        let warning = format!(
+            "the primary also syncs {}, which bc.sync.extra of this node does not name: set it here to the same list",
+            names.join(", ")
+        );
+        (Cow::Owned(own), Some(warning))
     }
 
     /// Finds the new bytes of every file, and judges the plugins.
@@ -411,6 +433,8 @@ impl Store for DiskStore {
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
         drop(inner);
+        let (generation, _) = self.of_this_node(generation);
+        let generation = generation.as_ref();
         rules::manifest(generation, &live.own_jars)?;
         let here: HashSet<Digest> = live.files.values().map(|entry| entry.sha256).collect();
         let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
@@ -441,6 +465,8 @@ impl Store for DiskStore {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
+        let (generation, not_here) = self.of_this_node(generation);
+        let generation = generation.as_ref();
         rules::manifest(generation, &live.own_jars)?;
         let plan = plan::plan(generation, &live.files, &inner.record.ours);
         let now_ms = self.clock.now_ms();
@@ -448,7 +474,13 @@ impl Store for DiskStore {
         let applied = Applied {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
             removed: plan.remove.clone(),
-            warnings: live.warnings.iter().chain(&plan.warnings).cloned().collect(),
+            warnings: live
+                .warnings
+                .iter()
+                .chain(&plan.warnings)
+                .chain(&not_here)
+                .cloned()
+                .collect(),
             ..Applied::default()
         };
         if plan.is_empty() && record.says_the_same(&inner.record) {

@@ -47,7 +47,7 @@ pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error
     }) {
         observe(&mut live, cache, Name::Plugin(jar), &path, Keep::Jar)?;
     }
-    for name in Name::CONFIG {
+    for name in layout.config_names() {
         let path = scan::path_of(layout, &name);
         observe(&mut live, cache, name, &path, Keep::Digests)?;
     }

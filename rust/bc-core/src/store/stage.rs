@@ -141,7 +141,7 @@ fn dress(staged: &Path, name: &Name, target: &Path) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = match (&replaced, name) {
             (Some(replaced), _) => replaced.permissions().mode() & 0o777,
-            (None, Name::CipherAes | Name::CipherDes) => 0o600,
+            (None, Name::CipherAes | Name::CipherDes | Name::Extra(_)) => 0o600,
             (None, Name::Plugin(_)) => 0o644,
             (None, _) => 0o640,
         };

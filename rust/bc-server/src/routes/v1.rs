@@ -79,7 +79,7 @@ fn key(name: &Name) -> Option<&'static str> {
         Name::CipherDes => Some("DES_CIPHER"),
         Name::JettyXml => Some("JETTY_XML"),
         Name::FeatureToggles => Some("USER_FEATURE_TOGGLE"),
-        Name::Plugin(_) => None,
+        Name::Plugin(_) | Name::Extra(_) => None,
     }
 }
 

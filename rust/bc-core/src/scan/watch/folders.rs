@@ -9,7 +9,6 @@ use std::{
 
 use crate::{
     layout::Layout,
-    manifest::Name,
     scan::path_of,
     store::atomic::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX},
 };
@@ -38,7 +37,7 @@ impl Interest {
 /// The folders to watch now: those of the synced files, of what GoCD accepted, and those where links lead to.
 pub(super) fn folders(layout: &Layout) -> BTreeMap<PathBuf, Interest> {
     let mut folders = BTreeMap::new();
-    let mut files: Vec<PathBuf> = Name::CONFIG.iter().map(|name| path_of(layout, name)).collect();
+    let mut files: Vec<PathBuf> = layout.config_names().map(|name| path_of(layout, &name)).collect();
     files.push(layout.accepted_config());
     for file in &files {
         if let Some(folder) = file.parent() {

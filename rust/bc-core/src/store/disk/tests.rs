@@ -121,6 +121,23 @@ fn failing_where(is_it: impl Fn(&Moment) -> bool + Send + Sync + 'static, kind: 
 }
 
 #[test]
+fn a_further_file_comes_only_where_this_node_names_it_too() {
+    let mut place = Place::new();
+    let name: Name = "password.properties".parse().expect("valid");
+    let files = Files::usual().with(name.clone(), b"admin=x");
+    let applied = files.apply(&place.open(), 1).expect("applied");
+    assert!(!place.layout.pair_dir().join("password.properties").exists());
+    assert!(applied.warnings[0].contains("bc.sync.extra"), "{:?}", applied.warnings);
+    place.layout = place
+        .layout
+        .clone()
+        .with_extra(vec!["password.properties".parse().expect("valid")]);
+    let applied = files.apply(&place.open(), 1).expect("applied");
+    assert_eq!((applied.written, applied.warnings), (vec![name.clone()], vec![]));
+    assert_eq!(fs::read(place.path(&name)).expect("read"), b"admin=x");
+}
+
+#[test]
 fn one_changed_file_waits_for_the_disk_once_before_it_is_live() {
     let place = Place::new();
     Files::usual().apply(&place.open(), 1).expect("applied");
