@@ -1,5 +1,5 @@
 //! Real things for tests: JVMs of every supported version, the stand-in GoCD, the Tanuki wrapper, the companion
-//! command, a browser.
+//! command, a browser, a network that fails.
 //!
 //! Built artefacts come from environment variables that `cargo xtask ci` and `cargo xtask env` set; without them
 //! the usual places in the checkout are looked at. A missing one fails the test that needs it, with the command
@@ -7,6 +7,7 @@
 
 pub mod artefacts;
 pub mod browser;
+pub mod fault_proxy;
 pub mod gocd_dir;
 pub mod http;
 pub mod process;
