@@ -182,6 +182,8 @@ impl Connection {
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
         match self.pass(&near, &far).await {
             Next::Reset => {
+                // A reset drops what is still on its way, which would count as delivered.
+                sleep(Duration::from_millis(50)).await;
                 // Closing a socket that must not linger is what sends a reset.
                 let none = nix::libc::linger {
                     l_onoff: 1,

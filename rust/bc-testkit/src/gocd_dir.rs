@@ -241,6 +241,14 @@ impl Drop for GocdDir {
 /// # Panics
 /// The disk fails.
 pub fn write_plugin_jar(path: &Path, id: &str, version: &str) {
+    write_large_plugin_jar(path, id, version, 0);
+}
+
+/// As [`write_plugin_jar`], with so many bytes more that do not compress.
+///
+/// # Panics
+/// The disk fails.
+pub fn write_large_plugin_jar(path: &Path, id: &str, version: &str, filling: usize) {
     let staged = path.with_extension("staged");
     let mut jar = zip::ZipWriter::new(fs::File::create(&staged).expect("create"));
     let options = zip::write::SimpleFileOptions::default();
@@ -251,6 +259,17 @@ pub fn write_plugin_jar(path: &Path, id: &str, version: &str) {
          <description>sample</description><vendor><name>v</name><url>https://example.com</url></vendor></about></go-plugin>"
     )
     .expect("write");
+    if filling > 0 {
+        let stored = options.compression_method(zip::CompressionMethod::Stored);
+        jar.start_file("filling", stored).expect("entry");
+        // Another filling for another version.
+        let seed = version
+            .bytes()
+            .fold(1, |seed: u32, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let numbers = (0..filling as u32).map(|number| (number.wrapping_mul(2_654_435_761) ^ seed) >> 11);
+        jar.write_all(&numbers.map(|number| number as u8).collect::<Vec<u8>>())
+            .expect("write");
+    }
     jar.finish().expect("finish");
     fs::rename(staged, path).expect("move in");
 }

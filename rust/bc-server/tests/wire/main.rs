@@ -5,4 +5,8 @@ mod common;
 mod dashboard;
 mod held;
 mod limits;
+#[cfg(unix)]
+mod network;
 mod routes;
+#[cfg(unix)]
+mod whole;
