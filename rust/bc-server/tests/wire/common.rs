@@ -230,7 +230,7 @@ pub(crate) fn jar(name: &str) -> Name {
     Name::Plugin(name.parse().expect("a jar name"))
 }
 
-fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
+pub(crate) fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
     let mut manifest = Manifest::default();
     let mut sources = HashMap::new();
     for (name, content) in files {

@@ -4,6 +4,10 @@ mod client;
 mod common;
 mod dashboard;
 mod held;
+#[cfg(unix)]
+mod idle;
+#[cfg(unix)]
+mod liar;
 mod limits;
 #[cfg(unix)]
 mod network;

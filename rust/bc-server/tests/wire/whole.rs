@@ -49,7 +49,11 @@ impl Whole {
 
     /// A standby that expects the primary with this key at `address`, and waits `patience` for its next byte.
     pub(crate) fn standby(address: SocketAddr, key: Fingerprint, patience: Duration) -> Self {
-        let dir = GocdDir::new();
+        Self::standby_in(GocdDir::new(), address, key, patience)
+    }
+
+    /// As [`Whole::standby`], in a folder that is there already.
+    pub(crate) fn standby_in(dir: GocdDir, address: SocketAddr, key: Fingerprint, patience: Duration) -> Self {
         let url = format!("https://{address}");
         let settings = [
             ("go.server.mode", "standby"),
