@@ -20,16 +20,17 @@
 //! | `/api/user_feature_toggle` | token | the same: bytes of go.feature.toggles |
 //! | `/api/plugin` | token | the same: bytes of one plugin |
 //!
-//! Anything else is 404 for those with the token and 401 for others. The router is made from [`ROUTES`], so no
+//! Anything else is 404 for those with the token and 401 for others; the root leads those with the token to the
+//! dashboard. The router is made from [`ROUTES`], so no
 //! route can exist beside it; `v1`, `v2` and `probes` answer. A text from the wire is only ever compared
 //! with what is on offer; no path of a file is made from it.
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{from_fn_with_state, map_response},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{MethodRouter, get},
 };
 
@@ -128,7 +129,11 @@ pub fn router(context: Context) -> Router {
         .merge(dashboard::router(context, gate))
 }
 
-async fn not_found() -> Response {
+/// A person who typed only host and port, and the token when asked for it, means the dashboard.
+async fn not_found(uri: Uri) -> Response {
+    if matches!(uri.path(), "/" | "/go" | "/go/") {
+        return Redirect::to(&format!("{PREFIX}/admin/dashboard")).into_response();
+    }
     (StatusCode::NOT_FOUND, "there is nothing at this path").into_response()
 }
 

@@ -174,7 +174,11 @@ fn where_primary(status: &Status, primary: &PrimaryStatus) -> String {
 }
 
 fn how_sync(status: &Status, sync: &SyncStatus) -> String {
-    let state = if sync.in_sync { "in sync" } else { "not in sync" };
+    let state = match (sync.in_sync, sync.in_sync_since_ms) {
+        (true, Some(since)) => format!("in sync for {}", span(status.now_ms, since)),
+        (true, None) => "in sync".to_owned(),
+        (false, _) => "not in sync".to_owned(),
+    };
     let applied = match sync.applied_ms {
         Some(applied) => format!("last applied {}", ago(status.now_ms, applied)),
         None => "nothing applied yet".to_owned(),
