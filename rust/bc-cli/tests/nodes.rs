@@ -9,6 +9,7 @@ use std::{
     fs,
     io::Read,
     os::unix::fs::MetadataExt,
+    path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -25,6 +26,8 @@ mod support;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
 const CONFIG: &str = "config/cruise-config.xml";
+const PRIMARY_STATE: &str = "primary/db/business-continuity";
+const STANDBY_STATE: &str = "standby/db/business-continuity";
 
 /// A node in the foreground of another process; killed when dropped.
 struct Foreground(Child);
@@ -99,36 +102,24 @@ fn gocd(place: &Place, node: &str) {
     }
 }
 
-#[test]
-fn a_standby_follows_and_is_promoted() {
-    let place = Place::new();
-    gocd(&place, "primary");
-    gocd(&place, "standby");
+fn primary(place: &Place, listen: &str) -> Foreground {
+    Foreground::start(place.command(&["primary", "--working-dir", "primary", "--listen", listen]))
+}
+
+/// A primary and a standby in sync, and where the primary listens.
+fn pair(place: &Place) -> (Foreground, Foreground, String) {
+    gocd(place, "primary");
+    gocd(place, "standby");
     let generated = place.run(&["token", "generate", "--config", "primary/config"]);
     assert_eq!(generated.code, 0, "{generated:?}");
     let token = fs::read_to_string(place.path("primary/config/business-continuity-token")).expect("made");
     place.file("standby/config/business-continuity-token", &token, NOBODY);
 
-    let primary = Foreground::start(place.command(&["primary", "--working-dir", "primary", "--listen", "127.0.0.1:0"]));
+    let primary = primary(place, "127.0.0.1:0");
     let address = wait_for("the primary listens", || {
-        status(&place, "primary")["listening"].as_str().map(str::to_owned)
+        status(place, "primary")["listening"].as_str().map(str::to_owned)
     });
-    if is_root() {
-        let made = fs::metadata(place.path("primary/db/business-continuity/identity.pem")).expect("stat");
-        assert_eq!(made.uid(), NOBODY, "the node runs as the owner of the configuration");
-    }
-
-    let shown = place
-        .run(&[
-            "identity",
-            "show",
-            "--json",
-            "--state-dir",
-            "primary/db/business-continuity",
-        ])
-        .json();
-    let key = shown["fingerprint"].as_str().expect("text").to_owned();
-    let trusted = place.run(&["trust", &key, "--config", "standby/config"]);
+    let trusted = place.run(&["trust", &key_of_primary(place), "--config", "standby/config"]);
     assert_eq!(trusted.code, 0, "{trusted:?}");
 
     let url = format!("https://{address}");
@@ -140,17 +131,38 @@ fn a_standby_follows_and_is_promoted() {
         "standby",
         "--listen",
         "127.0.0.1:0",
-        // Without being root, only this lets the test promote.
+        // Without being root, only this lets the test give orders.
         "--property",
         if is_root() { "bc.operator=" } else { "bc.operator=owner" },
     ]));
     wait_for("the standby is in sync", || {
-        (status(&place, "standby")["sync"]["in_sync"] == true).then_some(())
+        (status(place, "standby")["sync"]["in_sync"] == true).then_some(())
     });
-    let read = |node: &str| fs::read(place.path(&format!("{node}/{CONFIG}"))).expect("read");
-    assert_eq!(read("standby"), read("primary"));
+    (primary, standby, address)
+}
 
-    let state = ["--state-dir", "primary/db/business-continuity"];
+fn key_of_primary(place: &Place) -> String {
+    let arguments = ["identity", "show", "--json", "--state-dir", PRIMARY_STATE];
+    let shown = place.run(&arguments).json();
+    shown["fingerprint"].as_str().expect("text").to_owned()
+}
+
+fn config(place: &Place, node: &str) -> String {
+    fs::read_to_string(place.path(&format!("{node}/{CONFIG}"))).expect("read")
+}
+
+#[test]
+fn a_standby_follows_and_is_promoted() {
+    let place = Place::new();
+    let (primary, standby, _) = pair(&place);
+    let key = key_of_primary(&place);
+    if is_root() {
+        let made = fs::metadata(place.path("primary/db/business-continuity/identity.pem")).expect("stat");
+        assert_eq!(made.uid(), NOBODY, "the node runs as the owner of the configuration");
+    }
+    assert_eq!(config(&place, "standby"), config(&place, "primary"));
+
+    let state = ["--state-dir", PRIMARY_STATE];
     let order = [&["trust", &key], &state[..]].concat();
     let of_owner = if is_root() {
         place.run_as(NOBODY, &order)
@@ -168,8 +180,7 @@ fn a_standby_follows_and_is_promoted() {
         assert_eq!(place.run(&order).code, 0);
     }
 
-    let standby_state = "standby/db/business-continuity";
-    let synced = place.run(&["sync", "--state-dir", standby_state]);
+    let synced = place.run(&["sync", "--state-dir", STANDBY_STATE]);
     assert_eq!(synced.code, 0, "{synced:?}");
     assert!(
         synced.stdout.starts_with("in sync with the primary: sequence 1 "),
@@ -185,7 +196,7 @@ fn a_standby_follows_and_is_promoted() {
         "--wait",
         "60",
         "--state-dir",
-        standby_state,
+        STANDBY_STATE,
     ]);
     assert_eq!(promoted.code, 0, "{promoted:?}");
     assert!(
@@ -203,6 +214,55 @@ fn a_standby_follows_and_is_promoted() {
     assert!(sequence.is_some_and(|sequence| sequence >= 1), "{after}");
     let (code, log) = standby.end();
     assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_restored_snapshot_of_the_primary_overwrites_nothing_until_it_is_accepted() {
+    let place = Place::new();
+    let (first, _standby, address) = pair(&place);
+    let before = config(&place, "primary");
+    first.end();
+    copy(&place.path("primary"), &place.path("snapshot"));
+
+    let second = primary(&place, &address);
+    let newer = before.replace("<cruise", "<!-- newer --><cruise");
+    place.file(&format!("primary/{CONFIG}"), &newer, NOBODY);
+    wait_for("the newer configuration is live", || {
+        (config(&place, "standby") == newer).then_some(())
+    });
+    second.end();
+    fs::remove_dir_all(place.path("primary")).expect("remove");
+    copy(&place.path("snapshot"), &place.path("primary"));
+
+    let _restored = primary(&place, &address);
+    let refusal = wait_for("a refusal", || {
+        status(&place, "standby")["sync"]["refusal"]["message"]
+            .as_str()
+            .map(str::to_owned)
+    });
+    assert!(refusal.contains("went back in time"), "{refusal}");
+    // Its history is another one, however far it goes on.
+    for number in 0..3 {
+        let other = before.replace("<cruise", &format!("<!-- other {number} --><cruise"));
+        place.file(&format!("primary/{CONFIG}"), &other, NOBODY);
+        wait_for("the primary offers it", || {
+            (status(&place, "primary")["generation"]["sequence"].as_u64()? > number + 1).then_some(())
+        });
+        let refused = place.run(&["sync", "--state-dir", STANDBY_STATE]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains("gocd-bc sync --accept-rollback"), "{refused:?}");
+        assert_eq!(config(&place, "standby"), newer);
+    }
+    assert_eq!(place.run(&["status", "--state-dir", STANDBY_STATE]).code, 1);
+    let accepted = place.run(&["sync", "--accept-rollback", "--state-dir", STANDBY_STATE]);
+    assert_eq!(accepted.code, 0, "{accepted:?}");
+    assert_eq!(config(&place, "standby"), config(&place, "primary"));
+}
+
+/// Copies a folder with owners and modes.
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs");
+    assert!(done.success());
 }
 
 #[test]
