@@ -23,6 +23,7 @@ mod blobs;
 #[cfg(test)]
 mod contract;
 pub mod disk;
+pub mod generations;
 mod journal;
 mod live;
 pub mod memory;

@@ -251,6 +251,26 @@ impl FileCache {
         Ok(())
     }
 
+    /// The stamp under which a file is known and sure to be unchanged.
+    pub(crate) fn stamp(&self, path: &Path) -> Option<Stamp> {
+        let entry = self.entries.get(path).filter(|entry| entry.is_settled)?;
+        let metadata = fs::metadata(path).ok()?;
+        (entry.stamp == Stamp::of(&metadata)).then_some(entry.stamp)
+    }
+
+    /// Notes that we ourselves gave a file another name, or took one from it: since `before` only the time of that
+    /// differs.
+    pub(crate) fn relinked(&mut self, path: &Path, before: Stamp) {
+        if let Some(entry) = self.entries.get_mut(path)
+            && let Ok(metadata) = fs::metadata(path)
+            && entry.stamp == before
+            && Stamp::of(&metadata).is_same_content(&before)
+        {
+            entry.stamp = Stamp::of(&metadata);
+            self.is_dirty |= entry.content.is_saved();
+        }
+    }
+
     /// Begins to read all folders once more.
     pub(crate) fn begin_round(&mut self) {
         self.round += 1;

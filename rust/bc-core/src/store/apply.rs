@@ -39,6 +39,10 @@ pub(super) enum Moment {
     SyncFolder(PathBuf),
     SaveRecord,
     CloseJournal,
+    KeepFirst,
+    KeepGeneration(Digest),
+    DropGeneration(Digest),
+    RemoveBlob(PathBuf),
 }
 
 /// Called before each moment; an error takes the place of the one that the operating system could give.

@@ -29,6 +29,8 @@ use crate::{
 };
 
 const PARTIAL: &str = ".partial";
+/// The name of the folder in the state folder.
+pub(super) const FOLDER: &str = "blobs";
 
 /// A folder of blobs.
 #[derive(Debug)]
@@ -118,16 +120,65 @@ impl Blobs {
         })
     }
 
-    /// Removes all blobs but these, and what broken transfers left. Whatever cannot be removed stays.
-    pub(super) fn retain(&self, keep: &HashSet<Digest>) {
+    /// Whether a blob of this size is there, right or not.
+    pub(super) fn is_there(&self, digest: &Digest, size: u64) -> bool {
+        fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    }
+
+    /// Makes a blob of a live file whose digest is known: another name of a jar where the file system can do that,
+    /// a durable copy of a configuration file, which GoCD writes into.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when the file has changed meanwhile; others when the disk fails.
+    pub(super) fn adopt(&self, file: &Path, name: &Name, digest: &Digest) -> Result<(), Error> {
+        let path = self.path(digest);
+        let failed = |error: io::Error| Error::io("write", &path, &error);
+        if path.exists() {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+        if matches!(name, Name::Plugin(_)) && fs::hard_link(file, &path).is_ok() {
+            return Ok(());
+        }
+        let copy = || -> io::Result<Digest> {
+            let mut copy = crate::store::atomic::temporary(&self.folder, 0o600)?;
+            let mut hasher = Sha256::new();
+            feed_into(&mut hasher, &mut File::open(file)?, copy.as_file_mut())?;
+            let found = Digest::from(<[u8; 32]>::from(hasher.finalize()));
+            if found == *digest {
+                copy.as_file().sync_data()?;
+                copy.persist(&path).map_err(|error| error.error)?;
+            }
+            Ok(found)
+        };
+        if copy().map_err(failed)? != *digest {
+            return Err(Error::new(
+                Kind::Busy,
+                format!("{} changed while it was copied", file.display()),
+                "",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Removes all blobs but these, and what broken transfers of others left. `before` is called for each.
+    ///
+    /// # Errors
+    /// Those of `before`. Whatever cannot be removed stays.
+    pub(super) fn retain(&self, keep: &HashSet<Digest>, before: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
+            let digest = name
+                .to_str()
+                .map(|name| name.strip_suffix(PARTIAL).unwrap_or(name))
+                .and_then(|name| name.parse::<Digest>().ok());
             if digest.is_none_or(|digest| !keep.contains(&digest)) {
-                let _ = fs::remove_file(entry.path());
+                let path = entry.path();
+                before(&path).map_err(|error| Error::io("remove", &path, &error))?;
+                let _ = fs::remove_file(path);
             }
         }
         self.lock().retain(|digest, _| keep.contains(digest));
+        Ok(())
     }
 
     fn partial(&self, digest: &Digest) -> PathBuf {
@@ -204,6 +255,11 @@ pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
 }
 
 fn feed(hasher: &mut Sha256, file: &mut File) -> io::Result<u64> {
+    feed_into(hasher, file, &mut io::sink())
+}
+
+/// As `feed`, and copies what it reads.
+fn feed_into(hasher: &mut Sha256, file: &mut File, copy: &mut impl Write) -> io::Result<u64> {
     let mut piece = vec![0; 128 * 1024];
     let mut fed = 0;
     loop {
@@ -211,6 +267,7 @@ fn feed(hasher: &mut Sha256, file: &mut File) -> io::Result<u64> {
             Ok(0) => return Ok(fed),
             Ok(read) => {
                 hasher.update(&piece[..read]);
+                copy.write_all(&piece[..read])?;
                 fed += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -308,8 +365,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let blobs = blobs(folder.path());
         let (kept, dropped) = (receive(&blobs, b"kept"), receive(&blobs, b"dropped"));
-        fs::write(blobs.partial(&kept), b"k").expect("write");
-        blobs.retain(&HashSet::from([kept]));
+        fs::write(blobs.partial(&dropped), b"d").expect("write");
+        blobs.retain(&HashSet::from([kept]), |_| Ok(())).expect("removed");
         assert_eq!(fs::read_dir(blobs.folder()).expect("list").count(), 1);
         assert_eq!(blobs.has(&kept, 4), Ok(true));
         assert_eq!(blobs.has(&dropped, 7), Ok(false));

@@ -3,11 +3,16 @@
 //! | in the state folder | what |
 //! |---|---|
 //! | `blobs/` | fetched bytes under their digest |
+//! | `generations/` | what was live before, to go back to |
 //! | `applied.json` | the generation that is live, and which files are ours |
 //! | `journal.json` | an apply that has begun |
 //! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was |
 //! | `staged/` | staged files whose own folder cannot be written |
 //! | `live-cache.json` | digests of the live jars, so that a restart need not read them |
+//!
+//! | module | does |
+//! |---|---|
+//! | `keep` | keeps generations and removes those that are too many |
 //!
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
 
@@ -36,11 +41,12 @@ use crate::{
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
+        generations::Generations,
         journal::{Journal, Step},
         live::{self, Live},
         plan::{self, Plan},
         record::Record,
-        room, rules, stage,
+        rules, stage,
     },
 };
 
@@ -71,6 +77,8 @@ pub struct DiskStore {
     clock: Arc<dyn Clock>,
     files: StateFiles,
     blobs: Arc<Blobs>,
+    /// Locked after `inner` where both are.
+    generations: Mutex<Generations>,
     inner: Mutex<Inner>,
     probe: Probe,
     options: Options,
@@ -137,14 +145,13 @@ impl DiskStore {
         let files = StateFiles::new(state_dir);
         let mut cache = FileCache::new(Arc::clone(&clock));
         cache.load(&files.cache);
+        let record = Record::load(&files.record)?;
         let store = Self {
             layout: layout.clone(),
             clock,
-            blobs: Arc::new(Blobs::open(state_dir.join("blobs"))?),
-            inner: Mutex::new(Inner {
-                cache,
-                record: Record::load(&files.record)?,
-            }),
+            blobs: Arc::new(Blobs::open(state_dir.join(blobs::FOLDER))?),
+            generations: Mutex::new(Generations::open(state_dir, &record)?),
+            inner: Mutex::new(Inner { cache, record }),
             files,
             probe,
             options,
@@ -177,6 +184,7 @@ impl DiskStore {
         }
         self.hands().carry_out(&mut journal, true)?;
         info!("an apply that was interrupted is finished");
+        self.generations().forget_applied();
         inner.record = journal.record;
         Ok(())
     }
@@ -300,7 +308,7 @@ impl DiskStore {
         }
         needed
             .into_iter()
-            .try_for_each(|(folder, needed)| room::check(folder, needed, self.options.free_space))
+            .try_for_each(|(folder, needed)| self.make_room(folder, needed))
     }
 
     /// Judges the configuration files while the disk is busy with their copies; nothing is left of a refused set.
@@ -436,6 +444,7 @@ impl Store for DiskStore {
         let (generation, _) = self.of_this_node(generation);
         let generation = generation.as_ref();
         rules::manifest(generation, &live.own_jars)?;
+        self.generations().pin(generation);
         let here: HashSet<Digest> = live.files.values().map(|entry| entry.sha256).collect();
         let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
         for (name, entry) in &generation.files {
@@ -453,7 +462,7 @@ impl Store for DiskStore {
             .iter()
             .map(|wanted| wanted.size.saturating_sub(self.blobs.partial_size(&wanted.sha256)))
             .sum();
-        room::check(self.blobs.folder(), needed, self.options.free_space)?;
+        self.make_room(self.blobs.folder(), needed)?;
         Ok(missing)
     }
 
@@ -471,7 +480,7 @@ impl Store for DiskStore {
         let plan = plan::plan(generation, &live.files, &inner.record.ours);
         let now_ms = self.clock.now_ms();
         let record = inner.record.next(generation, now_ms);
-        let applied = Applied {
+        let mut applied = Applied {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
             removed: plan.remove.clone(),
             warnings: live
@@ -484,11 +493,16 @@ impl Store for DiskStore {
             ..Applied::default()
         };
         if plan.is_empty() && record.says_the_same(&inner.record) {
+            self.keep_or_warn(&mut inner, generation, &mut applied);
             return Ok(applied);
         }
         let writes = self.writes(&plan, &live)?;
         self.check_room(&writes)?;
         let staged = self.judge_and_stage(&writes, record.serial)?;
+        if let Err(error) = self.keep_before(&mut inner, &plan, &live, now_ms) {
+            remove_staged(&staged);
+            return Err(error);
+        }
         let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
             // Without a journal no live file has changed; with one, the next call goes on with what is staged.
@@ -499,8 +513,7 @@ impl Store for DiskStore {
         }
         inner.record = journal.record;
         self.remember(&mut inner.cache, writes);
-        self.blobs
-            .retain(&generation.files.values().map(|entry| entry.sha256).collect());
+        self.keep_or_warn(&mut inner, generation, &mut applied);
         Ok(applied)
     }
 
@@ -566,5 +579,8 @@ fn is_same_disk(one: &Path, other: &Path) -> bool {
     }
 }
 
+mod keep;
 #[cfg(test)]
 mod tests;
+
+pub use keep::release;

@@ -1,0 +1,268 @@
+//! Keeping generations to go back to, and cleaning up behind them.
+//!
+//! Keeping costs the way of a change nothing: it happens when the generation is live, and waits for no disk.
+//! [`DiskStore::tidy`] does what waits, some time later.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{MutexGuard, PoisonError},
+};
+
+use tracing::{info, warn};
+
+use super::{DiskStore, Inner, is_same_disk};
+use crate::{
+    digest::Digest,
+    error::Error,
+    manifest::{Acceptance, Entry, Envelope, Epoch, FORMAT, Manifest, ManifestDocument, Name, Role},
+    scan,
+    store::{
+        Applied,
+        apply::Moment,
+        atomic,
+        generations::{self, Generations, Kept},
+        journal::{Journal, Step},
+        live::Live,
+        plan::Plan,
+        room,
+    },
+};
+
+/// So many generations more than asked for may wait for [`DiskStore::tidy`].
+const UNTIDY: usize = 10;
+
+/// Drops what only a standby needs, on a node where GoCD runs: kept generations, and the bytes of which the live
+/// files are copies. GoCD stops scheduling when this disk is nearly full (`DatabaseDiskSpaceFullChecker`).
+///
+/// # Errors
+/// [`crate::error::Kind::File`] naming what cannot be removed.
+pub fn release(state_dir: &Path) -> Result<(), Error> {
+    generations::forget_all(state_dir)
+}
+
+impl DiskStore {
+    /// Makes the kept generations durable, then removes those that are too many and all bytes that no generation
+    /// needs. Does nothing where nothing has changed. A crash in the middle loses nothing that is listed: the files
+    /// of generations go durably before their bytes do.
+    ///
+    /// # Errors
+    /// The disk fails; what is left is removed the next time.
+    pub fn tidy(&self) -> Result<(), Error> {
+        let unsettled = {
+            let generations = self.generations();
+            if !generations.is_dirty() {
+                return Ok(());
+            }
+            generations.unsettled(self.blobs.folder())
+        };
+        // Without the lock: this is what takes time.
+        Generations::settle(&unsettled)?;
+        let mut generations = self.generations();
+        generations.settled(&unsettled);
+        let surplus = generations.surplus(self.options.generations_keep);
+        self.drop_generations(&mut generations, &surplus)?;
+        if generations.unsettled(self.blobs.folder()).is_empty() {
+            generations.cleaned();
+        }
+        Ok(())
+    }
+
+    pub(super) fn generations(&self) -> MutexGuard<'_, Generations> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the files of these generations, durably, and then the bytes that nobody needs any more.
+    fn drop_generations(&self, generations: &mut Generations, ids: &[Digest]) -> Result<(), Error> {
+        let folder = generations.folder().to_owned();
+        for id in ids {
+            self.at(&Moment::DropGeneration(*id))
+                .map_err(|error| Error::io("remove a generation from", &folder, &error))?;
+            generations.drop_file(id)?;
+        }
+        if !ids.is_empty() {
+            self.at(&Moment::SyncFolder(folder.clone()))
+                .and_then(|()| atomic::sync_folder(&folder))
+                .map_err(|error| Error::io("sync the folder", &folder, &error))?;
+        }
+        let mut wanted = generations.wanted();
+        if self.files.journal.exists()
+            && let Some(journal) = Journal::load(&self.files.journal)?
+        {
+            wanted.extend(journal.steps.iter().filter_map(|step| match step {
+                Step::Write { sha256, .. } => Some(*sha256),
+                _ => None,
+            }));
+        }
+        self.blobs
+            .retain(&wanted, |blob| self.at(&Moment::RemoveBlob(blob.to_owned())))
+    }
+
+    /// Checks that `needed` bytes fit onto the disk of `folder`; the oldest generations go first where they do not.
+    /// The applied one and generation 0 stay.
+    pub(super) fn make_room(&self, folder: &Path, needed: u64) -> Result<(), Error> {
+        loop {
+            let Err(error) = room::check(folder, needed, self.options.free_space) else {
+                return Ok(());
+            };
+            let mut generations = self.generations();
+            let surplus = generations.surplus(1);
+            let Some(oldest) = surplus.first().filter(|_| is_same_disk(folder, self.blobs.folder())) else {
+                return Err(error);
+            };
+            warn!(
+                "the generation {oldest:.12} is dropped before its time: {}",
+                error.message()
+            );
+            self.drop_generations(&mut generations, &[*oldest])?;
+        }
+    }
+
+    /// Keeps what an apply is about to replace or remove.
+    ///
+    /// # Errors
+    /// A file changes meanwhile, or the disk fails; no live file has changed then.
+    pub(super) fn keep_before(&self, inner: &mut Inner, plan: &Plan, live: &Live, now_ms: i64) -> Result<(), Error> {
+        self.keep_first(inner, live, now_ms)?;
+        self.keep_replaced(inner, plan, live)
+    }
+
+    /// Keeps the live files as generation 0, where no generation is kept yet: the first apply on this node, or the
+    /// first since it was a primary. Durable before the first file changes.
+    ///
+    /// # Errors
+    /// A file changes meanwhile, or the disk fails.
+    fn keep_first(&self, inner: &mut Inner, live: &Live, now_ms: i64) -> Result<(), Error> {
+        let mut generations = self.generations();
+        if !generations.is_empty() || live.files.is_empty() {
+            return Ok(());
+        }
+        let is_linkable = is_same_disk(self.layout.plugins_external(), self.blobs.folder());
+        let copied: u64 = live
+            .files
+            .iter()
+            .filter(|(name, _)| !matches!(name, Name::Plugin(_)) || !is_linkable)
+            .map(|(_, entry)| entry.size)
+            .sum();
+        room::check(self.blobs.folder(), copied, self.options.free_space)?;
+        self.at(&Moment::KeepFirst)
+            .map_err(|error| Error::io("write", generations.folder(), &error))?;
+        for (name, entry) in &live.files {
+            self.adopt(inner, name, &entry.sha256, entry.size)?;
+        }
+        atomic::sync_folder(self.blobs.folder())
+            .map_err(|error| Error::io("sync the folder", self.blobs.folder(), &error))?;
+        generations.put_first(&Kept::first(self.as_found(live, now_ms), now_ms))?;
+        info!(
+            "the {} files that were here before are kept as generation 0",
+            live.files.len()
+        );
+        Ok(())
+    }
+
+    /// The live files as a generation of nobody's.
+    fn as_found(&self, live: &Live, now_ms: i64) -> ManifestDocument {
+        let manifest = Manifest {
+            files: live.files.clone(),
+        };
+        ManifestDocument {
+            format: FORMAT,
+            generation: manifest.generation(),
+            envelope: Envelope {
+                node_id: String::new(),
+                role: Role::Standby,
+                epoch: Epoch {
+                    number: 0,
+                    ..Epoch::default()
+                },
+                sequence: 0,
+                gocd_version: self.options.gocd_version.clone(),
+                product_version: env!("CARGO_PKG_VERSION").to_owned(),
+                schema_version: None,
+                server_id: None,
+                wal_location: None,
+                acceptance: Acceptance::Unknown,
+                generated_ms: now_ms,
+                scanned_ms: now_ms,
+                now_ms,
+                file_check_interval_ms: 0,
+            },
+            files: manifest.files,
+            own_jars: live.own_jars.clone(),
+        }
+    }
+
+    /// Makes sure that the old bytes of everything that is about to change are blobs, if a kept generation has them.
+    fn keep_replaced(&self, inner: &mut Inner, plan: &Plan, live: &Live) -> Result<(), Error> {
+        let wanted = self.generations().wanted();
+        let changed = plan.write.iter().map(|(name, _)| name).chain(&plan.remove);
+        for name in changed {
+            if let Some(old) = live.files.get(name).filter(|old| wanted.contains(&old.sha256)) {
+                self.adopt(inner, name, &old.sha256, old.size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is live now. A generation that cannot be kept is as live as any other, so that is a warning.
+    pub(super) fn keep_or_warn(&self, inner: &mut Inner, document: &ManifestDocument, applied: &mut Applied) {
+        if let Err(error) = self.keep(inner, document) {
+            warn!("{error}");
+            applied.warnings.push(format!(
+                "the generation is live but cannot be kept to go back to: {error}"
+            ));
+        }
+    }
+
+    fn keep(&self, inner: &mut Inner, document: &ManifestDocument) -> Result<(), Error> {
+        let changed: Vec<(&Name, &Entry)> = {
+            let generations = self.generations();
+            let before = generations.applied();
+            if before.is_some_and(|before| {
+                before.envelope.sequence == document.envelope.sequence && before.generation == document.generation
+            }) {
+                return Ok(());
+            }
+            let is_changed = |name: &Name, entry: &Entry| {
+                before
+                    .and_then(|before| before.files.get(name))
+                    .is_none_or(|known| known.sha256 != entry.sha256)
+            };
+            document
+                .files
+                .iter()
+                .filter(|(name, entry)| is_changed(name, entry))
+                .collect()
+        };
+        for (name, entry) in changed {
+            self.adopt(inner, name, &entry.sha256, entry.size)?;
+        }
+        let mut generations = self.generations();
+        self.at(&Moment::KeepGeneration(document.generation))
+            .map_err(|error| Error::io("write", generations.folder(), &error))?;
+        generations.put(Kept::new(document.clone(), &inner.record))?;
+        let is_untidy = generations.count() > self.options.generations_keep + UNTIDY;
+        drop(generations);
+        if is_untidy { self.tidy() } else { Ok(()) }
+    }
+
+    /// Makes a blob of a live file that has these bytes, unless there is one.
+    fn adopt(&self, inner: &mut Inner, name: &Name, digest: &Digest, size: u64) -> Result<(), Error> {
+        if self.blobs.is_there(digest, size) {
+            return Ok(());
+        }
+        let path = scan::path_of(&self.layout, name);
+        let file = fs::canonicalize(&path).map_err(|error| Error::io("read", &path, &error))?;
+        let before = inner.cache.stamp(&path);
+        self.blobs.adopt(&file, name, digest)?;
+        if let Some(before) = before {
+            // Another name changes the stamp of a file, but not its bytes.
+            inner.cache.relinked(&path, before);
+        }
+        Ok(())
+    }
+
+    fn at(&self, moment: &Moment) -> std::io::Result<()> {
+        (self.probe)(moment)
+    }
+}

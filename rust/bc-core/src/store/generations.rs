@@ -1,0 +1,467 @@
+//! The generations that a standby keeps, to go back to: `generations/` in the state folder.
+//!
+//! One file for each, `<id>.json`: its manifest, its primary's envelope, and when it became live here. `0.json`
+//! describes the files that were here before anything was applied. The bytes are the blobs.
+//!
+//! A file is written without waiting for the disk, after its generation is live; [`Generations::settle`] waits
+//! later. A file that a crash tore counts as none. When generations go, their files are gone durably before any
+//! blob is removed, so that a generation that is listed has all its bytes.
+
+use std::{
+    collections::HashSet,
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::{
+    digest::Digest,
+    error::{Error, Kind},
+    manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
+    state_dir,
+    store::{
+        atomic,
+        record::{self, Record},
+    },
+};
+
+/// The name of the folder in the state folder.
+const FOLDER: &str = "generations";
+/// How the files from before the first apply are called.
+const FIRST: &str = "0";
+
+/// A kept generation, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGeneration {
+    /// Its id.
+    pub id: Digest,
+    /// Whether it is generation 0: the files that were here before anything was applied.
+    pub is_first: bool,
+    /// Whether it is the one that was applied last.
+    pub is_applied: bool,
+    /// Number of the epoch of the primary it came from.
+    pub epoch: u64,
+    /// The primary's sequence of it; 0 for generation 0.
+    pub sequence: u64,
+    /// Whether the primary's GoCD has accepted its configuration, as far as this node has heard.
+    pub acceptance: Acceptance,
+    /// When the primary first saw it, by the primary's clock.
+    pub generated_ms: i64,
+    /// When it became live here last; for generation 0, when it was kept.
+    pub applied_ms: i64,
+    /// How many files it has.
+    pub files: usize,
+    /// Bytes of all its files.
+    pub total_size: u64,
+}
+
+/// `0`, or the sequence and the beginning of the id.
+impl fmt::Display for KeptGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_first {
+            f.write_str("0")
+        } else {
+            write!(f, "#{} {:.12}", self.sequence, self.id.to_string())
+        }
+    }
+}
+
+/// A kept generation as its file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    format: u32,
+    /// The apply that made it live last; 0 for generation 0.
+    pub(super) serial: u64,
+    pub(super) applied_ms: i64,
+    pub(super) document: ManifestDocument,
+}
+
+impl Kept {
+    pub(super) fn new(document: ManifestDocument, record: &Record) -> Self {
+        Self {
+            format: record::FORMAT,
+            serial: record.serial,
+            applied_ms: record.applied_ms,
+            document,
+        }
+    }
+
+    /// Generation 0.
+    pub(super) fn first(document: ManifestDocument, now_ms: i64) -> Self {
+        Self {
+            format: record::FORMAT,
+            serial: 0,
+            applied_ms: now_ms,
+            document,
+        }
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        self.serial == 0
+    }
+
+    fn file_name(&self) -> String {
+        if self.is_first() {
+            format!("{FIRST}.json")
+        } else {
+            format!("{}.json", self.document.generation)
+        }
+    }
+
+    fn summary(&self, applied: Option<Digest>) -> KeptGeneration {
+        KeptGeneration {
+            id: self.document.generation,
+            is_first: self.is_first(),
+            is_applied: !self.is_first() && applied == Some(self.document.generation),
+            epoch: self.document.envelope.epoch.number,
+            sequence: self.document.envelope.sequence,
+            acceptance: self.document.envelope.acceptance,
+            generated_ms: self.document.envelope.generated_ms,
+            applied_ms: self.applied_ms,
+            files: self.document.files.len(),
+            total_size: self.document.total_size(),
+        }
+    }
+}
+
+/// What is kept in the state folder `state_dir`, newest first, generation 0 last. Reads files only, so that it also
+/// works beside a running node and without one.
+///
+/// # Errors
+/// [`Kind::File`] when the folder cannot be read.
+pub fn list(state_dir: &Path) -> Result<Vec<KeptGeneration>, Error> {
+    let applied = applied(state_dir)?;
+    Ok(read_all(state_dir)?.iter().map(|kept| kept.summary(applied)).collect())
+}
+
+/// One kept generation with its files. `id` is what a person writes: `0`, `#` and a sequence, or an id or its
+/// beginning.
+///
+/// # Errors
+/// [`Kind::Refused`] when no kept generation, or more than one, is meant; [`Kind::File`] when the folder cannot be
+/// read.
+pub fn show(state_dir: &Path, id: &str) -> Result<(KeptGeneration, std::collections::BTreeMap<Name, Entry>), Error> {
+    let kept = find(state_dir, id)?;
+    Ok((kept.summary(applied(state_dir)?), kept.document.files))
+}
+
+/// The kept generation that a person means.
+pub(super) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> {
+    let all = read_all(state_dir)?;
+    let guidance = "See `gocd-bc generations list`; an id may be shortened, #12 means the sequence 12.";
+    let is_meant: Box<dyn Fn(&Kept) -> bool> = if id == FIRST {
+        Box::new(Kept::is_first)
+    } else if let Some(sequence) = id.strip_prefix('#') {
+        let sequence: u64 = sequence
+            .parse()
+            .map_err(|_| Error::new(Kind::Refused, format!("{id:?} is no sequence"), guidance))?;
+        Box::new(move |kept| !kept.is_first() && kept.document.envelope.sequence == sequence)
+    } else {
+        let id = id.to_ascii_lowercase();
+        Box::new(move |kept| !kept.is_first() && kept.document.generation.to_string().starts_with(&id))
+    };
+    let mut meant = all.into_iter().filter(|kept| !id.is_empty() && is_meant(kept));
+    match (meant.next(), meant.next()) {
+        (Some(kept), None) => Ok(kept),
+        (None, _) => Err(Error::new(
+            Kind::Refused,
+            format!("no generation {id:?} is kept here"),
+            guidance,
+        )),
+        (Some(_), Some(_)) => Err(Error::new(
+            Kind::Refused,
+            format!("{id:?} is more than one kept generation"),
+            guidance,
+        )),
+    }
+}
+
+/// The id of what was applied last, without touching anything.
+fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
+    let path = state_dir.join("applied.json");
+    match fs::read(&path) {
+        Ok(text) => Ok(serde_json::from_slice::<Record>(&text)
+            .ok()
+            .and_then(|record| record.generation)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path, &error)),
+    }
+}
+
+/// All that can be read, newest first, generation 0 last.
+pub(super) fn read_all(state_dir: &Path) -> Result<Vec<Kept>, Error> {
+    let folder = state_dir.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read the folder", &folder, &error)),
+    };
+    let mut all: Vec<Kept> = entries.flatten().filter_map(|entry| read(&entry.path())).collect();
+    all.sort_by_key(|kept| std::cmp::Reverse(kept.serial));
+    Ok(all)
+}
+
+/// None for what a crash tore, for temporary files, and for what a newer version wrote.
+fn read(path: &Path) -> Option<Kept> {
+    let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let manifest = Manifest {
+        files: kept.document.files.clone(),
+    };
+    let is_right = kept.format <= record::FORMAT
+        && manifest.generation() == kept.document.generation
+        && path.file_name().is_some_and(|name| *name == *kept.file_name());
+    is_right.then_some(kept)
+}
+
+/// What the store remembers of a kept generation.
+#[derive(Debug, Clone)]
+struct Remembered {
+    serial: u64,
+    id: Digest,
+    file: PathBuf,
+    blobs: HashSet<Digest>,
+    /// Blobs of configuration files, which nobody has waited for.
+    config: Vec<Digest>,
+    is_durable: bool,
+}
+
+/// The kept generations of an open store.
+#[derive(Debug)]
+pub(super) struct Generations {
+    folder: PathBuf,
+    /// Oldest first.
+    kept: Vec<Remembered>,
+    /// The manifest of what was applied last.
+    applied: Option<ManifestDocument>,
+    /// Bytes that are being fetched for a generation that is not kept yet.
+    pinned: HashSet<Digest>,
+    /// Whether there may be something to clean.
+    is_dirty: bool,
+}
+
+impl Generations {
+    pub(super) fn open(state_dir: &Path, record: &Record) -> Result<Self, Error> {
+        let folder = state_dir.join(FOLDER);
+        state_dir::create(&folder, 0o700)?;
+        let mut generations = Self {
+            kept: Vec::new(),
+            applied: None,
+            pinned: HashSet::new(),
+            is_dirty: true,
+            folder,
+        };
+        for kept in read_all(state_dir)?.into_iter().rev() {
+            generations.remember(&kept);
+            if !kept.is_first() && record.generation == Some(kept.document.generation) {
+                generations.applied = Some(kept.document);
+            }
+        }
+        generations.sweep();
+        Ok(generations)
+    }
+
+    /// Removes what cannot be read.
+    fn sweep(&self) {
+        let known: HashSet<&Path> = self.kept.iter().map(|kept| kept.file.as_path()).collect();
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_torn = !known.contains(path.as_path()) && !is_of_the_future(&path);
+            if is_torn && fs::remove_file(&path).is_ok() {
+                warn!("{} was not whole after a crash and is forgotten", path.display());
+            }
+        }
+    }
+
+    fn remember(&mut self, kept: &Kept) {
+        let file = self.folder.join(kept.file_name());
+        self.kept.retain(|known| known.file != file);
+        let files = &kept.document.files;
+        self.kept.push(Remembered {
+            serial: kept.serial,
+            id: kept.document.generation,
+            blobs: files.values().map(|entry| entry.sha256).collect(),
+            config: files
+                .iter()
+                .filter(|(name, _)| !matches!(name, Name::Plugin(_)))
+                .map(|(_, entry)| entry.sha256)
+                .collect(),
+            is_durable: false,
+            file,
+        });
+        self.is_dirty = true;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// How many are kept besides generation 0.
+    pub(super) fn count(&self) -> usize {
+        self.kept.iter().filter(|kept| kept.serial > 0).count()
+    }
+
+    /// The manifest of what was applied last; none before the first time, and when its file was lost.
+    pub(super) fn applied(&self) -> Option<&ManifestDocument> {
+        self.applied.as_ref()
+    }
+
+    /// Notes that another set may be live than the one that was applied last.
+    pub(super) fn forget_applied(&mut self) {
+        self.applied = None;
+    }
+
+    /// Keeps these bytes, whole or on their way, until others are named.
+    pub(super) fn pin(&mut self, document: &ManifestDocument) {
+        self.pinned = document.files.values().map(|entry| entry.sha256).collect();
+    }
+
+    /// Keeps a generation that has just become live. Nothing is waited for.
+    ///
+    /// # Errors
+    /// Its file cannot be written.
+    pub(super) fn put(&mut self, kept: Kept) -> Result<(), Error> {
+        let path = self.folder.join(kept.file_name());
+        let text = serde_json::to_vec(&kept).expect("a generation has only plain fields");
+        let write = || -> io::Result<()> {
+            let mut file = atomic::temporary(&self.folder, 0o600)?;
+            file.write_all(&text)?;
+            file.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|error| Error::io("write", &path, &error))?;
+        self.remember(&kept);
+        self.applied = Some(kept.document);
+        Ok(())
+    }
+
+    /// Keeps generation 0, durably.
+    ///
+    /// # Errors
+    /// As [`atomic::write`].
+    pub(super) fn put_first(&mut self, kept: &Kept) -> Result<(), Error> {
+        let text = serde_json::to_vec(kept).expect("a generation has only plain fields");
+        atomic::write(&self.folder.join(kept.file_name()), &text, 0o600)?;
+        self.remember(kept);
+        Ok(())
+    }
+
+    /// Files that are to be forced to the disk before anything is removed: those of generations that were put since
+    /// the last time, and of `blobs`, the folder of blobs.
+    pub(super) fn unsettled(&self, blobs: &Path) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for kept in self.kept.iter().filter(|kept| !kept.is_durable) {
+            files.extend(kept.config.iter().map(|digest| blobs.join(digest.to_string())));
+            files.push(kept.file.clone());
+        }
+        files
+    }
+
+    /// Forces what [`Generations::unsettled`] named to the disk.
+    ///
+    /// # Errors
+    /// The disk fails. A file that is gone by now is none.
+    pub(super) fn settle(files: &[PathBuf]) -> Result<(), Error> {
+        let mut folders = HashSet::new();
+        for file in files {
+            match fs::File::open(file).and_then(|open| open.sync_data()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("sync", file, &error)),
+                _ => {}
+            }
+            folders.extend(file.parent());
+        }
+        for folder in folders {
+            atomic::sync_folder(folder).map_err(|error| Error::io("sync the folder", folder, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that these files are on the disk.
+    pub(super) fn settled(&mut self, files: &[PathBuf]) {
+        for kept in self.kept.iter_mut().filter(|kept| files.contains(&kept.file)) {
+            kept.is_durable = true;
+        }
+    }
+
+    /// The generations that are one too many, oldest first: all but the newest `keep`, the applied one and
+    /// generation 0.
+    pub(super) fn surplus(&self, keep: usize) -> Vec<Digest> {
+        let applied = self.applied.as_ref().map(|document| document.generation);
+        let mut others: Vec<&Remembered> = self
+            .kept
+            .iter()
+            .filter(|kept| kept.serial > 0 && Some(kept.id) != applied)
+            .collect();
+        others.sort_by_key(|kept| kept.serial);
+        let keep = keep.saturating_sub(usize::from(applied.is_some()));
+        let surplus = others.len().saturating_sub(keep);
+        others[..surplus].iter().map(|kept| kept.id).collect()
+    }
+
+    /// Removes the file of a generation; durable once the folder is synced.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(super) fn drop_file(&mut self, id: &Digest) -> Result<(), Error> {
+        let Some(at) = self.kept.iter().position(|kept| kept.serial > 0 && kept.id == *id) else {
+            return Ok(());
+        };
+        let file = self.kept[at].file.clone();
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &file, &error)),
+            _ => {
+                self.kept.remove(at);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All bytes that somebody may still want.
+    pub(super) fn wanted(&self) -> HashSet<Digest> {
+        let kept = self.kept.iter().flat_map(|kept| &kept.blobs);
+        let applied = self.applied.iter().flat_map(|document| document.files.values());
+        kept.copied()
+            .chain(applied.map(|entry| entry.sha256))
+            .chain(self.pinned.iter().copied())
+            .collect()
+    }
+
+    /// Notes that nothing is left to clean.
+    pub(super) fn cleaned(&mut self) {
+        self.is_dirty = false;
+    }
+}
+
+fn is_of_the_future(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let format = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    format.is_some_and(|Format { format }| format > record::FORMAT)
+}
+
+/// Forgets all generations of a node that is no standby any more: their files, durably, and then their bytes.
+///
+/// # Errors
+/// A file cannot be removed.
+pub(super) fn forget_all(state_dir: &Path) -> Result<(), Error> {
+    for folder in [state_dir.join(FOLDER), state_dir.join(super::blobs::FOLDER)] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            removed => removed.map_err(|error| Error::io("remove the folder", &folder, &error))?,
+        }
+        atomic::sync_folder(state_dir).map_err(|error| Error::io("sync the folder", state_dir, &error))?;
+    }
+    Ok(())
+}
