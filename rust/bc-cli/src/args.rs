@@ -84,6 +84,12 @@ pub(crate) enum Command {
     /// The standby does so by itself at every change; this is for the impatient, and for saying yes to what it has
     /// refused. Each yes holds for this one pull.
     Sync(SyncArguments),
+    /// Look at the generations that this standby keeps
+    ///
+    /// A generation is one whole set of synced files. A standby keeps the last ones that were live
+    /// (bc.generations.keep, 10), and as generation 0 the files that were there before it first synced.
+    #[command(subcommand)]
+    Generations(GenerationsCommand),
     /// Let GoCD run on this standby
     ///
     /// Pulls once more from the primary if it can, then lets the held GoCD go on. This version does not promote the
@@ -180,6 +186,24 @@ pub(crate) struct SyncArguments {
     /// Take over files of a primary that went back in time, was set up anew, or is not the last one promoted
     #[arg(long)]
     pub(crate) accept_rollback: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenerationsCommand {
+    /// List them, newest first
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the files of one
+    Show {
+        /// Its id or the beginning of it, its sequence as #12, or 0
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

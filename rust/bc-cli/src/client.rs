@@ -85,7 +85,8 @@ fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMu
     }
 }
 
-fn unexpected(reply: &Reply) -> Failure {
+/// A refusal, or an answer to something else, as the failure that it is.
+pub(crate) fn unexpected(reply: &Reply) -> Failure {
     let message = match reply {
         Reply::Refused { message, guidance } => {
             return Failure::new(ExitCode::Failed, message, guidance);

@@ -1,13 +1,14 @@
 //! One module per command.
 
 use crate::{
-    args::{self, Arguments, Command, IdentityCommand, TokenCommand},
+    args::{self, Arguments, Command, GenerationsCommand, IdentityCommand, TokenCommand},
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
     output,
 };
 
+mod generations;
 mod identity;
 mod promote;
 mod run;
@@ -39,6 +40,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             config,
             ..
         } => trust::list(&search, config.config.as_deref(), json),
+        Command::Generations(GenerationsCommand::List { json }) => generations::list(&search, json),
+        Command::Generations(GenerationsCommand::Show { id, json }) => generations::show(&search, &id, json),
         Command::Sync(arguments) => sync::run(&search, &arguments),
         Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),
         Command::Primary { node } => run::primary(&search, &node),

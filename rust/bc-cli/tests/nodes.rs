@@ -187,6 +187,18 @@ fn a_standby_follows_and_is_promoted() {
         "{synced:?}"
     );
 
+    let kept = || {
+        place
+            .run(&["generations", "list", "--json", "--state-dir", standby_state])
+            .json()
+    };
+    assert_eq!(
+        (&kept()[0]["is_applied"], &kept()[0]["sequence"]),
+        (&true.into(), &1.into())
+    );
+    let shown = place.run(&["generations", "show", "#1", "--state-dir", standby_state]);
+    assert!(shown.stdout.contains("cruise-config.xml"), "{shown:?}");
+
     let (code, log) = primary.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" INFO  asked to end"), "{log}");
@@ -212,6 +224,7 @@ fn a_standby_follows_and_is_promoted() {
     assert_eq!(after["epoch"]["number"], 2, "a promotion begins an epoch");
     let sequence = after["generation"]["sequence"].as_u64();
     assert!(sequence.is_some_and(|sequence| sequence >= 1), "{after}");
+    assert_eq!(kept(), Value::Array(Vec::new()), "a primary keeps no generations");
     let (code, log) = standby.end();
     assert_eq!(code, Some(0), "{log}");
 }

@@ -46,6 +46,10 @@ impl ControlHandler for SmallNode {
             Order::Trust { fingerprint, .. } => Reply::Done {
                 message: format!("{fingerprint} is trusted now"),
             },
+            Order::Generations | Order::Generation { .. } => Reply::Refused {
+                message: "nothing is kept here".to_owned(),
+                guidance: String::new(),
+            },
             Order::Sync {
                 allow_deletions: true, ..
             } => Reply::Done {

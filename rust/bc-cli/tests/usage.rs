@@ -16,7 +16,7 @@ mod support;
 #[test]
 fn help_is_what_the_file_says() {
     let place = Place::new();
-    let commands: [&[&str]; 12] = [
+    let commands: &[&[&str]] = &[
         &[],
         &["status"],
         &["token"],
@@ -25,6 +25,8 @@ fn help_is_what_the_file_says() {
         &["identity", "show"],
         &["trust"],
         &["sync"],
+        &["generations", "list"],
+        &["generations", "show"],
         &["promote"],
         &["primary"],
         &["standby"],
@@ -32,12 +34,12 @@ fn help_is_what_the_file_says() {
     ];
     let mut text = String::new();
     for command in commands {
-        let answer = place.run(&[command, &["--help"]].concat());
+        let answer = place.run(&[*command, &["--help"]].concat());
         assert_eq!(answer.code, 0, "{answer:?}");
         assert_eq!(answer.stderr, "");
         text.push_str(&format!(
             "==== {} ====\n{}\n",
-            [&["gocd-bc"], command].concat().join(" "),
+            [&["gocd-bc"], *command].concat().join(" "),
             answer.stdout
         ));
     }

@@ -4,9 +4,17 @@
 //! [`Reply::Progress`] lines and ends with one other line. The socket itself is world-writable: who may give
 //! which order is decided by the caller's operating-system user, see [`Order::changes_anything`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, fingerprint::Fingerprint, status::Status};
+use crate::{
+    error::Error,
+    fingerprint::Fingerprint,
+    manifest::{Entry, Name},
+    status::Status,
+    store::generations::KeptGeneration,
+};
 
 /// The name of the socket in the state folder, and of the file that tells where else it is.
 pub const SOCKET: &str = "control.sock";
@@ -36,6 +44,13 @@ pub enum Order {
         #[serde(default)]
         accept_rollback: bool,
     },
+    /// The generations that are kept here.
+    Generations,
+    /// One of them with its files.
+    Generation {
+        /// As a person writes it, see [`crate::store::generations::show`].
+        id: String,
+    },
     /// Accept this key of a peer.
     Trust {
         /// The key.
@@ -64,7 +79,7 @@ impl From<Error> for Reply {
 impl Order {
     /// Whether only root, a member of `bc.operator.group`, or the owner under `bc.operator=owner` may give it.
     pub fn changes_anything(&self) -> bool {
-        !matches!(self, Order::Status)
+        !matches!(self, Order::Status | Order::Generations | Order::Generation { .. })
     }
 }
 
@@ -81,6 +96,18 @@ pub enum Reply {
     Status {
         /// The picture.
         status: Box<Status>,
+    },
+    /// The generations that were asked for.
+    Generations {
+        /// Newest first, generation 0 last.
+        generations: Vec<KeptGeneration>,
+    },
+    /// The generation that was asked for.
+    Generation {
+        /// In short.
+        generation: KeptGeneration,
+        /// Its files.
+        files: BTreeMap<Name, Entry>,
     },
     /// It is done.
     Done {

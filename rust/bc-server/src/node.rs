@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `primary` | reads the folders and offers what it finds |
 //! | `standby` | follows the primary |
+//! | `keeper` | looks after the store of a standby |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
 //! | `sync` | a pull that an administrator orders |
 //! | `promote` | lets GoCD run |
 //! | `orders` | answers the local socket |
+//! | `generations` | what is asked there about kept generations |
 //! | `health` | GoCD's health messages |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
 //! | `log` | log lines as events |
@@ -41,7 +43,9 @@ use tracing::{Dispatch, info, warn};
 
 use crate::context::Context;
 
+mod generations;
 mod health;
+mod keeper;
 mod log;
 mod orders;
 mod ports;
@@ -340,7 +344,7 @@ impl Assembly {
     }
 
     /// What an apply left half live while this node was a standby: finished while GoCD does not run yet, forgotten
-    /// where it may. GoCD starts in any case.
+    /// where it may, and with it all that only a standby keeps. GoCD starts in any case.
     fn settle(&self, phase: Phase) {
         let settled = if phase == Phase::Releasing {
             disk::settle(self.state.path(), &self.settings.layout, Arc::clone(&self.clock))
@@ -357,6 +361,12 @@ impl Assembly {
         if let Err(error) = settled {
             warn!("{error}");
             self.raise("store", Severity::Critical, error.to_string());
+        }
+        if phase == Phase::Running
+            && let Err(error) = disk::release(self.state.path())
+        {
+            warn!("{error}");
+            self.raise("generations", Severity::Warning, error.to_string());
         }
     }
 

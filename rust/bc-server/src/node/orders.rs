@@ -1,6 +1,9 @@
 //! Answers the local socket.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use bc_core::{
     clock::Clock,
@@ -16,12 +19,13 @@ use bc_core::{
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::info;
 
-use super::{Assembly, PullerOrders, promote::Promotion, sync};
+use super::{Assembly, PullerOrders, generations, promote::Promotion, sync};
 use crate::control::{ControlHandler, ControlServer, Rights};
 
 /// Listens on the local socket for as long as the node lives.
 pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<PullerOrders>) {
     let orders = Arc::new(Orders {
+        state_dir: assembly.state.path().to_owned(),
         settings: Arc::clone(&assembly.settings),
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
@@ -46,6 +50,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<Pulle
 }
 
 struct Orders {
+    state_dir: PathBuf,
     settings: Arc<Settings>,
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
@@ -71,6 +76,8 @@ impl ControlHandler for Orders {
             Order::Status => Reply::Status {
                 status: Box::new(self.board.picture(self.clock.now_ms())),
             },
+            Order::Generations => generations::list(&self.state_dir).await,
+            Order::Generation { id } => generations::show(&self.state_dir, id).await,
             Order::Trust { fingerprint, remove } => match self.trust(fingerprint, remove) {
                 Ok(message) => Reply::Done { message },
                 Err(error) => error.into(),

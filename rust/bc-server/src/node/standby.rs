@@ -13,7 +13,7 @@ use bc_core::{
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::error;
 
-use super::{Assembly, PullerOrders};
+use super::{Assembly, PullerOrders, keeper};
 use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
 /// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
@@ -55,6 +55,12 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             return None;
         }
     };
+    runtime.spawn(keeper::run(
+        Arc::clone(&store),
+        Arc::clone(&assembly.board),
+        Arc::clone(&assembly.clock),
+        assembly.stop.clone(),
+    ));
     let puller = Puller::new(
         transport,
         store,

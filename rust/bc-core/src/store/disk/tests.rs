@@ -477,7 +477,13 @@ fn a_local_edit_is_seen_and_overwritten_by_the_next_apply() {
     }
 }
 
-#[test]
+#[cfg(unix)]
+mod on_unix {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
     fn a_link_stays_and_its_target_is_replaced() {
         let place = Place::new();
         let elsewhere = place.folder.path().join("elsewhere");

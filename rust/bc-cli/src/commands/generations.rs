@@ -1,0 +1,186 @@
+//! `gocd-bc generations`: what a standby keeps to go back to.
+
+use std::collections::BTreeMap;
+
+use bc_core::{
+    clock::{Clock, SystemClock},
+    control::{Order, Reply},
+    manifest::{Acceptance, Entry, Name},
+    store::generations::{self, KeptGeneration},
+    words::size,
+};
+use serde::Serialize;
+
+use crate::{
+    client,
+    exit_code::ExitCode,
+    failure::Failure,
+    find::Search,
+    output::{self, ago, table},
+};
+
+/// Lists what is kept.
+pub(crate) fn list(search: &Search, json: bool) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let kept = match client::ask(&node.state_dir, &Order::Generations, |_| {})? {
+        Some(Reply::Generations { generations }) => generations,
+        Some(other) => return Err(client::unexpected(&other)),
+        None => {
+            say_that_files_were_read();
+            generations::list(&node.state_dir)?
+        }
+    };
+    if json {
+        output::print_json(&kept)?;
+    } else if kept.is_empty() {
+        output::say("No generation is kept here: only a standby keeps them, from its first sync on.\n");
+    } else {
+        output::print(&table(&rows(&kept, SystemClock.now_ms())))?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Shows the files of one.
+pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let order = Order::Generation { id: id.to_owned() };
+    let (generation, files) = match client::ask(&node.state_dir, &order, |_| {})? {
+        Some(Reply::Generation { generation, files }) => (generation, files),
+        Some(other) => return Err(client::unexpected(&other)),
+        None => {
+            say_that_files_were_read();
+            generations::show(&node.state_dir, id)?
+        }
+    };
+    if json {
+        output::print_json(&Shown { generation, files })?;
+    } else {
+        output::print(&render(&generation, &files, SystemClock.now_ms()))?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+#[derive(Serialize)]
+struct Shown {
+    generation: KeptGeneration,
+    files: BTreeMap<Name, Entry>,
+}
+
+fn say_that_files_were_read() {
+    output::say("No node answers; this is what its files say.\n");
+}
+
+fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
+    let heading = ["", "SEQUENCE", "ID", "EPOCH", "LIVE HERE", "FILES", "SIZE", "GOCD"];
+    let rows = kept.iter().map(|kept| {
+        let number = |number: u64| {
+            if kept.is_first {
+                String::new()
+            } else {
+                number.to_string()
+            }
+        };
+        vec![
+            if kept.is_applied { "*" } else { "" }.to_owned(),
+            if kept.is_first {
+                "0".to_owned()
+            } else {
+                format!("#{}", kept.sequence)
+            },
+            format!("{:.12}", kept.id.to_string()),
+            number(kept.epoch),
+            if kept.is_first {
+                format!("found {}", ago(now_ms, kept.applied_ms))
+            } else {
+                ago(now_ms, kept.applied_ms)
+            },
+            kept.files.to_string(),
+            size(kept.total_size),
+            accepted(kept).to_owned(),
+        ]
+    });
+    std::iter::once(heading.map(str::to_owned).to_vec())
+        .chain(rows)
+        .collect()
+}
+
+fn accepted(kept: &KeptGeneration) -> &'static str {
+    match kept.acceptance {
+        Acceptance::Accepted => "accepted",
+        Acceptance::Pending => "not accepted yet",
+        Acceptance::Unknown => "",
+    }
+}
+
+fn render(generation: &KeptGeneration, files: &BTreeMap<Name, Entry>, now_ms: i64) -> String {
+    let mut about = vec![vec!["generation".to_owned(), generation.id.to_string()]];
+    if generation.is_first {
+        about.push(vec![
+            "found".to_owned(),
+            format!("{}, before anything was synced", ago(now_ms, generation.applied_ms)),
+        ]);
+    } else {
+        about.push(vec![
+            "sequence".to_owned(),
+            format!("{} of epoch {}", generation.sequence, generation.epoch),
+        ]);
+        let now = if generation.is_applied {
+            "; it was applied last"
+        } else {
+            ""
+        };
+        about.push(vec![
+            "live here".to_owned(),
+            format!("{}{now}", ago(now_ms, generation.applied_ms)),
+        ]);
+    }
+    about.push(vec!["size".to_owned(), size(generation.total_size)]);
+    let mut rows = vec![["FILE", "SIZE", "SHA-256", "PLUGIN"].map(str::to_owned).to_vec()];
+    rows.extend(files.iter().map(|(name, entry)| {
+        let plugin = entry.plugin.as_ref().map(|plugin| match &plugin.version {
+            Some(version) => format!("{} {version}", plugin.id),
+            None => plugin.id.clone(),
+        });
+        vec![
+            name.to_string(),
+            size(entry.size),
+            format!("{:.12}", entry.sha256.to_string()),
+            plugin.unwrap_or_default(),
+        ]
+    }));
+    format!("{}\n{}", table(&about), table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::digest::Digest;
+
+    use super::*;
+
+    fn kept(sequence: u64) -> KeptGeneration {
+        KeptGeneration {
+            id: Digest::of(b"x"),
+            is_first: sequence == 0,
+            is_applied: sequence == 2,
+            epoch: 1,
+            sequence,
+            acceptance: Acceptance::Pending,
+            generated_ms: 0,
+            applied_ms: 0,
+            files: 3,
+            total_size: 2048,
+        }
+    }
+
+    #[test]
+    fn what_a_person_reads() {
+        let text = table(&rows(&[kept(2), kept(1), kept(0)], 60_000));
+        let expected = "\
+\x20  SEQUENCE  ID            EPOCH  LIVE HERE       FILES  SIZE     GOCD
+*  #2        2d711642b726  1      60 s ago        3      2.0 KiB  not accepted yet
+   #1        2d711642b726  1      60 s ago        3      2.0 KiB  not accepted yet
+   0         2d711642b726         found 60 s ago  3      2.0 KiB  not accepted yet
+";
+        assert_eq!(text, expected);
+    }
+}
