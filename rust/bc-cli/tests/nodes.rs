@@ -189,14 +189,14 @@ fn a_standby_follows_and_is_promoted() {
 
     let kept = || {
         place
-            .run(&["generations", "list", "--json", "--state-dir", standby_state])
+            .run(&["generations", "list", "--json", "--state-dir", STANDBY_STATE])
             .json()
     };
     assert_eq!(
         (&kept()[0]["is_applied"], &kept()[0]["sequence"]),
         (&true.into(), &1.into())
     );
-    let shown = place.run(&["generations", "show", "#1", "--state-dir", standby_state]);
+    let shown = place.run(&["generations", "show", "#1", "--state-dir", STANDBY_STATE]);
     assert!(shown.stdout.contains("cruise-config.xml"), "{shown:?}");
 
     let (code, log) = primary.end();

@@ -474,8 +474,9 @@ impl Store for DiskStore {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
-        let (generation, not_here) = self.of_this_node(generation);
-        let generation = generation.as_ref();
+        let (own, not_here) = self.of_this_node(generation);
+        let whole = generation;
+        let generation = own.as_ref();
         rules::manifest(generation, &live.own_jars)?;
         let plan = plan::plan(generation, &live.files, &inner.record.ours);
         let now_ms = self.clock.now_ms();
@@ -493,7 +494,7 @@ impl Store for DiskStore {
             ..Applied::default()
         };
         if plan.is_empty() && record.says_the_same(&inner.record) {
-            self.keep_or_warn(&mut inner, generation, &mut applied);
+            self.keep_or_warn(&mut inner, whole, &mut applied);
             return Ok(applied);
         }
         let writes = self.writes(&plan, &live)?;
@@ -513,7 +514,7 @@ impl Store for DiskStore {
         }
         inner.record = journal.record;
         self.remember(&mut inner.cache, writes);
-        self.keep_or_warn(&mut inner, generation, &mut applied);
+        self.keep_or_warn(&mut inner, whole, &mut applied);
         Ok(applied)
     }
 

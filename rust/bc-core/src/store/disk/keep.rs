@@ -231,7 +231,7 @@ impl DiskStore {
             document
                 .files
                 .iter()
-                .filter(|(name, entry)| is_changed(name, entry))
+                .filter(|(name, entry)| self.layout.syncs(name) && is_changed(name, entry))
                 .collect()
         };
         for (name, entry) in changed {
