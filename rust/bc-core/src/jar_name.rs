@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind};
 
-/// A plain file name ending in `.jar`: no separator, no control or bidirectional character, no leading dot,
+/// A plain file name ending in `.jar`: no separator, no control, bidirectional or invisible character, no leading dot,
 /// 255 bytes at most, no name that Windows reserves. The only text from the wire that becomes part of a path,
 /// and only through this check.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +54,9 @@ fn objection(text: &str) -> Option<&'static str> {
 /// What makes a text unfit to be the name of a file in a folder that we write into.
 pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
     // The characters with which a name can be made to read as another one.
-    const BIDIRECTIONAL: [char; 12] = [
-        '\u{61C}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202B}', '\u{202C}', '\u{202D}', '\u{202E}', '\u{2066}',
-        '\u{2067}', '\u{2068}', '\u{2069}',
+    const DECEPTIVE: [char; 16] = [
+        '\u{61C}', '\u{200B}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202B}', '\u{202C}', '\u{202D}', '\u{202E}',
+        '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}', '\u{2028}', '\u{2029}', '\u{FEFF}',
     ];
     if text.len() > 255 {
         Some("is longer than 255 bytes")
@@ -64,7 +64,7 @@ pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
         Some("begins with a dot")
     } else if text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) {
         Some("holds a character that no plain file name has")
-    } else if text.chars().any(|c| c.is_control() || BIDIRECTIONAL.contains(&c)) {
+    } else if text.chars().any(|c| c.is_control() || DECEPTIVE.contains(&c)) {
         Some("holds a control character")
     } else if is_reserved_on_windows(text) {
         Some("is reserved on Windows")
@@ -73,6 +73,7 @@ pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
     }
 }
 
+/// Devices, whatever follows the first dot. The superscript digits count as digits there.
 fn is_reserved_on_windows(text: &str) -> bool {
     let stem = text
         .split('.')
@@ -80,10 +81,13 @@ fn is_reserved_on_windows(text: &str) -> bool {
         .unwrap_or_default()
         .trim_end()
         .to_ascii_uppercase();
-    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
-        || (stem.len() == 4
-            && (stem.starts_with("COM") || stem.starts_with("LPT"))
-            && stem.ends_with(|c: char| c.is_ascii_digit()))
+    if matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") {
+        return true;
+    }
+    let number = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
+    let mut digits = number.unwrap_or_default().chars();
+    let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '¹' | '²' | '³');
+    digits.next().is_some_and(is_digit) && digits.next().is_none()
 }
 
 impl Serialize for JarName {
@@ -135,6 +139,41 @@ mod tests {
             &long,
         ] {
             assert!(name.parse::<JarName>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn devices_of_windows_are_refused_and_what_only_resembles_them_is_not() {
+        for name in [
+            "CON.jar",
+            "con.jar",
+            "NUL.jar",
+            "nul .jar",
+            "aux.tar.jar",
+            "prn.jar",
+            "COM1.jar",
+            "com9.x.jar",
+            "COM0.jar",
+            "LPT\u{b9}.jar",
+            "com\u{b3}.jar",
+            "CONIN$.jar",
+            "conout$.jar",
+            "NUL",
+            "x.jar:stream.jar",
+            "x.jar ",
+            "x.jar.",
+        ] {
+            assert!(name.parse::<JarName>().is_err(), "{name:?}");
+        }
+        for name in [
+            "console.jar",
+            "nullable.jar",
+            "com.jar",
+            "com10.jar",
+            "lpt-1.jar",
+            "x.con.jar",
+        ] {
+            name.parse::<JarName>().expect(name);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod common;
+mod corpus;
 mod dashboard;
 mod held;
 #[cfg(unix)]
