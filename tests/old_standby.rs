@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bc_core::digest::Digests;
+use bc_core::digest::Md5;
 use bc_testkit::{
     artefacts,
     gocd_dir::{GocdDir, TOKEN, write_plugin_jar},
@@ -268,12 +268,12 @@ fn forms_and_content_types_are_those_of_the_original() {
         assert_eq!(bytes, fs::read(primary.config().join(file)).expect("read"), "{path}");
         assert_eq!(
             status["fileDetailsMap"][key],
-            serde_json::json!({ "md5": Digests::of(&bytes).md5 }),
+            serde_json::json!({ "md5": Md5::of(&bytes) }),
             "{path}"
         );
     }
 
-    let md5 = |name: &str| Digests::of(&fs::read(primary.plugins().join(name)).expect("read")).md5;
+    let md5 = |name: &str| Md5::of(&fs::read(primary.plugins().join(name)).expect("read"));
     let expected = serde_json::json!({
         "bundled": [],
         "external": [{ "name": "a.jar", "md5": md5("a.jar") }, { "name": "z.jar", "md5": md5("z.jar") }],

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    digest::{Digest, Digests},
+    digest::{Digest, Digests, Md5},
     error::{Error, Kind},
     extra_name::ExtraName,
     jar_name::JarName,
@@ -124,8 +124,9 @@ pub struct PluginIdentity {
 pub struct Entry {
     /// SHA-256 of its bytes.
     pub sha256: Digest,
-    /// MD5 of its bytes, 32 hex digits; only the old protocol and people compare it.
-    pub md5: String,
+    /// MD5 of its bytes, where it is known already; only the old protocol and people compare it.
+    #[serde(default)]
+    pub md5: Md5,
     /// Its length in bytes.
     pub size: u64,
     /// When it was last written on the primary, milliseconds since 1970 by the primary's clock.
@@ -321,6 +322,11 @@ impl ManifestDocument {
     /// The bytes of all files together.
     pub fn total_size(&self) -> u64 {
         total_size(&self.files)
+    }
+
+    /// Whether the sender knew the MD5 of every file.
+    pub fn has_md5s(&self) -> bool {
+        self.files.values().all(|entry| entry.md5.is_known())
     }
 }
 

@@ -155,6 +155,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     /// of it; a generation that is being applied is finished first.
     pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
         let mut backoff = backoff::Backoff::default();
+        let mut superseded = None;
         loop {
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
@@ -190,9 +191,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     backoff.reset();
                     self.succeeded();
                 }
-                // The primary wrote the file again while we fetched it: its next manifest is there already.
-                Err(error) if error.kind() == Kind::Superseded && backoff.is_fresh() => {
-                    backoff.begin();
+                // The primary wrote the file again while we fetched it: its next manifest is there already. As often
+                // as it really is another one, however quickly the file is written.
+                Err(error) if error.kind() == Kind::Superseded && superseded != self.sequence() => {
+                    superseded = self.sequence();
                     self.known = None;
                 }
                 Err(error) => {
@@ -228,6 +230,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 PullOrder::Last(answer) => next = self.last_and_rest(answer, orders).await,
             }
         }
+    }
+
+    /// The sequence of the newest document.
+    fn sequence(&self) -> Option<u64> {
+        Some(self.document.as_ref()?.envelope.sequence)
     }
 
     /// The next answer is to be the whole document, and judged anew.
@@ -277,6 +284,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     self.judge(&envelope, None, permit)?;
                     self.exchanged(&envelope, None);
                     self.compare().await?;
+                    if self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
+                        // The primary computes them when it has nothing else to do, which it has had by now.
+                        self.known = None;
+                    }
                     return Ok(Outcome::Unchanged);
                 }
             },

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    digest::Digest,
+    digest::{Digest, Md5},
     fingerprint::Fingerprint,
     manifest::{Acceptance, Epoch, Name, PluginIdentity, Role},
     settings::{Face, Flag},
@@ -164,8 +164,9 @@ pub struct FileStatus {
 pub struct FileVersion {
     /// SHA-256.
     pub sha256: Digest,
-    /// MD5, 32 hex digits.
-    pub md5: String,
+    /// MD5, where it is known already.
+    #[serde(default)]
+    pub md5: Md5,
     /// Length.
     pub size: u64,
     /// Last written, by that node's clock.

@@ -15,16 +15,6 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Whether no error came since the last success.
-    pub fn is_fresh(&self) -> bool {
-        self.errors == 0
-    }
-
-    /// Counts an error without waiting.
-    pub fn begin(&mut self) {
-        self.errors += 1;
-    }
-
     /// The wait after one more error.
     pub fn next_wait(&mut self) -> Duration {
         let full = LONGEST.min(FIRST * 2_u32.saturating_pow(self.errors.min(10)));
@@ -57,6 +47,6 @@ mod tests {
             assert!(wait >= full / 2 && wait <= full, "round {round}: {wait:?}");
         }
         backoff.reset();
-        assert!(backoff.is_fresh() && backoff.next_wait() <= FIRST);
+        assert!(backoff.next_wait() <= FIRST);
     }
 }

@@ -30,7 +30,14 @@ pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>)
                 name: name.clone(),
                 plugin: there.or(here).and_then(|entry| entry.plugin.clone()),
                 primary: there.map(version),
-                standby: here.map(version),
+                standby: here.map(|here| FileVersion {
+                    // Only the primary computes MD5s; equal bytes have equal ones.
+                    md5: match there {
+                        Some(there) if there.sha256 == here.sha256 => there.md5.clone(),
+                        _ => here.md5.clone(),
+                    },
+                    ..version(here)
+                }),
                 state,
             }
         })

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Clock,
-    digest::{self, Digest, Digests},
+    digest::{self, Digest, Digests, Md5},
     manifest::PluginIdentity,
     scan::{descriptor::Jar, stamp::Stamp},
 };
@@ -69,6 +69,8 @@ pub(crate) struct FileCache {
     round: u64,
     /// Whether a saved form would say something new.
     is_dirty: bool,
+    /// How many MD5s the saved form has: they become known later.
+    saved_md5s: usize,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl FileCache {
             entries: HashMap::new(),
             round: 0,
             is_dirty: false,
+            saved_md5s: 0,
         }
     }
 
@@ -309,12 +312,22 @@ impl FileCache {
             self.insert(&file.path, file.stamp, true, content);
         }
         self.is_dirty = false;
+        self.saved_md5s = self.known_md5s();
+    }
+
+    fn known_md5s(&self) -> usize {
+        let is_known = |entry: &&Entry| match &entry.content {
+            Content::File(known) => entry.content.is_saved() && known.digests.md5.is_known(),
+            Content::Own(_) => false,
+        };
+        self.entries.values().filter(is_known).count()
     }
 
     /// Writes what is known of jars, if that is news, so that a restart need not read them. Losing it costs time
     /// and nothing else, so it is not forced to the disk, and failing to write it is no error.
     pub(crate) fn save(&mut self, path: &Path) {
-        if !self.is_dirty {
+        let md5s = self.known_md5s();
+        if !self.is_dirty && md5s == self.saved_md5s {
             return;
         }
         let files = self
@@ -343,6 +356,7 @@ impl FileCache {
             file.persist(path).map_err(|error| error.error)
         });
         self.is_dirty = written.is_err();
+        self.saved_md5s = md5s;
     }
 }
 
@@ -363,7 +377,7 @@ struct SavedFile {
 #[serde(rename_all = "kebab-case")]
 enum SavedContent {
     Own(PluginIdentity),
-    Jar { sha256: Digest, md5: String, jar: Jar },
+    Jar { sha256: Digest, md5: Md5, jar: Jar },
 }
 
 fn nothing_at(path: &Path) -> Observed {

@@ -80,7 +80,7 @@ fn primary_details(status: &Status) -> Value {
     details.insert("lastConfigUpdateTime".to_owned(), json!(date(scanned)));
     for (name, key) in CONFIG {
         if let Some(version) = version(status, &name, |file| file.primary.as_ref()) {
-            details.insert(key.to_owned(), json!({"md5": version.md5}));
+            details.insert(key.to_owned(), json!({"md5": md5(version)}));
         }
     }
     details.insert(
@@ -107,7 +107,7 @@ fn standby_details(status: &Status) -> Value {
     details.insert("latestReceivedDatabaseWalLocation".to_owned(), json!(NOT_AVAILABLE));
     for (name, key) in CONFIG {
         if let Some(version) = version(status, &name, |file| file.standby.as_ref()) {
-            details.insert(key.to_owned(), json!(version.md5));
+            details.insert(key.to_owned(), json!(md5(version)));
         }
     }
     details.insert(
@@ -128,13 +128,18 @@ fn version<'a>(
     side(status.files.iter().find(|file| file.name == *name)?)
 }
 
+/// Empty until it is known.
+fn md5(version: &FileVersion) -> String {
+    version.md5.get().unwrap_or_default()
+}
+
 /// `a.jar=md5, b.jar=md5`.
 fn plugins<'a>(status: &'a Status, side: impl Fn(&'a FileStatus) -> Option<&'a FileVersion>) -> String {
     let plugins: Vec<String> = status
         .files
         .iter()
         .filter_map(|file| match &file.name {
-            Name::Plugin(jar) => Some(format!("{jar}={}", side(file)?.md5)),
+            Name::Plugin(jar) => Some(format!("{jar}={}", md5(side(file)?))),
             _ => None,
         })
         .collect();

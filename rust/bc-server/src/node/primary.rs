@@ -21,7 +21,7 @@ use bc_core::{
     scan::{
         Options, Reading, SAY_AFTER, Scanner, retry_after,
         snapshot::Snapshot,
-        watch::{self, Hints, Waker},
+        watch::{self, Hint, Hints, Waker},
     },
     status::{FileState, FileStatus, Severity, StatusBoard},
     words,
@@ -33,6 +33,8 @@ use super::{Assembly, log};
 
 /// The board's topic for files that cannot be read.
 const TOPIC: &str = "scan";
+/// Time without a change after which there is time for MD5s.
+const QUIET: Duration = Duration::from_secs(2);
 /// Wait after an error before the folders are read again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,13 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
     Ok((offer, Reader { thread, waker, stopped }))
 }
 
+/// Whether the folders must be read now.
+#[derive(PartialEq, Eq)]
+enum Rest {
+    Undisturbed,
+    Over,
+}
+
 struct Work {
     scanner: Scanner,
     hints: Box<dyn Hints>,
@@ -121,6 +130,9 @@ impl Work {
                 Ok(Reading::Ready(snapshot)) => {
                     unstable = 0;
                     self.offer(*snapshot);
+                    if self.complete_md5s() == Rest::Over {
+                        continue;
+                    }
                     self.interval
                 }
                 Ok(Reading::Unstable { name, reason }) => {
@@ -143,6 +155,23 @@ impl Work {
             // A hint during the wait means a change; the end of the wait means a regular reading.
             self.hints.wait(wait);
         }
+    }
+
+    /// Computes the MD5s that are not known yet, once it has been quiet for a while: a change never waits for more
+    /// than the one file that is being read.
+    fn complete_md5s(&mut self) -> Rest {
+        let Some(offered) = self.offer.current().filter(|offered| !offered.snapshot.has_md5s()) else {
+            return Rest::Undisturbed;
+        };
+        let mut disturbed = self.hints.wait(QUIET.min(self.interval)) != Hint::Quiet;
+        if !disturbed {
+            let (hints, stop) = (&mut self.hints, &self.stop);
+            offered.snapshot.complete_md5(|| {
+                disturbed = stop.is_cancelled() || hints.wait(Duration::ZERO) != Hint::Quiet;
+                disturbed
+            });
+        }
+        if disturbed { Rest::Over } else { Rest::Undisturbed }
     }
 
     fn offer(&self, snapshot: Snapshot) {

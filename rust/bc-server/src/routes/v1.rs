@@ -6,7 +6,7 @@
 //! in 20.x, `DES_CIPHER`: any other key breaks it. It puts plugin names into URLs as they are, so a name with
 //! a blank, a `%` or another character that does not survive that is left out here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -17,9 +17,11 @@ use axum::{
 use bc_core::{
     jar_name::JarName,
     manifest::{Entry, Name},
+    offer::Offered,
     percent,
 };
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::{
     content,
@@ -38,6 +40,17 @@ pub(super) async fn wal_location(State(context): State<Context>) -> Result<&'sta
         .map(|_| "Not Available, Reason, this version of GoCD Business Continuity does not ask the database")
 }
 
+/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that is replaced at
+/// this moment has none, and an old standby would take it for removed: it must ask again.
+async fn with_md5s(context: &Context) -> Result<Arc<Offered>, NoSource> {
+    let offered = source::offered(context)?;
+    if offered.snapshot.has_md5s() {
+        return Ok(offered);
+    }
+    let reading = spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
+    reading.await.ok().flatten().ok_or(NoSource::TooEarly)
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConfigFilesStatus {
@@ -52,15 +65,15 @@ struct FileDetails {
 }
 
 pub(super) async fn config_files_status(State(context): State<Context>) -> Result<Json<ConfigFilesStatus>, NoSource> {
-    let offered = source::offered(&context)?;
+    let offered = with_md5s(&context).await?;
     let file_details_map = offered
         .snapshot
         .manifest
         .files
         .iter()
         .filter_map(|(name, entry)| {
-            let details = FileDetails { md5: entry.md5.clone() };
-            Some((key(name)?, details))
+            let md5 = entry.md5.get()?;
+            Some((key(name)?, FileDetails { md5 }))
         })
         .collect();
     Ok(Json(ConfigFilesStatus {
@@ -97,15 +110,16 @@ struct PluginFile {
 }
 
 pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
-    let offered = source::offered(&context)?;
+    let offered = with_md5s(&context).await?;
     let external = offered
         .snapshot
         .manifest
         .plugins()
         .filter(|(jar, _)| survives_a_url(jar))
-        .map(|(jar, entry)| PluginFile {
-            name: jar.to_string(),
-            md5: entry.md5.clone(),
+        .filter_map(|(jar, entry)| {
+            let name = jar.to_string();
+            let md5 = entry.md5.get()?;
+            Some(PluginFile { name, md5 })
         })
         .collect();
     Ok(Json(PluginFilesStatus { bundled: [], external }))

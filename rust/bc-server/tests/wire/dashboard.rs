@@ -1,7 +1,7 @@
 //! The dashboard as browsers and scripts meet it.
 
 use bc_core::{
-    digest::Digest,
+    digest::{Digest, Md5},
     fingerprint::Fingerprint,
     manifest::{Acceptance, Name, PluginIdentity},
     status::{
@@ -251,9 +251,6 @@ async fn hostile_texts_stay_texts() {
             id: HOSTILE.to_owned(),
             version: Some(HOSTILE.to_owned()),
         });
-        for version in [&mut file.primary, &mut file.standby].into_iter().flatten() {
-            version.md5 = HOSTILE.to_owned();
-        }
         let primary = status.primary.as_mut().expect("a primary");
         for text in [&mut primary.url, &mut primary.trust] {
             *text = HOSTILE.to_owned();
@@ -306,22 +303,30 @@ async fn the_json_has_the_fields_of_the_original_product() {
                 "latestDatabaseWalLocation": "0/3000148",
                 "configFilesUpdateInterval": 30_000,
                 "lastConfigUpdateTime": "Nov 5, 2026 04:05:06",
-                "CRUISE_CONFIG_XML": {"md5": "primary md5 of cruise-config.xml"},
-                "AES_CIPHER": {"md5": "primary md5 of cipher.aes"},
-                "JETTY_XML": {"md5": "primary md5 of jetty.xml"},
-                "USER_FEATURE_TOGGLE": {"md5": "primary md5 of go.feature.toggles"},
-                "pluginStatus": "a.jar=primary md5 of plugins/external/a.jar, b.jar=primary md5 of plugins/external/b.jar",
+                "CRUISE_CONFIG_XML": {"md5": md5("primary", "cruise-config.xml")},
+                "AES_CIPHER": {"md5": md5("primary", "cipher.aes")},
+                "JETTY_XML": {"md5": md5("primary", "jetty.xml")},
+                "USER_FEATURE_TOGGLE": {"md5": md5("primary", "go.feature.toggles")},
+                "pluginStatus": format!(
+                    "a.jar={}, b.jar={}",
+                    md5("primary", "plugins/external/a.jar"),
+                    md5("primary", "plugins/external/b.jar")
+                ),
                 "error": "the disk is full",
             },
             "standbyServerDetails": {
                 "primaryStatusCheckInterval": 60_000,
                 "lastUpdateTime": "Nov 23, 2026 01:02:03",
                 "latestReceivedDatabaseWalLocation": "Not Available",
-                "CRUISE_CONFIG_XML": "standby md5 of cruise-config.xml",
-                "AES_CIPHER": "standby md5 of cipher.aes",
-                "JETTY_XML": "standby md5 of jetty.xml",
-                "USER_FEATURE_TOGGLE": "standby md5 of go.feature.toggles",
-                "pluginStatus": "a.jar=standby md5 of plugins/external/a.jar, b.jar=standby md5 of plugins/external/b.jar",
+                "CRUISE_CONFIG_XML": md5("standby", "cruise-config.xml"),
+                "AES_CIPHER": md5("standby", "cipher.aes"),
+                "JETTY_XML": md5("standby", "jetty.xml"),
+                "USER_FEATURE_TOGGLE": md5("standby", "go.feature.toggles"),
+                "pluginStatus": format!(
+                    "a.jar={}, b.jar={}",
+                    md5("standby", "plugins/external/a.jar"),
+                    md5("standby", "plugins/external/b.jar")
+                ),
             },
             "severity": "OK",
             "headline": "Standby: not in sync, GoCD is held",
@@ -416,10 +421,15 @@ fn fill(status: &mut Status) {
     });
 }
 
+/// The MD5 of [`version`].
+fn md5(side: &str, name: &str) -> String {
+    Md5::of(format!("{side} {name}").as_bytes()).get().expect("known")
+}
+
 fn version(side: &str, name: &Name) -> FileVersion {
     FileVersion {
         sha256: Digest::of(side.as_bytes()),
-        md5: format!("{side} md5 of {name}"),
+        md5: Md5::of(format!("{side} {name}").as_bytes()),
         size: 5,
         modified_ms: ONCE,
     }
