@@ -56,34 +56,102 @@ impl std::fmt::Debug for Properties {
 /// # Errors
 /// As [`Properties::parse`].
 pub fn pairs(text: &[u8], origin: &str) -> Result<Vec<(String, String)>, Error> {
-    // Latin-1: every byte is the character of its number.
-    let characters: Vec<char> = text.iter().copied().map(char::from).collect();
     let mut found = Vec::new();
-    let mut lines = characters.split(|c| matches!(c, '\n' | '\r')).enumerate();
-    while let Some((number, line)) = lines.next() {
-        let line = without_leading_blanks(line);
-        if line.is_empty() || matches!(line[0], '#' | '!') {
-            continue;
-        }
-        let mut logical = line.to_vec();
-        while ends_in_continuation(&logical) {
-            logical.pop();
-            // The empty piece between `\r` and `\n` is no line of its own.
-            match lines.by_ref().find(|(_, piece)| !piece.is_empty()) {
-                Some((_, next)) => logical.extend_from_slice(without_leading_blanks(next)),
-                None => break,
-            }
-        }
-        let pair = split(&logical).ok_or_else(|| {
+    let mut lines = Lines { text, at: 0 };
+    while let Some((start, line)) = lines.next_logical() {
+        let pair = split(&line).ok_or_else(|| {
             Error::new(
                 Kind::Setting,
-                format!("{origin}, line {}, is not a Java properties text", number + 1),
+                format!(
+                    "{origin}, line {}, is not a Java properties text",
+                    number_of_line(text, start)
+                ),
                 "A backslash and a u begin an escape of four hex digits there; write two backslashes for one.",
             )
         })?;
         found.push(pair);
     }
     Ok(found)
+}
+
+/// Puts logical lines together as `java.util.Properties.LineReader` does, in its corners too: a backslash alone on
+/// the last line is an empty pair, an empty line ends a continued one, and a comment may follow a continued line of
+/// which nothing came yet.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Lines<'_> {
+    /// The next line that is neither blank nor a comment, without its continuations, and where it starts.
+    fn next_logical(&mut self) -> Option<(usize, Vec<char>)> {
+        let mut line = Vec::new();
+        let mut start = self.at;
+        let (mut skips_blanks, mut is_continued, mut is_escaped) = (true, false, false);
+        while let Some(&byte) = self.text.get(self.at) {
+            self.at += 1;
+            // Latin-1: every byte is the character of its number.
+            let c = char::from(byte);
+            if skips_blanks {
+                if is_blank(c) || (is_end(c) && !is_continued) {
+                    continue;
+                }
+                (skips_blanks, is_continued) = (false, false);
+            }
+            if !is_end(c) {
+                if line.is_empty() {
+                    start = self.at - 1;
+                    if matches!(c, '#' | '!') {
+                        self.skip_comment();
+                        skips_blanks = true;
+                        continue;
+                    }
+                }
+                line.push(c);
+                is_escaped = c == '\\' && !is_escaped;
+            } else if line.is_empty() {
+                skips_blanks = true;
+            } else if !is_escaped {
+                return Some((start, line));
+            } else {
+                line.pop();
+                if c == '\r' && self.text.get(self.at) == Some(&b'\n') {
+                    self.at += 1;
+                } else if self.at == self.text.len() {
+                    return Some((start, line));
+                }
+                (skips_blanks, is_continued, is_escaped) = (true, true, false);
+            }
+        }
+        if line.is_empty() {
+            return None;
+        }
+        if is_escaped {
+            line.pop();
+        }
+        Some((start, line))
+    }
+
+    fn skip_comment(&mut self) {
+        let rest = &self.text[self.at..];
+        let length = rest.iter().position(|byte| is_end(char::from(*byte)));
+        self.at += length.map_or(rest.len(), |length| length + 1);
+    }
+}
+
+/// The number that an editor shows.
+fn number_of_line(text: &[u8], at: usize) -> usize {
+    let before = &text[..at];
+    let is_end = |(index, byte): (usize, &u8)| match byte {
+        b'\n' => true,
+        b'\r' => text.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    1 + before.iter().enumerate().filter(|line| is_end(*line)).count()
+}
+
+fn is_end(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 fn without_leading_blanks(line: &[char]) -> &[char] {
@@ -93,10 +161,6 @@ fn without_leading_blanks(line: &[char]) -> &[char] {
 
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{c}')
-}
-
-fn ends_in_continuation(line: &[char]) -> bool {
-    line.iter().rev().take_while(|c| **c == '\\').count() % 2 == 1
 }
 
 /// Key and value of a logical line; none for a malformed escape.
@@ -208,6 +272,11 @@ mod tests {
         ];
         let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(pairs(text, "test").unwrap(), expected);
+        // An empty line ends a continued one.
+        let two = pairs(b"a=1\\\n\nb=2", "test").unwrap();
+        assert_eq!(two.len(), 2, "{two:?}");
+        let error = pairs(b"a=1\r\n# b\r\nc=\\u12", "test").expect_err("malformed");
+        assert!(error.message().contains("line 3"), "{error}");
         for malformed in ["a=\\u12", "a=\\u12G4", "\\u+123=1"] {
             assert!(pairs(malformed.as_bytes(), "test").is_err(), "{malformed}");
         }
