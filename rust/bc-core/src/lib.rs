@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod counters;
 pub mod digest;
 pub mod error;
 pub mod event;

@@ -312,10 +312,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let sync = status.sync.get_or_insert_default();
             sync.applied_ms = Some(now);
             sync.fetching = None;
-            if !applied.written.is_empty() || !applied.removed.is_empty() {
-                sync.applied_generations += 1;
-            }
         });
+        if !applied.written.is_empty() || !applied.removed.is_empty() {
+            self.board.count(|counters| counters.applied_generations += 1);
+        }
         self.board
             .set("files", Severity::Warning, words::one_line(&applied.warnings), now);
         self.compare().await?;
@@ -490,10 +490,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 let newest = generation(document);
                 let sync = status.sync.get_or_insert_default();
                 // Whether it is in sync again is only said once the round has succeeded.
-                sync.in_sync &= status
-                    .generation
-                    .as_ref()
-                    .is_some_and(|applied| applied.id == newest.id);
+                let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
+                if sync.in_sync && !is_live {
+                    sync.in_sync = false;
+                    sync.behind_since_ms = Some(now);
+                }
                 primary.generation = Some(newest);
             }
         });
@@ -527,6 +528,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 sync.fetching = None;
                 sync.in_sync = matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
                 sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now)).filter(|_| sync.in_sync);
+                sync.behind_since_ms = sync.behind_since_ms.filter(|_| !sync.in_sync);
                 sync.refusal = None;
             }
         });
@@ -549,6 +551,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let surplus = sync.errors.len().saturating_sub(KEPT_ERRORS);
             sync.errors.drain(..surplus);
             // What the primary has now is not known, or not here.
+            if sync.in_sync {
+                let last = status.primary.as_ref().and_then(|primary| primary.last_exchange_ms);
+                sync.behind_since_ms = last.or(Some(now));
+            }
             sync.in_sync = false;
             sync.in_sync_since_ms = None;
             sync.refusal = (error.kind() == Kind::Refused).then(|| Refusal {
@@ -572,6 +578,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     primary.trusted = false;
                 }
             }
+        });
+        let is_new_refusal = is_news && error.kind() == Kind::Refused;
+        self.board.count(|counters| {
+            counters.failed_rounds += 1;
+            counters.refused_generations += u64::from(is_new_refusal);
         });
         let (topic, severity) = match error.kind() {
             Kind::Unreachable | Kind::Protocol => (TOPIC_PRIMARY, self.silence_severity()),
@@ -656,16 +667,23 @@ impl Progress {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn show(&self, fetched: u64) {
+    fn show(&self) {
         let fetching = Fetching {
             files_left: self.files.load(Ordering::Relaxed) as usize,
             bytes_total: self.total,
             bytes_done: self.done.load(Ordering::Relaxed),
         };
         self.board.update(|status| {
-            let sync = status.sync.get_or_insert_default();
-            sync.fetched_bytes += fetched;
-            sync.fetching = Some(fetching);
+            status.sync.get_or_insert_default().fetching = Some(fetching);
+        });
+    }
+
+    /// Counts a transfer that has ended.
+    fn count(&self, bytes: u64, is_whole: bool) {
+        self.board.count(|counters| {
+            counters.received.bytes += bytes;
+            counters.received.files += u64::from(is_whole);
+            counters.received.broken += u64::from(!is_whole);
         });
     }
 }
@@ -676,22 +694,30 @@ async fn fetch_one<T: Transport, S: Store>(
     wanted: &Wanted,
     progress: &Progress,
 ) -> Result<(), Error> {
-    progress.show(0);
+    progress.show();
     let mut receive = store.receive(wanted)?;
     let offset = receive.received();
     progress.add(offset);
     // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
+    let mut came = 0;
+    let mut transferred = Ok(());
     if offset == 0 || offset < wanted.size {
         let mut sink = |bytes: &[u8]| {
+            came += bytes.len() as u64;
             progress.add(bytes.len() as u64);
             progress.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             receive.write(bytes)
         };
-        transport.blob(wanted.sha256, offset, &mut sink).await?;
+        transferred = transport.blob(wanted.sha256, offset, &mut sink).await;
     }
-    blocking(move || receive.finish()).await?;
+    let finished = match transferred {
+        Ok(()) => blocking(move || receive.finish()).await,
+        Err(error) => Err(error),
+    };
+    progress.count(came, finished.is_ok());
+    finished?;
     progress.files.fetch_sub(1, Ordering::Relaxed);
-    progress.show(wanted.size - offset);
+    progress.show();
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
+    counters::Counters,
     digest::{Digest, Md5},
     fingerprint::Fingerprint,
     manifest::{Acceptance, Epoch, Name, PluginIdentity, Role},
@@ -77,6 +78,9 @@ pub struct Status {
     pub file_check_interval_ms: u64,
     /// Milliseconds without a completed exchange after which it is CRITICAL.
     pub primary_check_interval_ms: u64,
+    /// What it has counted since it opened.
+    #[serde(default)]
+    pub counters: Counters,
 }
 
 /// What a node is doing.
@@ -261,6 +265,10 @@ pub struct SyncStatus {
     /// Since when the standby has been in sync without a break; none while it is not.
     #[serde(default)]
     pub in_sync_since_ms: Option<i64>,
+    /// Since when it has not been, as far as this process knows; none while it is. A primary that does not answer
+    /// may have changed just after its last answer, so that is the moment then.
+    #[serde(default)]
+    pub behind_since_ms: Option<i64>,
     /// Why the primary's newest generation is not made live.
     #[serde(default)]
     pub refusal: Option<Refusal>,
@@ -274,10 +282,6 @@ pub struct SyncStatus {
     pub applied_ms: Option<i64>,
     /// The newest errors, newest last, [`KEPT_ERRORS`] at most; they go with the next success.
     pub errors: Vec<SyncError>,
-    /// Bytes fetched since the node opened.
-    pub fetched_bytes: u64,
-    /// Generations applied since the node opened.
-    pub applied_generations: u64,
     /// A fetch that is under way.
     pub fetching: Option<Fetching>,
 }
@@ -298,6 +302,15 @@ pub struct Paused {
     pub generation: Digest,
     /// Since when.
     pub since_ms: i64,
+}
+
+/// How far a standby is behind its primary, as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// Bytes of files that the primary has and this node has not.
+    pub bytes: u64,
+    /// Milliseconds since it last had all that the primary had; since it opened if it never had.
+    pub ms: i64,
 }
 
 /// An error while syncing.
@@ -349,6 +362,7 @@ impl Status {
             sync: None,
             file_check_interval_ms: 60_000,
             primary_check_interval_ms: 60_000,
+            counters: Counters::default(),
         }
     }
 
@@ -359,6 +373,40 @@ impl Status {
             .map(|problem| problem.severity)
             .max()
             .unwrap_or(Severity::Ok)
+    }
+
+    /// How many problems have this severity.
+    pub fn problem_count(&self, severity: Severity) -> usize {
+        self.problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    }
+
+    /// How far this node is behind its primary; none where there is no primary to follow.
+    pub fn behind(&self) -> Option<Behind> {
+        let sync = self.sync.as_ref()?;
+        if sync.in_sync {
+            return Some(Behind { bytes: 0, ms: 0 });
+        }
+        let bytes = match &sync.fetching {
+            Some(fetching) => fetching.bytes_total.saturating_sub(fetching.bytes_done),
+            None => self
+                .files
+                .iter()
+                .filter(|file| matches!(file.state, FileState::Differs | FileState::Missing))
+                .filter_map(|file| Some(file.primary.as_ref()?.size))
+                .sum(),
+        };
+        Some(Behind {
+            bytes,
+            ms: self.age_ms(sync.behind_since_ms.unwrap_or(self.opened_ms)),
+        })
+    }
+
+    /// Milliseconds since a moment by this node's clock; zero where that is set back.
+    pub fn age_ms(&self, moment_ms: i64) -> i64 {
+        self.now_ms.saturating_sub(moment_ms).max(0)
     }
 
     /// One line for people: what this node is and does.
@@ -391,6 +439,7 @@ impl Status {
 #[derive(Debug)]
 pub struct StatusBoard {
     status: Mutex<Status>,
+    counters: Mutex<Counters>,
     changes: watch::Sender<u64>,
 }
 
@@ -399,6 +448,7 @@ impl StatusBoard {
     pub fn new(status: Status) -> Self {
         Self {
             status: Mutex::new(status),
+            counters: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -415,6 +465,11 @@ impl StatusBoard {
             drop(status);
             self.changes.send_modify(|count| *count += 1);
         }
+    }
+
+    /// Counts something. Cheap, and wakes nobody: what is counted happens often.
+    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Says that something is wrong; a problem of the same topic is replaced and keeps its age. Returns whether
@@ -470,9 +525,11 @@ impl StatusBoard {
 
     /// A picture as of `now_ms`.
     pub fn picture(&self, now_ms: i64) -> Status {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         Status {
             now_ms,
+            counters,
             ..status.clone()
         }
     }
@@ -509,5 +566,55 @@ mod tests {
         board.set("disk", Severity::Warning, None, 10);
         assert!(board.picture(11).problems.is_empty());
         assert_eq!(*changes.borrow(), 4);
+        board.count(|counters| counters.connections += 2);
+        assert_eq!(board.picture(12).counters.connections, 2);
+        assert_eq!(*changes.borrow(), 4, "counting wakes nobody");
+    }
+
+    #[test]
+    fn how_far_behind() {
+        let mut status = Status {
+            now_ms: 10_000,
+            ..Status::new("node", Role::Standby, Phase::Holding, 1_000)
+        };
+        assert_eq!(status.behind(), None, "no primary");
+        status.sync = Some(SyncStatus::default());
+        assert_eq!(status.behind(), Some(Behind { bytes: 0, ms: 9_000 }), "never in sync");
+        let version = |size| FileVersion {
+            sha256: Digest::of(b""),
+            md5: Md5::default(),
+            size,
+            modified_ms: 0,
+        };
+        let file = |state, size| FileStatus {
+            name: Name::CruiseConfig,
+            plugin: None,
+            primary: Some(version(size)),
+            standby: None,
+            state,
+        };
+        status.files = vec![
+            file(FileState::Missing, 5),
+            file(FileState::Differs, 7),
+            file(FileState::InSync, 11),
+        ];
+        let fetching = Some(Fetching {
+            files_left: 1,
+            bytes_total: 12,
+            bytes_done: 9,
+        });
+        let in_between = SyncStatus {
+            behind_since_ms: Some(8_000),
+            ..SyncStatus::default()
+        };
+        status.sync = Some(in_between.clone());
+        assert_eq!(status.behind(), Some(Behind { bytes: 12, ms: 2_000 }));
+        status.sync = Some(SyncStatus { fetching, ..in_between });
+        assert_eq!(status.behind(), Some(Behind { bytes: 3, ms: 2_000 }));
+        status.sync = Some(SyncStatus {
+            in_sync: true,
+            ..SyncStatus::default()
+        });
+        assert_eq!(status.behind(), Some(Behind { bytes: 0, ms: 0 }));
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `/live` | anybody | 200: this process answers |
 //! | `/ready` | anybody | 200 while GoCD runs here as primary, else 503 |
+//! | `/metrics` | token | the status as OpenMetrics text, for Prometheus |
 //! | `/api/v2/node` | token | the envelope: who this node is |
 //! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
 //! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
@@ -41,6 +42,7 @@ use crate::{
 };
 
 mod content;
+mod metrics;
 mod probes;
 mod source;
 mod v1;
@@ -74,6 +76,7 @@ pub enum Access {
 pub const ROUTES: &[Route] = &[
     open("/live", || get(probes::live)),
     open("/ready", || get(probes::ready)),
+    guarded("/metrics", || get(metrics::metrics)),
     guarded("/api/v2/node", || get(v2::node)),
     guarded("/api/v2/manifest", || get(v2::manifest)),
     guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),

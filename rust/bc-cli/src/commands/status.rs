@@ -133,7 +133,23 @@ fn about(status: &Status) -> Vec<Vec<String>> {
     if let Some(scanned) = status.scanned_ms {
         row("folders", format!("read {}", ago(status.now_ms, scanned)));
     }
+    row("counted", counted(status));
     rows
+}
+
+/// The direction in which files go, and what was not granted.
+fn counted(status: &Status) -> String {
+    let counters = &status.counters;
+    let (files, done) = match &status.sync {
+        Some(_) => (&counters.received, "received"),
+        None => (&counters.sent, "sent"),
+    };
+    format!(
+        "{} files {done} ({}), {} connections or requests turned away",
+        files.files,
+        size(files.bytes),
+        counters.rejections.total()
+    )
 }
 
 fn doing(status: &Status) -> String {
@@ -272,6 +288,7 @@ listening  0.0.0.0:8155 (TLS), 0.0.0.0:8153 (GoCD's port, held)
 primary    https://primarygo:8155: not connected for 60 s, last exchange 61 s ago
 trust      by the peers file
 sync       not in sync, nothing applied yet
+counted    0 files received (0 B), 0 connections or requests turned away
 ";
         assert_eq!(text, expected);
     }
@@ -283,5 +300,6 @@ sync       not in sync, nothing applied yet
         assert_eq!(json["status"]["role"], "standby");
         assert_eq!(json["status"]["face"], "agent");
         assert_eq!(json["status"]["phase"], "holding");
+        assert_eq!(json["status"]["counters"]["rejections"]["slow"], 0);
     }
 }

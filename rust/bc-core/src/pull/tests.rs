@@ -10,7 +10,7 @@ use crate::{
     clock::SystemClock,
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
-    status::{Phase, PrimaryStatus, Status},
+    status::{Behind, Phase, PrimaryStatus, Status},
     store::{Allowed, Applied, LiveFile, Position, Receive},
 };
 
@@ -323,6 +323,9 @@ async fn applies_each_change_once_and_shows_it() {
     assert_eq!(scene.applied(), 2);
     let picture = scene.board.picture(0);
     assert!(picture.problems.is_empty(), "{:?}", picture.problems);
+    let counters = picture.counters;
+    assert_eq!((counters.received.files, counters.received.bytes), (2, 6));
+    assert_eq!((counters.applied_generations, counters.failed_rounds), (2, 0));
     let primary = picture.primary.expect("a standby has a primary");
     assert!(primary.connected && primary.trusted);
     scene.stop.cancel();
@@ -346,6 +349,7 @@ async fn goes_on_after_errors_and_keeps_the_last_ones_until_a_success() {
         .await;
     scene.until("in sync", in_sync).await;
     let picture = scene.board.picture(0);
+    assert_eq!(picture.counters.failed_rounds, 7);
     assert!(picture.sync.expect("syncing").errors.is_empty());
     assert!(picture.problems.is_empty(), "{:?}", picture.problems);
 }
@@ -383,9 +387,34 @@ async fn bytes_that_are_not_what_was_announced_are_not_applied() {
         })
         .await;
     assert_eq!(scene.applied(), 0);
+    assert!(scene.board.picture(0).counters.received.broken > 0);
     scene.fake.change(b"two");
     scene.orders.send(PullOrder::Now).await.expect("the puller runs");
     scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test]
+async fn a_standby_is_behind_since_the_last_answer_of_a_primary_that_fell_silent() {
+    let clock = Arc::new(Turned(AtomicU64::new(1_000)));
+    let scene = start_at(
+        Fake::new(b"one"),
+        Memory::default(),
+        Arc::clone(&clock) as Arc<dyn Clock>,
+    );
+    scene.until("in sync", in_sync).await;
+    assert_eq!(scene.board.picture(1_000).behind(), Some(Behind { bytes: 0, ms: 0 }));
+    clock.0.store(51_000, Ordering::Relaxed);
+    scene
+        .fake
+        .failures
+        .lock()
+        .unwrap()
+        .push(Error::new(Kind::Unreachable, "gone", ""));
+    scene.orders.send(PullOrder::Now).await.expect("the puller runs");
+    let is_behind = |status: &Status| status.sync.as_ref().and_then(|sync| sync.behind_since_ms) == Some(1_000);
+    scene.until("behind since the last answer", is_behind).await;
+    scene.until("in sync again", in_sync).await;
+    assert_eq!(scene.board.picture(61_000).behind(), Some(Behind { bytes: 0, ms: 0 }));
 }
 
 #[tokio::test]

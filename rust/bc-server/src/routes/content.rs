@@ -14,10 +14,13 @@ use bc_core::{
     digest::Digest,
     offer::Offered,
     scan::snapshot::{Blob, Source},
+    status::StatusBoard,
 };
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::task::spawn_blocking;
+
+use crate::context::Context;
 
 /// Bytes that are read, and kept in memory, at once for a transfer.
 const PIECE: usize = 256 * 1024;
@@ -26,6 +29,7 @@ const PIECE: usize = 256 * 1024;
 /// range is answered with the whole content, as RFC 9110 allows. If the file turns out to have changed, the
 /// connection breaks off before the announced length.
 pub(super) async fn answer(
+    context: &Context,
     offered: Arc<Offered>,
     digest: Digest,
     headers: &HeaderMap,
@@ -57,10 +61,14 @@ pub(super) async fn answer(
         )
             .into_response();
     }
+    let mut sending = Sending::new(context, size - start);
     let body = match Blob::bytes(&blob) {
-        Some(bytes) => Body::from(bytes.slice(usize::try_from(start).expect("less than a length in memory")..)),
+        Some(bytes) => {
+            sending.add(size - start);
+            Body::from(bytes.slice(usize::try_from(start).expect("less than a length in memory")..))
+        }
         None => match blob.skip_to(start) {
-            Ok(()) => Body::from_stream(stream::try_unfold(blob, next_piece)),
+            Ok(()) => Body::from_stream(stream::try_unfold((blob, sending), next_piece)),
             Err(_) => return gone(),
         },
     };
@@ -84,13 +92,45 @@ pub(super) fn gone() -> Response {
     (StatusCode::NOT_FOUND, "no file on offer has these bytes").into_response()
 }
 
-async fn next_piece(mut blob: Blob) -> io::Result<Option<(Bytes, Blob)>> {
+async fn next_piece((mut blob, mut sending): (Blob, Sending)) -> io::Result<Option<(Bytes, (Blob, Sending))>> {
     let reading = spawn_blocking(move || {
         let mut piece = Vec::with_capacity(PIECE);
         (&mut blob).take(PIECE as u64).read_to_end(&mut piece)?;
-        Ok((!piece.is_empty()).then(|| (piece.into(), blob)))
+        Ok((piece, blob))
     });
-    reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    let (piece, blob) = reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))?;
+    sending.add(piece.len() as u64);
+    Ok((!piece.is_empty()).then(|| (piece.into(), (blob, sending))))
+}
+
+/// Counts a transfer: its bytes as the connection takes them, and at its end whether it was whole.
+struct Sending {
+    status: Arc<StatusBoard>,
+    left: u64,
+}
+
+impl Sending {
+    fn new(context: &Context, size: u64) -> Self {
+        Self {
+            status: Arc::clone(&context.status),
+            left: size,
+        }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes);
+        self.status.count(|counters| counters.sent.bytes += bytes);
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let is_whole = self.left == 0;
+        self.status.count(|counters| {
+            counters.sent.files += u64::from(is_whole);
+            counters.sent.broken += u64::from(!is_whole);
+        });
+    }
 }
 
 fn open_range(headers: &HeaderMap) -> Option<u64> {

@@ -162,7 +162,7 @@ async fn config_file(
         Err(nothing) => return nothing.into_response(),
     };
     match offered.snapshot.manifest.files.get(&name).map(|entry| entry.sha256) {
-        Some(digest) => content::answer(offered, digest, headers, content_type).await,
+        Some(digest) => content::answer(&context, offered, digest, headers, content_type).await,
         None => content::gone(),
     }
 }
@@ -182,7 +182,7 @@ pub(super) async fn plugin(State(context): State<Context>, RawQuery(query): RawQ
         .filter(|_| query.folder == "external")
         .and_then(|jar| offered.snapshot.manifest.files.get(&Name::Plugin(jar)));
     match entry.map(|entry| entry.sha256) {
-        Some(digest) => content::answer(offered, digest, &headers, "application/octet-stream").await,
+        Some(digest) => content::answer(&context, offered, digest, &headers, "application/octet-stream").await,
         None => content::gone(),
     }
 }

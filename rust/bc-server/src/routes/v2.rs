@@ -159,7 +159,7 @@ pub(super) async fn blob(
     let Some(digest) = digest.ok().and_then(|Path(text)| text.parse::<Digest>().ok()) else {
         return content::gone();
     };
-    content::answer(offered, digest, &headers, "application/octet-stream").await
+    content::answer(&context, offered, digest, &headers, "application/octet-stream").await
 }
 
 #[cfg(test)]

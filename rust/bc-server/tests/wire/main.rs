@@ -10,6 +10,7 @@ mod idle;
 #[cfg(unix)]
 mod liar;
 mod limits;
+mod metrics;
 #[cfg(unix)]
 mod network;
 mod routes;
