@@ -22,6 +22,11 @@ use crate::{
 /// The version of the wire form.
 pub const FORMAT: u32 = 1;
 
+/// Bytes of all files together that are believed: sums of sizes never overflow.
+const MAX_TOTAL_SIZE: u64 = 1 << 50;
+/// The longest text about a node or a plugin that is believed.
+const MAX_TEXT: usize = 4096;
+
 /// The id of our own plugin: jars with it are never synced.
 pub const OWN_PLUGIN_ID: &str = "cd.go.contrib.business-continuity";
 
@@ -258,6 +263,25 @@ pub struct Envelope {
     pub file_check_interval_ms: u64,
 }
 
+impl Envelope {
+    /// The text in here that no node of ours says: they are shown to people and written to logs.
+    pub fn odd_text(&self) -> Option<&'static str> {
+        let optional = [
+            ("GoCD version", &self.gocd_version),
+            ("schema version", &self.schema_version),
+            ("server id", &self.server_id),
+            ("log position", &self.wal_location),
+        ];
+        let optional = optional
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        [("node id", &self.node_id), ("plugin version", &self.product_version)]
+            .into_iter()
+            .chain(optional)
+            .find_map(|(name, text)| (!is_plain(text)).then_some(name))
+    }
+}
+
 /// Whether GoCD has taken a cruise-config.xml as its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -299,8 +323,16 @@ impl ManifestDocument {
                 "Check that bc.primary.url leads to the primary's Business Continuity port.",
             )
         };
-        let document: Self = serde_json::from_slice(body)
-            .map_err(|error| wrong(format!("the primary's manifest is not understood: {error}")))?;
+        let document: Self = serde_json::from_slice(body).map_err(|error| {
+            // It may quote what came, however long that is.
+            let reason: String = error
+                .to_string()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect();
+            wrong(format!("the primary's manifest is not understood: {reason}"))
+        })?;
         if document.format != FORMAT {
             return Err(Error::new(
                 Kind::Protocol,
@@ -316,6 +348,23 @@ impl ManifestDocument {
                 "the primary's manifest is not the generation that it claims to be".to_owned(),
             ));
         }
+        let mut sizes = document.files.values().map(|entry| entry.size);
+        if sizes
+            .try_fold(0, u64::checked_add)
+            .is_none_or(|total| total > MAX_TOTAL_SIZE)
+        {
+            return Err(wrong(
+                "the primary's manifest names more bytes than any disk has".to_owned(),
+            ));
+        }
+        let mut plugins = document.files.values().filter_map(|entry| entry.plugin.as_ref());
+        let is_odd =
+            |plugin: &PluginIdentity| !is_plain(&plugin.id) || plugin.version.iter().any(|text| !is_plain(text));
+        if plugins.any(is_odd) || document.own_jars.values().any(is_odd) {
+            return Err(wrong(
+                "the primary's manifest names a plugin with control characters".to_owned(),
+            ));
+        }
         Ok(document)
     }
 
@@ -328,6 +377,11 @@ impl ManifestDocument {
     pub fn has_md5s(&self) -> bool {
         self.files.values().all(|entry| entry.md5.is_known())
     }
+}
+
+/// Whether a text from the wire may be shown as it is.
+fn is_plain(text: &str) -> bool {
+    text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
 }
 
 /// The digest of the canonical form: one line per file, `sha256 size name`, in the order of the names, after a line

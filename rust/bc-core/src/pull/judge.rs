@@ -18,6 +18,13 @@ pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
              db/business-continuity here, so that it gets a node id of its own.",
         ));
     }
+    if let Some(name) = envelope.odd_text() {
+        return Err(Error::new(
+            Kind::Protocol,
+            format!("the primary's {name} is not one"),
+            "Check that bc.primary.url leads to the primary's Business Continuity port.",
+        ));
+    }
     // It is written down and shown.
     let promotion = &envelope.epoch.promotion;
     if promotion.len() > 64 || !promotion.bytes().all(|byte| byte.is_ascii_alphanumeric()) {

@@ -79,7 +79,7 @@ impl Fragment<'_> {
     }
 
     fn age(&self, ms: &i64) -> String {
-        age(self.status.now_ms - ms)
+        age(self.status.now_ms.saturating_sub(*ms))
     }
 }
 
