@@ -3,6 +3,8 @@
 //! Counted is where it happens, through [`crate::status::StatusBoard::count`]; a counter never goes back but when
 //! the node opens anew.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// All counters of a node. Readers of the JSON form ignore those they do not know.
@@ -79,6 +81,21 @@ impl Rejection {
             Rejection::TooLarge => "too_large",
             Rejection::Malformed => "malformed",
         }
+    }
+}
+
+/// In a few words, for the log.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rejection::WrongCredentials => "wrong credentials",
+            Rejection::NoCredentials => "no credentials",
+            Rejection::Handshake => "no TLS",
+            Rejection::Full => "all connections are taken",
+            Rejection::Slow => "too slow",
+            Rejection::TooLarge => "the request is too large",
+            Rejection::Malformed => "no HTTP",
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! This crate opens no socket and reads no environment: what it needs of the world (the time of day, a
 //! connection, settings) is handed in.
 
+pub mod burst;
 pub mod clock;
 pub mod control;
 pub mod counters;
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod jar_name;
 pub mod layout;
 pub mod manifest;
+pub mod network;
 pub mod offer;
 pub mod peers;
 pub mod percent;

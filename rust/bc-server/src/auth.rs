@@ -2,12 +2,13 @@
 //!
 //! Right credentials are admitted at once, always. Wrong ones are answered later and later, by address, until a
 //! right pair comes from there (several nodes may share an address behind a proxy). Somebody without
-//! credentials is told to bring some, without delay: browsers and the old standby ask like that first.
+//! credentials is told to bring some, without delay: browsers and the old standby ask like that first. Both are
+//! noted in the [`RejectionLog`].
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,13 +19,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bc_core::token::Token;
+use bc_core::{counters::Rejection, network::Network, token::Token};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 
-use crate::listener::Connection;
+use crate::{listener::Connection, rejection_log::RejectionLog};
 
 /// The realm of our Basic authentication, that of the original product.
 pub const CHALLENGE: &str = "Basic realm=\"GoCD Business Continuity\"";
@@ -34,20 +35,22 @@ pub const CHALLENGE: &str = "Basic realm=\"GoCD Business Continuity\"";
 pub struct Gate {
     token: watch::Receiver<Option<Token>>,
     attempts: Arc<Attempts>,
+    rejections: RejectionLog,
 }
 
 impl Gate {
     /// A gate for the token of the moment; while there is none, nobody is admitted.
-    pub fn new(token: watch::Receiver<Option<Token>>) -> Self {
+    pub fn new(token: watch::Receiver<Option<Token>>, rejections: RejectionLog) -> Self {
         Self {
             token,
             attempts: Arc::default(),
+            rejections,
         }
     }
 
     /// Whether these credentials are right. A wrong pair from `address` is told so only after a while that
     /// doubles up to [`LONGEST_DELAY`].
-    pub async fn admits(&self, user: &str, password: &str, address: Option<IpAddr>) -> bool {
+    pub async fn admits(&self, user: &str, password: &str, address: IpAddr) -> bool {
         let right = self
             .token
             .borrow()
@@ -55,10 +58,18 @@ impl Gate {
             .is_some_and(|token| token.matches(user, password));
         if right {
             self.attempts.forget(address);
+            self.rejections.admitted(address);
         } else {
+            self.rejections.note(Rejection::WrongCredentials, address);
             sleep(self.attempts.delay_after_wrong(address)).await;
         }
         right
+    }
+
+    /// The answer to somebody who brought no credentials, or something that is none.
+    pub fn asks_for_credentials(&self, address: IpAddr) -> Response {
+        self.rejections.note(Rejection::NoCredentials, address);
+        refusal()
     }
 }
 
@@ -92,24 +103,24 @@ pub fn refusal() -> Response {
 
 /// Middleware: only requests with the token pass, and prove their connection.
 pub async fn require_token(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let connection = request.extensions().get::<Connection>().cloned();
-    let address = connection.as_ref().map(|connection| connection.peer().ip());
+    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let address = connection.peer().ip();
     let Some((user, password)) = basic_credentials(request.headers()) else {
-        return refusal();
+        return gate.asks_for_credentials(address);
     };
     if !gate.admits(&user, &password, address).await {
         return refusal();
     }
-    if let Some(connection) = connection {
-        connection.mark_proven();
-    }
+    connection.mark_proven();
     next.run(request).await
 }
 
-/// Wrong attempts of late, by address.
+/// Wrong attempts of late, by network.
 #[derive(Debug, Default)]
 struct Attempts {
-    by_address: Mutex<HashMap<Option<IpAddr>, Wrong>>,
+    by_network: Mutex<HashMap<Network, Wrong>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,81 +129,83 @@ struct Wrong {
     last: Instant,
 }
 
-/// Addresses remembered at most.
-const MAX_ADDRESSES: usize = 1024;
+/// Networks remembered at most.
+const MAX_NETWORKS: usize = 1024;
 
 /// After this long without one, wrong attempts are forgotten.
 const MEMORY: Duration = Duration::from_secs(300);
 
 impl Attempts {
-    fn forget(&self, address: Option<IpAddr>) {
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wrong) = by_address.remove(&address) {
-            tracing::info!(
-                "right credentials from {} after {} wrong ones",
-                name(address),
-                wrong.count
-            );
-        }
+    fn forget(&self, address: IpAddr) {
+        self.by_network().remove(&Network::of(address));
     }
 
-    fn delay_after_wrong(&self, address: Option<IpAddr>) -> Duration {
-        let now = Instant::now();
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_address.len() >= MAX_ADDRESSES && !by_address.contains_key(&address) {
-            by_address.retain(|_, wrong| now.duration_since(wrong.last) < MEMORY);
-            let oldest = by_address
+    fn delay_after_wrong(&self, address: IpAddr) -> Duration {
+        let (now, network) = (Instant::now(), Network::of(address));
+        let mut by_network = self.by_network();
+        if by_network.len() >= MAX_NETWORKS && !by_network.contains_key(&network) {
+            by_network.retain(|_, wrong| now.duration_since(wrong.last) < MEMORY);
+            let oldest = by_network
                 .iter()
                 .min_by_key(|(_, wrong)| wrong.last)
-                .map(|(address, _)| *address);
-            if let Some(oldest) = oldest.filter(|_| by_address.len() >= MAX_ADDRESSES) {
-                by_address.remove(&oldest);
+                .map(|(network, _)| *network);
+            if let Some(oldest) = oldest.filter(|_| by_network.len() >= MAX_NETWORKS) {
+                by_network.remove(&oldest);
             }
         }
-        let wrong = by_address.entry(address).or_insert(Wrong { count: 0, last: now });
+        let wrong = by_network.entry(network).or_insert(Wrong { count: 0, last: now });
         if now.duration_since(wrong.last) >= MEMORY {
             wrong.count = 0;
         }
         wrong.count = wrong.count.saturating_add(1);
         wrong.last = now;
-        if wrong.count == 1 {
-            // Once a burst; the credentials themselves never reach a log.
-            tracing::warn!("wrong credentials from {}", name(address));
-        }
         (Duration::from_millis(100) * 2_u32.pow((wrong.count - 1).min(10))).min(LONGEST_DELAY)
     }
-}
 
-fn name(address: Option<IpAddr>) -> String {
-    address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
+    fn by_network(&self) -> MutexGuard<'_, HashMap<Network, Wrong>> {
+        self.by_network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use bc_core::{
+        manifest::Role,
+        status::{Phase, Status, StatusBoard},
+    };
+
     use super::*;
 
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+
+    fn gate_for(token: Option<Token>) -> Gate {
+        let board = StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0));
+        Gate::new(
+            watch::Sender::new(token).subscribe(),
+            RejectionLog::new(Arc::new(board)),
+        )
+    }
+
     fn gate() -> Gate {
-        let token = Token::parse(b"user = secret", Path::new("token")).expect("valid");
-        Gate::new(watch::Sender::new(Some(token)).subscribe())
+        gate_for(Some(Token::parse(b"user = secret", Path::new("token")).expect("valid")))
     }
 
     #[tokio::test(start_paused = true)]
     async fn wrong_credentials_wait_and_right_ones_never_do() {
         let gate = gate();
-        let address = Some(IpAddr::from([192, 0, 2, 7]));
         let mut delays = Vec::new();
         for _ in 0..8 {
             let asked = Instant::now();
-            assert!(!gate.admits("user", "guess", address).await);
+            assert!(!gate.admits("user", "guess", ADDRESS).await);
             delays.push(asked.elapsed().as_millis());
         }
         assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         let asked = Instant::now();
-        assert!(gate.admits("user", "secret", address).await);
+        assert!(gate.admits("user", "secret", ADDRESS).await);
         assert_eq!(asked.elapsed(), Duration::ZERO);
-        assert!(!gate.admits("user", "guess", address).await);
+        assert!(!gate.admits("user", "guess", ADDRESS).await);
         assert_eq!(asked.elapsed().as_millis(), 100, "the right pair cleared the back-off");
     }
 
@@ -200,19 +213,45 @@ mod tests {
     async fn memory_of_strangers_is_bounded() {
         let gate = gate();
         for number in 0..3000_u32 {
-            gate.attempts
-                .delay_after_wrong(Some(IpAddr::from(number.to_be_bytes())));
+            gate.attempts.delay_after_wrong(IpAddr::from(number.to_be_bytes()));
         }
-        assert_eq!(
-            gate.attempts.by_address.lock().expect("not poisoned").len(),
-            MAX_ADDRESSES
-        );
+        assert_eq!(gate.attempts.by_network().len(), MAX_NETWORKS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_stranger_with_many_addresses_is_one_stranger() {
+        let gate = gate();
+        for last in 1..=3 {
+            let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+            assert!(!gate.admits("user", "guess", address).await);
+        }
+        let asked = Instant::now();
+        let neighbour = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 9]);
+        assert!(!gate.admits("user", "guess", neighbour).await);
+        assert_eq!(asked.elapsed().as_millis(), 800);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn right_credentials_from_a_besieged_address_wait_for_nobody() {
+        let gate = gate();
+        let besieged: Vec<_> = (0..200)
+            .map(|_| {
+                let gate = gate.clone();
+                tokio::spawn(async move { gate.admits("user", "guess", ADDRESS).await })
+            })
+            .collect();
+        sleep(Duration::from_millis(1)).await;
+        let asked = Instant::now();
+        assert!(gate.admits("user", "secret", ADDRESS).await);
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        for attempt in besieged {
+            assert!(!attempt.await.expect("ends"));
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_admitted_without_a_token() {
-        let gate = Gate::new(watch::Sender::new(None).subscribe());
-        assert!(!gate.admits("", "", None).await);
+        assert!(!gate_for(None).admits("", "", ADDRESS).await);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bc_core::{clock::Clock, offer::Offer, settings::Settings, status::StatusBoard, token::Token};
 use tokio::sync::watch;
 
+use crate::rejection_log::RejectionLog;
+
 /// Shared by all handlers of one node; cheap to clone.
 #[derive(Clone)]
 pub struct Context {
@@ -18,4 +20,6 @@ pub struct Context {
     pub token: watch::Receiver<Option<Token>>,
     /// What this node offers; none on a held node, which is no source.
     pub offer: Option<Arc<Offer>>,
+    /// Whom its ports turned away.
+    pub rejections: RejectionLog,
 }

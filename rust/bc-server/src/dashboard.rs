@@ -10,6 +10,8 @@
 //!
 //! People have a session or the token; scripts have the token.
 
+use std::net::IpAddr;
+
 use axum::{
     Extension, Form, Router,
     extract::{DefaultBodyLimit, Path, Request, State},
@@ -123,7 +125,7 @@ async fn log_in(
     if people.context.token.borrow().is_none() {
         return no_token(&people);
     }
-    let address = Some(connection.peer().ip());
+    let address = connection.peer().ip();
     if !people.gate.admits(given.user.trim(), &given.password, address).await {
         return page::login(Some("User or password is wrong."), StatusCode::UNAUTHORIZED);
     }
@@ -175,41 +177,39 @@ struct InSession;
 
 /// Lets through who has a session or the token. Credentials that are brought are judged, whatever the session.
 async fn require_person(State(people): State<People>, mut request: Request, next: Next) -> Response {
-    let connection = request.extensions().get::<Connection>().cloned();
+    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let address = connection.peer().ip();
     let headers = request.headers();
     if people.context.token.borrow().is_none() {
         return no_token(&people);
     }
-    let admitted = if headers.contains_key(header::AUTHORIZATION) {
-        let address = connection.as_ref().map(|connection| connection.peer().ip());
-        match basic_credentials(headers) {
-            Some((user, password)) if people.gate.admits(&user, &password, address).await => {}
-            _ => return auth::refusal(),
+    if headers.contains_key(header::AUTHORIZATION) {
+        let Some((user, password)) = basic_credentials(headers) else {
+            return people.gate.asks_for_credentials(address);
+        };
+        if !people.gate.admits(&user, &password, address).await {
+            return auth::refusal();
         }
-        true
     } else {
-        let open = people
+        let is_open = people
             .context
             .token
             .borrow()
             .as_ref()
             .is_some_and(|token| people.sessions.is_open(request.headers(), token));
-        if open {
-            request.extensions_mut().insert(InSession);
+        if !is_open {
+            return ask_who(&people.gate, address, request.headers());
         }
-        open
-    };
-    if !admitted {
-        return ask_who(request.headers());
+        request.extensions_mut().insert(InSession);
     }
-    if let Some(connection) = connection {
-        connection.mark_proven();
-    }
+    connection.mark_proven();
     next.run(request).await
 }
 
 /// Browsers get the form, scripts are told what to bring.
-fn ask_who(headers: &HeaderMap) -> Response {
+fn ask_who(gate: &Gate, address: IpAddr, headers: &HeaderMap) -> Response {
     let accepts = |kind| {
         headers
             .get(header::ACCEPT)
@@ -219,7 +219,7 @@ fn ask_who(headers: &HeaderMap) -> Response {
     if accepts("text/html") {
         return Redirect::to(&format!("{PREFIX}/admin/login")).into_response();
     }
-    let mut refusal = auth::refusal();
+    let mut refusal = gate.asks_for_credentials(address);
     if accepts(FRAGMENT) {
         // The page's own script goes to the form by itself; at Basic the browser would open a window of its own.
         let challenge = HeaderValue::from_static("Session realm=\"GoCD Business Continuity\"");

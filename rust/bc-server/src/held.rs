@@ -46,12 +46,16 @@ pub async fn bind(address: SocketAddr) -> Result<BoundListener, Error> {
 
 /// Answers until `stop`; the port then refuses and every connection is closed.
 pub async fn serve(bound: BoundListener, context: Context, stop: CancellationToken) {
+    let bound = bound.with_rejections(context.rejections.clone());
     bound.serve(router(context), None, stop).await;
 }
 
 /// Everything that is answered on a held port.
 pub fn router(context: Context) -> Router {
-    let dashboard = dashboard::router(context.clone(), Gate::new(context.token.clone()));
+    let dashboard = dashboard::router(
+        context.clone(),
+        Gate::new(context.token.clone(), context.rejections.clone()),
+    );
     Router::new()
         .fallback(answer)
         .layer(map_response(with_common_headers))

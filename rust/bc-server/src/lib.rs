@@ -9,6 +9,7 @@ pub mod held;
 pub mod listener;
 pub mod node;
 pub mod origin;
+pub mod rejection_log;
 pub mod routes;
 pub mod session;
 pub mod tls;

@@ -6,15 +6,22 @@
 //! |---|---|
 //! | handshake and request head: 10 s each | slow senders, and idle connections between requests |
 //! | a connection without right credentials: 30 s | slow bodies, connections held open for nothing |
-//! | 512 connections; a further one closes the oldest without right credentials | strangers never keep a standby out |
+//! | 512 connections; a further one closes the oldest without right credentials, of the network that has most of them | strangers never keep a standby out, and crowd out each other first |
 //! | request heads of 32 KiB and 64 lines | memory |
+//! | bodies of 16 KiB (the routers say so) | memory |
 //! | unacknowledged bytes: 60 s (Linux) | transfers to a host that is gone |
+//!
+//! Whoever meets a limit is noted in the [`RejectionLog`]. Who leaves without a word is not: load balancers probe
+//! like that.
 //!
 //! Closing stops accepting at once, ends long polls ([`Connection::closing`]), lets other answers finish for two
 //! seconds and then drops what is left.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    fmt,
     future::{Future, pending},
     io,
     net::SocketAddr,
@@ -26,19 +33,25 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use bc_core::error::{Error, Kind};
+use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode};
+use bc_core::{
+    counters::Rejection,
+    error::{Error, Kind},
+    network::Network,
+};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+
+use crate::rejection_log::RejectionLog;
 
 /// A port that is ours but not answered yet.
 #[derive(Debug)]
@@ -46,6 +59,7 @@ pub struct BoundListener {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    rejections: Option<RejectionLog>,
 }
 
 /// What a listener grants to those who connect.
@@ -91,6 +105,7 @@ pub async fn bind(address: SocketAddr, property: &str) -> Result<BoundListener, 
         listener,
         address,
         limits: Limits::default(),
+        rejections: None,
     })
 }
 
@@ -133,13 +148,26 @@ impl BoundListener {
         Self { limits, ..self }
     }
 
+    /// The same listener, which notes there whom it turns away.
+    pub fn with_rejections(self, rejections: RejectionLog) -> Self {
+        Self {
+            rejections: Some(rejections),
+            ..self
+        }
+    }
+
     /// Answers with `router` until `closing` is cancelled; without `tls` in the clear. Every request carries its
     /// [`Connection`] and axum's `ConnectInfo<SocketAddr>` as extensions.
     ///
     /// Returns when the port is given back and the last connection is gone, at most [`Limits::farewell`] after
     /// `closing`.
     pub async fn serve(self, router: Router, tls: Option<Arc<ServerConfig>>, closing: CancellationToken) {
-        let Self { listener, limits, .. } = self;
+        let Self {
+            listener,
+            limits,
+            rejections,
+            ..
+        } = self;
         let encrypted = tls.is_some();
         let conversation = Conversation {
             router,
@@ -156,7 +184,10 @@ impl BoundListener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection::new(peer, encrypted, closing.clone());
+                    let connection = Connection::new(peer, encrypted, closing.clone(), rejections.clone());
+                    if let Some(rejections) = &rejections {
+                        rejections.connected();
+                    }
                     if let Some(entry) = Register::enter(&register, &connection) {
                         let conversation = conversation.clone();
                         tasks.spawn(async move {
@@ -199,10 +230,11 @@ struct Inner {
     proven: AtomicBool,
     closing: CancellationToken,
     evicted: CancellationToken,
+    rejections: Option<RejectionLog>,
 }
 
 impl Connection {
-    fn new(peer: SocketAddr, encrypted: bool, closing: CancellationToken) -> Self {
+    fn new(peer: SocketAddr, encrypted: bool, closing: CancellationToken, rejections: Option<RejectionLog>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 peer,
@@ -211,6 +243,7 @@ impl Connection {
                 proven: AtomicBool::new(false),
                 closing,
                 evicted: CancellationToken::new(),
+                rejections,
             }),
         }
     }
@@ -243,6 +276,16 @@ impl Connection {
     fn is_proven(&self) -> bool {
         self.inner.proven.load(Ordering::Relaxed)
     }
+
+    fn has_asked(&self) -> bool {
+        self.inner.asked.load(Ordering::Relaxed)
+    }
+
+    fn reject(&self, rejection: Rejection, detail: impl fmt::Display) {
+        if let Some(rejections) = &self.inner.rejections {
+            rejections.note_with(rejection, self.peer().ip(), detail);
+        }
+    }
 }
 
 /// How every connection is answered.
@@ -259,15 +302,16 @@ impl Conversation {
         let Some(acceptor) = self.tls.clone() else {
             return self.answer(stream, connection).await;
         };
-        let handshake = timeout(self.limits.handshake, acceptor.accept(stream));
+        let handshake = timeout(self.limits.handshake, handshake(acceptor, stream));
         let stream = tokio::select! {
             () = connection.closing() => return,
             stream = handshake => stream,
         };
         match stream {
-            Ok(Ok(stream)) => self.answer(stream, connection).await,
-            Ok(Err(error)) => tracing::debug!("no TLS with {}: {error}", connection.peer()),
-            Err(_) => tracing::debug!("no TLS with {}: the handshake took too long", connection.peer()),
+            Ok(Ok(Some(stream))) => self.answer(stream, connection).await,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => connection.reject(Rejection::Handshake, error),
+            Err(_) => connection.reject(Rejection::Handshake, "the handshake took too long"),
         }
     }
 
@@ -277,7 +321,15 @@ impl Conversation {
             connection.inner.asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(ConnectInfo(connection.peer()));
             request.extensions_mut().insert(connection.clone());
-            router.clone().oneshot(request.map(Body::new))
+            let answer = router.clone().oneshot(request.map(Body::new));
+            let connection = connection.clone();
+            async move {
+                let answer = answer.await?;
+                if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    connection.reject(Rejection::TooLarge, "its body");
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let http = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -291,13 +343,26 @@ impl Conversation {
             () = time_to_leave(&connection, limits.unproven) => {}
         }
         // Without a first request there is nothing to finish, and hyper would wait for it.
-        if connection.inner.asked.load(Ordering::Relaxed) {
+        let mut is_late = !connection.has_asked();
+        if !is_late {
             http.as_mut().graceful_shutdown();
-            if let Ok(end) = timeout(limits.farewell, http).await {
-                log_end(&connection, end);
+            match timeout(limits.farewell, http).await {
+                Ok(end) => log_end(&connection, end),
+                Err(_) => is_late = true,
             }
         }
+        if is_late && !connection.inner.closing.is_cancelled() {
+            connection.reject(Rejection::Slow, "no whole request in time");
+        }
     }
+}
+
+/// None when the peer left without a word.
+async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    if stream.peek(&mut [0]).await? == 0 {
+        return Ok(None);
+    }
+    acceptor.accept(stream).await.map(Some)
 }
 
 fn time_to_leave(connection: &Connection, unproven: Duration) -> impl Future<Output = ()> {
@@ -316,7 +381,15 @@ fn time_to_leave(connection: &Connection, unproven: Duration) -> impl Future<Out
 }
 
 fn log_end(connection: &Connection, end: Result<(), hyper::Error>) {
-    if let Err(error) = end {
+    let Err(error) = end else { return };
+    if error.is_parse_too_large() {
+        connection.reject(Rejection::TooLarge, "its head");
+    } else if error.is_parse() {
+        connection.reject(Rejection::Malformed, error);
+    } else if error.is_timeout() && !connection.has_asked() {
+        // After a request this is only an idle connection.
+        connection.reject(Rejection::Slow, "no request in time");
+    } else {
         tracing::debug!("the connection with {} ended: {error}", connection.peer());
     }
 }
@@ -345,7 +418,6 @@ struct Register {
 struct Open {
     next: u64,
     connections: BTreeMap<u64, Connection>,
-    said_full: Option<Instant>,
 }
 
 /// A place in the register, given back when this is dropped.
@@ -362,17 +434,24 @@ impl Register {
         }
     }
 
-    /// Finds room for `connection`: where all is taken, that of the oldest connection that never showed right
-    /// credentials. None when all others did.
+    /// Finds room for `connection`: where all is taken, that of a connection that never showed right credentials.
+    /// None when all others did.
     fn enter(register: &Arc<Self>, connection: &Connection) -> Option<Entry> {
         let mut open = register.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.connections.len() >= register.limit {
-            open.say_full(register.limit);
-            let oldest = open.connections.iter().find(|(_, other)| !other.is_proven());
-            let number = *oldest?.0;
-            if let Some(evicted) = open.connections.remove(&number) {
-                evicted.inner.evicted.cancel();
-            }
+            let evicted = open
+                .most_dispensable()
+                .and_then(|number| open.connections.remove(&number));
+            let Some(evicted) = evicted else {
+                drop(open);
+                connection.reject(Rejection::Full, "");
+                return None;
+            };
+            evicted.inner.evicted.cancel();
+            evicted.reject(
+                Rejection::Full,
+                "closed for another one, it never showed right credentials",
+            );
         }
         let number = open.next;
         open.next += 1;
@@ -386,16 +465,20 @@ impl Register {
 }
 
 impl Open {
-    fn say_full(&mut self, limit: usize) {
-        let recently = self
-            .said_full
-            .is_some_and(|said| said.elapsed() < Duration::from_secs(60));
-        if !recently {
-            self.said_full = Some(Instant::now());
-            tracing::warn!(
-                "all {limit} connections of our port are taken; the oldest without right credentials are closed"
-            );
+    /// The oldest connection without right credentials, of the network that has most of them: whoever opens many
+    /// loses his own.
+    fn most_dispensable(&self) -> Option<u64> {
+        let mut strangers: HashMap<Network, (usize, u64)> = HashMap::new();
+        for (number, connection) in &self.connections {
+            if !connection.is_proven() {
+                let network = Network::of(connection.peer().ip());
+                strangers.entry(network).or_insert((0, *number)).0 += 1;
+            }
         }
+        let most = strangers
+            .into_values()
+            .max_by_key(|(count, oldest)| (*count, Reverse(*oldest)));
+        most.map(|(_, oldest)| oldest)
     }
 }
 
@@ -437,7 +520,7 @@ mod tests {
     #[test]
     fn the_oldest_stranger_makes_room_and_proven_ones_stay() {
         let register = Arc::new(Register::new(2));
-        let connect = || Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), true, CancellationToken::new());
+        let connect = || connection([127, 0, 0, 1]);
         let (standby, stranger, late, later) = (connect(), connect(), connect(), connect());
         let _standby = Register::enter(&register, &standby).expect("room");
         standby.mark_proven();
@@ -449,5 +532,27 @@ mod tests {
         assert!(Register::enter(&register, &later).is_none());
         drop(late_entry);
         assert!(Register::enter(&register, &later).is_some());
+    }
+
+    #[test]
+    fn who_opens_many_connections_crowds_out_his_own() {
+        let register = Arc::new(Register::new(3));
+        let standby = connection([10, 0, 0, 1]);
+        let many: Vec<_> = (0..4).map(|_| connection([10, 0, 0, 2])).collect();
+        let _standby = Register::enter(&register, &standby).expect("room");
+        let _others: Vec<_> = many
+            .iter()
+            .map(|other| Register::enter(&register, other).expect("room"))
+            .collect();
+        let evicted: Vec<_> = many.iter().map(|other| other.inner.evicted.is_cancelled()).collect();
+        assert_eq!(evicted, [true, true, false, false]);
+        assert!(
+            !standby.inner.evicted.is_cancelled(),
+            "the oldest of all, and not proven yet"
+        );
+    }
+
+    fn connection(address: [u8; 4]) -> Connection {
+        Connection::new(SocketAddr::from((address, 1)), true, CancellationToken::new(), None)
     }
 }

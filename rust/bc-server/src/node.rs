@@ -41,12 +41,12 @@ use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, info, warn};
 
-use crate::context::Context;
+use crate::{context::Context, rejection_log::RejectionLog};
 
 mod generations;
 mod health;
 mod keeper;
-mod log;
+pub(crate) mod log;
 mod orders;
 mod ports;
 mod primary;
@@ -302,6 +302,7 @@ impl Assembly {
             clock: Arc::clone(&self.clock),
             token,
             offer,
+            rejections: RejectionLog::new(Arc::clone(&self.board)),
         };
         let holds = phase == Phase::Holding;
         let puller = if role == Role::Standby && holds {

@@ -110,7 +110,7 @@ const fn guarded(path: &'static str, answer: fn() -> MethodRouter<Context>) -> R
 
 /// Everything that our port answers, for [`crate::listener::BoundListener::serve`].
 pub fn router(context: Context) -> Router {
-    let gate = Gate::new(context.token.clone());
+    let gate = Gate::new(context.token.clone(), context.rejections.clone());
     let mut for_anybody = Router::new();
     let mut for_token = Router::new();
     for route in ROUTES {

@@ -85,6 +85,7 @@ impl Keeper {
                 let Some(bound) = self.bound(property, || listener::bind(address, property)).await else {
                     return;
                 };
+                let bound = bound.with_rejections(self.context.rejections.clone());
                 let at = bound.address();
                 info!("the Business Continuity port {at} ({property}) is open");
                 self.board.update(|status| show(status, Some(at)));

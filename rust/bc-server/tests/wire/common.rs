@@ -28,7 +28,8 @@ use bc_core::{
 use bc_server::{
     client::HttpTransport,
     context::Context,
-    listener::{self, Limits},
+    listener::{self, BoundListener, Limits},
+    rejection_log::RejectionLog,
     routes,
     tls::{self, client::TrustSource},
 };
@@ -78,15 +79,18 @@ impl Node {
         let offer = (kind == Kind::Primary)
             .then(|| Arc::new(Offer::new(state, Some("26.1.0".to_owned()), 60_000).expect("offer")));
         let token = watch::Sender::new(Some(token()));
+        let board = Arc::new(StatusBoard::new(status(kind)));
         let context = Context {
             settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
-            status: Arc::new(StatusBoard::new(status(kind))),
+            status: Arc::clone(&board),
             clock: Arc::new(SystemClock),
             token: token.subscribe(),
             offer,
+            rejections: RejectionLog::new(board),
         };
         let tls = tls::server::config(&identity).expect("identity");
-        let (address, closing, served) = serve(routes::router(context.clone()), Some(tls), limits).await;
+        let bound = bound(limits).await.with_rejections(context.rejections.clone());
+        let (address, closing, served) = spawn(bound, routes::router(context.clone()), Some(tls));
         Self {
             folder,
             identity,
@@ -143,10 +147,21 @@ pub(crate) async fn serve(
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
 ) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-    let bound = listener::bind("127.0.0.1:0".parse().expect("address"), "bc.listen")
+    spawn(bound(limits).await, router, tls)
+}
+
+async fn bound(limits: Limits) -> BoundListener {
+    listener::bind("127.0.0.1:0".parse().expect("address"), "bc.listen")
         .await
         .expect("a free port")
-        .with_limits(limits);
+        .with_limits(limits)
+}
+
+fn spawn(
+    bound: BoundListener,
+    router: Router,
+    tls: Option<Arc<ServerConfig>>,
+) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
     let address = bound.address();
     let closing = CancellationToken::new();
     let served = tokio::spawn(bound.serve(router, tls, closing.clone()));

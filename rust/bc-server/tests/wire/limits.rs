@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bc_core::{manifest::Name, transport::Transport};
+use bc_core::{counters::Rejection, manifest::Name, transport::Transport};
 use bc_server::listener::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -96,4 +96,91 @@ async fn right_credentials_are_served_at_once_beside_wrong_ones() {
     let asked = Instant::now();
     assert_eq!(node.get(&format!("{PREFIX}/api/v2/node"), "").await.status(), 200);
     assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+}
+
+/// Waits until this was counted so often.
+async fn counted(node: &Node, rejection: Rejection, times: u64) {
+    let counted = || node.context.status.picture(0).counters.rejections.of(rejection);
+    for _ in 0..100 {
+        if counted() == times {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{rejection}: {} times instead of {times}", counted());
+}
+
+#[tokio::test]
+async fn everybody_who_is_turned_away_is_counted() {
+    let limits = Limits {
+        handshake: Duration::from_millis(400),
+        head: Duration::from_millis(400),
+        ..Limits::default()
+    };
+    let node = Node::start_with(Kind::Primary, limits).await;
+    let request = |headers: &str| format!("GET {PREFIX}/metrics HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+
+    let wrong = request("Authorization: Basic c3RhbmRieTp3cm9uZw==\r\nConnection: close\r\n");
+    assert_eq!(node.raw(wrong).await.status(), 401);
+    counted(&node, Rejection::WrongCredentials, 1).await;
+
+    assert_eq!(node.raw(request("Connection: close\r\n")).await.status(), 401);
+    counted(&node, Rejection::NoCredentials, 1).await;
+
+    let large = request(&format!("X: {}\r\n", "x".repeat(200 * 1024)));
+    assert_eq!(node.raw(large).await.status(), 431);
+    counted(&node, Rejection::TooLarge, 1).await;
+    let login = format!(
+        "POST {PREFIX}/admin/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: 5000\r\nConnection: close\r\n\r\n{}",
+        "x".repeat(5000)
+    );
+    assert_eq!(node.raw(login).await.status(), 413);
+    counted(&node, Rejection::TooLarge, 2).await;
+
+    assert_eq!(node.raw("\u{1}\r\n\r\n").await.status(), 400);
+    counted(&node, Rejection::Malformed, 1).await;
+
+    let mut silent = node.connect().await;
+    let _ = silent.read_to_end(&mut Vec::new()).await;
+    counted(&node, Rejection::Slow, 1).await;
+
+    let mut plain = TcpStream::connect(node.address).await.expect("connect");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("send");
+    let _ = plain.read_to_end(&mut Vec::new()).await;
+    counted(&node, Rejection::Handshake, 1).await;
+    let mut idle = TcpStream::connect(node.address).await.expect("connect");
+    let _ = idle.read_to_end(&mut Vec::new()).await;
+    counted(&node, Rejection::Handshake, 2).await;
+}
+
+#[tokio::test]
+async fn a_probe_of_a_load_balancer_and_an_idle_browser_are_not_turned_away() {
+    let limits = Limits {
+        handshake: Duration::from_millis(300),
+        head: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let node = Node::start_with(Kind::Primary, limits).await;
+    drop(TcpStream::connect(node.address).await.expect("connect"));
+    let mut browser = node.connect().await;
+    let live = format!("GET {PREFIX}/live HTTP/1.1\r\nHost: x\r\n\r\n");
+    browser.write_all(live.as_bytes()).await.expect("send");
+    let _ = browser.read_to_end(&mut Vec::new()).await;
+    let counters = node.context.status.picture(0).counters;
+    assert_eq!((counters.connections, counters.rejections.total()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_is_counted() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let node = Node::start_with(Kind::Primary, limits).await;
+    let mut idle = Vec::new();
+    for _ in 0..5 {
+        idle.push(TcpStream::connect(node.address).await.expect("connect"));
+    }
+    counted(&node, Rejection::Full, 3).await;
 }
