@@ -73,6 +73,14 @@ impl GocdDir {
         &self.path
     }
 
+    /// Keeps it beyond this test, and says where it is.
+    pub fn keep(mut self) -> PathBuf {
+        if let Some(root) = self.root.take() {
+            drop(root.keep());
+        }
+        self.path.clone()
+    }
+
     /// The configuration folder.
     pub fn config(&self) -> PathBuf {
         self.path.join("config")

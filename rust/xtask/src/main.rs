@@ -12,6 +12,7 @@
 //! | `docs` | `docs.rs` | files that the documents name exist |
 //! | `ci` | `ci.rs` | all of it and all tests |
 //! | `dist` | `dist.rs` | what is given away, for all platforms |
+//! | `soak` | `soak.rs` | kills and long use of two nodes |
 //! | `demo` | `demo.rs` | a primary and a standby on this machine |
 
 mod ci;
@@ -29,6 +30,7 @@ mod library;
 mod natives;
 mod platform;
 mod project;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
@@ -66,6 +68,8 @@ enum Task {
     Ci,
     /// Build what is given away into target/dist
     Dist(dist::DistOptions),
+    /// Kill two nodes a thousand times, or use them for hours
+    Soak(soak::SoakOptions),
     /// Run a primary and a held standby on this machine
     Demo(demo::DemoOptions),
 }
@@ -93,6 +97,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Docs => docs::check(&project),
         Task::Ci => ci::run(&project),
         Task::Dist(options) => dist::run(&project, &options),
+        Task::Soak(options) => soak::run(&project, &options),
         Task::Demo(options) => demo::run(&project, &options),
     }
 }
