@@ -84,7 +84,7 @@ pub(crate) enum Command {
     /// The standby does so by itself at every change; this is for the impatient, and for saying yes to what it has
     /// refused. Each yes holds for this one pull.
     Sync(SyncArguments),
-    /// Look at the generations that this standby keeps
+    /// Look at the generations that this standby keeps, or go back to one
     ///
     /// A generation is one whole set of synced files. A standby keeps the last ones that were live
     /// (bc.generations.keep, 10), and as generation 0 the files that were there before it first synced.
@@ -186,6 +186,9 @@ pub(crate) struct SyncArguments {
     /// Take over files of a primary that went back in time, was set up anew, or is not the last one promoted
     #[arg(long)]
     pub(crate) accept_rollback: bool,
+    /// Follow the primary again after `gocd-bc generations restore`
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -203,6 +206,13 @@ pub(crate) enum GenerationsCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Make one live again on this standby, and stop following the primary
+    ///
+    /// The standby stays on it, over restarts and into a promotion, until `gocd-bc sync --resume`.
+    Restore {
+        /// Its id or the beginning of it, its sequence as #12, or 0
+        id: String,
     },
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => trust::list(&search, config.config.as_deref(), json),
         Command::Generations(GenerationsCommand::List { json }) => generations::list(&search, json),
         Command::Generations(GenerationsCommand::Show { id, json }) => generations::show(&search, &id, json),
+        Command::Generations(GenerationsCommand::Restore { id }) => generations::restore(&search, &id),
         Command::Sync(arguments) => sync::run(&search, &arguments),
         Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),
         Command::Primary { node } => run::primary(&search, &node),

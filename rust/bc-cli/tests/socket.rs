@@ -46,7 +46,7 @@ impl ControlHandler for SmallNode {
             Order::Trust { fingerprint, .. } => Reply::Done {
                 message: format!("{fingerprint} is trusted now"),
             },
-            Order::Generations | Order::Generation { .. } => Reply::Refused {
+            Order::Generations | Order::Generation { .. } | Order::Restore { .. } => Reply::Refused {
                 message: "nothing is kept here".to_owned(),
                 guidance: String::new(),
             },
@@ -232,6 +232,7 @@ fn sync_says_what_came_of_it_and_what_to_type_next() {
         allow_deletions,
         adopt_server_id: false,
         accept_rollback: false,
+        resume: false,
     };
     assert_eq!(running.orders(), [order(false), order(true)]);
 }

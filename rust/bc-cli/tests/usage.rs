@@ -27,6 +27,7 @@ fn help_is_what_the_file_says() {
         &["sync"],
         &["generations", "list"],
         &["generations", "show"],
+        &["generations", "restore"],
         &["promote"],
         &["primary"],
         &["standby"],

@@ -43,6 +43,14 @@ pub enum Order {
         /// The primary's files may be older than ours.
         #[serde(default)]
         accept_rollback: bool,
+        /// A restored generation is held in place no longer.
+        #[serde(default)]
+        resume: bool,
+    },
+    /// Make a kept generation live again, and pull no more until a sync resumes.
+    Restore {
+        /// As for [`Order::Generation`].
+        id: String,
     },
     /// The generations that are kept here.
     Generations,

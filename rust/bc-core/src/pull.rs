@@ -28,7 +28,7 @@ use crate::{
     manifest::{Envelope, ManifestDocument},
     pull::history::History,
     status::{Fetching, Generation, KEPT_ERRORS, Refusal, Severity, StatusBoard, SyncError},
-    store::{Allowed, Applied, Store, Wanted},
+    store::{Allowed, Applied, Restored, Store, Wanted},
     transport::{ManifestReply, Transport},
     words,
 };
@@ -37,6 +37,7 @@ pub mod backoff;
 pub mod compare;
 pub mod history;
 pub mod judge;
+mod ordered;
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
 const PARALLEL_FETCHES: usize = 4;
@@ -79,8 +80,21 @@ pub enum PullOrder {
     Now,
     /// Pull now and answer. Breaks off whatever is being fetched.
     Sync(SyncOrder),
-    /// Pull one last time, answer, and rest until another order: nothing may change under a GoCD that starts.
+    /// Make a kept generation live again and pull no more until a [`Permit`] says so.
+    Restore(RestoreOrder),
+    /// Pull one last time, answer, and rest until [`PullOrder::Now`]: nothing may change under a GoCD that starts.
     Last(oneshot::Sender<Result<Outcome, Error>>),
+    /// While at rest: where GoCD has not accepted the live configuration for so long, go back to one that it has.
+    BackToAccepted(Duration, oneshot::Sender<Result<Option<Restored>, Error>>),
+}
+
+/// A restore that an administrator orders.
+#[derive(Debug)]
+pub struct RestoreOrder {
+    /// Which generation, as a person writes it.
+    pub id: String,
+    /// Where the result is waited for.
+    pub answer: oneshot::Sender<Result<Restored, Error>>,
 }
 
 /// A sync that an administrator orders.
@@ -99,6 +113,8 @@ pub struct Permit {
     pub set: Allowed,
     /// The primary's files may be older than ours.
     pub rollback: bool,
+    /// A restored generation is held in place no longer.
+    pub resume: bool,
 }
 
 /// What one round did.
@@ -108,6 +124,8 @@ pub enum Outcome {
     Unchanged,
     /// A newer generation was applied.
     Applied(Generation),
+    /// Nothing was pulled: a restored generation is held in place.
+    Paused,
 }
 
 /// Follows one primary.
@@ -156,7 +174,18 @@ impl<T: Transport, S: Store> Puller<T, S> {
     pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
         let mut backoff = backoff::Backoff::default();
         let mut superseded = None;
+        self.show_pause();
         loop {
+            if self.store.paused().is_some() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    order = orders.recv() => match order {
+                        Some(order) => self.obey(order, &mut orders).await,
+                        None => return,
+                    },
+                }
+                continue;
+            }
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
                 order = orders.recv() => match order {
@@ -227,7 +256,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
             match order {
                 PullOrder::Now => self.forget(),
                 PullOrder::Sync(order) => next = self.sync(order, orders).await,
+                PullOrder::Restore(order) => self.restore(order).await,
                 PullOrder::Last(answer) => next = self.last_and_rest(answer, orders).await,
+                // Only at rest: else the next round would undo it.
+                PullOrder::BackToAccepted(_, answer) => drop(answer),
             }
         }
     }
@@ -283,6 +315,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 _ => {
                     self.judge(&envelope, None, permit)?;
                     self.exchanged(&envelope, None);
+                    self.note_acceptance(&envelope).await?;
                     self.compare().await?;
                     if self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
                         // The primary computes them when it has nothing else to do, which it has had by now.
@@ -306,6 +339,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let applied = result?;
         let generation = generation(&document);
         self.known = Some(document.generation);
+        self.note_acceptance(&document.envelope).await?;
         let now = self.clock.now_ms();
         self.board.update(|status| {
             status.generation = Some(generation.clone());
@@ -406,62 +440,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
             joined(finished)?;
         }
         Ok(())
-    }
-
-    /// A round that an administrator ordered. Returns the order that broke it off.
-    async fn sync(&mut self, order: SyncOrder, orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
-        self.forget();
-        let mut urgent = None;
-        let result = match timeout(SYNC_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
-            Err(_) => Err(unreachable("did not answer in time")),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(reply)) => {
-                let broken_off = async {
-                    urgent = next_urgent(orders).await;
-                    Error::new(Kind::Busy, "another order came", "")
-                };
-                self.follow(reply, order.permit, broken_off).await
-            }
-        };
-        match &result {
-            Ok(_) => self.succeeded(),
-            Err(error) if urgent.is_none() => self.failed(error),
-            Err(_) => {}
-        }
-        // A caller that went away needs no answer.
-        drop(order.answer.send(result));
-        urgent
-    }
-
-    /// The last round before a promotion, and the rest after it. The node that closes ends the rest. Returns the
-    /// order that did.
-    async fn last_and_rest(&mut self, answer: LastAnswer, orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
-        self.last(answer).await;
-        self.forget();
-        orders.recv().await
-    }
-
-    /// The last round before a promotion.
-    async fn last(&mut self, answer: LastAnswer) {
-        self.forget();
-        let result = match timeout(LAST_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
-            Err(_) => Err(unreachable("did not answer in time")),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(reply)) => {
-                let silence = silence(Arc::clone(&self.received));
-                self.follow(reply, Permit::default(), silence).await
-            }
-        };
-        if let Err(error) = &result {
-            self.failed(error);
-            // Whatever the primary says, GoCD must not start on a part of one set and a part of another.
-            let store = Arc::clone(&self.store);
-            if let Err(error) = blocking(move || store.settle()).await {
-                self.failed(&error);
-            }
-        }
-        // A caller that went away needs no answer.
-        drop(answer.send(result));
     }
 
     /// Notes that the primary answered.

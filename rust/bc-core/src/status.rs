@@ -419,6 +419,9 @@ impl Status {
             (Role::Standby, Phase::Running) => "Standby asked for, but GoCD runs: not protected".to_owned(),
             (Role::Standby, _) => match &self.sync {
                 Some(sync) if sync.in_sync => "Standby: in sync with the primary, GoCD is held".to_owned(),
+                Some(sync) if sync.paused.is_some() => {
+                    "Standby: held on a restored generation, pulls nothing; GoCD is held".to_owned()
+                }
                 Some(sync) if sync.fetching.is_some() => "Standby: fetching from the primary, GoCD is held".to_owned(),
                 _ => "Standby: not in sync, GoCD is held".to_owned(),
             },

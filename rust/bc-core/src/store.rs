@@ -3,18 +3,21 @@
 //! - [`disk`]: the store of a standby, which puts together `blobs` (fetched bytes), `live` (what is there), `plan`
 //!   (what differs), `rules` (what may become live), `stage`, `journal` and `apply` (how it does), `record` (what
 //!   did) and `room` (whether it fits);
+//! - [`generations`]: what is kept to go back to;
 //! - [`memory`]: the same without a disk, for tests and measurements;
 //! - [`atomic`]: the one way in which anything that must survive a restart is written.
 //!
 //! What survives a crash: at any instant the live files are, after the next start, the whole old or the whole new
 //! set. Bytes that were on their way are kept and the transfer goes on from there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     digest::Digest,
-    error::Error,
-    manifest::{Entry, Epoch, ManifestDocument, Name},
+    error::{Error, Kind},
+    manifest::{Acceptance, Entry, Epoch, ManifestDocument, Name},
+    status::Paused,
+    store::generations::KeptGeneration,
 };
 
 mod apply;
@@ -79,6 +82,15 @@ pub struct Applied {
     pub warnings: Vec<String>,
 }
 
+/// A kept generation that is live again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Which one.
+    pub generation: KeptGeneration,
+    /// What that changed.
+    pub applied: Applied,
+}
+
 /// What keeps generations and makes them live. All calls block; all methods may be called from any thread,
 /// `apply` from one at a time.
 pub trait Store: Send + Sync + 'static {
@@ -106,6 +118,51 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was applied last and is still live; none before the first time.
     fn position(&self) -> Option<Position>;
+
+    /// What was applied last with all that is kept of it; none before the first time, and where nothing is kept.
+    fn applied(&self) -> Option<KeptGeneration> {
+        None
+    }
+
+    /// Notes what the primary's GoCD thinks of the configuration of this generation, if it is the one that is live.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    fn note_acceptance(&self, _generation: &Digest, _acceptance: Acceptance) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Set while a restored generation is held in place and nothing must be pulled; survives a restart.
+    fn paused(&self) -> Option<Paused> {
+        None
+    }
+
+    /// Makes a kept generation live again, through the same steps as [`Store::apply`], and pauses. `id` is what a
+    /// person writes, see [`generations::show`].
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when it is not kept or must not become live; others when its bytes are damaged or the disk
+    /// fails. Nothing has changed then, but as for [`Store::apply`].
+    fn restore(&self, _id: &str) -> Result<Restored, Error> {
+        Err(Error::new(Kind::Refused, "this node keeps no generations", ""))
+    }
+
+    /// Ends the pause.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    fn resume(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Where the primary's GoCD has not accepted the live configuration for `wait`: goes back to the newest kept
+    /// generation that is not pending. None where there is no reason to, or an administrator has chosen.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when there is no such generation; others as for [`Store::apply`].
+    fn back_to_accepted(&self, _wait: Duration) -> Result<Option<Restored>, Error> {
+        Ok(None)
+    }
 
     /// Finishes a set that an error of the disk left half live; does nothing where none is. To be called before
     /// GoCD starts on the live files.

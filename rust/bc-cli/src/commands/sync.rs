@@ -18,6 +18,7 @@ pub(crate) fn run(search: &Search, arguments: &SyncArguments) -> Result<ExitCode
         allow_deletions: arguments.allow_deletions,
         adopt_server_id: arguments.adopt_server_id,
         accept_rollback: arguments.accept_rollback,
+        resume: arguments.resume,
     };
     let reply = {
         let line = LiveLine::new();

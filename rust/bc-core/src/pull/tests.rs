@@ -552,3 +552,31 @@ impl Clock for Turned {
         i64::try_from(self.0.load(Ordering::Relaxed)).expect("small")
     }
 }
+
+#[tokio::test]
+async fn at_rest_nothing_but_a_promotion_that_failed_wakes_it() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.last().await.expect("unchanged");
+    let (answer, answered) = oneshot::channel();
+    let sync = PullOrder::Sync(SyncOrder {
+        permit: Permit::default(),
+        answer,
+    });
+    scene.orders.send(sync).await.expect("the puller rests");
+    answered.await.expect_err("nothing may change under a GoCD that starts");
+    let (answer, answered) = oneshot::channel();
+    let back = PullOrder::BackToAccepted(Duration::ZERO, answer);
+    scene.orders.send(back).await.expect("the puller rests");
+    assert_eq!(answered.await.expect("an answer"), Ok(None));
+    scene.fake.change(b"two");
+    scene.orders.send(PullOrder::Now).await.expect("the puller rests");
+    scene
+        .until("it follows again", |status| {
+            status
+                .generation
+                .as_ref()
+                .is_some_and(|applied| applied.id == document(b"two").generation)
+        })
+        .await;
+}

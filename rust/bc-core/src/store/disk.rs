@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `blobs/` | fetched bytes under their digest |
 //! | `generations/` | what was live before, to go back to |
+//! | `paused.json` | that an administrator has gone back, and nothing is pulled |
 //! | `applied.json` | the generation that is live, and which files are ours |
 //! | `journal.json` | an apply that has begun |
 //! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was |
@@ -13,6 +14,7 @@
 //! | module | does |
 //! |---|---|
 //! | `keep` | keeps generations and removes those that are too many |
+//! | `restore` | goes back to a kept one |
 //!
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
 
@@ -24,6 +26,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use tracing::{info, warn};
@@ -33,15 +36,16 @@ use crate::{
     digest::{Digest, Digests},
     error::{Error, Kind},
     layout::Layout,
-    manifest::{Entry, ManifestDocument, Name},
+    manifest::{Acceptance, Entry, ManifestDocument, Name},
     scan::{self, descriptor::Jar, file_cache::FileCache},
     state_dir,
+    status::Paused,
     store::{
-        Allowed, Applied, LiveFile, Position, Receive, Store, Wanted,
+        Allowed, Applied, LiveFile, Position, Receive, Restored, Store, Wanted,
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
-        generations::Generations,
+        generations::{Generations, KeptGeneration},
         journal::{Journal, Step},
         live::{self, Live},
         plan::{self, Plan},
@@ -87,6 +91,8 @@ pub struct DiskStore {
 struct Inner {
     cache: FileCache,
     record: Record,
+    /// While a restored generation is held in place.
+    paused: Option<Paused>,
 }
 
 /// A file to write, and what is known of its new bytes.
@@ -151,7 +157,11 @@ impl DiskStore {
             clock,
             blobs: Arc::new(Blobs::open(state_dir.join(blobs::FOLDER))?),
             generations: Mutex::new(Generations::open(state_dir, &record)?),
-            inner: Mutex::new(Inner { cache, record }),
+            inner: Mutex::new(Inner {
+                cache,
+                record,
+                paused: restore::load(state_dir)?,
+            }),
             files,
             probe,
             options,
@@ -527,6 +537,38 @@ impl Store for DiskStore {
         })
     }
 
+    fn applied(&self) -> Option<KeptGeneration> {
+        self.applied_now()
+    }
+
+    fn note_acceptance(&self, generation: &Digest, acceptance: Acceptance) -> Result<(), Error> {
+        let inner = self.lock();
+        let mut generations = self.generations();
+        if generations
+            .applied()
+            .is_none_or(|applied| applied.generation != *generation)
+        {
+            return Ok(());
+        }
+        generations.note_acceptance(acceptance, &inner.record)
+    }
+
+    fn paused(&self) -> Option<Paused> {
+        self.lock().paused.clone()
+    }
+
+    fn restore(&self, id: &str) -> Result<Restored, Error> {
+        self.go_back(id)
+    }
+
+    fn resume(&self) -> Result<(), Error> {
+        self.pause(None)
+    }
+
+    fn back_to_accepted(&self, wait: Duration) -> Result<Option<Restored>, Error> {
+        self.go_back_to_accepted(wait)
+    }
+
     fn settle(&self) -> Result<(), Error> {
         self.finish_journal(&mut self.lock())
     }
@@ -581,6 +623,7 @@ fn is_same_disk(one: &Path, other: &Path) -> bool {
 }
 
 mod keep;
+mod restore;
 #[cfg(test)]
 mod tests;
 

@@ -58,6 +58,24 @@ pub struct KeptGeneration {
     pub total_size: u64,
 }
 
+impl KeptGeneration {
+    /// The one that was applied last.
+    pub(super) fn of(document: &ManifestDocument, applied_ms: i64) -> Self {
+        Self {
+            id: document.generation,
+            is_first: false,
+            is_applied: true,
+            epoch: document.envelope.epoch.number,
+            sequence: document.envelope.sequence,
+            acceptance: document.envelope.acceptance,
+            generated_ms: document.envelope.generated_ms,
+            applied_ms,
+            files: document.files.len(),
+            total_size: document.total_size(),
+        }
+    }
+}
+
 /// `0`, or the sequence and the beginning of the id.
 impl fmt::Display for KeptGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,16 +131,9 @@ impl Kept {
 
     fn summary(&self, applied: Option<Digest>) -> KeptGeneration {
         KeptGeneration {
-            id: self.document.generation,
             is_first: self.is_first(),
             is_applied: !self.is_first() && applied == Some(self.document.generation),
-            epoch: self.document.envelope.epoch.number,
-            sequence: self.document.envelope.sequence,
-            acceptance: self.document.envelope.acceptance,
-            generated_ms: self.document.envelope.generated_ms,
-            applied_ms: self.applied_ms,
-            files: self.document.files.len(),
-            total_size: self.document.total_size(),
+            ..KeptGeneration::of(&self.document, self.applied_ms)
         }
     }
 }
@@ -310,6 +321,23 @@ impl Generations {
     /// The manifest of what was applied last; none before the first time, and when its file was lost.
     pub(super) fn applied(&self) -> Option<&ManifestDocument> {
         self.applied.as_ref()
+    }
+
+    /// Notes what the primary's GoCD thinks of the generation that was applied last. Accepted is for good.
+    ///
+    /// # Errors
+    /// Its file cannot be written.
+    pub(super) fn note_acceptance(&mut self, acceptance: Acceptance, record: &Record) -> Result<(), Error> {
+        let Some(applied) = &mut self.applied else {
+            return Ok(());
+        };
+        let known = &mut applied.envelope.acceptance;
+        if *known == acceptance || *known == Acceptance::Accepted {
+            return Ok(());
+        }
+        *known = acceptance;
+        let kept = Kept::new(applied.clone(), record);
+        self.put(kept)
     }
 
     /// Notes that another set may be live than the one that was applied last.

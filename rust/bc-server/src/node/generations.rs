@@ -1,8 +1,17 @@
-//! The generations that a standby keeps: what is asked about them on the local socket.
+//! The generations that a standby keeps: what is asked about them on the local socket, and going back to one.
 
 use std::path::Path;
 
-use bc_core::{control::Reply, error::Error, store::generations};
+use bc_core::{
+    control::Reply,
+    error::Error,
+    pull::{PullOrder, RestoreOrder},
+    status::StatusBoard,
+    store::generations,
+};
+use tokio::sync::oneshot;
+
+use super::{PullerOrders, sync};
 
 /// All of them.
 pub(crate) async fn list(state_dir: &Path) -> Reply {
@@ -19,6 +28,34 @@ pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
         generation,
         files,
     })
+}
+
+/// Makes one live again.
+pub(crate) async fn restore(puller: Option<&PullerOrders>, board: &StatusBoard, id: String) -> Reply {
+    let Some(puller) = puller else {
+        return sync::follows_nobody(board);
+    };
+    let (answer, answered) = oneshot::channel();
+    if puller
+        .send(PullOrder::Restore(RestoreOrder { id, answer }))
+        .await
+        .is_err()
+    {
+        return sync::ended();
+    }
+    match answered.await {
+        Ok(Ok(restored)) => Reply::Done {
+            message: format!(
+                "the generation {} is live again: {} files written, {} removed. Nothing is pulled until `gocd-bc sync \
+                 --resume`.",
+                restored.generation,
+                restored.applied.written.len(),
+                restored.applied.removed.len()
+            ),
+        },
+        Ok(Err(error)) => error.into(),
+        Err(_) => sync::ended(),
+    }
 }
 
 /// Reads files where that may block.

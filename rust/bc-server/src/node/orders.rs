@@ -34,6 +34,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<Pulle
             board: Arc::clone(&assembly.board),
             state: Arc::clone(&assembly.state),
             flag: assembly.settings.flag,
+            accept_wait: assembly.settings.accept_wait,
             events: Arc::clone(&assembly.events),
             puller,
             running: AtomicBool::new(false),
@@ -86,6 +87,7 @@ impl ControlHandler for Orders {
                 allow_deletions,
                 adopt_server_id,
                 accept_rollback,
+                resume,
             } => {
                 let permit = Permit {
                     set: Allowed {
@@ -93,9 +95,11 @@ impl ControlHandler for Orders {
                         server_id: adopt_server_id,
                     },
                     rollback: accept_rollback,
+                    resume,
                 };
                 sync::order(self.puller.as_ref(), &self.board, permit, &progress).await
             }
+            Order::Restore { id } => generations::restore(self.puller.as_ref(), &self.board, id).await,
             Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
             Order::Promote {
                 without_database: false,

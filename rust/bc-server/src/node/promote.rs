@@ -32,6 +32,8 @@ pub(crate) struct Promotion {
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) state: Arc<StateDir>,
     pub(crate) flag: Flag,
+    /// Longest time until GoCD has accepted a configuration.
+    pub(crate) accept_wait: Duration,
     pub(crate) events: Arc<Events>,
     /// None where there is nothing to pull from.
     pub(crate) puller: Option<mpsc::Sender<PullOrder>>,
@@ -76,6 +78,7 @@ impl Promotion {
                 )
                 .await;
             }
+            Ok(Outcome::Paused) => say(progress, "a restored generation is held in place, so nothing is pulled").await,
             Err(error) => {
                 warn!("the last pull failed, going on with what is here: {error}");
                 say(
@@ -85,6 +88,7 @@ impl Promotion {
                 .await;
             }
         }
+        self.back_to_accepted(progress).await;
         if let Err(error) = self.begin_epoch() {
             self.go_on_following();
             return error.into();
@@ -127,6 +131,34 @@ impl Promotion {
         info!(epoch = ledger.epoch.number, "a new epoch begins");
         self.board.update(|status| status.epoch = ledger.epoch);
         Ok(())
+    }
+
+    /// GoCD falls back to what it accepted last when it does not like its configuration, and nobody would know that
+    /// it runs on another one than the files say.
+    async fn back_to_accepted(&self, progress: &mpsc::Sender<String>) {
+        let Some(puller) = &self.puller else { return };
+        let (answer, answered) = oneshot::channel();
+        if puller
+            .send(PullOrder::BackToAccepted(self.accept_wait, answer))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        // A puller that ends has said why.
+        let Ok(Ok(result)) = tokio::time::timeout(PULLER_ANSWERS, answered).await else {
+            return;
+        };
+        let message = match result {
+            Ok(None) => return,
+            Ok(Some(restored)) => format!(
+                "GoCD has not accepted the newest configuration, so the generation {} is live again",
+                restored.generation
+            ),
+            Err(error) => format!("going on with a configuration that GoCD has not accepted: {error}"),
+        };
+        warn!("{message}");
+        say(progress, &message).await;
     }
 
     /// The puller rests after its last pull; this node stays a standby, so it goes on. A puller that is gone has said

@@ -26,17 +26,14 @@ pub(crate) async fn order(
     progress: &mpsc::Sender<String>,
 ) -> Reply {
     let Some(puller) = puller else {
-        let role = board.picture(0).role;
-        return Reply::refused(
-            format!("this node is a {role} and follows no primary"),
-            "Run the command on the standby, and look at `gocd-bc status` there.",
-        );
+        return follows_nobody(board);
     };
     if permit != Permit::default() {
         info!(
             allow_deletions = permit.set.deletions,
             adopt_server_id = permit.set.server_id,
             accept_rollback = permit.rollback,
+            resume = permit.resume,
             "an administrator orders a sync"
         );
     }
@@ -72,7 +69,7 @@ pub(crate) async fn order(
                 generation.id.to_string()
             ),
         },
-        Ok(Ok(Outcome::Unchanged)) => Reply::Done {
+        Ok(Ok(Outcome::Unchanged | Outcome::Paused)) => Reply::Done {
             message: "in sync with the primary".to_owned(),
         },
         Ok(Err(error)) => error.into(),
@@ -90,9 +87,17 @@ fn line(fetching: &Fetching) -> String {
     )
 }
 
-fn ended() -> Reply {
+pub(crate) fn ended() -> Reply {
     Reply::refused(
         "the node does not follow the primary any more",
         "It is being promoted or ended: look at `gocd-bc status`.",
+    )
+}
+
+pub(crate) fn follows_nobody(board: &StatusBoard) -> Reply {
+    let role = board.picture(0).role;
+    Reply::refused(
+        format!("this node is a {role} and follows no primary"),
+        "Run the command on the standby, and look at `gocd-bc status` there.",
     )
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, is_same_disk};
+use super::{DiskStore, Inner, is_same_disk, restore};
 use crate::{
     digest::Digest,
     error::Error,
@@ -38,6 +38,7 @@ const UNTIDY: usize = 10;
 /// # Errors
 /// [`crate::error::Kind::File`] naming what cannot be removed.
 pub fn release(state_dir: &Path) -> Result<(), Error> {
+    restore::remove(state_dir)?;
     generations::forget_all(state_dir)
 }
 

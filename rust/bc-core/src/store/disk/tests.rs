@@ -7,6 +7,7 @@ use std::{
 
 use super::*;
 mod generations;
+mod restore;
 
 use crate::{
     clock::SystemClock,

@@ -1,0 +1,112 @@
+//! Going back to a kept generation on a whole standby, and forward again.
+#![cfg(unix)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary's support module has no other crate to be public to"
+)]
+
+use pair::{CONFIG, Foreground, STANDBY_STATE, config, pair, status, wait_for};
+use support::{Answer, NOBODY, Place, is_root};
+
+#[expect(dead_code, reason = "each test binary uses its own part")]
+#[path = "support/pair.rs"]
+mod pair;
+#[expect(dead_code, reason = "each test binary uses its own part")]
+mod support;
+
+fn on_standby(place: &Place, arguments: &[&str]) -> Answer {
+    place.run(&[arguments, &["--state-dir", STANDBY_STATE]].concat())
+}
+
+/// Edits the primary's configuration and waits until the standby has it.
+fn edit(place: &Place, from: &str, to: &str) -> String {
+    let edited = config(place, "primary").replace(from, to);
+    place.file(&format!("primary/{CONFIG}"), &edited, NOBODY);
+    wait_for("the edit is on the standby", || {
+        (config(place, "standby") == edited).then_some(())
+    });
+    edited
+}
+
+#[test]
+fn a_restored_generation_stays_over_edits_and_a_restart_until_it_is_resumed() {
+    let place = Place::new();
+    let (_primary, standby, address) = pair(&place);
+    let first = config(&place, "standby");
+    edit(&place, "</cruise>", "<!-- second --></cruise>");
+
+    let restored = on_standby(&place, &["generations", "restore", "#1"]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert!(restored.stdout.contains("#1"), "{restored:?}");
+    assert_eq!(config(&place, "standby"), first);
+    let unknown = on_standby(&place, &["generations", "restore", "#77"]);
+    assert!(
+        unknown.code == 1 && unknown.stderr.contains("no generation \"#77\""),
+        "{unknown:?}"
+    );
+    let refused = on_standby(&place, &["sync"]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("sync --resume"),
+        "{refused:?}"
+    );
+
+    let third = config(&place, "primary").replace("second", "third");
+    place.file(&format!("primary/{CONFIG}"), &third, NOBODY);
+    let (code, log) = standby.end();
+    assert_eq!(code, Some(0), "{log}");
+    let offline = on_standby(&place, &["generations", "list", "--json"]).json();
+    assert_eq!(
+        (&offline[0]["is_applied"], &offline[0]["sequence"]),
+        (&true.into(), &1.into()),
+        "files tell it too: {offline}"
+    );
+
+    let again = [
+        "standby",
+        "--primary-url",
+        &format!("https://{address}"),
+        "--gocd",
+        "standby",
+        "--listen",
+        "127.0.0.1:0",
+        "--property",
+        if is_root() { "bc.operator=" } else { "bc.operator=owner" },
+    ];
+    let standby = Foreground::start(place.command(&again));
+    let paused = wait_for("the standby runs again", || {
+        let sync = status(&place, "standby")["sync"].take();
+        sync["paused"].is_object().then_some(sync)
+    });
+    assert_eq!(paused["in_sync"], false);
+    let shown = on_standby(&place, &["status"]);
+    assert!(
+        shown.code == 1 && shown.stdout.contains("is held in place"),
+        "WARNING: {shown:?}"
+    );
+    assert_eq!(config(&place, "standby"), first);
+
+    let resumed = on_standby(&place, &["sync", "--resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(config(&place, "standby"), third);
+    edit(&place, "third", "fourth");
+    let after = status(&place, "standby");
+    assert!(
+        after["sync"]["paused"].is_null() && after["problems"] == serde_json::json!([]),
+        "{after}"
+    );
+    let (code, log) = standby.end();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_paused_standby_is_promoted_on_what_was_restored() {
+    let place = Place::new();
+    let (_primary, _standby, _) = pair(&place);
+    let first = config(&place, "standby");
+    edit(&place, "</cruise>", "<!-- second --></cruise>");
+    assert_eq!(on_standby(&place, &["generations", "restore", "#1"]).code, 0);
+    let promoted = on_standby(&place, &["promote", "--without-database", "--wait", "60"]);
+    assert_eq!(promoted.code, 0, "{promoted:?}");
+    assert!(promoted.stderr.contains("held in place"), "{promoted:?}");
+    assert_eq!(config(&place, "standby"), first);
+}

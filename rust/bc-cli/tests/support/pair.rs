@@ -1,0 +1,144 @@
+//! A primary and a standby without a JVM, each in a process of its own.
+
+use std::{
+    fs,
+    io::Read,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::support::{NOBODY, Place, is_root};
+
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
+pub const CONFIG: &str = "config/cruise-config.xml";
+pub const PRIMARY_STATE: &str = "primary/db/business-continuity";
+pub const STANDBY_STATE: &str = "standby/db/business-continuity";
+
+/// A node in the foreground of another process; killed when dropped.
+pub struct Foreground(Child);
+
+impl Foreground {
+    pub fn start(mut command: Command) -> Self {
+        Self(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the command starts"),
+        )
+    }
+
+    /// Asks it to end; its exit code and what it logged.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let id = i32::try_from(self.0.id()).expect("process ids are small");
+        kill(Pid::from_raw(id), Signal::SIGTERM).expect("it runs");
+        let mut log = String::new();
+        self.0
+            .stderr
+            .take()
+            .expect("piped")
+            .read_to_string(&mut log)
+            .expect("text");
+        (self.0.wait().expect("it ends").code(), log)
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+pub fn status(place: &Place, node: &str) -> Value {
+    let answer = place.run(&[
+        "status",
+        "--json",
+        "--state-dir",
+        &format!("{node}/db/business-continuity"),
+    ]);
+    serde_json::from_str::<Value>(&answer.stdout)
+        .map(|mut json| json["status"].take())
+        .unwrap_or_default()
+}
+
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A GoCD folder of nobody where we may give it away. The primary's holds the sample configuration.
+pub fn gocd(place: &Place, node: &str) {
+    for folder in ["", "config", "plugins", "plugins/external", "db"] {
+        place.folder(&format!("{node}/{folder}"), NOBODY);
+    }
+    if node == "primary" {
+        for name in ["cruise-config.xml", "cipher.aes", "jetty.xml"] {
+            let text = fs::read_to_string(format!("{FIXTURE}/{name}")).expect("the sample configuration");
+            place.file(&format!("{node}/config/{name}"), &text, NOBODY);
+        }
+    }
+}
+
+pub fn primary(place: &Place, listen: &str) -> Foreground {
+    Foreground::start(place.command(&["primary", "--working-dir", "primary", "--listen", listen]))
+}
+
+/// A primary and a standby in sync, and where the primary listens.
+pub fn pair(place: &Place) -> (Foreground, Foreground, String) {
+    gocd(place, "primary");
+    gocd(place, "standby");
+    let generated = place.run(&["token", "generate", "--config", "primary/config"]);
+    assert_eq!(generated.code, 0, "{generated:?}");
+    let token = fs::read_to_string(place.path("primary/config/business-continuity-token")).expect("made");
+    place.file("standby/config/business-continuity-token", &token, NOBODY);
+
+    let primary = primary(place, "127.0.0.1:0");
+    let address = wait_for("the primary listens", || {
+        status(place, "primary")["listening"].as_str().map(str::to_owned)
+    });
+    let trusted = place.run(&["trust", &key_of_primary(place), "--config", "standby/config"]);
+    assert_eq!(trusted.code, 0, "{trusted:?}");
+
+    let url = format!("https://{address}");
+    let standby = Foreground::start(place.command(&[
+        "standby",
+        "--primary-url",
+        &url,
+        "--gocd",
+        "standby",
+        "--listen",
+        "127.0.0.1:0",
+        // Without being root, only this lets the test give orders.
+        "--property",
+        if is_root() { "bc.operator=" } else { "bc.operator=owner" },
+    ]));
+    wait_for("the standby is in sync", || {
+        (status(place, "standby")["sync"]["in_sync"] == true).then_some(())
+    });
+    (primary, standby, address)
+}
+
+pub fn key_of_primary(place: &Place) -> String {
+    let arguments = ["identity", "show", "--json", "--state-dir", PRIMARY_STATE];
+    let shown = place.run(&arguments).json();
+    shown["fingerprint"].as_str().expect("text").to_owned()
+}
+
+pub fn config(place: &Place, node: &str) -> String {
+    fs::read_to_string(place.path(&format!("{node}/{CONFIG}"))).expect("read")
+}

@@ -1,0 +1,182 @@
+//! Going back to a kept generation: when an administrator orders it, and when a promotion finds that GoCD never
+//! accepted the newest one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::DiskStore;
+use crate::{
+    error::{Error, Kind},
+    manifest::{Acceptance, ManifestDocument},
+    status::Paused,
+    store::{
+        Allowed, Applied, Restored, Store, atomic,
+        generations::{self, KeptGeneration},
+        record::{self, Formatted},
+    },
+};
+
+/// `paused.json` in the state folder: there while a restored generation is held in place.
+#[derive(Debug, Serialize, Deserialize)]
+struct PausedFile {
+    format: u32,
+    #[serde(flatten)]
+    paused: Paused,
+}
+
+impl Formatted for PausedFile {
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
+/// An administrator who goes back knows what goes.
+const ALL: Allowed = Allowed {
+    deletions: true,
+    server_id: true,
+};
+
+/// Where it is written that nothing is pulled.
+pub(super) fn file(state_dir: &Path) -> PathBuf {
+    state_dir.join("paused.json")
+}
+
+/// Whether nothing is to be pulled, and since when.
+pub(super) fn load(state_dir: &Path) -> Result<Option<Paused>, Error> {
+    let file: Option<PausedFile> = record::load(&file(state_dir), "that syncing is paused")?;
+    Ok(file.map(|file| file.paused))
+}
+
+/// Removes the file, durably.
+pub(super) fn remove(state_dir: &Path) -> Result<(), Error> {
+    let path = file(state_dir);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed
+            .and_then(|()| atomic::sync_folder(state_dir))
+            .map_err(|error| Error::io("remove", &path, &error)),
+    }
+}
+
+impl DiskStore {
+    /// Restores, and is paused before the first file changes: a crash in between leaves a standby that stays what
+    /// it is until somebody looks.
+    pub(super) fn go_back(&self, id: &str) -> Result<Restored, Error> {
+        let kept = generations::find(&self.files.folder, id)?;
+        self.check_whole(&kept.document)?;
+        let was_paused = self.lock().paused.clone();
+        self.pause(Some(Paused {
+            generation: kept.document.generation,
+            since_ms: self.clock.now_ms(),
+        }))?;
+        match self.apply(&kept.document, ALL) {
+            Ok(applied) => {
+                info!(
+                    "the generation {:.12} is restored",
+                    kept.document.generation.to_string()
+                );
+                self.restored(applied)
+            }
+            Err(error) => {
+                // Half live, it is finished later, and must not be followed by another one then.
+                if !self.files.journal.exists() {
+                    self.pause(was_paused)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes back from a configuration that GoCD has not accepted for `wait` to the newest one that it has.
+    pub(super) fn go_back_to_accepted(&self, wait: Duration) -> Result<Option<Restored>, Error> {
+        let since_ms = {
+            let inner = self.lock();
+            if inner.paused.is_some() {
+                return Ok(None);
+            }
+            inner.record.applied_ms
+        };
+        let is_pending = |document: &ManifestDocument| document.envelope.acceptance == Acceptance::Pending;
+        let waited = u128::try_from(self.clock.now_ms().saturating_sub(since_ms)).unwrap_or(0);
+        if !self.generations().applied().is_some_and(is_pending) || waited < wait.as_millis() {
+            return Ok(None);
+        }
+        let all = generations::read_all(&self.files.folder)?;
+        for kept in all
+            .iter()
+            .filter(|kept| !kept.is_first() && !is_pending(&kept.document))
+        {
+            match self.check_whole(&kept.document) {
+                Ok(()) => {
+                    let applied = self.apply(&kept.document, ALL)?;
+                    return self.restored(applied).map(Some);
+                }
+                Err(error) => warn!("{error}"),
+            }
+        }
+        Err(Error::new(
+            Kind::Refused,
+            "GoCD has not accepted the configuration that is live here, and no older one is kept",
+            "Look at it before GoCD runs on it: an invalid one makes GoCD fall back to what it accepted last.",
+        ))
+    }
+
+    pub(super) fn pause(&self, paused: Option<Paused>) -> Result<(), Error> {
+        match &paused {
+            None => remove(&self.files.folder)?,
+            Some(paused) => {
+                let file_now = PausedFile {
+                    format: record::FORMAT,
+                    paused: paused.clone(),
+                };
+                let text = serde_json::to_vec(&file_now).expect("it has only plain fields");
+                atomic::write(&file(&self.files.folder), &text, 0o600)?;
+            }
+        }
+        self.lock().paused = paused;
+        Ok(())
+    }
+
+    /// Whether all bytes of a kept generation are here and right.
+    fn check_whole(&self, document: &ManifestDocument) -> Result<(), Error> {
+        let missing = self.missing(document)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = missing.iter().map(|wanted| wanted.name.to_string()).collect();
+        Err(Error::new(
+            Kind::File,
+            format!(
+                "the generation {:.12} cannot be restored: the kept bytes of {} are lost or damaged",
+                document.generation.to_string(),
+                names.join(", ")
+            ),
+            "Choose another one: see `gocd-bc generations list`, and check them with `gocd-bc verify`.",
+        ))
+    }
+
+    fn restored(&self, applied: Applied) -> Result<Restored, Error> {
+        let generation = self.applied().ok_or_else(|| {
+            Error::new(
+                Kind::File,
+                "the restored generation is live but could not be kept",
+                "Look at the log of the standby.",
+            )
+        })?;
+        Ok(Restored { generation, applied })
+    }
+
+    /// What was applied last, in short.
+    pub(super) fn applied_now(&self) -> Option<KeptGeneration> {
+        let inner = self.lock();
+        let generations = self.generations();
+        let document = generations.applied()?;
+        Some(KeptGeneration::of(document, inner.record.applied_ms))
+    }
+}
