@@ -8,7 +8,6 @@
 use pair::{CONFIG, Foreground, STANDBY_STATE, config, pair, status, wait_for};
 use support::{Answer, NOBODY, Place, is_root};
 
-#[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
 #[expect(dead_code, reason = "each test binary uses its own part")]
