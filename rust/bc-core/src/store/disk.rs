@@ -488,6 +488,7 @@ impl Store for DiskStore {
         let whole = generation;
         let generation = own.as_ref();
         rules::manifest(generation, &live.own_jars)?;
+        self.generations().pin(generation);
         let plan = plan::plan(generation, &live.files, &inner.record.ours);
         let now_ms = self.clock.now_ms();
         let record = inner.record.next(generation, now_ms);

@@ -247,8 +247,9 @@ pub(super) struct Generations {
     kept: Vec<Remembered>,
     /// The manifest of what was applied last.
     applied: Option<ManifestDocument>,
-    /// Bytes that are being fetched for a generation that is not kept yet.
-    pinned: HashSet<Digest>,
+    /// Bytes that are being fetched for a generation that is not kept yet; not known until the first one is named,
+    /// and by then they may have come before a restart.
+    pinned: Option<HashSet<Digest>>,
     /// Whether there may be something to clean.
     is_dirty: bool,
 }
@@ -260,7 +261,7 @@ impl Generations {
         let mut generations = Self {
             kept: Vec::new(),
             applied: None,
-            pinned: HashSet::new(),
+            pinned: None,
             is_dirty: true,
             folder,
         };
@@ -345,9 +346,14 @@ impl Generations {
         self.applied = None;
     }
 
+    /// Whether it is known which bytes are on their way.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
     /// Keeps these bytes, whole or on their way, until others are named.
     pub(super) fn pin(&mut self, document: &ManifestDocument) {
-        self.pinned = document.files.values().map(|entry| entry.sha256).collect();
+        self.pinned = Some(document.files.values().map(|entry| entry.sha256).collect());
     }
 
     /// Keeps a generation that has just become live. Nothing is waited for.
@@ -460,7 +466,7 @@ impl Generations {
         let applied = self.applied.iter().flat_map(|document| document.files.values());
         kept.copied()
             .chain(applied.map(|entry| entry.sha256))
-            .chain(self.pinned.iter().copied())
+            .chain(self.pinned.iter().flatten().copied())
             .collect()
     }
 

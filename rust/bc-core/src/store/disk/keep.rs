@@ -44,7 +44,8 @@ pub fn release(state_dir: &Path) -> Result<(), Error> {
 
 impl DiskStore {
     /// Makes the kept generations durable, then removes those that are too many and all bytes that no generation
-    /// needs. Does nothing where nothing has changed. A crash in the middle loses nothing that is listed: the files
+    /// needs; what a transfer left before a restart stays until the next generation is named. Does nothing where
+    /// nothing has changed. A crash in the middle loses nothing that is listed: the files
     /// of generations go durably before their bytes do.
     ///
     /// # Errors
@@ -63,7 +64,7 @@ impl DiskStore {
         generations.settled(&unsettled);
         let surplus = generations.surplus(self.options.generations_keep);
         self.drop_generations(&mut generations, &surplus)?;
-        if generations.unsettled(self.blobs.folder()).is_empty() {
+        if generations.is_pinned() && generations.unsettled(self.blobs.folder()).is_empty() {
             generations.cleaned();
         }
         Ok(())
@@ -85,6 +86,9 @@ impl DiskStore {
             self.at(&Moment::SyncFolder(folder.clone()))
                 .and_then(|()| atomic::sync_folder(&folder))
                 .map_err(|error| Error::io("sync the folder", &folder, &error))?;
+        }
+        if !generations.is_pinned() {
+            return Ok(());
         }
         let mut wanted = generations.wanted();
         if self.files.journal.exists()
