@@ -160,8 +160,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
             status.generation = Some(in_short(&restored.generation));
             let sync = status.sync.get_or_insert_default();
             sync.applied_ms = Some(now);
-            sync.applied_generations += 1;
         });
+        self.board.count(|counters| counters.applied_generations += 1);
         let warnings = words::one_line(&restored.applied.warnings);
         self.board.set("files", Severity::Warning, warnings, now);
     }
@@ -173,9 +173,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board.update(|status| {
             let Some(sync) = &mut status.sync else { return };
             sync.paused = paused.clone();
-            if paused.is_none() {
-                return;
-            }
+            let Some(paused) = &paused else { return };
+            sync.behind_since_ms = sync.behind_since_ms.or(Some(paused.since_ms));
             sync.in_sync = false;
             sync.in_sync_since_ms = None;
             sync.refusal = None;
