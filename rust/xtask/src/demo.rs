@@ -11,7 +11,7 @@
 mod check;
 mod folders;
 mod held;
-mod http;
+pub(crate) mod http;
 mod jvm;
 mod node;
 mod observer;

@@ -14,7 +14,9 @@
 //! | `dist` | `dist.rs` | what is given away, for all platforms |
 //! | `soak` | `soak.rs` | kills and long use of two nodes |
 //! | `demo` | `demo.rs` | a primary and a standby on this machine |
+//! | `bench` | `bench.rs` | how fast it is |
 
+mod bench;
 mod ci;
 mod codegen;
 mod command;
@@ -72,6 +74,8 @@ enum Task {
     Soak(soak::SoakOptions),
     /// Run a primary and a held standby on this machine
     Demo(demo::DemoOptions),
+    /// Measure, and print every number with its best and worst value
+    Bench(bench::BenchOptions),
 }
 
 fn main() -> ExitCode {
@@ -99,5 +103,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Dist(options) => dist::run(&project, &options),
         Task::Soak(options) => soak::run(&project, &options),
         Task::Demo(options) => demo::run(&project, &options),
+        Task::Bench(options) => bench::run(&project, &options),
     }
 }

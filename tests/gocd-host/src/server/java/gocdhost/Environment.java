@@ -82,6 +82,11 @@ public final class Environment {
         return Long.getLong("gocd.host.start.delay", 0);
     }
 
+    /** Whether the start leaves cruise-config.xml and jetty.xml as they are. No property of GoCD: for tests. */
+    public static boolean keepsFiles() {
+        return isYes("gocd.host.keep.files");
+    }
+
     private static boolean isYes(String property) {
         String value = System.getProperty(property, "");
         return value.equalsIgnoreCase("Y") || value.equalsIgnoreCase("true");

@@ -9,6 +9,7 @@ import java.time.format.DateTimeFormatter;
 import java.util.Collections;
 import java.util.Optional;
 
+import gocdhost.Environment;
 import gocdhost.health.HealthMessage;
 import gocdhost.health.HealthMessages;
 import gocdhost.log.ServerLog;
@@ -109,7 +110,9 @@ public final class ConfigService {
     /** Checks it in and writes the live file in its normal form, even where the form is the same. */
     private void accept(CruiseConfig config, String source) throws IOException {
         repository.checkIn(config.text());
-        file.rewrite(config.text(), 0);
+        if (!Environment.keepsFiles()) {
+            file.rewrite(config.text(), 0);
+        }
         remember(config, source);
     }
 
