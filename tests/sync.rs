@@ -50,10 +50,18 @@ fn configuration_and_plugins_cross_and_only_what_came_from_the_primary_is_remove
         "severity is computed, not stored"
     );
 
+    let stays = primary.plugins().join("stays.jar");
+    write_plugin_jar(&stays, "stays", "1");
+    wait_for_equal(&stays, &standby.plugins().join("stays.jar"));
     fs::remove_file(&added).expect("remove");
     wait::until("the plugin is removed", ARRIVES, || {
         (!standby.plugins().join("sample.jar").exists()).then_some(())
     });
+    fs::remove_file(&stays).expect("remove");
+    standby.wait_for_status("the last plugin is kept", ARRIVES, |status| {
+        status["sync"]["kept"] == serde_json::json!(["plugins/external/stays.jar"])
+    });
+    assert!(standby.plugins().join("stays.jar").exists());
     assert!(
         only_here.exists(),
         "a jar that did not come from the primary was removed"

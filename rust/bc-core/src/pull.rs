@@ -346,12 +346,15 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let sync = status.sync.get_or_insert_default();
             sync.applied_ms = Some(now);
             sync.fetching = None;
+            sync.kept = applied.kept.clone();
         });
         if !applied.written.is_empty() || !applied.removed.is_empty() {
             self.board.count(|counters| counters.applied_generations += 1);
         }
         self.board
             .set("files", Severity::Warning, words::one_line(&applied.warnings), now);
+        self.board
+            .set("deletions", Severity::Warning, applied.kept_warning(), now);
         self.compare().await?;
         if is_other || !applied.written.is_empty() || !applied.removed.is_empty() {
             info!(
@@ -359,6 +362,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 sequence = generation.sequence,
                 written = applied.written.len(),
                 removed = applied.removed.len(),
+                kept = applied.kept.len(),
                 "applied"
             );
         }

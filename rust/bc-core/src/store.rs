@@ -1,8 +1,8 @@
 //! Where a standby keeps what it fetched, and how it becomes the live files.
 //!
 //! - [`disk`]: the store of a standby, which puts together `blobs` (fetched bytes), `live` (what is there), `plan`
-//!   (what differs), `rules` (what may become live), `stage`, `journal` and `apply` (how it does), `record` (what
-//!   did) and `room` (whether it fits);
+//!   (what differs), `guard` (what must not go), `rules` (what may become live), `stage`, `journal` and `apply` (how
+//!   it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
 //! - [`memory`]: the same without a disk, for tests and measurements;
 //! - [`atomic`]: the one way in which anything that must survive a restart is written.
@@ -27,6 +27,7 @@ mod blobs;
 mod contract;
 pub mod disk;
 pub mod generations;
+mod guard;
 mod journal;
 mod live;
 pub mod memory;
@@ -80,6 +81,13 @@ pub struct Applied {
     pub kept: Vec<Name>,
     /// Things an administrator should know, each a full sentence part such as "x.jar is only here".
     pub warnings: Vec<String>,
+}
+
+impl Applied {
+    /// Which jars were kept, why, and what to do; none where none were.
+    pub fn kept_warning(&self) -> Option<String> {
+        guard::warning(&self.kept)
+    }
 }
 
 /// A kept generation that is live again.

@@ -135,6 +135,8 @@ struct Memory {
     applied: Mutex<Vec<ManifestDocument>>,
     /// So many generations are refused.
     refusals: Mutex<u32>,
+    /// Jars that it keeps beside each generation.
+    kept: Mutex<Vec<Name>>,
     settled: AtomicU64,
 }
 
@@ -196,6 +198,7 @@ impl Store for Memory {
         self.applied.lock().unwrap().push(generation.clone());
         Ok(Applied {
             written: generation.files.keys().cloned().collect(),
+            kept: self.kept.lock().unwrap().clone(),
             ..Applied::default()
         })
     }
@@ -505,6 +508,26 @@ async fn a_refused_generation_is_judged_again_and_another_one_at_once() {
     scene.fake.change(b"three");
     scene.until("another generation", in_sync).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn jars_that_are_kept_are_named_until_they_are_not() {
+    let jar: Name = "plugins/external/a.jar".parse().unwrap();
+    let kept = |status: &Status| status.sync.as_ref().map_or(0, |sync| sync.kept.len());
+    let store = Memory::default();
+    *store.kept.lock().unwrap() = vec![jar];
+    let scene = start_with(Fake::new(b"one"), store);
+    scene.until("kept", |status| in_sync(status) && kept(status) == 1).await;
+    let picture = scene.board.picture(0);
+    assert_eq!(picture.severity(), Severity::Warning);
+    let message = &picture.problems[0].message;
+    for part in ["plugins/external/a.jar", "mounted", "gocd-bc sync --allow-deletions"] {
+        assert!(message.contains(part), "{message}");
+    }
+    scene.store.kept.lock().unwrap().clear();
+    scene.fake.change(b"two");
+    scene.until("none kept", |status| kept(status) == 0).await;
+    scene.until("no problem", |status| status.problems.is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]

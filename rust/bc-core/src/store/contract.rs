@@ -217,6 +217,7 @@ contract!(
     a_bad_set_is_refused_and_changes_nothing,
     our_own_jar_is_never_touched,
     a_set_without_its_bytes_is_not_applied,
+    an_emptied_plugin_folder_empties_nothing_until_that_is_allowed,
 );
 
 fn a_generation_becomes_live_plugins_first(subject: &impl Subject) {
@@ -268,6 +269,46 @@ fn equal_bytes_are_fetched_once(subject: &impl Subject) {
     assert_eq!(subject.store().missing(&files.document(1)).expect("readable").len(), 4);
     files.apply(subject.store(), 1).expect("applied");
     subject.assert_live(&files);
+}
+
+fn an_emptied_plugin_folder_empties_nothing_until_that_is_allowed(subject: &impl Subject) {
+    let full = Files::usual().with(jar("b.jar"), &plugin("b", "1"));
+    full.apply(subject.store(), 1).expect("applied");
+    let edited = Files::default()
+        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>")
+        .with(Name::CipherAes, b"0123456789abcdef0123456789abcdef");
+    for _ in 0..2 {
+        let applied = edited.apply(subject.store(), 2).expect("applied");
+        assert_eq!(applied.removed, []);
+        assert_eq!(applied.kept, [jar("a.jar"), jar("b.jar")]);
+        let warning = applied.kept_warning().expect("says so");
+        assert!(
+            warning.contains("plugins/external/a.jar, plugins/external/b.jar"),
+            "{warning}"
+        );
+        assert_eq!(applied.warnings, Vec::<String>::new());
+        subject.assert_live(&edited);
+        subject.assert_live(
+            &full
+                .clone()
+                .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>"),
+        );
+        let live = subject.store().live().expect("readable");
+        assert!(live[&jar("a.jar")].ours && live[&jar("b.jar")].ours);
+    }
+    let allowed = Allowed {
+        deletions: true,
+        ..Allowed::default()
+    };
+    let applied = subject.store().apply(&edited.document(2), allowed).expect("applied");
+    assert_eq!(
+        (applied.removed, applied.kept),
+        (vec![jar("a.jar"), jar("b.jar")], vec![])
+    );
+    assert_eq!(
+        (subject.bytes(&jar("a.jar")), subject.bytes(&jar("b.jar"))),
+        (None, None)
+    );
 }
 
 fn only_ours_are_removed(subject: &impl Subject) {

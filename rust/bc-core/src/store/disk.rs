@@ -480,7 +480,7 @@ impl Store for DiskStore {
         Ok(Box::new(self.blobs.receive(wanted)?))
     }
 
-    fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
+    fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
@@ -489,12 +489,14 @@ impl Store for DiskStore {
         let generation = own.as_ref();
         rules::manifest(generation, &live.own_jars)?;
         self.generations().pin(generation);
-        let plan = plan::plan(generation, &live.files, &inner.record.ours);
         let now_ms = self.clock.now_ms();
-        let record = inner.record.next(generation, now_ms);
+        let Record { ours, guard, .. } = &inner.record;
+        let plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
+        let record = inner.record.next(generation, &plan.guard, now_ms);
         let mut applied = Applied {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
             removed: plan.remove.clone(),
+            kept: plan.kept.clone(),
             warnings: live
                 .warnings
                 .iter()
@@ -502,7 +504,6 @@ impl Store for DiskStore {
                 .chain(&not_here)
                 .cloned()
                 .collect(),
-            ..Applied::default()
         };
         if plan.is_empty() && record.says_the_same(&inner.record) {
             self.keep_or_warn(&mut inner, whole, &mut applied);

@@ -15,7 +15,7 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, ManifestDocument, Name, PluginIdentity},
     scan::descriptor::Jar,
-    store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs, plan, rules},
+    store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs, guard::Guard, plan, rules},
 };
 
 /// Keeps blobs and live files in memory. Keeps to the same rules as the store on a disk.
@@ -31,6 +31,7 @@ struct Inner {
     live: BTreeMap<Name, (Entry, Bytes)>,
     own_jars: BTreeMap<JarName, PluginIdentity>,
     ours: BTreeSet<Name>,
+    guard: Guard,
     position: Option<Position>,
 }
 
@@ -106,14 +107,16 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
+    fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
         let mut inner = self.lock();
         rules::manifest(generation, &inner.own_jars)?;
         let live = inner
             .live
             .iter()
             .map(|(name, (entry, _))| (name.clone(), entry.clone()));
-        let plan = plan::plan(generation, &live.collect(), &inner.ours);
+        let now_ms = self.clock.now_ms();
+        let live = live.collect();
+        let plan = plan::plan(generation, &live, &inner.ours, &inner.guard, allowed.deletions, now_ms);
         let mut writes = Vec::new();
         for (name, entry) in &plan.write {
             let bytes = inner.find(&entry.sha256).ok_or_else(|| {
@@ -129,7 +132,6 @@ impl Store for MemoryStore {
             }
             writes.push((name.clone(), bytes));
         }
-        let now_ms = self.clock.now_ms();
         let written = writes.iter().map(|(name, _)| name.clone()).collect();
         for (name, bytes) in writes {
             inner.put(name, bytes, now_ms);
@@ -140,7 +142,8 @@ impl Store for MemoryStore {
         for name in &plan.remove {
             inner.live.remove(name);
         }
-        inner.ours = generation.files.keys().cloned().collect();
+        inner.ours = generation.files.keys().chain(&plan.kept).cloned().collect();
+        inner.guard = plan.guard;
         inner.blobs.clear();
         inner.position = Some(Position {
             generation: generation.generation,
@@ -150,8 +153,8 @@ impl Store for MemoryStore {
         Ok(Applied {
             written,
             removed: plan.remove,
+            kept: plan.kept,
             warnings: plan.warnings,
-            ..Applied::default()
         })
     }
 

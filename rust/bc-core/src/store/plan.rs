@@ -6,6 +6,7 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, ManifestDocument, Name},
     scan::descriptor,
+    store::guard::Guard,
 };
 
 /// Everything that differs.
@@ -16,6 +17,10 @@ pub(super) struct Plan {
     pub(super) write: Vec<(Name, Entry)>,
     /// Our files that the generation lacks.
     pub(super) remove: Vec<Name>,
+    /// Our jars that the generation lacks and that stay, since too many plugins would go at once.
+    pub(super) kept: Vec<Name>,
+    /// What the guard is to remember once the plan is carried out.
+    pub(super) guard: Guard,
     /// Local jars that GoCD would take for a plugin of the generation; it would load either
     /// (`DefaultPluginRegistry`).
     pub(super) set_aside: Vec<JarName>,
@@ -30,9 +35,17 @@ impl Plan {
     }
 }
 
-/// Compares a generation with the live files. `ours` are the names that the last applied generation had; nothing
-/// else is ever removed.
-pub(super) fn plan(generation: &ManifestDocument, live: &BTreeMap<Name, Entry>, ours: &BTreeSet<Name>) -> Plan {
+/// Compares a generation with the live files. `ours` are the names that the last applied generation had, and the jars
+/// that were kept beside it; nothing else is ever removed. With `may_delete` many plugins may go at once, and the
+/// guard begins anew.
+pub(super) fn plan(
+    generation: &ManifestDocument,
+    live: &BTreeMap<Name, Entry>,
+    ours: &BTreeSet<Name>,
+    guard: &Guard,
+    may_delete: bool,
+    now_ms: i64,
+) -> Plan {
     let mut plan = Plan::default();
     for (name, entry) in &generation.files {
         if live.get(name).is_none_or(|here| here.sha256 != entry.sha256) {
@@ -56,6 +69,12 @@ pub(super) fn plan(generation: &ManifestDocument, live: &BTreeMap<Name, Entry>, 
                 .warnings
                 .push(format!("{name} is only here and not on the primary")),
         }
+    }
+    if !may_delete {
+        let ours: BTreeMap<&Name, &Entry> = live.iter().filter(|(name, _)| ours.contains(*name)).collect();
+        plan.kept = guard.judge(generation, &ours, &plan.remove, now_ms);
+        plan.remove.retain(|name| !plan.kept.contains(name));
+        plan.guard = guard.after(&ours, &plan.kept, now_ms);
     }
     plan
 }

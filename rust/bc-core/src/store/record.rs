@@ -17,7 +17,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Epoch, ManifestDocument, Name},
-    store::atomic,
+    store::{atomic, guard::Guard},
 };
 
 /// The newest format.
@@ -37,8 +37,11 @@ pub struct Record {
     pub epoch: Epoch,
     /// When it became live, by this node's clock.
     pub applied_ms: i64,
-    /// The files that it named; only these are ever removed.
+    /// The files that it named, and the jars that were kept beside it; only these are ever removed.
     pub(super) ours: BTreeSet<Name>,
+    /// What guards against mass deletion.
+    #[serde(default)]
+    pub(super) guard: Guard,
 }
 
 impl Default for Record {
@@ -51,13 +54,14 @@ impl Default for Record {
             epoch: Epoch::default(),
             applied_ms: 0,
             ours: BTreeSet::new(),
+            guard: Guard::default(),
         }
     }
 }
 
 impl Record {
-    /// The record of `generation` becoming live after this one.
-    pub(super) fn next(&self, generation: &ManifestDocument, now_ms: i64) -> Self {
+    /// The record of `generation` becoming live after this one, with what `guard` keeps.
+    pub(super) fn next(&self, generation: &ManifestDocument, guard: &Guard, now_ms: i64) -> Self {
         Self {
             format: FORMAT,
             serial: self.serial + 1,
@@ -65,7 +69,8 @@ impl Record {
             sequence: generation.envelope.sequence,
             epoch: generation.envelope.epoch.clone(),
             applied_ms: now_ms,
-            ours: generation.files.keys().cloned().collect(),
+            ours: generation.files.keys().chain(guard.kept()).cloned().collect(),
+            guard: guard.clone(),
         }
     }
 

@@ -114,7 +114,12 @@ impl DiskStore {
         {
             match self.check_whole(&kept.document) {
                 Ok(()) => {
-                    let applied = self.apply(&kept.document, ALL)?;
+                    // Nobody has said that plugins may go.
+                    let allowed = Allowed {
+                        deletions: false,
+                        ..ALL
+                    };
+                    let applied = self.apply(&kept.document, allowed)?;
                     return self.restored(applied).map(Some);
                 }
                 Err(error) => warn!("{error}"),

@@ -190,6 +190,37 @@ fn a_set_is_staged_and_journaled_before_the_first_file_is_live() {
 }
 
 #[test]
+fn kept_jars_stay_kept_across_a_restart_and_a_crash() {
+    let full = Files::usual()
+        .with(jar("b.jar"), &plugin("b", "1"))
+        .with(jar("c.jar"), b"opaque")
+        .with(jar("d.jar"), &plugin("d", "1"));
+    // Too few to be many by themselves.
+    let partly = full.clone().without(&jar("b.jar")).without(&jar("c.jar"));
+    let emptied = Files::usual()
+        .with(Name::JettyXml, b"<Configure/>")
+        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+    for number in 0..8 {
+        let place = Place::new();
+        full.apply(&place.open(), 1).expect("applied");
+        let (probe, _) = failing_at(number, || panic!("the power fails"));
+        let store = place.open_with(probe);
+        let document = emptied.document(2);
+        emptied.fetch(&store, &document);
+        let _ = catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default())));
+        drop(store);
+        let applied = emptied.apply(&place.open(), 2).expect("applied");
+        assert_eq!(applied.removed, []);
+        assert_eq!(applied.kept, [jar("b.jar"), jar("c.jar"), jar("d.jar")]);
+        let applied = partly.apply(&place.open(), 3).expect("applied");
+        assert_eq!(applied.kept, [jar("b.jar"), jar("c.jar")]);
+        let applied = full.apply(&place.open(), 4).expect("applied");
+        assert_eq!((applied.removed, applied.kept), (vec![], vec![]));
+        assert!(place.is_live(&full));
+    }
+}
+
+#[test]
 fn a_crash_at_any_moment_ends_in_the_whole_old_or_the_whole_new_set() {
     let (mut olds, mut news) = (0, 0);
     for number in 0.. {
@@ -508,11 +539,12 @@ mod on_unix {
     fn a_jar_that_is_a_link_loses_only_the_link() {
         let place = Place::new();
         let store = place.open();
-        Files::usual().apply(&store, 1).expect("applied");
+        let files = Files::usual().with(jar("b.jar"), &plugin("b", "1"));
+        files.apply(&store, 1).expect("applied");
         let target = place.folder.path().join("shared.bin");
         fs::rename(place.path(&jar("a.jar")), &target).expect("rename");
         symlink(&target, place.path(&jar("a.jar"))).expect("link");
-        Files::usual().without(&jar("a.jar")).apply(&store, 2).expect("applied");
+        files.without(&jar("a.jar")).apply(&store, 2).expect("applied");
         assert!(!place.path(&jar("a.jar")).is_symlink());
         assert!(target.exists());
     }
