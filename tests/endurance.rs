@@ -1,6 +1,6 @@
 //! Rewrites and kills by the hundred; `cargo xtask soak` does the same by the thousand.
 
-use bc_tests::soak::{kills, rewrites};
+use bc_tests::soak::{kills, large, rewrites};
 
 #[test]
 fn a_standby_never_shows_a_torn_empty_or_mixed_configuration_in_10_000_rewrites() {
@@ -19,4 +19,14 @@ fn after_each_of_100_kills_exactly_one_set_is_live() {
     eprintln!("{}", report.json(seed));
     assert!(report.is_clean(), "BC_SEED={seed}: {report:#?}");
     assert!(report.left_journal > 0, "no kill hit an apply: {report:#?}");
+}
+
+#[test]
+fn memory_stays_flat_and_nothing_is_sent_twice_over_a_cut_and_a_kill() {
+    let report = large::run(512 << 20).expect("everything arrives");
+    eprintln!("{}", report.json());
+    assert!(report.primary_peak < 64 << 20, "{report:?}");
+    assert!(report.standby_peak < 64 << 20, "{report:?}");
+    // TLS adds a little, and what lay in the buffers of four connections is lost twice. A third sent again is more.
+    assert!(report.delivered < report.bytes + report.bytes / 4, "{report:?}");
 }

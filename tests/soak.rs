@@ -5,7 +5,10 @@
 use std::{env, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
-use bc_tests::soak::{kills, steady};
+use bc_tests::soak::{kills, large, steady};
+
+/// Bytes of the large first sync that comes before the edits.
+const LARGE: u64 = 2 << 30;
 
 fn main() -> Result<ExitCode> {
     let mut arguments = env::args().skip(1);
@@ -18,6 +21,7 @@ fn main() -> Result<ExitCode> {
     eprintln!("BC_SEED={seed}");
     let mut is_clean = true;
     if minutes > 0 {
+        println!("{}", large::run(LARGE)?.json());
         let report = steady::run(Duration::from_secs(u64::from(minutes) * 60), seed)?;
         println!("{}", report.json());
     }

@@ -1,8 +1,8 @@
 //! A primary and a standby as two `gocd-bc` processes: TLS and token as in a JVM, but started within milliseconds.
 
 use std::{
+    fs,
     net::TcpStream,
-    path::Path,
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -58,10 +58,15 @@ impl Nodes {
 
     /// The standby, not started yet.
     pub fn standby_command(&self) -> Command {
+        self.standby_command_through(self.primary.port)
+    }
+
+    /// The standby, not started yet, which reaches the primary through this port of loopback.
+    pub fn standby_command_through(&self, port: u16) -> Command {
         let mut command = command("standby", &self.standby);
         command
             .arg("--primary-url")
-            .arg(format!("https://127.0.0.1:{}", self.primary.port))
+            .arg(format!("https://127.0.0.1:{port}"))
             .arg("--property")
             .arg(format!("bc.primary.fingerprint={}", self.fingerprint));
         command
@@ -72,7 +77,15 @@ impl Nodes {
     /// # Errors
     /// It does not.
     pub fn start_standby(&self) -> Result<Process> {
-        start("standby", &self.standby, self.standby_command())
+        self.start_standby_through(self.primary.port)
+    }
+
+    /// Starts the standby as [`Nodes::start_standby`] does, with the primary behind this port of loopback.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn start_standby_through(&self, port: u16) -> Result<Process> {
+        start("standby", &self.standby, self.standby_command_through(port))
     }
 
     /// Keeps both folders for somebody to look at, and says where they are.
@@ -114,17 +127,34 @@ fn start(name: &str, folder: &GocdDir, mut command: Command) -> Result<Process> 
     Ok(process)
 }
 
-/// Resident memory of a process in bytes, from `/proc`.
-///
-/// # Errors
-/// It ended.
-pub fn resident_bytes(process: &Process) -> Result<u64> {
-    let path = format!("/proc/{}/status", process.id());
-    let status = std::fs::read_to_string(Path::new(&path)).with_context(|| format!("cannot read {path}"))?;
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|value| value.trim().strip_suffix(" kB"))
-        .with_context(|| format!("{path} has no VmRSS"))?;
-    Ok(kilobytes.parse::<u64>()? * 1024)
+/// Memory of a process in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+}
+
+impl Memory {
+    /// Looks into `/proc`.
+    ///
+    /// # Errors
+    /// The process ended.
+    pub fn of(process: &Process) -> Result<Self> {
+        let path = format!("/proc/{}/status", process.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let bytes = |name: &str| -> Result<u64> {
+            let kilobytes = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|value| value.trim().strip_suffix(" kB"))
+                .with_context(|| format!("{path} has no {name}"))?;
+            Ok(kilobytes.parse::<u64>()? * 1024)
+        };
+        Ok(Self {
+            resident: bytes("VmRSS:")?,
+            peak: bytes("VmHWM:")?,
+        })
+    }
 }

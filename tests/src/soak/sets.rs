@@ -108,13 +108,17 @@ impl Sets {
     /// The disk fails.
     pub fn write_next(&mut self, primary: &GocdDir, random: &mut Rng) -> Result<()> {
         self.number += 1;
+        let is_first = self.jars.is_empty();
         for _ in 0..random.usize(1..=3) {
-            let plugin = random.usize(0..PLUGINS);
-            let size = random.usize(self.jar_size / 4..=self.jar_size);
-            write_jar(&jar_path(primary, plugin), plugin, self.number, size, random)?;
-            self.jars.insert(plugin, self.number);
+            self.write_plugin(primary, random.usize(0..PLUGINS), random)?;
         }
-        if self.jars.len() > PLUGINS / 2 && random.u8(0..3) == 0 {
+        if is_first {
+            for plugin in 0..PLUGINS {
+                self.write_plugin(primary, plugin, random)?;
+            }
+        }
+        // A standby keeps the plugins of a primary that lost three at once.
+        if self.jars.len() > PLUGINS - 2 && random.u8(0..3) == 0 {
             let plugin = *random.choice(self.jars.keys()).expect("there are some");
             fs::remove_file(jar_path(primary, plugin))?;
             self.jars.remove(&plugin);
@@ -126,6 +130,13 @@ impl Sets {
         primary.rewrite_config(&configuration(&self.template, self.number, self.config_size));
         self.newest = generation_in(primary)?;
         self.numbers.insert(self.newest.clone(), self.number);
+        Ok(())
+    }
+
+    fn write_plugin(&mut self, primary: &GocdDir, plugin: usize, random: &mut Rng) -> Result<()> {
+        let size = random.usize(self.jar_size / 4..=self.jar_size);
+        write_jar(&jar_path(primary, plugin), plugin, self.number, size, random)?;
+        self.jars.insert(plugin, self.number);
         Ok(())
     }
 

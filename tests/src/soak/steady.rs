@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::sets::{Live, Sets};
-use crate::nodes::{Nodes, resident_bytes};
+use crate::nodes::{Memory, Nodes};
 
 /// Bytes of the configuration.
 const CONFIG: usize = 2 << 20;
@@ -76,7 +76,7 @@ pub fn run(time: Duration, seed: u64) -> Result<Report> {
             sleep(Duration::from_millis(1));
         }
         report.latencies.push(written.elapsed());
-        let now = (resident_bytes(&primary)?, resident_bytes(&standby)?);
+        let now = (Memory::of(&primary)?.resident, Memory::of(&standby)?.resident);
         if report.latencies.len() <= WARM_AFTER {
             (report.primary_bytes.0, report.standby_bytes.0) = now;
         }
