@@ -487,7 +487,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
     /// Holds the primary's files against ours and shows the result.
     async fn compare(&self) -> Result<(), Error> {
         let store = Arc::clone(&self.store);
-        let live = blocking(move || store.live()).await?;
+        let (live, low) = blocking(move || Ok((store.live()?, store.low_disks()))).await?;
+        self.board.set("disk", Severity::Warning, low, self.clock.now_ms());
         if let Some(document) = &self.document {
             let files = compare::compare(&document.files, &live);
             let own_jars = compare::own_jars(&document.own_jars);

@@ -181,6 +181,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Which disks are nearly full, for people; none where none is.
+    fn low_disks(&self) -> Option<String> {
+        None
+    }
+
     /// The live files as they are now, by name, and whether each is ours to remove.
     ///
     /// # Errors

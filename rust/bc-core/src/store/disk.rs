@@ -50,7 +50,7 @@ use crate::{
         live::{self, Live},
         plan::{self, Plan},
         record::Record,
-        rules, stage,
+        room, rules, stage,
     },
 };
 
@@ -573,6 +573,15 @@ impl Store for DiskStore {
 
     fn settle(&self) -> Result<(), Error> {
         self.finish_journal(&mut self.lock())
+    }
+
+    fn low_disks(&self) -> Option<String> {
+        let folders = [
+            self.blobs.folder(),
+            self.layout.plugins_external(),
+            self.layout.pair_dir(),
+        ];
+        room::warning(folders, room::LOW)
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {

@@ -1,9 +1,41 @@
 //! Whether a disk has room: GoCD stops scheduling when the disk of its `db` folder is nearly full
 //! (`DatabaseDiskSpaceFullChecker`), and a standby must not bring that about.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::error::{Error, Kind};
+
+/// With less than this free, people should look before GoCD does.
+pub(super) const LOW: u64 = 1 << 30;
+
+/// Which of the disks that hold these folders have less than `limit` bytes free; none where none has.
+pub(super) fn warning<'a>(folders: impl IntoIterator<Item = &'a Path>, limit: u64) -> Option<String> {
+    let low: BTreeMap<PathBuf, u64> = folders
+        .into_iter()
+        .filter_map(|folder| Some((folder, free(folder)?)))
+        .filter(|(_, free)| *free < limit)
+        .map(|(folder, free)| (mount_of(folder), free))
+        .collect();
+    let disks: Vec<String> = low
+        .iter()
+        .map(|(mount, free)| {
+            format!(
+                "the disk mounted at {} has only {} MiB free",
+                mount.display(),
+                mebibytes(*free)
+            )
+        })
+        .collect();
+    (!disks.is_empty()).then(|| {
+        format!(
+            "{}. Free some space, or syncing ends when it is full.",
+            disks.join("; ")
+        )
+    })
+}
 
 /// Checks that `needed` bytes and `reserve` fit onto the disk of `folder`. Needing nothing always fits.
 ///
@@ -69,6 +101,16 @@ fn mount_of(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_disk_with_little_room_is_named_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert_eq!(warning([folder.path()], 0), None);
+        let message = warning([folder.path(), folder.path()], u64::MAX).expect("no disk is so large");
+        let mount = format!("mounted at {} has only", mount_of(folder.path()).display());
+        assert_eq!(message.matches(&mount).count(), 1, "{message}");
+    }
 
     #[test]
     fn nothing_always_fits_and_too_much_never() {
