@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{artefacts, free_port, http, process::Process, wait};
+use crate::{artefacts, free_port, http, process::Process, secrets, wait};
 
 /// The token that the tests use.
 pub const TOKEN: (&str, &str) = ("business-continuity", "correct-horse-battery-staple");
@@ -101,6 +101,7 @@ impl GocdDir {
     /// # Panics
     /// The disk fails.
     pub fn write_token(&self, text: &str) {
+        secrets::register_token(text);
         fs::write(self.config().join("business-continuity-token"), text).expect("write the token");
     }
 
@@ -186,12 +187,14 @@ impl GocdDir {
     /// # Panics
     /// It is not built.
     pub fn cli(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(artefacts::cli())
+        let output = Command::new(artefacts::cli())
             .arg("--state-dir")
             .arg(self.state())
             .args(arguments)
             .output()
-            .expect("the companion command starts")
+            .expect("the companion command starts");
+        secrets::said("gocd-bc", &[output.stdout.as_slice(), &output.stderr].concat());
+        output
     }
 
     /// The status of the node as JSON, where one answers.
@@ -236,6 +239,7 @@ impl Default for GocdDir {
 
 impl Drop for GocdDir {
     fn drop(&mut self) {
+        secrets::leave(&self.path);
         if std::env::var_os("BC_KEEP").is_some()
             && let Some(root) = self.root.take()
         {

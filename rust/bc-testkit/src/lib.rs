@@ -11,6 +11,7 @@ pub mod fault_proxy;
 pub mod gocd_dir;
 pub mod http;
 pub mod process;
+pub mod secrets;
 pub mod wait;
 
 /// A port on loopback that was free a moment ago.

@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::wait;
+use crate::{secrets, wait};
 
 /// A running child. Killed when dropped; its output is printed then if the test is failing.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ impl Process {
         let lines = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().expect("piped"), Arc::clone(&lines));
         collect(child.stderr.take().expect("piped"), Arc::clone(&lines));
+        secrets::seen_of_process(name, child.id());
         Self {
             name: name.to_owned(),
             child,
@@ -96,9 +97,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        secrets::seen_of_process(&self.name, self.id());
         // Already gone is fine.
         drop(self.child.kill());
         drop(self.child.wait());
+        secrets::said(&self.name, self.output().as_bytes());
         if thread::panicking() {
             eprintln!("---- output of {} ----\n{}\n----", self.name, self.output());
         }

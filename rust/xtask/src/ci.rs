@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,7 @@ use crate::{
     codegen, command, deps, docs, host, jar, natives,
     platform::Platform,
     project::{Project, Variant},
+    secrets,
     tools::{self, BuildTools},
 };
 
@@ -82,6 +84,10 @@ const STAGES: &[Stage] = &[
         run: |project, _| test(project),
     },
     Stage {
+        name: "no secret was printed",
+        run: |project, _| secrets::check(&said(project)),
+    },
+    Stage {
         name: "documentation",
         run: |project, _| document(project),
     },
@@ -125,7 +131,16 @@ fn test(project: &Project) -> Result<()> {
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .envs(tools::environment(project)?)
         .env("INSTA_UPDATE", "no");
-    command::run_printing(&mut test)
+    let folder = said(project);
+    secrets::prepare(&folder)?;
+    // What passing tests print is looked at as well.
+    test.env(secrets::VARIABLE, &folder).args(["--", "--show-output"]);
+    command::run_keeping(&mut test, &folder.join("said/cargo-test"))
+}
+
+/// Where tests leave their secrets and what was said.
+fn said(project: &Project) -> PathBuf {
+    project.path("target/secrets")
 }
 
 /// The library of bc-jni and the program of bc-cli have one name for rustdoc, so it runs for one after the other.

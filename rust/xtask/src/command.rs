@@ -5,8 +5,11 @@
 use std::{
     env,
     ffi::OsStr,
+    fs::File,
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +22,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     run_printing(command.stdout(Stdio::from(std::io::stderr())))
 }
 
-/// Runs a command whose standard output is ours: the tests, whose closing lines others read.
+/// Runs a command whose standard output is ours.
 ///
 /// # Errors
 /// As [`run`].
@@ -31,6 +34,46 @@ pub(crate) fn run_printing(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs the tests, whose closing lines others read, and writes both streams to `file` as well.
+///
+/// # Errors
+/// As [`run`], or the file cannot be written.
+pub(crate) fn run_keeping(command: &mut Command, file: &Path) -> Result<()> {
+    eprintln!("$ {}", shown(command));
+    let cannot_keep = || format!("cannot write {}", file.display());
+    let kept = File::create(file).with_context(cannot_keep)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let copied = thread::scope(|scope| {
+        let stderr = scope.spawn(|| copy_lines(stderr, std::io::stderr(), &kept));
+        let stdout = copy_lines(stdout, std::io::stdout(), &kept);
+        stdout.and(stderr.join().expect("copying lines does not panic"))
+    });
+    let status = child.wait().with_context(cannot_keep)?;
+    copied.with_context(cannot_keep)?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+fn copy_lines(from: Option<impl Read>, mut to: impl Write, mut kept: &File) -> std::io::Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        kept.write_all(&line)?;
+        line.clear();
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! | `codegen` | `codegen.rs` | the C header of the natives, compared with Java and with the library |
 //! | `deps` | `deps.rs` | who imports whom, licences |
 //! | `docs` | `docs.rs` | files that the documents name exist |
+//! | `secrets` | `secrets.rs` | no secret of a test is in what the tests said |
 //! | `ci` | `ci.rs` | all of it and all tests |
 //! | `dist` | `dist.rs` | what is given away, for all platforms |
 //! | `soak` | `soak.rs` | kills and long use of two nodes |
@@ -32,6 +33,7 @@ mod library;
 mod natives;
 mod platform;
 mod project;
+mod secrets;
 mod soak;
 mod tools;
 
@@ -66,6 +68,11 @@ enum Task {
     Deps,
     /// Check that the files which the documents name exist
     Docs,
+    /// Look for secrets in what tests said that ran with BC_SECRETS_DIR
+    Secrets {
+        /// The folder that BC_SECRETS_DIR named
+        folder: std::path::PathBuf,
+    },
     /// Run every check and every test
     Ci,
     /// Build what is given away into target/dist
@@ -99,6 +106,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Codegen(options) => codegen::run(&project, &options),
         Task::Deps => deps::check(&project),
         Task::Docs => docs::check(&project),
+        Task::Secrets { folder } => secrets::check(&folder),
         Task::Ci => ci::run(&project),
         Task::Dist(options) => dist::run(&project, &options),
         Task::Soak(options) => soak::run(&project, &options),

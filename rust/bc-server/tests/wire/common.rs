@@ -33,6 +33,7 @@ use bc_server::{
     routes,
     tls::{self, client::TrustSource},
 };
+use bc_testkit::secrets;
 use bytes::Bytes;
 use rustls::ServerConfig;
 use rustls_pki_types::ServerName;
@@ -208,7 +209,9 @@ impl Answer {
 
 /// The token of all tests.
 pub(crate) fn token() -> Token {
-    Token::parse(b"standby = right", Path::new("token")).expect("valid")
+    let text = "standby = right-and-known-to-both";
+    secrets::register_token(text);
+    Token::parse(text.as_bytes(), Path::new("token")).expect("valid")
 }
 
 /// Its header line.

@@ -185,7 +185,7 @@ fn shown(request: &[u8]) -> String {
 /// Nothing comes back that must not.
 fn check(answer: &Answer, sender: Sender, request: &[u8]) {
     let what = shown(request);
-    for secret in [SECRET, b"root:", b"PRIVATE KEY", b"right", b"PATH="] {
+    for secret in [SECRET, b"root:", b"PRIVATE KEY", b"right-and-known", b"PATH="] {
         assert!(
             !contains(answer, secret),
             "{} came back for {what}",

@@ -15,7 +15,7 @@ use crate::common::{self, Answer, Kind, Node, PREFIX, jar};
 
 const PAGES: [&str; 3] = ["/admin/dashboard", "/admin/dashboard/fragment", "/admin/dashboard.json"];
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
-const RIGHT: &str = "user=standby&password=right";
+const RIGHT: &str = "user=standby&password=right-and-known-to-both";
 
 async fn ask(node: &Node, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     node.raw(format!(

@@ -221,7 +221,7 @@ async fn people_on_this_host_log_in_without_tls() {
             "POST",
             &format!("{PREFIX}/admin/login"),
             "Host: localhost:18153\r\nOrigin: http://localhost:18153\r\nContent-Type: application/x-www-form-urlencoded\r\n",
-            "user=standby&password=right",
+            "user=standby&password=right-and-known-to-both",
         )
         .await;
     assert_eq!(answer.status(), 303, "{}", answer.head());

@@ -41,7 +41,7 @@ fn what_is_not_what_was_announced_is_never_live() {
     let runtime = Runtime::new().expect("a runtime");
     let liar = runtime.block_on(Node::start(Kind::Primary));
     let dir = GocdDir::new();
-    dir.write_token("standby = right\n");
+    dir.write_token("standby = right-and-known-to-both\n");
     let standby = Whole::standby_in(dir, liar.address, liar.identity.fingerprint(), Duration::from_secs(1));
     let offer = liar.context.offer.as_ref().expect("a primary");
     let mut config = fs::read_to_string(standby.dir.path().join(CONFIG)).expect("the sample");

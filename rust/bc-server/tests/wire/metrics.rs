@@ -36,7 +36,7 @@ async fn primaries_and_held_standbys_have_metrics_for_the_token() {
 #[tokio::test]
 async fn transfers_are_counted_by_bytes_and_ends() {
     let node = Node::start(Kind::Primary).await;
-    let plugin = vec![7_u8; 3 << 20];
+    let plugin = vec![7_u8; 32 << 20];
     node.publish(&[(Name::CruiseConfig, b"<cruise/>"), (jar("a.jar"), &plugin)]);
     let transport = node.transport();
     let mut drop_bytes = |_: &[u8]| Ok(());
@@ -45,7 +45,7 @@ async fn transfers_are_counted_by_bytes_and_ends() {
         blob.await.expect("sent");
     }
     let bytes = "gocd_bc_transfer_bytes_total{direction=\"sent\"}";
-    assert_eq!(sample(&node, bytes).await, 9.0 + f64::from(3 << 20));
+    assert_eq!(sample(&node, bytes).await, 9.0 + f64::from(32 << 20));
     let whole = "gocd_bc_transfers_total{direction=\"sent\",outcome=\"whole\"}";
     assert_eq!(sample(&node, whole).await, 2.0);
 

@@ -23,7 +23,7 @@ use bc_core::{
     status::{Severity, Status},
 };
 use bc_server::node::Node;
-use bc_testkit::{gocd_dir::GocdDir, wait};
+use bc_testkit::{gocd_dir::GocdDir, secrets, wait};
 
 /// How long anything may take that is not held up on purpose.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -180,5 +180,15 @@ impl Witness {
         let seen = self.thread.join().expect("the witness does not panic");
         let allowed: BTreeSet<Digest> = whole.iter().map(|bytes| Digest::of(bytes)).collect();
         assert!(seen.is_subset(&allowed), "the live file was torn");
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        let Some(node) = self.node.take() else { return };
+        node.close();
+        let events = std::iter::from_fn(|| node.next_event(Duration::ZERO));
+        let lines: Vec<String> = events.map(|event| format!("{event:?}")).collect();
+        secrets::said("events of a node", lines.join("\n").as_bytes());
     }
 }
