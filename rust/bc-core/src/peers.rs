@@ -4,13 +4,18 @@
 //! configuration folder. One node a line, `fingerprint node-id`, with `#` comments; entries leave only by
 //! `gocd-bc trust --remove`.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
+    own_keys::OwnKeys,
     store::atomic,
 };
 
@@ -106,23 +111,38 @@ impl Peers {
         self.0.len() != before
     }
 
+    /// Reads the file at `path`, changes what was read, and writes it if anything differs then. Gives what `change`
+    /// gave, and the content. Changes of one process wait for each other.
+    ///
+    /// # Errors
+    /// As [`Peers::load`] and [`Peers::save`]; the file is then as before.
+    pub fn change<R>(path: &Path, change: impl FnOnce(&mut Self) -> R) -> Result<(R, Self), Error> {
+        static CHANGING: Mutex<()> = Mutex::new(());
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Self::load(path)?;
+        let mut peers = before.clone();
+        let result = change(&mut peers);
+        if peers != before {
+            peers.save(path)?;
+        }
+        Ok((result, peers))
+    }
+
     /// Adds or removes a key in the file at `path`, and says what has happened in words.
     ///
     /// # Errors
     /// As [`Peers::load`] and [`Peers::save`].
     pub fn change_file(path: &Path, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
-        let mut peers = Self::load(path)?;
-        let changed = if remove {
-            peers.remove(&fingerprint)
-        } else {
-            peers.add(Peer {
-                fingerprint,
-                node_id: None,
-            })
-        };
-        if changed {
-            peers.save(path)?;
-        }
+        let (changed, _) = Self::change(path, |peers| {
+            if remove {
+                peers.remove(&fingerprint)
+            } else {
+                peers.add(Peer {
+                    fingerprint,
+                    node_id: None,
+                })
+            }
+        })?;
         Ok(match (remove, changed) {
             (false, true) => format!("{fingerprint} is trusted now"),
             (false, false) => format!("{fingerprint} was trusted already"),
@@ -136,9 +156,9 @@ impl Peers {
         self.0.iter().any(|peer| peer.fingerprint == *fingerprint)
     }
 
-    /// All nodes but the one with the key `own`.
-    pub fn others(&self, own: &Fingerprint) -> Vec<Peer> {
-        self.0.iter().filter(|peer| peer.fingerprint != *own).cloned().collect()
+    /// All nodes but the one with the keys `own`.
+    pub fn others(&self, own: &OwnKeys) -> Vec<Peer> {
+        self.0.iter().filter(|peer| !own.is_own(peer)).cloned().collect()
     }
 
     /// All nodes.
@@ -172,7 +192,7 @@ mod tests {
         peers.save(&path).expect("save");
         let mut read = Peers::load(&path).expect("load");
         assert_eq!(read, peers);
-        assert_eq!(read.others(&one).len(), 1);
+        assert_eq!(read.others(&OwnKeys::new("me", one)).len(), 1);
         assert!(read.remove(&two) && !read.contains(&two));
     }
 

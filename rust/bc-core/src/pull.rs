@@ -3,7 +3,7 @@
 //! [`Puller::run`] is the loop. It never gives up: after an error it waits ([`backoff`]) and tries again, and it
 //! can be nudged. Whatever happens is on the board: who the primary is, since when it answers or does not,
 //! what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`] whether it
-//! is not older than what is live, [`compare`] holds the primary's files against ours.
+//! is not older than what is live, [`compare`] holds the primary's files against ours, [`reporter`] tells the primary.
 
 use std::{
     sync::{
@@ -38,6 +38,7 @@ pub mod compare;
 pub mod history;
 pub mod judge;
 mod ordered;
+pub mod reporter;
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
 const PARALLEL_FETCHES: usize = 4;

@@ -22,6 +22,7 @@
 //! | `bc.sync.extra` | | further files of the configuration folder, separated by commas |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
+//! | `bc.standby.silence` | 120000 ms | a standby that reports nothing for longer is a WARNING on the primary |
 //! | `bc.generations.keep` | 10 | generations that a standby keeps |
 //! | `bc.free.space` | 256 MiB | what a sync leaves free on every disk; bytes, or with KiB, MiB, GiB |
 //! | `bc.reverify.interval` | 600000 ms | how often a standby looks whether its live files were touched |
@@ -130,6 +131,8 @@ pub struct Settings {
     pub accept_wait: Duration,
     /// How long a refusal is a WARNING before it is CRITICAL.
     pub refusal_critical: Duration,
+    /// How long a standby may report nothing before the primary warns.
+    pub standby_silence: Duration,
     /// How many generations a standby keeps, the applied one included.
     pub generations_keep: usize,
     /// Bytes that a sync leaves free on every disk it writes to.
@@ -236,6 +239,7 @@ impl Settings {
                 .unwrap_or_default(),
             accept_wait: reader.milliseconds("bc.accept.wait", 60_000),
             refusal_critical: reader.milliseconds("bc.refusal.critical", 600_000),
+            standby_silence: reader.milliseconds("bc.standby.silence", 120_000),
             generations_keep: reader
                 .parsed("bc.generations.keep", "a whole number above 0", |text| {
                     text.parse().ok().filter(|count| *count > 0)

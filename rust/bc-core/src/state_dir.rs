@@ -6,6 +6,7 @@
 //! | `identity.pem` | TLS key and certificate ([`crate::identity`]) |
 //! | `role` | role and the flag under which it was decided ([`crate::role`]) |
 //! | `ledger.json` | epoch and sequence ([`Ledger`]) |
+//! | `standbys.json` | as primary: its standbys ([`crate::standbys`]) |
 //! | `lock` | held by the process whose node is open |
 //! | `socket` | path of the control socket, where it does not fit in here |
 //! | `native/` | private copies of the library while they are loaded |

@@ -15,6 +15,7 @@ use crate::{
     digest::{Digest, Md5},
     fingerprint::Fingerprint,
     manifest::{Acceptance, Epoch, Name, PluginIdentity, Role},
+    report::{ReportedGeneration, ReportedProblem},
     settings::{Face, Flag},
 };
 
@@ -74,6 +75,9 @@ pub struct Status {
     pub primary: Option<PrimaryStatus>,
     /// On a standby: how syncing goes.
     pub sync: Option<SyncStatus>,
+    /// On a primary: its standbys.
+    #[serde(default)]
+    pub standbys: Vec<StandbyStatus>,
     /// Milliseconds between two reads of the folders.
     pub file_check_interval_ms: u64,
     /// Milliseconds without a completed exchange after which it is CRITICAL.
@@ -257,6 +261,61 @@ impl PrimaryStatus {
     }
 }
 
+/// What a primary knows of one standby, from its reports. Times are by the primary's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyStatus {
+    /// Its node id.
+    pub node_id: String,
+    /// The key that it has proven to hold.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whether that key is trusted.
+    pub standing: Standing,
+    /// How it is reached: scheme, host and port.
+    pub url: Option<String>,
+    /// Version of its plugin.
+    pub product_version: String,
+    /// Version of its GoCD.
+    pub gocd_version: Option<String>,
+    /// The generation that is live there.
+    pub generation: Option<ReportedGeneration>,
+    /// When a generation was last made live there.
+    pub applied_ms: Option<i64>,
+    /// When the first generation that it lacks came to be; none while it has the newest.
+    pub behind_since_ms: Option<i64>,
+    /// When it last reported.
+    pub reported_ms: i64,
+    /// Whether that is longer ago than `bc.standby.silence`.
+    pub silent: bool,
+    /// Its newest error; none once a sync succeeded.
+    pub error: Option<String>,
+    /// Why the newest generation is not live there.
+    pub problem: Option<ReportedProblem>,
+    /// Which of this primary's keys it accepts.
+    pub confirms: Vec<Fingerprint>,
+}
+
+impl StandbyStatus {
+    /// What people call it: its address, else the beginning of its node id.
+    pub fn name(&self) -> String {
+        match &self.url {
+            Some(url) => url.trim_start_matches("https://").to_owned(),
+            None => format!("node {:.8}", self.node_id),
+        }
+    }
+}
+
+/// How a primary stands to a standby's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It is in the peers file.
+    Trusted,
+    /// It was seen, and waits for `gocd-bc trust`.
+    Seen,
+    /// The connection showed none.
+    Unproven,
+}
+
 /// How syncing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -360,6 +419,7 @@ impl Status {
             scanned_ms: None,
             primary: None,
             sync: None,
+            standbys: Vec::new(),
             file_check_interval_ms: 60_000,
             primary_check_interval_ms: 60_000,
             counters: Counters::default(),
@@ -524,6 +584,11 @@ impl StatusBoard {
     fn with_problem<T>(&self, topic: &str, look: impl FnOnce(&Problem) -> T) -> Option<T> {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.problems.iter().find(|problem| problem.topic == topic).map(look)
+    }
+
+    /// Looks at a part of the status without copying it. `look` must not touch the board.
+    pub fn look<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A picture as of `now_ms`.

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     fingerprint::Fingerprint,
     manifest::{Envelope, ManifestDocument},
+    report::{Report, ReportReply},
 };
 
 /// The answer to a long poll.
@@ -44,6 +45,12 @@ pub trait Transport: Send + Sync + 'static {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Tells the primary how far this standby is. None where the primary takes no reports.
+    fn report(&self, report: &Report) -> impl Future<Output = Result<Option<ReportReply>, Error>> + Send {
+        let _ = report;
+        std::future::ready(Ok(None))
+    }
 
     /// The primary's key as of the newest connection.
     fn peer_key(&self) -> PeerKey {

@@ -1,4 +1,4 @@
-//! Whether the primary is who it should be.
+//! Whether the primary is who it should be, and which standby is one of the pair.
 //!
 //! The first way that is *configured* decides; a mismatch is a refusal, never a fall-through to the next way.
 //! The token is sent only after this check.
@@ -6,8 +6,10 @@
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
+    own_keys::OwnKeys,
     peers::Peers,
     settings::{CertificateAuthority, Settings},
+    status::Standing,
 };
 
 /// How the primary is proven, in the order in which the ways are looked for.
@@ -24,8 +26,8 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// The way that the settings and the peers file ask for. `own` is this node's key.
-    pub fn of(settings: &Settings, peers: &Peers, own: &Fingerprint) -> Self {
+    /// The way that the settings and the peers file ask for. `own` are this node's keys.
+    pub fn of(settings: &Settings, peers: &Peers, own: &OwnKeys) -> Self {
         if let Some(pinned) = settings.primary_fingerprint {
             return Trust::Pinned(pinned);
         }
@@ -81,6 +83,11 @@ impl Trust {
         }
     }
 
+    /// Whether this key alone makes a primary trusted. With [`Trust::Authority`] none does.
+    pub fn accepts(&self, key: &Fingerprint) -> bool {
+        !matches!(self, Trust::Authority(_)) && self.judge(key).is_ok()
+    }
+
     /// How the dashboard names this way.
     pub fn description(&self) -> &'static str {
         match self {
@@ -92,6 +99,17 @@ impl Trust {
     }
 }
 
+/// How a primary with the keys `own` stands to a standby that has just proven to hold the key `shown`: the first
+/// standby ever is trusted at once, later ones, and those whose key an administrator removed (`is_removed`), wait for
+/// his word. Whoever is found [`Standing::Trusted`] belongs into the peers file.
+pub fn standing(peers: &Peers, own: &OwnKeys, shown: &Fingerprint, is_removed: bool) -> Standing {
+    if peers.contains(shown) || !is_removed && peers.others(own).is_empty() {
+        Standing::Trusted
+    } else {
+        Standing::Seen
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +117,10 @@ mod tests {
 
     fn key(name: &str) -> Fingerprint {
         Fingerprint::of_public_key(name.as_bytes())
+    }
+
+    fn own() -> OwnKeys {
+        OwnKeys::new("me", key("own"))
     }
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
@@ -116,18 +138,15 @@ mod tests {
             ("bc.primary.fingerprint", &key("other").to_string()),
             ("bc.tls.ca", "system"),
         ]);
-        let trust = Trust::of(&pinned, &peers, &key("own"));
+        let trust = Trust::of(&pinned, &peers, &own());
         let refusal = trust.judge(&key("primary")).expect_err("pinned to another key");
         assert!(refusal.message().contains(&key("other").to_string()));
         assert!(refusal.message().contains(&key("primary").to_string()));
         assert_eq!(
-            Trust::of(&settings(&[("bc.tls.ca", "system")]), &peers, &key("own")),
+            Trust::of(&settings(&[("bc.tls.ca", "system")]), &peers, &own()),
             Trust::Authority(CertificateAuthority::System)
         );
-        assert_eq!(
-            Trust::of(&settings(&[]), &peers, &key("own")).judge(&key("primary")),
-            Ok(())
-        );
+        assert_eq!(Trust::of(&settings(&[]), &peers, &own()).judge(&key("primary")), Ok(()));
     }
 
     #[test]
@@ -137,7 +156,7 @@ mod tests {
             fingerprint: key("own"),
             node_id: None,
         });
-        let trust = Trust::of(&settings(&[]), &peers, &key("own"));
+        let trust = Trust::of(&settings(&[]), &peers, &own());
         assert_eq!(trust, Trust::Nothing);
         let refusal = trust.judge(&key("primary")).expect_err("unproven");
         assert!(

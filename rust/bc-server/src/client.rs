@@ -19,19 +19,23 @@ use bc_core::{
     fingerprint::Fingerprint,
     manifest::{Envelope, ManifestDocument},
     primary_url::PrimaryUrl,
+    report::{Report, ReportReply},
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
 };
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_RANGE, HeaderValue, IF_NONE_MATCH, RANGE},
+    header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE},
     redirect::Policy,
 };
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     routes::{ENVELOPE_HEADER, PREFIX},
-    tls::client::{TrustSource, Verifier, config},
+    tls::{
+        client::{TrustSource, Verifier, config},
+        node_key::NodeKey,
+    },
 };
 
 mod failure;
@@ -64,8 +68,9 @@ struct Candidate {
 }
 
 impl HttpTransport {
-    /// A transport to the primary at `url`, for a node whose own key is `own`. `connection_timeout` is the
-    /// longest wait for the primary's next byte, beyond what a long poll was asked to wait.
+    /// A transport to the primary at `url`, for a node whose own key is `own`, which it does not show.
+    /// `connection_timeout` is the longest wait for the primary's next byte, beyond what a long poll was asked to
+    /// wait.
     ///
     /// # Errors
     /// [`Kind::Setting`] when the operating system lets no client be made.
@@ -76,10 +81,36 @@ impl HttpTransport {
         token: watch::Receiver<Option<Token>>,
         connection_timeout: Duration,
     ) -> Result<Self, Error> {
+        let verifier = || Verifier::new(Arc::clone(&trust), own);
+        Self::with(url, verifier, Arc::clone(&trust), token, connection_timeout)
+    }
+
+    /// The same for a node that shows `key` to the primary, as its client certificate.
+    ///
+    /// # Errors
+    /// As [`HttpTransport::new`].
+    pub fn of_node(
+        url: &PrimaryUrl,
+        key: &Arc<NodeKey>,
+        trust: TrustSource,
+        token: watch::Receiver<Option<Token>>,
+        connection_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let verifier = || Verifier::of_node(Arc::clone(&trust), Arc::clone(key));
+        Self::with(url, verifier, Arc::clone(&trust), token, connection_timeout)
+    }
+
+    fn with(
+        url: &PrimaryUrl,
+        verifier: impl Fn() -> Arc<Verifier>,
+        trust: TrustSource,
+        token: watch::Receiver<Option<Token>>,
+        connection_timeout: Duration,
+    ) -> Result<Self, Error> {
         let candidates = url
             .candidates()
             .into_iter()
-            .map(|base| Candidate::new(base, own, Arc::clone(&trust), connection_timeout))
+            .map(|base| Candidate::new(base, verifier(), connection_timeout))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             candidates,
@@ -148,6 +179,36 @@ impl HttpTransport {
         }
     }
 
+    async fn send_report(&self, candidate: &Candidate, report: &Report) -> Result<Option<ReportReply>, Error> {
+        let body = serde_json::to_vec(report).expect("a report has only plain fields");
+        let request = candidate
+            .http
+            .post(format!("{}{PREFIX}/api/v2/reports", candidate.base))
+            .header(AUTHORIZATION, self.credentials()?)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        let response = candidate.send(request, self.timeout).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            // A primary of an earlier version.
+            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR => {
+                return Err(failure::report_refused(&candidate.base, response, self.timeout).await);
+            }
+            _ => return Err(refused(&candidate.base, &response).error),
+        }
+        let body = timeout(self.timeout, whole_body(candidate, response))
+            .await
+            .map_err(|_| no_answer(&candidate.base, self.timeout))??;
+        let mut reply: ReportReply = serde_json::from_slice(&body)
+            .map_err(|error| not_ours(&candidate.base, &format!("an answer to a report with {error}")))?;
+        if candidate.verifier.seen().is_none() {
+            // In the clear nobody has proven anything: whoever sits on that port may name no keys.
+            reply = ReportReply::default();
+        }
+        Ok(Some(reply))
+    }
+
     async fn ask_for_blob(
         &self,
         candidate: &Candidate,
@@ -187,8 +248,7 @@ impl HttpTransport {
 }
 
 impl Candidate {
-    fn new(base: String, own: Fingerprint, trust: TrustSource, connection_timeout: Duration) -> Result<Self, Error> {
-        let verifier = Verifier::new(trust, own);
+    fn new(base: String, verifier: Arc<Verifier>, connection_timeout: Duration) -> Result<Self, Error> {
         let http = Client::builder()
             .tls_backend_preconfigured(config(Arc::clone(&verifier)))
             .redirect(Policy::none())
@@ -247,6 +307,13 @@ impl Transport for HttpTransport {
         // A digest to ask for comes from a manifest, so an address has answered.
         let index = self.settled.get().copied().unwrap_or(0);
         self.ask_for_blob(&self.candidates[index], digest, offset, sink)
+    }
+
+    async fn report(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
+        match self.settled.get() {
+            Some(&index) => self.send_report(&self.candidates[index], report).await,
+            None => Ok(None),
+        }
     }
 
     fn peer_key(&self) -> PeerKey {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bc_core::{clock::Clock, offer::Offer, settings::Settings, status::StatusBoard, token::Token};
+use bc_core::{clock::Clock, offer::Offer, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token};
 use tokio::sync::watch;
 
 use crate::rejection_log::RejectionLog;
@@ -22,4 +22,6 @@ pub struct Context {
     pub offer: Option<Arc<Offer>>,
     /// Whom its ports turned away.
     pub rejections: RejectionLog,
+    /// Who follows this node; none on a held node.
+    pub standbys: Option<Arc<Standbys>>,
 }

@@ -27,7 +27,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -37,6 +37,7 @@ use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode};
 use bc_core::{
     counters::Rejection,
     error::{Error, Kind},
+    fingerprint::Fingerprint,
     network::Network,
 };
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -51,7 +52,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use crate::rejection_log::RejectionLog;
+use crate::{rejection_log::RejectionLog, tls};
 
 /// A port that is ours but not answered yet.
 #[derive(Debug)]
@@ -226,6 +227,7 @@ pub struct Connection {
 struct Inner {
     peer: SocketAddr,
     encrypted: bool,
+    client_key: OnceLock<Fingerprint>,
     asked: AtomicBool,
     proven: AtomicBool,
     closing: CancellationToken,
@@ -239,6 +241,7 @@ impl Connection {
             inner: Arc::new(Inner {
                 peer,
                 encrypted,
+                client_key: OnceLock::new(),
                 asked: AtomicBool::new(false),
                 proven: AtomicBool::new(false),
                 closing,
@@ -256,6 +259,11 @@ impl Connection {
     /// Whether it is TLS.
     pub fn is_encrypted(&self) -> bool {
         self.inner.encrypted
+    }
+
+    /// The key that the client has proven to hold in the handshake, if it showed one.
+    pub fn client_key(&self) -> Option<Fingerprint> {
+        self.inner.client_key.get().copied()
     }
 
     /// Right credentials came over it: it may stay, however many others come.
@@ -281,7 +289,8 @@ impl Connection {
         self.inner.asked.load(Ordering::Relaxed)
     }
 
-    fn reject(&self, rejection: Rejection, detail: impl fmt::Display) {
+    /// Counts that this peer was turned away, and says it once a burst.
+    pub(crate) fn reject(&self, rejection: Rejection, detail: impl fmt::Display) {
         if let Some(rejections) = &self.inner.rejections {
             rejections.note_with(rejection, self.peer().ip(), detail);
         }
@@ -308,7 +317,12 @@ impl Conversation {
             stream = handshake => stream,
         };
         match stream {
-            Ok(Ok(Some(stream))) => self.answer(stream, connection).await,
+            Ok(Ok(Some(stream))) => {
+                if let Some(key) = client_key(&stream) {
+                    connection.inner.client_key.get_or_init(|| key);
+                }
+                self.answer(stream, connection).await;
+            }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => connection.reject(Rejection::Handshake, error),
             Err(_) => connection.reject(Rejection::Handshake, "the handshake took too long"),
@@ -363,6 +377,12 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Optio
         return Ok(None);
     }
     acceptor.accept(stream).await.map(Some)
+}
+
+fn client_key(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {
+    let (_, session) = stream.get_ref();
+    // One that is not understood has not come through the handshake.
+    tls::fingerprint_of_certificate(session.peer_certificates()?.first()?).ok()
 }
 
 fn time_to_leave(connection: &Connection, unproven: Duration) -> impl Future<Output = ()> {

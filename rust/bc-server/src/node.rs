@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `primary` | reads the folders and offers what it finds |
 //! | `standby` | follows the primary |
+//! | `standbys` | what the primary knows of those that follow it |
 //! | `keeper` | looks after the store of a standby |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
 //! | `sync` | a pull that an administrator orders |
@@ -29,6 +30,7 @@ use bc_core::{
     gocd_version,
     identity::Identity,
     manifest::Role,
+    own_keys::OwnKeys,
     peers::{Peer, Peers},
     properties::Properties,
     role::{self, Recorded, Start},
@@ -41,7 +43,11 @@ use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, info, warn};
 
-use crate::{context::Context, rejection_log::RejectionLog};
+use crate::{
+    context::Context,
+    rejection_log::RejectionLog,
+    tls::node_key::{NodeKey, Shown},
+};
 
 mod generations;
 mod health;
@@ -52,6 +58,7 @@ mod ports;
 mod primary;
 mod promote;
 mod standby;
+mod standbys;
 mod sync;
 mod token_watch;
 mod unprotected;
@@ -84,6 +91,8 @@ pub(crate) struct Assembly {
     pub(crate) events: Arc<Events>,
     pub(crate) state: Arc<StateDir>,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) key: Arc<NodeKey>,
+    pub(crate) own: Arc<OwnKeys>,
     pub(crate) gocd_version: Option<String>,
     pub(crate) stop: CancellationToken,
     pub(crate) dispatch: Dispatch,
@@ -194,6 +203,8 @@ impl Assembly {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let state = Arc::new(StateDir::open(settings.layout.state_dir())?);
         let identity = Arc::new(Identity::load_or_create(state.path())?);
+        let key = NodeKey::new(Shown::identity(&identity)?);
+        let own = Arc::new(OwnKeys::new(state.node_id(), identity.fingerprint()));
         let ledger = state.ledger()?;
         let now_ms = clock.now_ms();
         let board = StatusBoard::new(Status {
@@ -223,6 +234,8 @@ impl Assembly {
             events,
             state,
             identity,
+            key,
+            own,
             gocd_version,
             stop: CancellationToken::new(),
             dispatch,
@@ -303,6 +316,7 @@ impl Assembly {
             token,
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
+            standbys: offers.then(|| standbys::start(&self, &runtime)),
         };
         let holds = phase == Phase::Holding;
         let puller = if role == Role::Standby && holds {
@@ -311,7 +325,7 @@ impl Assembly {
             None
         };
         let ports = ports::start(&self, &runtime, &context, holds && self.settings.face == Face::Agent);
-        orders::start(&self, &runtime, puller);
+        orders::start(&self, &runtime, &context, puller);
         if self.settings.face == Face::Plugin {
             runtime.spawn(health::run(
                 Arc::clone(&self.board),
@@ -375,12 +389,11 @@ impl Assembly {
     /// the configuration folder.
     fn join_peers(&self) {
         let path = self.settings.layout.peers();
-        let joined = Peers::load(&path).and_then(|mut peers| {
-            let own = Peer {
-                fingerprint: self.identity.fingerprint(),
+        let joined = Peers::change(&path, |peers| {
+            peers.add(Peer {
+                fingerprint: self.own.shown(),
                 node_id: Some(self.state.node_id().to_owned()),
-            };
-            if peers.add(own) { peers.save(&path) } else { Ok(()) }
+            })
         });
         if let Err(error) = joined {
             warn!("{error}");

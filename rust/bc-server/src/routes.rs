@@ -1,6 +1,6 @@
 //! What our port answers: the map of all paths.
 //!
-//! Below `/go/add-on/business-continuity`, all with GET:
+//! Below `/go/add-on/business-continuity`, all with GET, reports with POST:
 //!
 //! | path | who | answer |
 //! |---|---|---|
@@ -10,6 +10,7 @@
 //! | `/api/v2/node` | token | the envelope: who this node is |
 //! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
 //! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
+//! | `/api/v2/reports` | token | takes in how far a standby is; the nodes that this one knows |
 //! | `/api/health-check` | token | for standbys of GoCD 20.6 to 22.3: `OK!` |
 //! | `/api/latest_database_wal_location` | token | the same: write-ahead log position |
 //! | `/api/config_files_status` | token | the same: digests of the configuration files |
@@ -23,7 +24,7 @@
 //!
 //! Anything else is 404 for those with the token and 401 for others; the root leads those with the token to the
 //! dashboard. The router is made from [`ROUTES`], so no
-//! route can exist beside it; `v1`, `v2` and `probes` answer. A text from the wire is only ever compared
+//! route can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only ever compared
 //! with what is on offer; no path of a file is made from it.
 
 use axum::{
@@ -32,7 +33,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Redirect, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
 mod content;
 mod metrics;
 mod probes;
+mod reports;
 mod source;
 mod v1;
 mod v2;
@@ -60,6 +62,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may ask.
     pub access: Access,
+    /// How to ask.
+    pub method: Asked,
     answer: fn() -> MethodRouter<Context>,
 }
 
@@ -72,6 +76,15 @@ pub enum Access {
     Token,
 }
 
+/// With which method a path is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// GET alone, not even HEAD.
+    Get,
+    /// POST alone.
+    Post,
+}
+
 /// All paths of the protocol, old and new.
 pub const ROUTES: &[Route] = &[
     open("/live", || get(probes::live)),
@@ -80,6 +93,10 @@ pub const ROUTES: &[Route] = &[
     guarded("/api/v2/node", || get(v2::node)),
     guarded("/api/v2/manifest", || get(v2::manifest)),
     guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),
+    Route {
+        method: Asked::Post,
+        ..guarded("/api/v2/reports", || post(reports::take))
+    },
     guarded("/api/health-check", || get(v1::health_check)),
     guarded("/api/latest_database_wal_location", || get(v1::wal_location)),
     guarded("/api/config_files_status", || get(v1::config_files_status)),
@@ -96,6 +113,7 @@ const fn open(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Rout
     Route {
         path,
         access: Access::Anybody,
+        method: Asked::Get,
         answer,
     }
 }
@@ -104,6 +122,7 @@ const fn guarded(path: &'static str, answer: fn() -> MethodRouter<Context>) -> R
     Route {
         path,
         access: Access::Token,
+        method: Asked::Get,
         answer,
     }
 }
@@ -117,8 +136,14 @@ pub fn router(context: Context) -> Router {
         let path = format!("{PREFIX}{}", route.path);
         match route.access {
             Access::Anybody => for_anybody = for_anybody.route(&path, (route.answer)()),
-            // axum would answer HEAD by a GET whose bytes are thrown away.
-            Access::Token => for_token = for_token.route(&path, (route.answer)().head(wrong_method)),
+            Access::Token => {
+                let answer = match route.method {
+                    // axum would answer HEAD by a GET whose bytes are thrown away.
+                    Asked::Get => (route.answer)().head(wrong_method),
+                    Asked::Post => (route.answer)(),
+                };
+                for_token = for_token.route(&path, answer);
+            }
         }
     }
     let for_token = for_token

@@ -3,7 +3,8 @@
 //! The provider is named in every configuration. A process-wide default would be wrong here: several copies of
 //! this library may follow each other in one JVM, beside others that use rustls.
 //!
-//! - [`server`]: a node shows its identity.
+//! - [`node_key`]: what a node shows, whoever began the connection.
+//! - [`server`]: what it asks its clients to show.
 //! - [`client`]: a standby judges what the primary shows.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
 
 pub mod client;
+pub mod node_key;
 pub mod server;
 
 /// The fingerprint of the key in a DER certificate.

@@ -2,7 +2,7 @@
 
 use bc_core::{
     settings::{Face, Flag},
-    status::{FileState, Phase, PrimaryStatus, Severity, Status, SyncStatus},
+    status::{FileState, Phase, PrimaryStatus, Severity, StandbyStatus, Standing, Status, SyncStatus},
     words::size,
 };
 use serde::Serialize;
@@ -73,6 +73,13 @@ fn render(status: &Status, colours: Colours) -> String {
     if let Some(sync) = &status.sync {
         for error in &sync.errors {
             text.push_str(&format!("\n{}: {}\n", ago(status.now_ms, error.at_ms), error.message));
+        }
+    }
+    if !status.standbys.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&standbys(status)));
+        for standby in &status.standbys {
+            text.push_str(&remarks(status, standby));
         }
     }
     if !status.files.is_empty() {
@@ -208,6 +215,58 @@ fn how_sync(status: &Status, sync: &SyncStatus) -> String {
         ),
         None => format!("{state}, {applied}"),
     }
+}
+
+fn standbys(status: &Status) -> Vec<Vec<String>> {
+    let heading = ["STANDBY", "REPORTED", "GENERATION", "APPLIED", "FOLLOWS", "KEY"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = status.standbys.iter().map(|standby| {
+        let generation = standby.generation.as_ref();
+        vec![
+            standby.name(),
+            ago(status.now_ms, standby.reported_ms),
+            generation.map_or("none".to_owned(), |generation| {
+                format!("{:.12} ({})", generation.id.to_string(), generation.sequence)
+            }),
+            standby
+                .applied_ms
+                .map_or("never".to_owned(), |applied| ago(status.now_ms, applied)),
+            match (standby.silent, standby.behind_since_ms) {
+                (true, _) => "silent".to_owned(),
+                (false, None) => "in sync".to_owned(),
+                (false, Some(since)) => format!("behind for {}", span(status.now_ms, since)),
+            },
+            match standby.standing {
+                Standing::Trusted => "trusted",
+                Standing::Seen => "not trusted yet",
+                Standing::Unproven => "none shown",
+            }
+            .to_owned(),
+        ]
+    });
+    std::iter::once(heading).chain(rows).collect()
+}
+
+/// What does not fit into a standby's row.
+fn remarks(status: &Status, standby: &StandbyStatus) -> String {
+    let mut text = String::new();
+    let name = standby.name();
+    match (&standby.problem, &standby.error) {
+        (Some(problem), _) => text.push_str(&format!("\n{name}, {}: {}\n", problem.severity, problem.message)),
+        (None, Some(error)) => text.push_str(&format!(
+            "\n{name}, {}: {error}\n",
+            ago(status.now_ms, standby.reported_ms)
+        )),
+        (None, None) => {}
+    }
+    if let (Standing::Seen, Some(key)) = (standby.standing, standby.fingerprint) {
+        text.push_str(&format!(
+            "\n{name} shows the key {key}. Compare it with `gocd-bc identity show` there, then run \
+             `gocd-bc trust {key}` here.\n"
+        ));
+    }
+    text
 }
 
 fn files(status: &Status) -> Vec<Vec<String>> {

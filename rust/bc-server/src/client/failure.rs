@@ -2,8 +2,12 @@
 
 use std::{io, time::Duration};
 
-use bc_core::error::{Error, Kind};
+use bc_core::{
+    error::{Error, Kind},
+    report::one_line,
+};
 use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
 
 use crate::tls::client::{causes, refusal};
 
@@ -101,6 +105,20 @@ pub(super) fn refused(base: &str, response: &Response) -> Failure {
         status => return not_ours(base, &format!("status {}", status.as_u16())).into(),
     };
     Failure { error, is_ours: true }
+}
+
+/// The primary does not take a report, and says why.
+pub(super) async fn report_refused(base: &str, mut response: Response, within: Duration) -> Error {
+    // Only the beginning, and only if it comes: it is shown to people.
+    let reason = match timeout(within, response.chunk()).await {
+        Ok(Ok(Some(piece))) => one_line(&String::from_utf8_lossy(&piece)),
+        _ => format!("status {}", response.status().as_u16()),
+    };
+    Error::new(
+        Kind::Refused,
+        format!("the primary at {base} does not take it: {reason}"),
+        "This node is synced all the same, but the primary does not know how far it is.",
+    )
 }
 
 /// One error for all addresses that were tried: that of the first, which is the likeliest, naming the others.

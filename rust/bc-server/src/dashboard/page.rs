@@ -8,7 +8,7 @@ use axum::{
 use bc_core::{
     digest::Digest,
     manifest::{Name, Role},
-    status::{FileState, FileStatus, Severity, Status},
+    status::{FileState, FileStatus, Severity, StandbyStatus, Standing, Status},
     words,
 };
 use time::{OffsetDateTime, macros::format_description};
@@ -107,6 +107,26 @@ fn state_class(file: &FileStatus) -> &'static str {
         FileState::OnlyHere => "warning",
         FileState::Differs | FileState::Missing => "critical",
     }
+}
+
+fn standby_state(standby: &StandbyStatus) -> &'static str {
+    match (standby.silent, standby.behind_since_ms) {
+        (true, _) => "silent",
+        (false, None) => "in sync",
+        (false, Some(_)) => "behind",
+    }
+}
+
+fn standby_class(standby: &StandbyStatus) -> &'static str {
+    match (standby.silent, &standby.problem) {
+        (true, _) => "warning",
+        (false, Some(problem)) => class(&problem.severity),
+        (false, None) => "ok",
+    }
+}
+
+fn is_seen(standby: &StandbyStatus) -> bool {
+    standby.standing == Standing::Seen
 }
 
 fn file_name(file: &FileStatus) -> String {

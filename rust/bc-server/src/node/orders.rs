@@ -13,6 +13,7 @@ use bc_core::{
     peers::Peers,
     pull::{Permit, PullOrder},
     settings::Settings,
+    standbys::Standbys,
     status::StatusBoard,
     store::Allowed,
 };
@@ -20,15 +21,19 @@ use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::info;
 
 use super::{Assembly, PullerOrders, generations, promote::Promotion, sync};
-use crate::control::{ControlHandler, ControlServer, Rights};
+use crate::{
+    context::Context,
+    control::{ControlHandler, ControlServer, Rights},
+};
 
 /// Listens on the local socket for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, puller: Option<PullerOrders>) {
+pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, puller: Option<PullerOrders>) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
         settings: Arc::clone(&assembly.settings),
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
+        standbys: context.standbys.clone(),
         puller: puller.clone(),
         promotion: Arc::new(Promotion {
             board: Arc::clone(&assembly.board),
@@ -55,6 +60,7 @@ struct Orders {
     settings: Arc<Settings>,
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
+    standbys: Option<Arc<Standbys>>,
     puller: Option<PullerOrders>,
     promotion: Arc<Promotion>,
 }
@@ -63,6 +69,13 @@ impl Orders {
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
         let said = Peers::change_file(&self.settings.layout.peers(), fingerprint, remove)?;
         info!("{said}");
+        if let Some(standbys) = &self.standbys {
+            if remove {
+                standbys.forget(fingerprint);
+            } else {
+                standbys.trust(&fingerprint);
+            }
+        }
         if let Some(puller) = &self.puller {
             // A full queue has an order to pull in it already.
             drop(puller.try_send(PullOrder::Now));

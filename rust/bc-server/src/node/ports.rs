@@ -7,7 +7,6 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use bc_core::{
     clock::Clock,
     error::Error,
-    identity::Identity,
     status::{Severity, Status, StatusBoard},
 };
 use rustls::ServerConfig;
@@ -42,23 +41,12 @@ pub(crate) fn start(
     if let Some(address) = assembly.settings.listen_plain {
         tasks.push(runtime.spawn(keeper.clone().keep("bc.listen.plain", address, None, |_, _| {})));
     }
-    match tls_config(&assembly.identity) {
-        Ok(config) => {
-            let show = |status: &mut Status, address: Option<SocketAddr>| {
-                status.listening = address.map(|address| address.to_string());
-            };
-            tasks.push(runtime.spawn(keeper.keep("bc.listen", assembly.settings.listen, Some(config), show)));
-        }
-        Err(problem) => {
-            error!("{problem}");
-            assembly.raise("port bc.listen", Severity::Critical, problem.to_string());
-        }
-    }
+    let show = |status: &mut Status, address: Option<SocketAddr>| {
+        status.listening = address.map(|address| address.to_string());
+    };
+    let config = tls::server::config_of(Arc::clone(&assembly.key), &assembly.identity);
+    tasks.push(runtime.spawn(keeper.keep("bc.listen", assembly.settings.listen, Some(config), show)));
     tasks
-}
-
-fn tls_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
-    tls::server::config(identity)
 }
 
 #[derive(Clone)]

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use bc_core::{
     peers::Peers,
     primary_url::PrimaryUrl,
-    pull::{Options, Puller, history::History},
+    pull::{
+        Options, Puller,
+        history::History,
+        reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
+    },
     status::{PrimaryStatus, Severity, SyncStatus},
     store::disk::{self, DiskStore},
     trust::Trust,
@@ -40,10 +44,10 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             return None;
         }
     };
-    let transport = HttpTransport::new(
+    let transport = HttpTransport::of_node(
         &url,
-        assembly.identity.fingerprint(),
-        trust,
+        &assembly.key,
+        Arc::clone(&trust),
         context.token.clone(),
         assembly.settings.connection_timeout,
     );
@@ -61,6 +65,18 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
         Arc::clone(&assembly.clock),
         assembly.stop.clone(),
     ));
+    let reporter = Reporter::new(
+        Arc::clone(&transport),
+        Arc::clone(&assembly.board),
+        Arc::clone(&assembly.clock),
+        ReporterOptions {
+            node_id: assembly.state.node_id().to_owned(),
+            url: own_url(assembly),
+            peers: assembly.settings.layout.peers(),
+            accepts: accepts(&url, trust),
+        },
+    );
+    runtime.spawn(reporter.run(assembly.stop.clone()));
     let puller = Puller::new(
         transport,
         store,
@@ -89,12 +105,40 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
     Some(orders)
 }
 
+/// How others reach this node: as the administrator says, else by the name of this host and our port.
+fn own_url(assembly: &Assembly) -> OwnUrl {
+    let external = assembly.settings.external_url.clone();
+    let host = host_name();
+    Box::new(move |status| {
+        external.clone().or_else(|| {
+            let port = status.listening.as_ref()?.rsplit(':').next()?;
+            let url: PrimaryUrl = format!("https://{}:{port}", host.as_ref()?).parse().ok()?;
+            Some(url.base())
+        })
+    })
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .or_else(|| std::env::var("COMPUTERNAME").ok())?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Which keys the primary may show us. In the clear to loopback no key is ever looked at.
+fn accepts(url: &PrimaryUrl, trust: TrustSource) -> Accepts {
+    let is_secure = url.is_secure();
+    Arc::new(move |key| !is_secure || trust().accepts(key))
+}
+
 /// The board's topic for a peers file that cannot be read.
 const TOPIC_PEERS: &str = "peers file";
 
 /// Judged anew at each connection: the peers file may change while we run. One that cannot be read trusts nobody.
 fn trust_source(assembly: &Assembly) -> TrustSource {
-    let (settings, own) = (Arc::clone(&assembly.settings), assembly.identity.fingerprint());
+    let (settings, own) = (Arc::clone(&assembly.settings), Arc::clone(&assembly.own));
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     Arc::new(move || {
         let peers = match Peers::load(&settings.layout.peers()) {

@@ -27,28 +27,52 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 
-use super::{fingerprint_of_certificate, provider};
+use super::{fingerprint_of_certificate, node_key::NodeKey, provider};
 
 /// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
 pub type TrustSource = Arc<dyn Fn() -> Trust + Send + Sync>;
 
+/// Which key is this node's own.
+#[derive(Clone)]
+enum OwnKey {
+    Fixed(Fingerprint),
+    Shown(Arc<NodeKey>),
+}
+
 /// Judges the certificates of one address and remembers the key it saw last.
 pub struct Verifier {
     trust: TrustSource,
-    own: Fingerprint,
+    own: OwnKey,
     seen: Mutex<Option<Fingerprint>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
     /// A verifier for a node whose own key is `own`: an address that leads back to it is refused.
+    /// It shows no certificate.
     pub fn new(trust: TrustSource, own: Fingerprint) -> Arc<Self> {
+        Self::with(trust, OwnKey::Fixed(own))
+    }
+
+    /// A verifier for a node that shows `key`, to the other side too.
+    pub fn of_node(trust: TrustSource, key: Arc<NodeKey>) -> Arc<Self> {
+        Self::with(trust, OwnKey::Shown(key))
+    }
+
+    fn with(trust: TrustSource, own: OwnKey) -> Arc<Self> {
         Arc::new(Self {
             trust,
             own,
             seen: Mutex::new(None),
             provider: provider(),
         })
+    }
+
+    fn is_own(&self, shown: &Fingerprint) -> bool {
+        match &self.own {
+            OwnKey::Fixed(own) => own == shown,
+            OwnKey::Shown(key) => key.shown().fingerprint() == *shown,
+        }
     }
 
     /// The key that was shown in the newest handshake, accepted or not.
@@ -65,7 +89,7 @@ impl Verifier {
     ) -> Result<(), Error> {
         let shown = fingerprint_of_certificate(end_entity)?;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-        if shown == self.own {
+        if self.is_own(&shown) {
             return Err(Error::new(
                 Kind::Refused,
                 "bc.primary.url leads back to this node: the key shown there is this node's own",
@@ -114,14 +138,18 @@ impl Verifier {
     }
 }
 
-/// A client configuration that asks `verifier`.
+/// A client configuration that asks `verifier`, and shows the key of its node where it has one.
 pub fn config(verifier: Arc<Verifier>) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let own = verifier.own.clone();
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match own {
+        OwnKey::Fixed(_) => builder.with_no_client_auth(),
+        OwnKey::Shown(key) => builder.with_client_cert_resolver(key),
+    };
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config

@@ -1,36 +1,99 @@
-//! What a node shows to those who connect.
+//! What a node shows to those who connect, and what it asks them to show.
+//!
+//! A client may show a certificate and needs none: browsers and old standbys have no such thing. Whoever shows one
+//! must sign the handshake with its key; who issued it does not matter, since a node is known by its key alone.
+//! The hint that goes with the question names only the issuer of our own self-signed certificates, so that browsers
+//! do not ask people to choose one of theirs.
 
 use std::sync::Arc;
 
-use bc_core::{
-    error::{Error, Kind},
-    identity::Identity,
+use bc_core::{error::Error, identity::Identity};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::provider;
+use super::{
+    fingerprint_of_certificate,
+    node_key::{NodeKey, Shown},
+    provider,
+};
 
 /// TLS 1.2 or 1.3 with the node's own key and certificate.
 ///
 /// # Errors
-/// [`Kind::File`] when the identity's key and certificate do not belong together.
+/// [`bc_core::error::Kind::File`] when the identity's key and certificate do not belong together.
 pub fn config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
-    let unusable = |error: &dyn std::fmt::Display| {
-        Error::new(
-            Kind::File,
-            format!("the TLS key and certificate of this node cannot be used: {error}"),
-            "Restore identity.pem of the state folder from a backup.",
-        )
+    Ok(config_of(NodeKey::new(Shown::identity(identity)?), identity))
+}
+
+/// TLS 1.2 or 1.3 with whatever `key` shows at the moment; `identity` is the node's self-signed certificate.
+pub fn config_of(key: Arc<NodeKey>, identity: &Identity) -> Arc<ServerConfig> {
+    let hints = Shown::identity(identity).ok().and_then(|own| own.issuer());
+    let clients = AnyKey {
+        provider: provider(),
+        hints: hints.into_iter().collect(),
     };
-    let certificates = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes()).map_err(|error| unusable(&error))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
-        .map_err(|error| unusable(&error))?;
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .with_client_cert_verifier(Arc::new(clients))
+        .with_cert_resolver(key);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
+}
+
+/// Accepts every key that a client proves to hold.
+#[derive(Debug)]
+struct AnyKey {
+    provider: Arc<CryptoProvider>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientCertVerifier for AnyKey {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        fingerprint_of_certificate(end_entity)
+            .map(|_| ClientCertVerified::assertion())
+            .map_err(|_| rustls::CertificateError::BadEncoding.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -17,9 +17,11 @@ use bc_core::{
     identity::Identity,
     manifest::{Acceptance, Entry, Manifest, Name, Role},
     offer::Offer,
+    own_keys::OwnKeys,
     properties::Properties,
     scan::snapshot::{Snapshot, Source},
     settings::{Flag, Settings},
+    standbys::Standbys,
     state_dir::StateDir,
     status::{Phase, Status, StatusBoard},
     token::Token,
@@ -86,6 +88,7 @@ impl Node {
             status: Arc::clone(&board),
             clock: Arc::new(SystemClock),
             token: token.subscribe(),
+            standbys: offer.is_some().then(|| standbys(folder.path(), &identity)),
             offer,
             rejections: RejectionLog::new(board),
         };
@@ -140,6 +143,14 @@ impl Node {
         ))
         .await
     }
+}
+
+/// The list of standbys of a primary that nobody follows yet; its peers file is `peers`.
+fn standbys(folder: &Path, identity: &Identity) -> Arc<Standbys> {
+    let own = Arc::new(OwnKeys::new("0123456789abcdef0123456789abcdef", identity.fingerprint()));
+    let (standbys, problem) = Standbys::open(folder, &folder.join("peers"), own, Duration::from_secs(120));
+    assert_eq!(problem, None);
+    Arc::new(standbys)
 }
 
 /// Serves `router` on a free port of loopback until the token is cancelled.

@@ -13,6 +13,7 @@ mod limits;
 mod metrics;
 #[cfg(unix)]
 mod network;
+mod reports;
 mod routes;
 #[cfg(unix)]
 mod whole;

@@ -1,0 +1,345 @@
+//! Tells the primary how far this standby is.
+//!
+//! Runs beside the puller, so that no pull ever waits for a report: once anything that matters has changed on the
+//! board, and otherwise every half minute. The answer names all nodes of the primary; those that our peers file lacks
+//! are added to it, so that whichever of them is promoted is trusted here.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::TOPIC_GENERATION;
+use crate::{
+    clock::Clock,
+    error::Error,
+    fingerprint::Fingerprint,
+    peers::Peers,
+    report::{MAX_CONFIRMED, Report, ReportReply, ReportedGeneration, ReportedProblem, is_node_id, one_line},
+    status::{Status, StatusBoard},
+    transport::Transport,
+};
+
+/// Longest time between two reports.
+const EVERY: Duration = Duration::from_secs(30);
+/// Wait after one that failed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What happens within this time is told together.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// Nodes that one answer may add to the peers file.
+const MAX_ADDED: usize = 2000;
+
+/// Whether a key would be accepted as the primary's.
+pub type Accepts = Arc<dyn Fn(&Fingerprint) -> bool + Send + Sync>;
+
+/// How this node is reached, given where it listens.
+pub type OwnUrl = Box<dyn Fn(&Status) -> Option<String> + Send + Sync>;
+
+/// What a reporter needs to know of its node.
+pub struct ReporterOptions {
+    /// Our own node id.
+    pub node_id: String,
+    /// How this node is reached.
+    pub url: OwnUrl,
+    /// The peers file.
+    pub peers: PathBuf,
+    /// Which keys of the primary we accept.
+    pub accepts: Accepts,
+}
+
+/// Reports to one primary.
+pub struct Reporter<T> {
+    transport: Arc<T>,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    options: ReporterOptions,
+    /// The primary's keys as it last named them.
+    keys: Vec<Fingerprint>,
+    /// The failure that was said last.
+    said: Option<String>,
+}
+
+impl<T: Transport> Reporter<T> {
+    /// A reporter that has said nothing yet.
+    pub fn new(transport: Arc<T>, board: Arc<StatusBoard>, clock: Arc<dyn Clock>, options: ReporterOptions) -> Self {
+        Self {
+            transport,
+            board,
+            clock,
+            options,
+            keys: Vec::new(),
+            said: None,
+        }
+    }
+
+    /// Reports until `stop`, while the primary answers.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut changes = self.board.changes();
+        let mut told = None;
+        let mut due = Instant::now();
+        loop {
+            changes.mark_unchanged();
+            match self.report() {
+                Some(report) => {
+                    let essence = Report {
+                        applied_ago_ms: None,
+                        ..report.clone()
+                    };
+                    if told.as_ref() != Some(&essence) || Instant::now() >= due {
+                        let sent = tokio::select! {
+                            () = stop.cancelled() => return,
+                            sent = self.transport.report(&report) => sent,
+                        };
+                        told = Some(essence);
+                        due = Instant::now() + if sent.is_ok() { EVERY } else { AGAIN };
+                        if self.heard(sent) {
+                            continue;
+                        }
+                    }
+                }
+                None => {
+                    told = None;
+                    due = Instant::now() + EVERY;
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep_until(due) => {}
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    sleep(TOGETHER).await;
+                }
+            }
+        }
+    }
+
+    /// None while the primary does not answer.
+    fn report(&self) -> Option<Report> {
+        let now_ms = self.clock.now_ms();
+        let mut report = self.board.look(|status| {
+            let is_connected = status.primary.as_ref().is_some_and(|primary| primary.connected);
+            is_connected.then(|| of_status(status, now_ms, &self.options))
+        })?;
+        // Reads the peers file, and may write on the board.
+        report.confirms = self
+            .keys
+            .iter()
+            .copied()
+            .filter(|key| (self.options.accepts)(key))
+            .collect();
+        Some(report)
+    }
+
+    /// Takes in the answer; says whether the primary has other keys now, which are confirmed at once.
+    fn heard(&mut self, sent: Result<Option<ReportReply>, Error>) -> bool {
+        let reply = match sent {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return false,
+            Err(error) => {
+                self.say(error.to_string());
+                return false;
+            }
+        };
+        self.said = None;
+        if let Err(error) = self.join(&reply) {
+            self.say(error.to_string());
+            return false;
+        }
+        let mut keys = reply.keys;
+        keys.truncate(MAX_CONFIRMED);
+        let is_news = keys != self.keys;
+        self.keys = keys;
+        is_news
+    }
+
+    fn say(&mut self, failure: String) {
+        if self.said.as_ref() != Some(&failure) {
+            warn!("the report to the primary: {failure}");
+            self.said = Some(failure);
+        }
+    }
+
+    /// Adds to the peers file what it lacks.
+    fn join(&self, reply: &ReportReply) -> Result<(), Error> {
+        let (added, _) = Peers::change(&self.options.peers, |peers| {
+            let mut added = Vec::new();
+            for peer in reply.peers.iter().take(MAX_ADDED) {
+                let is_new = !peers.contains(&peer.fingerprint);
+                let mut peer = peer.clone();
+                peer.node_id = peer.node_id.filter(|id| is_node_id(id));
+                peers.add(peer.clone());
+                if is_new {
+                    added.push(peer.fingerprint);
+                }
+            }
+            added
+        })?;
+        for fingerprint in added {
+            info!("the primary trusts the key {fingerprint}; so does this node from now on");
+        }
+        Ok(())
+    }
+}
+
+fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report {
+    let sync = status.sync.as_ref();
+    let problem = status.problems.iter().find(|problem| problem.topic == TOPIC_GENERATION);
+    Report {
+        node_id: options.node_id.clone(),
+        generation: status.generation.as_ref().map(|generation| ReportedGeneration {
+            id: generation.id,
+            sequence: generation.sequence,
+        }),
+        applied_ago_ms: sync
+            .and_then(|sync| sync.applied_ms)
+            .map(|applied| u64::try_from(now_ms.saturating_sub(applied)).unwrap_or(0)),
+        error: sync
+            .and_then(|sync| sync.errors.last())
+            .map(|error| one_line(&error.message)),
+        problem: problem.map(|problem| ReportedProblem {
+            severity: problem.severity,
+            message: one_line(&problem.message),
+        }),
+        url: (options.url)(status),
+        product_version: status.product_version.clone(),
+        gocd_version: status.gocd_version.clone(),
+        confirms: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        digest::Digest,
+        manifest::Role,
+        peers::Peer,
+        status::{Phase, PrimaryStatus, Severity},
+        transport::ManifestReply,
+    };
+
+    fn key(name: &str) -> Fingerprint {
+        Fingerprint::of_public_key(name.as_bytes())
+    }
+
+    /// Takes reports in, and answers with what it is told to.
+    #[derive(Default)]
+    struct Primary {
+        heard: Mutex<Vec<Report>>,
+        answer: Mutex<ReportReply>,
+    }
+
+    impl Transport for Primary {
+        async fn manifest(&self, _: Option<Digest>, _: Duration) -> Result<ManifestReply, Error> {
+            std::future::pending().await
+        }
+
+        async fn blob(
+            &self,
+            _: Digest,
+            _: u64,
+            _: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+        ) -> Result<(), Error> {
+            std::future::pending().await
+        }
+
+        async fn report(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
+            report.check().expect("valid");
+            self.heard.lock().expect("not poisoned").push(report.clone());
+            Ok(Some(self.answer.lock().expect("not poisoned").clone()))
+        }
+    }
+
+    struct Standby {
+        folder: tempfile::TempDir,
+        primary: Arc<Primary>,
+        board: Arc<StatusBoard>,
+        _stop: tokio_util::sync::DropGuard,
+    }
+
+    fn start(accepts: Accepts) -> Standby {
+        let folder = tempfile::tempdir().expect("folder");
+        let board = Arc::new(StatusBoard::new(Status {
+            primary: Some(PrimaryStatus::new("https://p:8155", "", 0)),
+            ..Status::new(&"a".repeat(32), Role::Standby, Phase::Holding, 0)
+        }));
+        let primary = Arc::new(Primary::default());
+        let options = ReporterOptions {
+            node_id: "a".repeat(32),
+            url: Box::new(|_| Some("https://s:8155".to_owned())),
+            peers: folder.path().join("peers"),
+            accepts,
+        };
+        let reporter = Reporter::new(Arc::clone(&primary), Arc::clone(&board), Arc::new(SystemClock), options);
+        let stop = CancellationToken::new();
+        tokio::spawn(reporter.run(stop.clone()));
+        Standby {
+            folder,
+            primary,
+            board,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    impl Standby {
+        async fn connects(&self) {
+            self.board.update(|status| {
+                status.primary.as_mut().expect("there").connected = true;
+            });
+            self.settles().await;
+        }
+
+        async fn settles(&self) {
+            sleep(TOGETHER * 3).await;
+        }
+
+        fn heard(&self) -> Vec<Report> {
+            self.primary.heard.lock().expect("not poisoned").clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_is_told_at_once_and_silence_seldom() {
+        let standby = start(Arc::new(|_| true));
+        standby.settles().await;
+        assert!(standby.heard().is_empty(), "no primary answers");
+        standby.connects().await;
+        assert_eq!(standby.heard().len(), 1);
+        standby
+            .board
+            .raise(TOPIC_GENERATION, Severity::Warning, "refused\nfor a reason", 1);
+        standby.settles().await;
+        let heard = standby.heard();
+        assert_eq!(heard.len(), 2);
+        let problem = heard[1].problem.as_ref().expect("told");
+        assert_eq!(problem.message, "refused for a reason");
+        advance(EVERY).await;
+        standby.settles().await;
+        assert_eq!(standby.heard().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_peers_file_lacks_is_added_and_new_keys_are_confirmed() {
+        let standby = start(Arc::new(|shown| *shown != key("refused")));
+        *standby.primary.answer.lock().expect("not poisoned") = ReportReply {
+            peers: vec![Peer {
+                fingerprint: key("primary"),
+                node_id: Some("../etc".to_owned()),
+            }],
+            keys: vec![key("primary"), key("refused")],
+        };
+        standby.connects().await;
+        let peers = Peers::load(&standby.folder.path().join("peers")).expect("peers");
+        assert!(peers.contains(&key("primary")));
+        assert_eq!(peers.all()[0].node_id, None, "that was no node id");
+        assert_eq!(standby.heard().last().expect("told").confirms, [key("primary")]);
+    }
+}

@@ -1,0 +1,236 @@
+//! What a standby tells its primary, and what the primary answers.
+//!
+//! Ages travel in place of times, since clocks differ. The key of a standby is not in its report: it is that of the
+//! connection. Texts are bounded and of one line: [`Report::check`] refuses others, [`one_line`] makes them so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, fingerprint::Fingerprint, peers::Peer, primary_url::PrimaryUrl, status::Severity};
+
+/// The longest report that is read, in bytes.
+pub const MAX_REPORT_SIZE: usize = 16 * 1024;
+/// The longest text of a problem or an error, in characters.
+pub const MAX_TEXT: usize = 1000;
+/// The longest name, version or address, in characters.
+const MAX_WORD: usize = 300;
+/// Keys of the primary that a report confirms at most.
+pub const MAX_CONFIRMED: usize = 8;
+
+/// One standby at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Who it is: 32 hex digits.
+    pub node_id: String,
+    /// The generation that is live there.
+    pub generation: Option<ReportedGeneration>,
+    /// Milliseconds since it was made live.
+    pub applied_ago_ms: Option<u64>,
+    /// Its newest error while syncing; none once a sync succeeded.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Why the primary's newest generation is not live there.
+    #[serde(default)]
+    pub problem: Option<ReportedProblem>,
+    /// How it is reached: scheme, host and port.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Version of its plugin.
+    pub product_version: String,
+    /// Version of its GoCD.
+    #[serde(default)]
+    pub gocd_version: Option<String>,
+    /// Which of the keys in the newest [`ReportReply::keys`] it would accept as its primary's.
+    #[serde(default)]
+    pub confirms: Vec<Fingerprint>,
+}
+
+/// A generation, as its standby names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedGeneration {
+    /// Its id.
+    pub id: Digest,
+    /// The primary's sequence.
+    pub sequence: u64,
+}
+
+/// What keeps a standby from following.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedProblem {
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// What the primary answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportReply {
+    /// All nodes that the primary knows, itself included: the content of its peers file.
+    pub peers: Vec<Peer>,
+    /// The keys that the primary shows now or is about to show.
+    #[serde(default)]
+    pub keys: Vec<Fingerprint>,
+}
+
+impl Report {
+    /// Whether every field is what it should be; otherwise which is not.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let word = |text: &str| is_one_line(text, MAX_WORD) && !text.is_empty();
+        let text = |text: &str| is_one_line(text, MAX_TEXT);
+        if !is_node_id(&self.node_id) {
+            return Err("node_id is not 32 hex digits");
+        }
+        if !word(&self.product_version) {
+            return Err("product_version is not one short line");
+        }
+        if !self.gocd_version.as_deref().is_none_or(word) {
+            return Err("gocd_version is not one short line");
+        }
+        if !self.url.as_deref().is_none_or(is_address) {
+            return Err("url is not scheme, host and port");
+        }
+        if !self.error.as_deref().is_none_or(text) {
+            return Err("error is not one line");
+        }
+        if !self.problem.as_ref().is_none_or(|problem| text(&problem.message)) {
+            return Err("problem is not one line");
+        }
+        if self.confirms.len() > MAX_CONFIRMED {
+            return Err("confirms has too many keys");
+        }
+        Ok(())
+    }
+}
+
+/// A node id: 32 hex digits in lower case.
+pub fn is_node_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `text` as a report may carry it: one line without invisible characters, cut where it is too long.
+pub fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|character| if is_printable(character) { character } else { ' ' })
+        .take(MAX_TEXT)
+        .collect();
+    if text.chars().nth(MAX_TEXT).is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
+}
+
+fn is_one_line(text: &str, longest: usize) -> bool {
+    text.chars().all(is_printable) && text.chars().nth(longest).is_none()
+}
+
+/// Neither a control character nor one that changes how the text around it is read.
+fn is_printable(character: char) -> bool {
+    !(character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        ))
+}
+
+/// As [`PrimaryUrl::base`] writes it, so that it may become a link.
+fn is_address(text: &str) -> bool {
+    text.len() <= MAX_WORD && text.parse::<PrimaryUrl>().is_ok_and(|url| url.base() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            node_id: "0123456789abcdef".repeat(2),
+            generation: Some(ReportedGeneration {
+                id: Digest::of(b"set"),
+                sequence: 7,
+            }),
+            applied_ago_ms: Some(5),
+            error: Some("größer".to_owned()),
+            problem: None,
+            url: Some("https://standbygo:8155".to_owned()),
+            product_version: "0.1.0".to_owned(),
+            gocd_version: Some("26.1.0".to_owned()),
+            confirms: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn survives_the_wire_and_may_grow() {
+        let mut json = serde_json::to_value(report()).expect("plain");
+        json["of_a_later_version"] = true.into();
+        assert_eq!(serde_json::from_value::<Report>(json).expect("understood"), report());
+        report().check().expect("valid");
+    }
+
+    #[test]
+    fn each_field_is_bounded() {
+        let key = Fingerprint::of_public_key(b"key");
+        let long = "x".repeat(MAX_TEXT + 1);
+        type Spoil = fn(&mut Report, &str);
+        let malformed: [(&str, Spoil); 5] = [
+            ("node_id", |report, text| report.node_id = text.to_owned()),
+            ("product_version", |report, text| {
+                report.product_version = text.to_owned();
+            }),
+            ("gocd_version", |report, text| {
+                report.gocd_version = Some(text.to_owned());
+            }),
+            ("url", |report, text| report.url = Some(text.to_owned())),
+            ("error", |report, text| report.error = Some(text.to_owned())),
+        ];
+        for (field, spoil) in malformed {
+            for text in ["a\nb", "a\0", "\u{202e}gpj", &long] {
+                let mut spoilt = report();
+                spoil(&mut spoilt, text);
+                assert!(
+                    spoilt.check().expect_err("refused").starts_with(field),
+                    "{field} {text}"
+                );
+            }
+        }
+        for url in [
+            "javascript:alert(1)",
+            "https://a/b",
+            "https://a",
+            "http://a:1",
+            "HTTPS://a:1",
+        ] {
+            let spoilt = Report {
+                url: Some(url.to_owned()),
+                ..report()
+            };
+            assert_eq!(spoilt.check(), Err("url is not scheme, host and port"), "{url}");
+        }
+        let spoilt = Report {
+            confirms: vec![key; MAX_CONFIRMED + 1],
+            ..report()
+        };
+        assert_eq!(spoilt.check(), Err("confirms has too many keys"));
+    }
+
+    #[test]
+    fn any_text_is_made_fit() {
+        let text = format!("a\r\nb\u{202e}c{}", "ü".repeat(2 * MAX_TEXT));
+        let line = one_line(&text);
+        assert!(line.starts_with("a  b cü") && line.ends_with('…'), "{line}");
+        let sent = Report {
+            error: Some(line),
+            ..report()
+        };
+        sent.check().expect("valid");
+        assert_eq!(one_line("as it is"), "as it is");
+    }
+}

@@ -1,0 +1,303 @@
+//! Reports of standbys, with and without a client certificate.
+
+use std::{sync::Arc, time::Duration};
+
+use bc_core::{
+    digest::Digest,
+    error::Kind as ErrorKind,
+    fingerprint::Fingerprint,
+    identity::Identity,
+    manifest::Name,
+    peers::Peers,
+    report::{Report, ReportedGeneration},
+    status::Standing,
+    transport::Transport,
+};
+use bc_server::{
+    client::HttpTransport,
+    tls::{
+        self,
+        client::Verifier,
+        node_key::{NodeKey, Shown},
+    },
+};
+use rustls::{SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::common::{self, Answer, Kind, Node, PREFIX, pinned};
+
+/// A standby with a key of its own.
+struct Standby {
+    identity: Identity,
+    transport: HttpTransport,
+    _folder: TempDir,
+}
+
+impl Standby {
+    async fn of(node: &Node) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let identity = Identity::load_or_create(folder.path()).expect("identity");
+        let key = NodeKey::new(Shown::identity(&identity).expect("a pair"));
+        let transport = HttpTransport::of_node(
+            &format!("https://{}", node.address).parse().expect("URL"),
+            &key,
+            pinned(node.identity.fingerprint()),
+            node.token.subscribe(),
+            Duration::from_secs(2),
+        )
+        .expect("client");
+        transport.manifest(None, Duration::ZERO).await.expect("an answer");
+        Self {
+            identity,
+            transport,
+            _folder: folder,
+        }
+    }
+}
+
+/// Shows one certificate and signs with another key.
+#[derive(Debug)]
+struct Stolen(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Stolen {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn stolen(shown: &Identity, held: &Identity) -> Arc<CertifiedKey> {
+    let certificate = CertificateDer::from_pem_slice(shown.certificate_pem().as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(held.key_pem().as_bytes()).expect("PEM");
+    let key = rustls::crypto::ring::default_provider()
+        .key_provider
+        .load_private_key(key);
+    Arc::new(CertifiedKey::new(vec![certificate], key.expect("a key")))
+}
+
+async fn primary() -> Node {
+    let node = Node::start(Kind::Primary).await;
+    node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
+    node
+}
+
+fn report(name: char) -> Report {
+    Report {
+        node_id: name.to_string().repeat(32),
+        generation: Some(ReportedGeneration {
+            id: Digest::of(b"set"),
+            sequence: 1,
+        }),
+        applied_ago_ms: Some(100),
+        error: None,
+        problem: None,
+        url: Some("https://standbygo:8155".to_owned()),
+        product_version: "0.1.0".to_owned(),
+        gocd_version: None,
+        confirms: Vec::new(),
+    }
+}
+
+fn trusted(node: &Node) -> Vec<Fingerprint> {
+    let peers = Peers::load(&node.folder.path().join("peers")).expect("peers");
+    peers.all().iter().map(|peer| peer.fingerprint).collect()
+}
+
+fn standing(node: &Node, key: Option<Fingerprint>) -> Standing {
+    let list = node.context.standbys.as_ref().expect("a primary").picture(None);
+    let found = list.iter().find(|standby| standby.fingerprint == key);
+    found.expect("on the list").standing
+}
+
+async fn post(node: &Node, headers: &str, body: &[u8]) -> Answer {
+    let mut request = format!(
+        "POST {PREFIX}/api/v2/reports HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    node.raw(request).await
+}
+
+#[tokio::test]
+async fn the_first_standby_joins_by_its_connections_key_and_the_second_is_seen() {
+    let node = primary().await;
+    let (first, second) = (Standby::of(&node).await, Standby::of(&node).await);
+    let reply = first
+        .transport
+        .report(&report('a'))
+        .await
+        .expect("taken")
+        .expect("a reply");
+    assert_eq!(reply.keys, [node.identity.fingerprint()]);
+    assert_eq!(reply.peers.len(), 1);
+    assert_eq!(reply.peers[0].fingerprint, first.identity.fingerprint());
+    second.transport.report(&report('b')).await.expect("taken");
+    assert_eq!(trusted(&node), [first.identity.fingerprint()]);
+    assert_eq!(standing(&node, Some(first.identity.fingerprint())), Standing::Trusted);
+    assert_eq!(standing(&node, Some(second.identity.fingerprint())), Standing::Seen);
+}
+
+#[tokio::test]
+async fn nobody_joins_under_a_foreign_key() {
+    let node = primary().await;
+    let (right, thief) = (Standby::of(&node).await, Standby::of(&node).await);
+    // Whatever a report says of keys: that of the connection counts.
+    let mut json = serde_json::to_value(report('a')).expect("plain");
+    json["fingerprint"] = right.identity.fingerprint().to_string().into();
+    let headers = format!("{}Content-Type: application/json\r\n", common::authorization());
+    let answer = post(&node, &headers, json.to_string().as_bytes()).await;
+    assert_eq!(answer.status(), 200, "{}", answer.head());
+    assert_eq!(standing(&node, None), Standing::Unproven);
+    assert!(trusted(&node).is_empty(), "without a client certificate nobody joins");
+    right.transport.report(&report('a')).await.expect("taken");
+    thief.transport.report(&report('a')).await.expect("taken");
+    assert_eq!(trusted(&node), [right.identity.fingerprint()]);
+    assert_eq!(standing(&node, Some(thief.identity.fingerprint())), Standing::Seen);
+    assert_eq!(standing(&node, Some(right.identity.fingerprint())), Standing::Trusted);
+}
+
+#[tokio::test]
+async fn the_certificate_of_another_without_its_key_ends_the_connection() {
+    let node = primary().await;
+    let right = Standby::of(&node).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let thief = Identity::load_or_create(folder.path()).expect("identity");
+    let verifier = Verifier::new(pinned(node.identity.fingerprint()), common::own_key());
+    let mut config = tls::client::config(verifier);
+    config.client_auth_cert_resolver = Arc::new(Stolen(stolen(&right.identity, &thief)));
+    let stream = TcpStream::connect(node.address).await.expect("accepted");
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut stream = connector
+        .connect(ServerName::from(node.address.ip()), stream)
+        .await
+        .expect("the client's side of the handshake is over first");
+    let request = format!(
+        "GET {PREFIX}/api/v2/node HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        common::authorization()
+    );
+    // The primary may have ended it already.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect_err("ended with an alert");
+    assert!(answer.is_empty());
+}
+
+#[tokio::test]
+async fn a_held_node_takes_no_report() {
+    let node = Node::start(Kind::Held).await;
+    let headers = format!("{}Content-Type: application/json\r\n", common::authorization());
+    let body = serde_json::to_vec(&report('a')).expect("plain");
+    assert_eq!(post(&node, &headers, &body).await.status(), 409);
+}
+
+#[tokio::test]
+async fn malformed_reports_leave_no_trace() {
+    let node = primary().await;
+    let token = common::authorization();
+    let json = format!("{token}Content-Type: application/json\r\n");
+    let right = serde_json::to_value(report('a')).expect("plain");
+    let with = |field: &str, value: serde_json::Value| {
+        let mut spoilt = right.clone();
+        spoilt[field] = value;
+        spoilt.to_string().into_bytes()
+    };
+    let whole = right.to_string().into_bytes();
+    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("", whole.clone(), 401),
+        (&token, whole.clone(), 415),
+        (&json, b"".to_vec(), 400),
+        (&json, b"[]".to_vec(), 400),
+        (&json, b"{\"node_id\":".to_vec(), 400),
+        (&json, b"\xff\xfe{}".to_vec(), 400),
+        (&json, "[".repeat(10_000).into_bytes(), 400),
+        (&json, vec![b' '; 16 * 1024 + 1], 413),
+        (&json, with("node_id", "../../etc/passwd".into()), 400),
+        (&json, with("node_id", "A".repeat(32).into()), 400),
+        (&json, with("node_id", 7.into()), 400),
+        (&json, with("product_version", "1\r\nX: y".into()), 400),
+        (&json, with("product_version", "".into()), 400),
+        (&json, with("gocd_version", "\u{202e}1.62".into()), 400),
+        (&json, with("url", "javascript:alert(1)".into()), 400),
+        (&json, with("url", "https://a:1/<script>".into()), 400),
+        (&json, with("url", "https://user:password@a:1".into()), 400),
+        (&json, with("error", "a\0b".into()), 400),
+        (&json, with("error", "x".repeat(1001).into()), 400),
+        (&json, with("applied_ago_ms", (-1).into()), 400),
+        (&json, with("applied_ago_ms", 1e30.into()), 400),
+        (
+            &json,
+            with("problem", serde_json::json!({"severity": "FATAL", "message": ""})),
+            400,
+        ),
+        (
+            &json,
+            with("generation", serde_json::json!({"id": "xyz", "sequence": 1})),
+            400,
+        ),
+        (&json, with("confirms", vec!["0".repeat(64); 9].into()), 400),
+        (&json, with("confirms", vec!["0".repeat(63)].into()), 400),
+        (&json, with("node_id", "0123456789abcdef".repeat(2).into()), 403),
+    ];
+    for (headers, body, expected) in cases {
+        let answer = post(&node, headers, &body).await;
+        let shown: String = String::from_utf8_lossy(&body).chars().take(100).collect();
+        assert_eq!(answer.status(), expected, "{shown}");
+        assert!(!String::from_utf8_lossy(answer.body()).contains(node.folder.path().to_str().expect("text")));
+    }
+    assert!(
+        node.context
+            .standbys
+            .as_ref()
+            .expect("a primary")
+            .picture(None)
+            .is_empty()
+    );
+    let answer = post(&node, &json, &with("applied_ago_ms", u64::MAX.into())).await;
+    assert_eq!(answer.status(), 200, "as long ago as can be");
+}
+
+#[tokio::test]
+async fn what_the_primary_says_against_a_report_is_told() {
+    let node = primary().await;
+    let standby = Standby::of(&node).await;
+    let own = Report {
+        node_id: "0123456789abcdef".repeat(2),
+        ..report('a')
+    };
+    let error = standby.transport.report(&own).await.expect_err("the primary's own id");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.message().contains("this node's own id"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_shown_anew_is_seen_on_the_next_connection() {
+    let node = primary().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let identity = Identity::load_or_create(folder.path()).expect("identity");
+    let key = NodeKey::new(Shown::identity(&identity).expect("a pair"));
+    let config = tls::server::config_of(Arc::clone(&key), &identity);
+    let router = bc_server::routes::router(node.context.clone());
+    let (address, ..) = common::serve(router, Some(config), bc_server::listener::Limits::default()).await;
+    common::connect(address, identity.fingerprint())
+        .await
+        .expect("the first key");
+    let other = tempfile::tempdir().expect("folder");
+    let other = Identity::load_or_create(other.path()).expect("identity");
+    key.show(Shown::identity(&other).expect("a pair"));
+    common::connect(address, other.fingerprint())
+        .await
+        .expect("the second key");
+    common::connect(address, identity.fingerprint())
+        .await
+        .expect_err("no longer");
+}
