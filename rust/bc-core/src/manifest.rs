@@ -8,7 +8,11 @@
 //! optional field as unknown. A format above 1 is refused with a message, since it would mean another
 //! canonical form.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -389,7 +393,7 @@ fn is_plain(text: &str) -> bool {
 fn generation_of(files: &BTreeMap<Name, Entry>) -> Digest {
     let mut canonical = format!("gocd-business-continuity manifest {FORMAT}\n");
     for (name, entry) in files {
-        canonical.push_str(&format!("{} {} {name}\n", entry.sha256, entry.size));
+        writeln!(canonical, "{} {} {name}", entry.sha256, entry.size).expect("memory does not fail");
     }
     Digest::of(canonical.as_bytes())
 }

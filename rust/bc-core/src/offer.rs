@@ -12,6 +12,9 @@ use crate::{
     status::Generation,
 };
 
+/// Sequences that are reserved at once.
+const BLOCK: u64 = 64;
+
 /// A generation as it is offered.
 #[derive(Debug, Clone)]
 pub struct Offered {
@@ -40,6 +43,7 @@ impl Offered {
 #[derive(Debug)]
 pub struct Offer {
     state: Arc<StateDir>,
+    epoch: Epoch,
     ledger: Mutex<Ledger>,
     gocd_version: Option<String>,
     file_check_interval_ms: u64,
@@ -47,46 +51,77 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Begins to offer with the sequence that the state folder remembers.
+    /// Begins to offer above all sequences that may have been given out before.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn new(state: Arc<StateDir>, gocd_version: Option<String>, file_check_interval_ms: u64) -> Result<Self, Error> {
-        let ledger = Mutex::new(state.ledger()?);
+        let mut ledger = state.ledger()?;
+        ledger.sequence = ledger.sequence.max(ledger.reserved);
         Ok(Self {
             state,
-            ledger,
+            epoch: ledger.epoch.clone(),
+            ledger: Mutex::new(ledger),
             gocd_version,
             file_check_interval_ms,
             current: watch::Sender::new(None),
         })
     }
 
-    /// Offers what was just read. Another generation gets the next sequence, which is durable before anybody can
-    /// see it. Says whether the generation is another one than before.
+    /// Offers what was just read. Another generation, and the first one after a start, gets the next sequence. Says
+    /// whether the generation is another one than before.
+    ///
+    /// Sequences are reserved in blocks: that one was reserved is durable before anybody can see it, and the disk is
+    /// waited for once in a block. Which generation has it is written after it is on offer; what a crash loses of that
+    /// is made good by going on above the block.
     ///
     /// # Errors
-    /// The ledger cannot be written; the former generation stays on offer.
+    /// The ledger cannot be written. The former generation stays on offer if no sequence could be reserved.
     pub fn publish(&self, snapshot: Snapshot) -> Result<bool, Error> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let id = snapshot.generation.to_string();
-        let is_new = ledger.generation != id;
+        let is_other = ledger.generation != id;
+        let is_new = is_other || self.current.borrow().is_none();
+        let mut is_saved = true;
         if is_new {
-            let next = Ledger {
+            let mut next = Ledger {
                 sequence: ledger.sequence + 1,
-                generation: id,
-                generated_ms: snapshot.scanned_ms,
                 ..ledger.clone()
             };
-            self.state.save_ledger(&next)?;
+            if is_other {
+                (next.generation, next.generated_ms) = (id, snapshot.scanned_ms);
+            }
+            is_saved = next.sequence > next.reserved;
+            if is_saved {
+                next.reserved = next.sequence + BLOCK;
+                self.save(&next)?;
+            }
             *ledger = next;
         }
-        let offered = Arc::new(Offered {
+        self.offer(Offered {
             snapshot,
             sequence: ledger.sequence,
             generated_ms: ledger.generated_ms,
         });
-        drop(ledger);
+        if !is_saved {
+            self.save(&ledger)?;
+        }
+        Ok(is_other)
+    }
+
+    /// Writes our part of the ledger; the rest of it belongs to others.
+    fn save(&self, ours: &Ledger) -> Result<(), Error> {
+        self.state.change_ledger(|ledger| {
+            ledger.sequence = ours.sequence;
+            ledger.reserved = ours.reserved;
+            ledger.generation.clone_from(&ours.generation);
+            ledger.generated_ms = ours.generated_ms;
+        })?;
+        Ok(())
+    }
+
+    fn offer(&self, offered: Offered) {
+        let offered = Arc::new(offered);
         let differs = self
             .current
             .borrow()
@@ -101,7 +136,6 @@ impl Offer {
             *current = Some(offered);
             wake
         });
-        Ok(is_new)
     }
 
     /// What is on offer; nothing before the first reading.
@@ -116,7 +150,7 @@ impl Offer {
 
     /// This node's epoch.
     pub fn epoch(&self) -> Epoch {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).epoch.clone()
+        self.epoch.clone()
     }
 
     /// The envelope of `offered` at `now_ms`.
@@ -191,12 +225,47 @@ mod tests {
         let state = Arc::new(StateDir::open(folder.path()).expect("open again"));
         let offer = Offer::new(state, None, 60_000).expect("offer");
         assert!(!offer.publish(snapshot(b"2")).expect("unchanged"));
-        assert_eq!(offer.current().expect("offered").sequence, 2);
+        let restarted = offer.current().expect("offered").sequence;
+        assert!(restarted > 2, "whatever was given out before is below: {restarted}");
         assert!(
             offer
                 .publish(snapshot(b"1"))
                 .expect("back to older bytes is a new generation in time")
         );
-        assert_eq!(offer.current().expect("offered").sequence, 3);
+        assert_eq!(offer.current().expect("offered").sequence, restarted + 1);
+    }
+
+    #[test]
+    fn a_crash_at_any_moment_gives_no_sequence_twice() {
+        let folder = tempfile::tempdir().expect("folder");
+        let ledger = folder.path().join("ledger.json");
+        let start = || {
+            let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+            Offer::new(state, None, 60_000).expect("offer")
+        };
+        let offer = start();
+        offer.publish(snapshot(b"0")).expect("the first");
+        // What the disk has if a crash comes right after the sequence was seen.
+        let mut on_disk = std::fs::read(&ledger).expect("written");
+        let mut given_out = 1;
+        for number in 1..=BLOCK + 2 {
+            let before = std::fs::read(&ledger).expect("written");
+            offer.publish(snapshot(&number.to_le_bytes())).expect("another one");
+            let sequence = offer.current().expect("offered").sequence;
+            assert!(sequence > given_out);
+            given_out = sequence;
+            let after: Ledger = serde_json::from_slice(&std::fs::read(&ledger).expect("written")).expect("a ledger");
+            on_disk = if sequence % (BLOCK + 1) == 1 {
+                std::fs::read(&ledger).expect("written")
+            } else {
+                before
+            };
+            assert!(after.reserved >= sequence);
+        }
+        drop(offer);
+        std::fs::write(&ledger, on_disk).expect("a crash");
+        let offer = start();
+        offer.publish(snapshot(b"0")).expect("an earlier one");
+        assert!(offer.current().expect("offered").sequence > given_out);
     }
 }

@@ -214,6 +214,11 @@ impl Scanner {
         };
         self.saw_plugins = true;
         found.warnings.extend(listing.warnings);
+        let stopped = Arc::clone(&self.options.stopped);
+        self.cache
+            .read_ahead(listing.jars.iter().map(|(_, path)| path.as_path()), Keep::Jar, || {
+                stopped.load(Ordering::Relaxed)
+            });
         for (jar, path) in listing.jars {
             let name = Name::Plugin(jar.clone());
             if self.options.stopped.load(Ordering::Relaxed) {

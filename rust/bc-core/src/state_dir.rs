@@ -148,6 +148,9 @@ pub struct Ledger {
     pub went_back: Option<Followed>,
     /// As primary: the sequence of the newest generation, given out or not.
     pub sequence: u64,
+    /// As primary: sequences up to this one may have been given out before this file said so.
+    #[serde(default)]
+    pub reserved: u64,
     /// As primary: the generation that has this sequence, 64 hex digits; empty before the first.
     pub generation: String,
     /// As primary: when that generation was first seen, milliseconds since 1970.
@@ -196,6 +199,7 @@ impl Default for Ledger {
             followed: None,
             went_back: None,
             sequence: 0,
+            reserved: 0,
             generation: String::new(),
             generated_ms: 0,
         }

@@ -157,9 +157,11 @@ impl HttpTransport {
         let seconds = wait.as_millis().div_ceil(1000);
         let mut request = candidate.get("/api/v2/manifest", self.credentials()?);
         if let Some(known) = known {
-            request = request
-                .header(IF_NONE_MATCH, format!("\"{known}\""))
-                .header("prefer", format!("wait={seconds}"));
+            request = request.header(IF_NONE_MATCH, format!("\"{known}\""));
+        }
+        if seconds > 0 {
+            // Without a known generation it is the first reading of a primary that starts which may be waited for.
+            request = request.header("prefer", format!("wait={seconds}"));
         }
         let response = candidate
             .send(request, wait + Duration::from_secs(1) + self.timeout)

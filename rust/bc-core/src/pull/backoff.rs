@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// First wait after an error.
-const FIRST: Duration = Duration::from_millis(250);
+/// First wait after an error: about as long as a primary that starts needs to open its port.
+const FIRST: Duration = Duration::from_millis(100);
 /// Longest wait: an administrator who mends the cause should not have to wait for us.
 const LONGEST: Duration = Duration::from_secs(10);
 

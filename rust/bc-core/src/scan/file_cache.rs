@@ -9,7 +9,11 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use bytes::Bytes;
@@ -24,6 +28,8 @@ use crate::{
 
 /// Larger configuration files are refused: their bytes are kept in memory.
 const MAX_IN_MEMORY: u64 = 64 * 1024 * 1024;
+/// Threads that read at once where many files are new.
+const MAX_READERS: usize = 4;
 /// Version of the saved form.
 const FORMAT: u32 = 1;
 
@@ -150,28 +156,77 @@ impl FileCache {
         self.read(path, keep, now_ms)
     }
 
+    /// Reads files that were never read before on all processors: a first look at hundreds of jars is what a standby
+    /// waits for. Ends early once `stopped` says so. What cannot be read is left to [`FileCache::observe`].
+    pub(crate) fn read_ahead<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a Path>,
+        keep: Keep,
+        stopped: impl Fn() -> bool + Sync,
+    ) {
+        let unknown: Vec<&Path> = paths.filter(|path| !self.entries.contains_key(*path)).collect();
+        let readers = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
+        if readers < 2 || unknown.len() < 2 {
+            return;
+        }
+        let (next, now_ms) = (AtomicUsize::new(0), self.clock.now_ms());
+        let read_some = || {
+            let mut read = Vec::new();
+            while let Some(path) = unknown.get(next.fetch_add(1, Ordering::Relaxed))
+                && !stopped()
+            {
+                if let Ok(Some(found)) = self.examine(path, keep, now_ms) {
+                    read.push((*path, found));
+                }
+            }
+            read
+        };
+        let read: Vec<_> = thread::scope(|scope| {
+            let spawn = |_| {
+                thread::Builder::new()
+                    .name("bc-read".to_owned())
+                    .spawn_scoped(scope, read_some)
+            };
+            let helpers: Vec<_> = (1..readers).map_while(|number| spawn(number).ok()).collect();
+            let own = read_some();
+            let others = helpers
+                .into_iter()
+                .flat_map(|helper| helper.join().expect("reading does not panic"));
+            own.into_iter().chain(others).collect()
+        });
+        for (path, (stamp, is_settled, content)) in read {
+            self.insert(path, stamp, is_settled, content);
+        }
+    }
+
     fn read(&mut self, path: &Path, keep: Keep, now_ms: i64) -> io::Result<Observed> {
+        let Some((stamp, is_settled, content)) = self.examine(path, keep, now_ms)? else {
+            return Ok(Observed::Changing);
+        };
+        let observed = content.observed();
+        self.insert(path, stamp, is_settled, content);
+        Ok(observed)
+    }
+
+    /// Reads a file; nothing where somebody is writing it.
+    fn examine(&self, path: &Path, keep: Keep, now_ms: i64) -> io::Result<Option<(Stamp, bool, Content)>> {
         let mut file = match open(path) {
             Ok(file) => file,
             // It went between looking and opening.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Observed::Changing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let before = file.metadata()?;
         if !before.is_file() {
-            return Ok(Observed::Changing);
+            return Ok(None);
         }
         let stamp = Stamp::of(&before);
         let is_settled = stamp.is_settled(now_ms);
-        let Some(content) = self.content(path, &mut file, stamp, keep, is_settled)? else {
-            return Ok(Observed::Changing);
-        };
-        if Stamp::of(&file.metadata()?) != stamp {
-            return Ok(Observed::Changing);
-        }
-        let observed = content.observed();
-        self.insert(path, stamp, is_settled, content);
-        Ok(observed)
+        let content = self.content(path, &mut file, stamp, keep, is_settled)?;
+        let is_stable = Stamp::of(&file.metadata()?) == stamp;
+        Ok(content
+            .filter(|_| is_stable)
+            .map(|content| (stamp, is_settled, content)))
     }
 
     /// Nothing where a second reading differs from the first.

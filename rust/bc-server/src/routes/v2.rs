@@ -55,7 +55,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
 
 /// The files on offer. `If-None-Match` with the generation that the client knows makes this 304 while it is the
 /// newest one; with `Prefer: wait=SECONDS` (RFC 7240) the answer waits that long for another one, or for news
-/// about the acceptance of this one.
+/// about the acceptance of this one. So it does for the first one, while the folders have not been read yet.
 pub(super) async fn manifest(
     State(context): State<Context>,
     connection: Option<Extension<Connection>>,
@@ -66,10 +66,8 @@ pub(super) async fn manifest(
         Err(nothing) => return nothing.into_response(),
     };
     let mut changes = offer.subscribe();
-    let Some(mut offered) = changes.borrow_and_update().clone() else {
-        return source::NoSource::TooEarly.into_response();
-    };
-    if is_known(&headers, &offered) {
+    let mut offered = changes.borrow_and_update().clone();
+    if offered.as_ref().is_none_or(|offered| is_known(&headers, offered)) {
         let closing = async {
             match &connection {
                 Some(Extension(connection)) => connection.closing().await,
@@ -81,10 +79,11 @@ pub(super) async fn manifest(
             () = closing => {}
             () = tokio::time::sleep(wait(&headers)) => {}
         }
-        if let Some(newest) = offer.current() {
-            offered = newest;
-        }
+        offered = offer.current();
     }
+    let Some(offered) = offered else {
+        return source::NoSource::TooEarly.into_response();
+    };
     let known = is_known(&headers, &offered);
     answer(offer, &offered, known.then_some(Known), context.clock.now_ms())
 }
