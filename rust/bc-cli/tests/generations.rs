@@ -5,8 +5,8 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use pair::{CONFIG, Foreground, STANDBY_STATE, config, pair, status, wait_for};
-use support::{Answer, NOBODY, Place, is_root};
+use pair::{CONFIG, STANDBY_STATE, config, pair, pair_with, standby, status, wait_for};
+use support::{Answer, NOBODY, Place};
 
 #[path = "support/pair.rs"]
 mod pair;
@@ -60,18 +60,7 @@ fn a_restored_generation_stays_over_edits_and_a_restart_until_it_is_resumed() {
         "files tell it too: {offline}"
     );
 
-    let again = [
-        "standby",
-        "--primary-url",
-        &format!("https://{address}"),
-        "--gocd",
-        "standby",
-        "--listen",
-        "127.0.0.1:0",
-        "--property",
-        if is_root() { "bc.operator=" } else { "bc.operator=owner" },
-    ];
-    let standby = Foreground::start(place.command(&again));
+    let standby = standby(&place, &format!("https://{address}"), &[]);
     let paused = wait_for("the standby runs again", || {
         let sync = status(&place, "standby")["sync"].take();
         sync["paused"].is_object().then_some(sync)
@@ -108,4 +97,23 @@ fn a_paused_standby_is_promoted_on_what_was_restored() {
     assert_eq!(promoted.code, 0, "{promoted:?}");
     assert!(promoted.stderr.contains("held in place"), "{promoted:?}");
     assert_eq!(config(&place, "standby"), first);
+}
+
+#[test]
+fn a_file_that_is_edited_on_the_standby_is_mended_and_said() {
+    let place = Place::new();
+    let (_primary, _standby, _) = pair_with(&place, &["--property", "bc.reverify.interval=1000"]);
+    let right = config(&place, "standby");
+    place.file(&format!("standby/{CONFIG}"), "<cruise>mine</cruise>", NOBODY);
+    let said = wait_for("it is said", || {
+        let status = status(&place, "standby");
+        let problems = status["problems"].as_array()?;
+        let drift = problems.iter().find(|problem| problem["topic"] == "drift")?;
+        drift["message"].as_str().map(str::to_owned)
+    });
+    assert!(said.contains("cruise-config.xml was changed on this standby"), "{said}");
+    assert_eq!(config(&place, "standby"), right);
+    wait_for("the next look finds nothing", || {
+        (status(&place, "standby")["problems"] == serde_json::json!([])).then_some(())
+    });
 }

@@ -25,7 +25,7 @@ use crate::{
     clock::Clock,
     digest::Digest,
     error::{Error, Kind},
-    manifest::{Envelope, ManifestDocument},
+    manifest::{Envelope, ManifestDocument, Name},
     pull::history::History,
     status::{Fetching, Generation, KEPT_ERRORS, Refusal, Severity, StatusBoard, SyncError},
     store::{Allowed, Applied, Restored, Store, Wanted},
@@ -52,6 +52,8 @@ const JUDGE_AGAIN: Duration = Duration::from_secs(10);
 const LAST_FETCH: Duration = Duration::from_secs(60);
 /// Longest time without a byte of it. A large jar may be forced to the disk meanwhile.
 const LAST_SILENCE: Duration = Duration::from_secs(5);
+/// The board's topic for live files that were changed on this node.
+pub const TOPIC_DRIFT: &str = "drift";
 /// The board's topic for a primary that does not answer.
 const TOPIC_PRIMARY: &str = "primary";
 /// The board's topic for a generation that was not applied.
@@ -83,6 +85,8 @@ pub enum PullOrder {
     Sync(SyncOrder),
     /// Make a kept generation live again and pull no more until a [`Permit`] says so.
     Restore(RestoreOrder),
+    /// Mend live files that were changed here; these are read for it.
+    Repair(Vec<Name>),
     /// Pull one last time, answer, and rest until [`PullOrder::Now`]: nothing may change under a GoCD that starts.
     Last(oneshot::Sender<Result<Outcome, Error>>),
     /// While at rest: where GoCD has not accepted the live configuration for so long, go back to one that it has.
@@ -257,6 +261,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             match order {
                 PullOrder::Now => self.forget(),
                 PullOrder::Sync(order) => next = self.sync(order, orders).await,
+                PullOrder::Repair(suspects) => self.repair(suspects).await,
                 PullOrder::Restore(order) => self.restore(order).await,
                 PullOrder::Last(answer) => next = self.last_and_rest(answer, orders).await,
                 // Only at rest: else the next round would undo it.
@@ -356,6 +361,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             .set("files", Severity::Warning, words::one_line(&applied.warnings), now);
         self.board
             .set("deletions", Severity::Warning, applied.kept_warning(), now);
+        self.show_drift(&applied.drift);
         self.compare().await?;
         if is_other || !applied.written.is_empty() || !applied.removed.is_empty() {
             info!(
@@ -618,7 +624,7 @@ async fn next_urgent(orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder
     loop {
         match orders.recv().await? {
             // What is being fetched is the newest.
-            PullOrder::Now => {}
+            PullOrder::Now | PullOrder::Repair(_) => {}
             order => return Some(order),
         }
     }

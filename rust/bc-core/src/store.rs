@@ -79,6 +79,8 @@ pub struct Applied {
     pub removed: Vec<Name>,
     /// Jars that the generation lacks and that are still here, since many plugins would go at once.
     pub kept: Vec<Name>,
+    /// What was changed on this node and is overwritten now, each a full sentence part.
+    pub drift: Vec<String>,
     /// Things an administrator should know, each a full sentence part such as "x.jar is only here".
     pub warnings: Vec<String>,
 }
@@ -88,6 +90,15 @@ impl Applied {
     pub fn kept_warning(&self) -> Option<String> {
         guard::warning(&self.kept)
     }
+}
+
+/// What was wrong with the live files and is mended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// What was wrong, each a full sentence part such as "jetty.xml was removed from this standby".
+    pub drift: Vec<String>,
+    /// Files that cannot be mended before their bytes are fetched again.
+    pub lost: Vec<Name>,
 }
 
 /// A kept generation that is live again.
@@ -161,6 +172,15 @@ pub trait Store: Send + Sync + 'static {
     /// It cannot be written down.
     fn resume(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Makes the live files again what was applied last, and keeps aside what somebody wrote into them. `suspects` are
+    /// read whatever the operating system says of them.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`].
+    fn repair(&self, _suspects: &[Name]) -> Result<Repaired, Error> {
+        Ok(Repaired::default())
     }
 
     /// Where the primary's GoCD has not accepted the live configuration for `wait`: goes back to the newest kept

@@ -100,6 +100,11 @@ pub fn primary(place: &Place, listen: &str) -> Foreground {
 
 /// A primary and a standby in sync, and where the primary listens.
 pub fn pair(place: &Place) -> (Foreground, Foreground, String) {
+    pair_with(place, &[])
+}
+
+/// The same, with further settings of the standby as `--property` and `NAME=VALUE`.
+pub fn pair_with(place: &Place, settings: &[&str]) -> (Foreground, Foreground, String) {
     gocd(place, "primary");
     gocd(place, "standby");
     let generated = place.run(&["token", "generate", "--config", "primary/config"]);
@@ -115,18 +120,7 @@ pub fn pair(place: &Place) -> (Foreground, Foreground, String) {
     assert_eq!(trusted.code, 0, "{trusted:?}");
 
     let url = format!("https://{address}");
-    let standby = Foreground::start(place.command(&[
-        "standby",
-        "--primary-url",
-        &url,
-        "--gocd",
-        "standby",
-        "--listen",
-        "127.0.0.1:0",
-        // Without being root, only this lets the test give orders.
-        "--property",
-        if is_root() { "bc.operator=" } else { "bc.operator=owner" },
-    ]));
+    let standby = standby(place, &url, settings);
     wait_for("the standby is in sync", || {
         (status(place, "standby")["sync"]["in_sync"] == true).then_some(())
     });
@@ -141,4 +135,13 @@ pub fn key_of_primary(place: &Place) -> String {
 
 pub fn config(place: &Place, node: &str) -> String {
     fs::read_to_string(place.path(&format!("{node}/{CONFIG}"))).expect("read")
+}
+
+/// A standby of `url`.
+pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
+    let arguments = ["standby", "--primary-url", url, "--gocd", "standby"];
+    // Without being root, only this lets the test give orders.
+    let operator = if is_root() { "bc.operator=" } else { "bc.operator=owner" };
+    let rest = ["--listen", "127.0.0.1:0", "--property", operator];
+    Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }

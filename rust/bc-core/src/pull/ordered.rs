@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     LAST_ANSWER, LastAnswer, Outcome, Permit, PullOrder, Puller, RestoreOrder, SYNC_ANSWER, SyncOrder, blocking,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    manifest::Envelope,
+    manifest::{Envelope, Name},
     status::{Generation, Severity},
     store::{Restored, Store, generations::KeptGeneration},
     transport::Transport,
@@ -109,7 +109,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     drop(answer.send(self.back_to_accepted(wait).await));
                 }
                 order @ (PullOrder::Now | PullOrder::Last(_)) => return Some(order),
-                PullOrder::Sync(_) | PullOrder::Restore(_) => {}
+                PullOrder::Sync(_) | PullOrder::Restore(_) | PullOrder::Repair(_) => {}
             }
         }
     }
@@ -138,6 +138,37 @@ impl<T: Transport, S: Store> Puller<T, S> {
         };
         // A caller that went away needs no answer.
         drop(order.answer.send(restored));
+    }
+
+    /// Mends live files. Bytes that are lost come with the next round.
+    pub(super) async fn repair(&mut self, suspects: Vec<Name>) {
+        let store = Arc::clone(&self.store);
+        match blocking(move || store.repair(&suspects)).await {
+            Ok(mut repaired) => {
+                if !repaired.lost.is_empty() {
+                    self.forget();
+                    let names: Vec<String> = repaired.lost.iter().map(|name| name.to_string()).collect();
+                    repaired.drift.push(format!(
+                        "the bytes of {} are damaged here and come again from the primary",
+                        names.join(", ")
+                    ));
+                }
+                self.show_drift(&repaired.drift);
+            }
+            Err(error) => self.show_drift(&[error.to_string()]),
+        }
+        if let Err(error) = self.compare().await {
+            warn!("{error}");
+        }
+    }
+
+    /// Says what was changed on this node. It stays on the board until all has been looked at once more.
+    pub(super) fn show_drift(&self, drift: &[String]) {
+        if let Some(message) = words::one_line(drift) {
+            let message = format!("{message}. Edit files on the primary only; this standby has undone it.");
+            self.board
+                .raise(super::TOPIC_DRIFT, Severity::Warning, message, self.clock.now_ms());
+        }
     }
 
     /// Notes what the primary's GoCD thinks of the live configuration.

@@ -309,6 +309,11 @@ impl FileCache {
         Ok(())
     }
 
+    /// The next look at this file reads it.
+    pub(crate) fn forget(&mut self, path: &Path) {
+        self.is_dirty |= self.entries.remove(path).is_some();
+    }
+
     /// The stamp under which a file is known and sure to be unchanged.
     pub(crate) fn stamp(&self, path: &Path) -> Option<Stamp> {
         let entry = self.entries.get(path).filter(|entry| entry.is_settled)?;

@@ -80,6 +80,11 @@ impl Blobs {
         Ok(false)
     }
 
+    /// The next look at this blob reads it.
+    pub(super) fn forget(&self, digest: &Digest) {
+        self.lock().remove(digest);
+    }
+
     /// Notes that we ourselves linked the blob or changed its mode, which changes its stamp but not its bytes.
     pub(super) fn touched(&self, digest: &Digest) {
         let mut verified = self.lock();

@@ -7,7 +7,7 @@
 //! | `paused.json` | that an administrator has gone back, and nothing is pulled |
 //! | `applied.json` | the generation that is live, and which files are ours |
 //! | `journal.json` | an apply that has begun |
-//! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was |
+//! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was; in `edited/` what somebody wrote into a live file |
 //! | `staged/` | staged files whose own folder cannot be written |
 //! | `live-cache.json` | digests of the live jars, so that a restart need not read them |
 //!
@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `keep` | keeps generations and removes those that are too many |
 //! | `restore` | goes back to a kept one |
+//! | `repair` | finds live files and blobs that were changed, and mends them |
 //!
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
 
@@ -41,7 +42,7 @@ use crate::{
     state_dir,
     status::Paused,
     store::{
-        Allowed, Applied, LiveFile, Position, Receive, Restored, Store, Wanted,
+        Allowed, Applied, LiveFile, Position, Receive, Repaired, Restored, Store, Wanted,
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
@@ -512,9 +513,12 @@ impl Store for DiskStore {
         let writes = self.writes(&plan, &live)?;
         self.check_room(&writes)?;
         let staged = self.judge_and_stage(&writes, record.serial)?;
-        if let Err(error) = self.keep_before(&mut inner, &plan, &live, now_ms) {
-            remove_staged(&staged);
-            return Err(error);
+        match self.keep_before(&mut inner, &plan, &live, now_ms) {
+            Ok(drift) => applied.drift = drift,
+            Err(error) => {
+                remove_staged(&staged);
+                return Err(error);
+            }
         }
         let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
@@ -569,6 +573,10 @@ impl Store for DiskStore {
 
     fn back_to_accepted(&self, wait: Duration) -> Result<Option<Restored>, Error> {
         self.go_back_to_accepted(wait)
+    }
+
+    fn repair(&self, suspects: &[Name]) -> Result<Repaired, Error> {
+        self.mend(suspects)
     }
 
     fn settle(&self) -> Result<(), Error> {
@@ -634,8 +642,10 @@ fn is_same_disk(one: &Path, other: &Path) -> bool {
 }
 
 mod keep;
+mod repair;
 mod restore;
 #[cfg(test)]
 mod tests;
 
 pub use keep::release;
+pub use repair::Item;

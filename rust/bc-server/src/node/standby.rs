@@ -17,7 +17,7 @@ use bc_core::{
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::error;
 
-use super::{Assembly, PullerOrders, keeper};
+use super::{Assembly, PullerOrders, keeper::Keeper};
 use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
 /// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
@@ -59,12 +59,6 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             return None;
         }
     };
-    runtime.spawn(keeper::run(
-        Arc::clone(&store),
-        Arc::clone(&assembly.board),
-        Arc::clone(&assembly.clock),
-        assembly.stop.clone(),
-    ));
     let reporter = Reporter::new(
         Arc::clone(&transport),
         Arc::clone(&assembly.board),
@@ -77,6 +71,16 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
         },
     );
     runtime.spawn(reporter.run(assembly.stop.clone()));
+    let (orders, taken) = mpsc::channel(4);
+    let keeper = Keeper {
+        store: Arc::clone(&store),
+        puller: orders.clone(),
+        board: Arc::clone(&assembly.board),
+        clock: Arc::clone(&assembly.clock),
+        reverify: assembly.settings.reverify_interval,
+        rehash: assembly.settings.rehash_interval,
+    };
+    runtime.spawn(keeper.run(assembly.stop.clone()));
     let puller = Puller::new(
         transport,
         store,
@@ -91,7 +95,6 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             history: History::of(Arc::clone(&assembly.state)),
         },
     );
-    let (orders, taken) = mpsc::channel(4);
     let pulling = runtime.spawn(puller.run(taken, assembly.stop.clone()));
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     runtime.spawn(async move {

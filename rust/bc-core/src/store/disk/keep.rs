@@ -123,13 +123,20 @@ impl DiskStore {
         }
     }
 
-    /// Keeps what an apply is about to replace or remove.
+    /// Keeps what an apply is about to replace or remove. Returns what to tell of files that were changed here.
     ///
     /// # Errors
     /// A file changes meanwhile, or the disk fails; no live file has changed then.
-    pub(super) fn keep_before(&self, inner: &mut Inner, plan: &Plan, live: &Live, now_ms: i64) -> Result<(), Error> {
+    pub(super) fn keep_before(
+        &self,
+        inner: &mut Inner,
+        plan: &Plan,
+        live: &Live,
+        now_ms: i64,
+    ) -> Result<Vec<String>, Error> {
         self.keep_first(inner, live, now_ms)?;
-        self.keep_replaced(inner, plan, live)
+        self.keep_replaced(inner, plan, live)?;
+        Ok(self.keep_edited(&inner.record.ours, plan, live, now_ms))
     }
 
     /// Keeps the live files as generation 0, where no generation is kept yet: the first apply on this node, or the
@@ -252,7 +259,7 @@ impl DiskStore {
     }
 
     /// Makes a blob of a live file that has these bytes, unless there is one.
-    fn adopt(&self, inner: &mut Inner, name: &Name, digest: &Digest, size: u64) -> Result<(), Error> {
+    pub(super) fn adopt(&self, inner: &mut Inner, name: &Name, digest: &Digest, size: u64) -> Result<(), Error> {
         if self.blobs.is_there(digest, size) {
             return Ok(());
         }

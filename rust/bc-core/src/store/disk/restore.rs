@@ -37,7 +37,7 @@ impl Formatted for PausedFile {
 }
 
 /// An administrator who goes back knows what goes.
-const ALL: Allowed = Allowed {
+pub(super) const ALL: Allowed = Allowed {
     deletions: true,
     server_id: true,
 };
@@ -150,6 +150,9 @@ impl DiskStore {
 
     /// Whether all bytes of a kept generation are here and right.
     fn check_whole(&self, document: &ManifestDocument) -> Result<(), Error> {
+        for entry in document.files.values() {
+            self.blobs.forget(&entry.sha256);
+        }
         let missing = self.missing(document)?;
         if missing.is_empty() {
             return Ok(());

@@ -7,6 +7,7 @@ use std::{
 
 use super::*;
 mod generations;
+mod repair;
 mod restore;
 
 use crate::{

@@ -1,0 +1,265 @@
+//! Finding live files and blobs that somebody or a disk has changed, and mending them.
+//!
+//! Looking is cheap and changes nothing: [`DiskStore::look`] compares what the operating system says of every live
+//! file, [`DiskStore::rehash`] reads one. Mending is an apply of what is live anyway, so it is whole or not at all;
+//! what an administrator wrote into a live file is kept in `aside/edited/` first.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use tracing::warn;
+
+use super::{DiskStore, restore::ALL};
+use crate::{
+    digest::Digest,
+    error::Error,
+    manifest::{ManifestDocument, Name},
+    scan, state_dir,
+    store::{Repaired, Store, atomic, blobs, live, live::Live, plan::Plan, room, stage},
+};
+
+/// How many edited files are kept aside.
+const KEPT_ASIDE: usize = 20;
+/// Their bytes together; the oldest go first. A larger one is not kept.
+const KEPT_ASIDE_BYTES: u64 = 256 << 20;
+
+/// Something that is read again from time to time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A live file that shares its bytes with no blob.
+    Live(Name),
+    /// A blob, and with it the live jar that is another name of it.
+    Blob(Digest),
+}
+
+impl DiskStore {
+    /// The live files that are not those of the generation that was applied last, as far as sizes and times tell.
+    /// Files of which that is unclear are read. Changes nothing.
+    ///
+    /// # Errors
+    /// A live folder or file cannot be read, or somebody is writing one.
+    pub fn look(&self) -> Result<Vec<Name>, Error> {
+        let mut inner = self.lock();
+        if self.files.journal.exists() {
+            return Ok(Vec::new());
+        }
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        let generations = self.generations();
+        Ok(generations
+            .applied()
+            .map_or_else(Vec::new, |applied| self.drifted(applied, &live)))
+    }
+
+    /// Everything that [`DiskStore::rehash`] can read.
+    pub fn items(&self) -> Vec<Item> {
+        let mut items = Vec::new();
+        for entry in fs::read_dir(self.blobs.folder()).into_iter().flatten().flatten() {
+            let digest = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            items.extend(digest.map(Item::Blob));
+        }
+        let generations = self.generations();
+        let applied = generations.applied().into_iter().flat_map(|applied| &applied.files);
+        for (name, entry) in applied.filter(|(name, _)| self.layout.syncs(name)) {
+            if !is_same_file(&scan::path_of(&self.layout, name), &self.blobs.path(&entry.sha256)) {
+                items.push(Item::Live(name.clone()));
+            }
+        }
+        items
+    }
+
+    /// Reads one file whole. A blob that is damaged is removed. Returns the live files that may be damaged too, for
+    /// [`Store::repair`].
+    ///
+    /// # Errors
+    /// The file cannot be read. That it is gone is none.
+    pub fn rehash(&self, item: &Item) -> Result<Vec<Name>, Error> {
+        match item {
+            Item::Live(name) => {
+                let expected = self.generations().applied().and_then(|applied| {
+                    let entry = applied.files.get(name)?;
+                    Some(entry.sha256)
+                });
+                let path = scan::path_of(&self.layout, name);
+                let is_right = expected.is_none() || read(&path)? == expected;
+                Ok(if is_right { Vec::new() } else { vec![name.clone()] })
+            }
+            Item::Blob(digest) => {
+                let path = self.blobs.path(digest);
+                match read(&path)? {
+                    Some(found) if found != *digest => {
+                        warn!("{} is damaged and is removed", path.display());
+                        self.blobs.forget(digest);
+                        stage::remove_if_there(&path).map_err(|error| Error::io("remove", &path, &error))?;
+                        let generations = self.generations();
+                        let applied = generations.applied().into_iter().flat_map(|applied| &applied.files);
+                        Ok(applied
+                            .filter(|(_, entry)| entry.sha256 == *digest)
+                            .map(|(name, _)| name.clone())
+                            .collect())
+                    }
+                    _ => Ok(Vec::new()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn mend(&self, suspects: &[Name]) -> Result<Repaired, Error> {
+        let mut inner = self.lock();
+        self.finish_journal(&mut inner)?;
+        for name in suspects {
+            inner.cache.forget(&scan::path_of(&self.layout, name));
+        }
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        let Some(applied) = self.generations().applied().cloned() else {
+            return Ok(Repaired::default());
+        };
+        let drifted = self.drifted(&applied, &live);
+        for (name, entry) in applied.files.iter().filter(|(name, _)| self.layout.syncs(name)) {
+            if !drifted.contains(name) {
+                self.adopt(&mut inner, name, &entry.sha256, entry.size)?;
+            }
+        }
+        drop(inner);
+        if drifted.is_empty() {
+            return Ok(Repaired::default());
+        }
+        for name in &drifted {
+            // What damaged one may have damaged the other.
+            self.blobs.forget(&applied.files[name].sha256);
+        }
+        let mut repaired = Repaired {
+            drift: drifted
+                .iter()
+                .filter(|name| !live.files.contains_key(name))
+                .map(|name| format!("{name} was removed from this standby"))
+                .collect(),
+            lost: self.missing(&applied)?.into_iter().map(|wanted| wanted.name).collect(),
+        };
+        if repaired.lost.is_empty() {
+            repaired.drift.extend(self.apply(&applied, ALL)?.drift);
+        }
+        Ok(repaired)
+    }
+
+    fn drifted(&self, applied: &ManifestDocument, live: &Live) -> Vec<Name> {
+        let is_drifted = |name: &Name, digest: &Digest| {
+            self.layout.syncs(name) && live.files.get(name).is_none_or(|here| here.sha256 != *digest)
+        };
+        applied
+            .files
+            .iter()
+            .filter(|(name, entry)| is_drifted(name, &entry.sha256))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Keeps aside what an apply is about to overwrite or remove although no apply has put it there. Returns what to
+    /// tell. A file that cannot be kept is overwritten all the same: this node follows its primary.
+    pub(super) fn keep_edited(&self, ours: &BTreeSet<Name>, plan: &Plan, live: &Live, now_ms: i64) -> Vec<String> {
+        let edited: Vec<Name> = {
+            let generations = self.generations();
+            let Some(applied) = generations.applied() else {
+                return Vec::new();
+            };
+            let changed = plan.write.iter().map(|(name, _)| name).chain(&plan.remove);
+            let is_edited = |name: &&Name| {
+                let Some(here) = live.files.get(*name) else {
+                    return false;
+                };
+                match applied.files.get(*name) {
+                    Some(put_there) => here.sha256 != put_there.sha256,
+                    // Ours from an earlier generation, or somebody's own.
+                    None => !ours.contains(*name),
+                }
+            };
+            changed.filter(is_edited).cloned().collect()
+        };
+        let tell = |name: &Name| match self.keep_aside(name, now_ms) {
+            Ok(path) => format!(
+                "{name} was changed on this standby; what was written into it is kept as {}",
+                path.display()
+            ),
+            Err(error) => format!("{name} was changed on this standby, and that could not be kept: {error}"),
+        };
+        let told: Vec<String> = edited.iter().map(tell).collect();
+        for line in &told {
+            warn!("{line}");
+        }
+        told
+    }
+
+    fn keep_aside(&self, name: &Name, now_ms: i64) -> Result<PathBuf, Error> {
+        let folder = self.files.aside.join("edited");
+        state_dir::create(&self.files.aside, 0o700)?;
+        state_dir::create(&folder, 0o700)?;
+        let from = scan::path_of(&self.layout, name);
+        let size = fs::metadata(&from)
+            .map_err(|error| Error::io("read", &from, &error))?
+            .len();
+        if size > KEPT_ASIDE_BYTES {
+            return Err(Error::io("keep aside", &from, &io::ErrorKind::FileTooLarge.into()));
+        }
+        prune(&folder, size);
+        room::check(&folder, size, self.options.free_space)?;
+        let file_name = from.file_name().unwrap_or_default().to_string_lossy();
+        let to = folder.join(format!("{now_ms}-{file_name}"));
+        let copy = || -> io::Result<()> {
+            let mut copy = atomic::temporary(&folder, 0o600)?;
+            io::copy(&mut fs::File::open(&from)?, &mut copy)?;
+            copy.as_file().sync_all()?;
+            copy.persist(&to).map_err(|error| error.error)?;
+            Ok(())
+        };
+        copy().map_err(|error| Error::io("write", &to, &error))?;
+        Ok(to)
+    }
+}
+
+/// Removes the oldest of what is kept aside until one more file of `size` fits.
+fn prune(folder: &Path, size: u64) {
+    let mut kept: Vec<(PathBuf, u64)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len())))
+        .collect();
+    // Their names begin with the time, in as many digits for some centuries to come.
+    kept.sort();
+    let mut bytes: u64 = size + kept.iter().map(|(_, size)| size).sum::<u64>();
+    let mut surplus = (kept.len() + 1).saturating_sub(KEPT_ASIDE);
+    for (path, size) in kept {
+        if surplus == 0 && bytes <= KEPT_ASIDE_BYTES {
+            break;
+        }
+        // One that cannot be removed stays: the folder is bounded by its owner then.
+        let _ = fs::remove_file(path);
+        bytes -= size;
+        surplus = surplus.saturating_sub(1);
+    }
+}
+
+/// None where nothing is.
+fn read(path: &Path) -> Result<Option<Digest>, Error> {
+    match blobs::sha256(path) {
+        Ok(digest) => Ok(Some(digest)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        identity(one).is_some() && identity(one) == identity(other)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (one, other);
+        false
+    }
+}
