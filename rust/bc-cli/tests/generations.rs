@@ -5,7 +5,7 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use pair::{CONFIG, STANDBY_STATE, config, pair, pair_with, standby, status, wait_for};
+use pair::{CONFIG, STANDBY_STATE, config, pair, pair_with, status, wait_for};
 use support::{Answer, NOBODY, Place};
 
 #[path = "support/pair.rs"]
@@ -60,7 +60,7 @@ fn a_restored_generation_stays_over_edits_and_a_restart_until_it_is_resumed() {
         "files tell it too: {offline}"
     );
 
-    let standby = standby(&place, &format!("https://{address}"), &[]);
+    let standby = pair::standby(&place, &format!("https://{address}"), &[]);
     let paused = wait_for("the standby runs again", || {
         let sync = status(&place, "standby")["sync"].take();
         sync["paused"].is_object().then_some(sync)
