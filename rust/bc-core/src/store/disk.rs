@@ -498,6 +498,7 @@ impl Store for DiskStore {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
             removed: plan.remove.clone(),
             kept: plan.kept.clone(),
+            drift: Vec::new(),
             warnings: live
                 .warnings
                 .iter()

@@ -154,6 +154,7 @@ impl Store for MemoryStore {
             written,
             removed: plan.remove,
             kept: plan.kept,
+            drift: Vec::new(),
             warnings: plan.warnings,
         })
     }
