@@ -2,6 +2,7 @@
 //!
 //! Looked at are relative links, and words in backticks that are paths of the project: they begin with one of
 //! its folders, or end as a Rust or Java source does. A path may be meant from the root or from the document.
+//! The tests that `rust/SECURITY.md` names exist as well.
 
 use std::{
     fs,
@@ -25,10 +26,20 @@ pub(crate) fn check(project: &Project) -> Result<()> {
             }
         }
     }
+    let security = fs::read_to_string(project.path(SECURITY)).with_context(|| format!("cannot read {SECURITY}"))?;
+    let mut sources = String::new();
+    for folder in ["rust", "tests"] {
+        read_sources(&project.path(folder), &mut sources)?;
+    }
+    for test in named_tests(&security) {
+        if !sources.contains(&format!("fn {test}(")) {
+            missing.push(format!("{SECURITY} names the test {test}"));
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("documents name files that do not exist:\n  {}", missing.join("\n  "))
+    bail!("documents name what does not exist:\n  {}", missing.join("\n  "))
 }
 
 /// All Markdown at the top, in `rust/` and beside the tests.
@@ -48,6 +59,32 @@ fn documents(project: &Project) -> Result<Vec<PathBuf>> {
     }
     documents.sort();
     Ok(documents)
+}
+
+const SECURITY: &str = "rust/SECURITY.md";
+
+/// The text of all Rust sources below a folder.
+fn read_sources(folder: &Path, sources: &mut String) -> Result<()> {
+    let cannot_read = || format!("cannot read the folder {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(cannot_read)? {
+        let path = entry.with_context(cannot_read)?.path();
+        if path.is_dir() {
+            read_sources(&path, sources)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        }
+    }
+    Ok(())
+}
+
+/// Words in backticks that can only be the names of functions.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|word| {
+        word.contains('_')
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    })
 }
 
 fn named_files(text: &str) -> Vec<String> {
@@ -115,6 +152,15 @@ mod tests {
         assert_eq!(
             named_files(text),
             ["rust/STYLE.md", "rust/bc-core/src/scan.rs", "bc-server/src/lib.rs"]
+        );
+    }
+
+    #[test]
+    fn which_words_are_tests() {
+        let text = "`a_cut_line`, `bc.tls.ca` and `/api/cruise_config` (`names_in_the_query`)";
+        assert_eq!(
+            named_tests(text).collect::<Vec<_>>(),
+            ["a_cut_line", "names_in_the_query"]
         );
     }
 }
