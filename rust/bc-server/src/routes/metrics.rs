@@ -52,6 +52,7 @@ impl Collector for Picture {
         let status = &self.0;
         page.node(status)?;
         page.generation(status)?;
+        page.standbys(status)?;
         if let Some(sync) = &status.sync {
             page.sync(status, sync)?;
         }
@@ -123,6 +124,29 @@ impl Page<'_> {
             "Time since the primary first saw that generation, by both clocks",
             Some(status.age_ms(generation.generated_ms)),
         )
+    }
+
+    fn standbys(&mut self, status: &Status) -> fmt::Result {
+        if status.role != Role::Primary {
+            return Ok(());
+        }
+        self.gauge("standbys", "Standbys that have reported", status.standbys.len() as u64)?;
+        if status.standbys.is_empty() {
+            return Ok(());
+        }
+        let mut family = self.encoder.encode_descriptor(
+            "standby_report_age",
+            "Time since the last report of each standby",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        for standby in &status.standbys {
+            let seconds = status.age_ms(standby.reported_ms) as f64 / 1000.0;
+            family
+                .encode_family(&[("node_id", standby.node_id.as_str())])?
+                .encode_gauge(&seconds)?;
+        }
+        Ok(())
     }
 
     fn sync(&mut self, status: &Status, sync: &SyncStatus) -> fmt::Result {

@@ -4,7 +4,7 @@ use bc_core::{
     counters::Counters,
     digest::Digest,
     manifest::{Acceptance, Epoch},
-    status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal},
+    status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus, Standing},
 };
 
 use super::*;
@@ -182,8 +182,30 @@ fn every_number_of_a_standby_is_there() {
 
 #[test]
 fn a_primary_says_nothing_of_a_primary() {
-    let status = Status::new("0123", Role::Primary, Phase::Running, 0);
+    let standby = StandbyStatus {
+        node_id: "4567".to_owned(),
+        fingerprint: None,
+        standing: Standing::Unproven,
+        url: None,
+        product_version: String::new(),
+        gocd_version: None,
+        generation: None,
+        applied_ms: None,
+        behind_since_ms: None,
+        reported_ms: 1_500,
+        silent: false,
+        error: None,
+        problem: None,
+        confirms: Vec::new(),
+    };
+    let status = Status {
+        now_ms: 4_000,
+        standbys: vec![standby],
+        ..Status::new("0123", Role::Primary, Phase::Running, 0)
+    };
     let samples = parsed(&render(status).expect("text"));
+    assert_eq!(samples["gocd_bc_standbys"], 1.0);
+    assert_eq!(samples[r#"gocd_bc_standby_report_age_seconds{node_id="4567"}"#], 2.5);
     assert_eq!(samples[r#"gocd_bc_role{role="primary"}"#], 1.0);
     assert!(!samples.contains_key("gocd_bc_in_sync"));
     assert!(!samples.contains_key("gocd_bc_generation_sequence"), "none yet");
