@@ -6,6 +6,8 @@
 
 use std::{fmt, io, path::Path};
 
+use crate::mount::mount_of;
+
 /// What failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -55,7 +57,7 @@ impl Error {
         let (kind, guidance) = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
                 Kind::DiskFull,
-                format!("Free some space on the disk that holds {}.", path.display()),
+                format!("Free some space on the disk mounted at {}.", mount_of(path).display()),
             ),
             io::ErrorKind::PermissionDenied => (
                 Kind::File,

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod jar_name;
 pub mod layout;
 pub mod manifest;
+mod mount;
 pub mod network;
 pub mod offer;
 pub mod own_keys;

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    mount::mount_of,
+};
 
 /// With less than this free, people should look before GoCD does.
 pub(super) const LOW: u64 = 1 << 30;
@@ -78,24 +81,6 @@ fn free(folder: &Path) -> Option<u64> {
         let _ = folder;
         None
     }
-}
-
-/// The highest folder on the same disk.
-fn mount_of(folder: &Path) -> PathBuf {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        let own = device(&folder);
-        folder
-            .ancestors()
-            .take_while(|ancestor| device(ancestor) == own)
-            .last()
-            .map_or_else(|| folder.clone(), Path::to_owned)
-    }
-    #[cfg(not(unix))]
-    folder.to_owned()
 }
 
 #[cfg(test)]

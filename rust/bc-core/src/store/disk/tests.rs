@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::*;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod generations;
 mod repair;
 mod restore;
