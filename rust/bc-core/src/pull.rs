@@ -39,6 +39,7 @@ pub mod history;
 pub mod judge;
 mod ordered;
 pub mod reporter;
+mod stall;
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
 const PARALLEL_FETCHES: usize = 4;
@@ -56,6 +57,8 @@ const LAST_SILENCE: Duration = Duration::from_secs(5);
 pub const TOPIC_DRIFT: &str = "drift";
 /// The board's topic for a primary that does not answer.
 const TOPIC_PRIMARY: &str = "primary";
+/// The board's topic for files that do not come although the primary answers.
+const TOPIC_TRANSFER: &str = "transfer";
 /// The board's topic for a generation that was not applied.
 const TOPIC_GENERATION: &str = "generation";
 
@@ -147,6 +150,7 @@ pub struct Puller<T, S> {
     /// Whether that document is refused, so that only another one is worth an answer.
     is_refused: bool,
     last_exchange: Instant,
+    stall: stall::Stall,
     /// Bytes of files that came, ever.
     received: Arc<AtomicU64>,
 }
@@ -170,6 +174,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             document: None,
             is_refused: false,
             last_exchange: Instant::now(),
+            stall: stall::Stall::default(),
             received: Arc::default(),
         }
     }
@@ -211,7 +216,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     };
                     self.follow(reply, Permit::default(), broken_off).await
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    self.stall.end();
+                    Err(error)
+                }
             };
             if stop.is_cancelled() {
                 return;
@@ -232,6 +240,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     self.known = None;
                 }
                 Err(error) => {
+                    let received = self.received.load(Ordering::Relaxed);
+                    if error.kind() == Kind::Unreachable && self.stall.broke_off(received) {
+                        // A bad line that gets somewhere is worth another try soon.
+                        backoff.reset();
+                    }
                     self.failed(&error);
                     let wait = if self.is_refused {
                         // The primary is asked for another one at once.
@@ -322,6 +335,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     self.judge(&envelope, None, permit)?;
                     self.exchanged(&envelope, None);
                     self.note_acceptance(&envelope).await?;
+                    self.stall.end();
                     self.compare().await?;
                     if self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
                         // The primary computes them when it has nothing else to do, which it has had by now.
@@ -336,6 +350,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.exchanged(&document.envelope, Some(&document));
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
         self.document = Some(Arc::clone(&document));
+        self.stall.begin(self.received.load(Ordering::Relaxed));
         // Asked for again only when it is another one, unless this round comes to its end.
         let result = self.make_live(&document, permit, broken_off).await;
         self.is_refused = result.as_ref().is_err_and(|error| error.kind() == Kind::Refused);
@@ -343,6 +358,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             self.known = Some(document.generation);
         }
         let applied = result?;
+        self.stall.end();
         let generation = generation(&document);
         self.known = Some(document.generation);
         self.note_acceptance(&document.envelope).await?;
@@ -489,6 +505,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
         });
         let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
         self.board.set("versions", Severity::Warning, versions, now);
+        self.board
+            .set("clocks", Severity::Warning, judge::clocks(envelope, now), now);
+        self.board
+            .set("primary's reading", Severity::Warning, judge::reading(envelope), now);
     }
 
     /// Holds the primary's files against ours and shows the result.
@@ -510,7 +530,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
     fn succeeded(&self) {
         let now = self.clock.now_ms();
         self.board.update(|status| {
-            status.problems.retain(|problem| problem.topic != TOPIC_GENERATION);
+            let is_over = [TOPIC_GENERATION, TOPIC_TRANSFER];
+            status
+                .problems
+                .retain(|problem| !is_over.contains(&problem.topic.as_str()));
             let newest = status.primary.as_ref().and_then(|primary| primary.generation.as_ref());
             let applied = status.generation.as_ref();
             if let Some(sync) = &mut status.sync {
@@ -526,6 +549,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
 
     fn failed(&self, error: &Error) {
         let now = self.clock.now_ms();
+        // A file did not come from a primary that answers.
+        let stalled = match error.kind() {
+            Kind::Unreachable | Kind::Protocol => self.stall.severity(),
+            _ => None,
+        };
         let mut is_news = true;
         let mut refused_ms = None;
         // Asked for outside of the change: whoever tells may have something to say on the board itself.
@@ -556,6 +584,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 .as_ref()
                 .map(|refusal| now.saturating_sub(refusal.since_ms));
             if let Some(primary) = &mut status.primary
+                && stalled.is_none()
                 && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
             {
                 if primary.connected {
@@ -574,11 +603,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
             counters.failed_rounds += 1;
             counters.refused_generations += u64::from(is_new_refusal);
         });
-        let (topic, severity) = match error.kind() {
-            Kind::Unreachable | Kind::Protocol => (TOPIC_PRIMARY, self.silence_severity()),
-            Kind::Trust => (TOPIC_PRIMARY, Severity::Critical),
-            Kind::Refused => (TOPIC_GENERATION, self.refusal_severity(refused_ms)),
-            _ => (TOPIC_GENERATION, Severity::Critical),
+        let (topic, severity) = match (error.kind(), stalled) {
+            (_, Some(severity)) => (TOPIC_TRANSFER, severity),
+            (Kind::Unreachable | Kind::Protocol, None) => (TOPIC_PRIMARY, self.silence_severity()),
+            (Kind::Trust, None) => (TOPIC_PRIMARY, Severity::Critical),
+            (Kind::Refused, None) => (TOPIC_GENERATION, self.refusal_severity(refused_ms)),
+            (_, None) => (TOPIC_GENERATION, Severity::Critical),
         };
         self.board.raise(topic, severity, error.to_string(), now);
         if is_news {

@@ -5,6 +5,9 @@ use crate::{
     manifest::{Envelope, Role},
 };
 
+/// Clocks that differ by less are no trouble: an answer may have been on its way for a while.
+const MAX_CLOCK_DIFFERENCE_S: u64 = 30;
+
 /// Accepts only a primary, and never ourselves.
 ///
 /// # Errors
@@ -44,6 +47,34 @@ pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// What to warn of when the clocks of both servers differ: times that one of them tells are then wrong on the other.
+pub fn clocks(envelope: &Envelope, now_ms: i64) -> Option<String> {
+    let ahead_ms = envelope.now_ms.saturating_sub(now_ms);
+    let seconds = ahead_ms.unsigned_abs() / 1000;
+    let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    (seconds >= MAX_CLOCK_DIFFERENCE_S).then(|| {
+        format!(
+            "the primary's clock is {seconds} s {direction} that of this server, so times that are shown for it are \
+             wrong here. Let both servers take their time from NTP."
+        )
+    })
+}
+
+/// What to warn of when the primary answers but has not read its files for long: a change there is not seen. By the
+/// primary's clock alone.
+pub fn reading(envelope: &Envelope) -> Option<String> {
+    let age_ms = u64::try_from(envelope.now_ms.saturating_sub(envelope.scanned_ms)).unwrap_or(0);
+    let longest_ms = envelope.file_check_interval_ms.saturating_mul(3).saturating_add(30_000);
+    // Before the first reading there is nothing on offer, and so no answer.
+    (age_ms > longest_ms).then(|| {
+        format!(
+            "the primary answers, but has not had a whole set of files to read for {} s, so newer changes are not \
+             here. Its own status says why.",
+            age_ms / 1000
+        )
+    })
+}
+
 /// What to warn of when versions differ.
 pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
     let own = env!("CARGO_PKG_VERSION");
@@ -59,5 +90,73 @@ pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
              GoCD may not start on the primary's database."
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Acceptance, Epoch};
+
+    fn envelope() -> Envelope {
+        Envelope {
+            node_id: "primary".to_owned(),
+            role: Role::Primary,
+            epoch: Epoch::default(),
+            sequence: 1,
+            gocd_version: None,
+            product_version: "0.1.0".to_owned(),
+            schema_version: None,
+            server_id: None,
+            wal_location: None,
+            acceptance: Acceptance::Unknown,
+            generated_ms: 0,
+            scanned_ms: 1_000_000,
+            now_ms: 1_000_000,
+            file_check_interval_ms: 60_000,
+        }
+    }
+
+    #[test]
+    fn clocks_that_differ_are_warned_of_in_both_directions() {
+        assert_eq!(clocks(&envelope(), 1_029_999), None);
+        let behind = clocks(&envelope(), 4_600_000).expect("an hour");
+        assert!(
+            behind.starts_with("the primary's clock is 3600 s behind that of this server"),
+            "{behind}"
+        );
+        let ahead = clocks(&envelope(), -2_600_000).expect("an hour");
+        assert!(ahead.contains("3600 s ahead of"), "{ahead}");
+        let absurd = Envelope {
+            now_ms: i64::MIN,
+            ..envelope()
+        };
+        clocks(&absurd, i64::MAX).expect("no overflow");
+    }
+
+    #[test]
+    fn a_primary_that_no_longer_reads_is_noticed_by_its_own_clock() {
+        let read_ago = |age_ms: i64| {
+            reading(&Envelope {
+                now_ms: 1_000_000 + age_ms,
+                ..envelope()
+            })
+        };
+        assert_eq!(read_ago(200_000), None);
+        assert_eq!(read_ago(-5_000_000), None, "its clock was set back");
+        assert!(read_ago(300_000).expect("five minutes").contains("for 300 s"));
+    }
+
+    #[test]
+    fn a_text_that_no_node_says_is_refused() {
+        assert_eq!(super::envelope(&envelope(), "standby"), Ok(()));
+        for odd in ["\u{1b}[2J".to_owned(), "x".repeat(5000)] {
+            let envelope = Envelope {
+                gocd_version: Some(odd),
+                ..envelope()
+            };
+            let error = super::envelope(&envelope, "standby").expect_err("refused");
+            assert_eq!(error.message(), "the primary's GoCD version is not one");
+        }
     }
 }

@@ -23,6 +23,8 @@ struct Fake {
     hangs: AtomicBool,
     /// Whether no bytes come any more.
     stuck: AtomicBool,
+    /// Whether the line breaks as soon as bytes are asked for.
+    breaks: AtomicBool,
     asked: AtomicU64,
 }
 
@@ -34,6 +36,7 @@ impl Fake {
             failures: Mutex::default(),
             hangs: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            breaks: AtomicBool::new(false),
             asked: AtomicU64::new(0),
         };
         fake.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
@@ -79,8 +82,8 @@ fn document(content: &[u8]) -> ManifestDocument {
             wal_location: None,
             acceptance: Acceptance::Unknown,
             generated_ms: 0,
-            scanned_ms: 0,
-            now_ms: 0,
+            scanned_ms: SystemClock.now_ms(),
+            now_ms: SystemClock.now_ms(),
             file_check_interval_ms: 60_000,
         },
         files: manifest.files,
@@ -116,6 +119,9 @@ impl Transport for Fake {
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
         wait_while(&self.stuck).await;
+        if self.breaks.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Unreachable, "the line broke", ""));
+        }
         let bytes = self.blobs.lock().unwrap().get(&digest).cloned();
         let bytes = bytes.ok_or_else(|| Error::new(Kind::Superseded, "gone", ""))?;
         let offset = usize::try_from(offset).unwrap();
@@ -602,4 +608,31 @@ async fn at_rest_nothing_but_a_promotion_that_failed_wakes_it() {
                 .is_some_and(|applied| applied.id == document(b"two").generation)
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_never_come_are_critical_although_the_primary_answers() {
+    let scene = start(Fake::new(b"one"));
+    scene.fake.breaks.store(true, Ordering::Relaxed);
+    let broken = |status: &Status| {
+        status
+            .problems
+            .iter()
+            .find(|problem| problem.message.contains("broke"))
+            .cloned()
+    };
+    scene.until("a warning", |status| broken(status).is_some()).await;
+    assert_eq!(
+        broken(&scene.board.picture(0)).map(|problem| problem.severity),
+        Some(Severity::Warning)
+    );
+    let is_critical = |status: &Status| broken(status).is_some_and(|problem| problem.severity == Severity::Critical);
+    for _ in 0..10 {
+        sleep(Duration::from_secs(5)).await;
+    }
+    scene.until("critical", is_critical).await;
+    assert!(scene.board.picture(0).primary.expect("a standby has one").connected);
+    scene.fake.breaks.store(false, Ordering::Relaxed);
+    scene.until("in sync", in_sync).await;
+    assert_eq!(scene.board.picture(0).problems, []);
 }

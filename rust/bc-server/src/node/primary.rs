@@ -35,6 +35,8 @@ use super::{Assembly, log};
 const TOPIC: &str = "scan";
 /// Time without a change after which there is time for MD5s.
 const QUIET: Duration = Duration::from_secs(2);
+/// The board's topic for hints that do not come.
+const TOPIC_WATCH: &str = "watch";
 /// Wait after an error before the folders are read again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
@@ -65,10 +67,6 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
     )?);
     let layout = assembly.settings.layout.clone();
     let hints = watch::watch(&layout);
-    if let Some(problem) = hints.problem() {
-        warn!("{problem}");
-        assembly.raise("watch", Severity::Warning, problem);
-    }
     let waker = hints.waker();
     let stopped = Arc::new(AtomicBool::new(false));
     let options = Options {
@@ -152,8 +150,24 @@ impl Work {
                     AFTER_ERROR
                 }
             };
+            self.show_hints();
             // A hint during the wait means a change; the end of the wait means a regular reading.
             self.hints.wait(wait);
+        }
+    }
+
+    /// Says why there are no hints, where that is so: it may begin and end at any time, as folders come and go.
+    fn show_hints(&self) {
+        let problem = self.hints.problem();
+        if let Some(problem) = &problem
+            && self
+                .board
+                .raise(TOPIC_WATCH, Severity::Warning, problem.as_str(), self.clock.now_ms())
+        {
+            warn!("{problem}");
+        }
+        if problem.is_none() {
+            self.board.clear(TOPIC_WATCH);
         }
     }
 
@@ -224,3 +238,6 @@ fn files(snapshot: &Snapshot) -> Vec<FileStatus> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
