@@ -11,6 +11,7 @@
 //! | `bc.primary.url` | | base URL of the primary; needed on a standby |
 //! | `bc.primary.fingerprint` | | SHA-256 of the primary's public key, hex or base64 |
 //! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name |
+//! | `bc.tls.certificate`, `bc.tls.private.key` | | PEM files of the certificate that this node shows, in place of its self-signed one |
 //! | `bc.primary.status.check.interval` | 60000 ms | longest time without a completed exchange |
 //! | `bc.file.status.check.interval` | 60000 ms | how often the primary reads its folders even if nothing hints at a change |
 //! | `primary.server.connection.timeout` | 30000 ms | longest wait for the primary's next byte |
@@ -95,6 +96,15 @@ pub enum CertificateAuthority {
     File(PathBuf),
 }
 
+/// The certificate that an administrator gives a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificates of the chain, the node's own first, in PEM form.
+    pub certificate: PathBuf,
+    /// The private key, in PEM form and not encrypted.
+    pub private_key: PathBuf,
+}
+
 /// Everything a node is told when it opens.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -117,6 +127,8 @@ pub struct Settings {
     pub primary_fingerprint: Option<Fingerprint>,
     /// Whose signature on the primary's certificate is believed.
     pub tls_ca: Option<CertificateAuthority>,
+    /// What this node shows in place of its self-signed certificate.
+    pub tls_certificate: Option<CertificateFiles>,
     /// Longest time without a completed exchange before it is CRITICAL.
     pub primary_check_interval: Duration,
     /// How often the folders are read even if nothing hints at a change.
@@ -222,6 +234,7 @@ impl Settings {
                 "system" => CertificateAuthority::System,
                 file => CertificateAuthority::File(layout.working_dir().join(file)),
             }),
+            tls_certificate: reader.certificate_files(layout.working_dir()),
             primary_check_interval: reader.milliseconds("bc.primary.status.check.interval", 60_000),
             file_check_interval: reader.milliseconds("bc.file.status.check.interval", 60_000),
             connection_timeout: reader.milliseconds("primary.server.connection.timeout", 30_000),
@@ -351,6 +364,27 @@ impl<'a> Reader<'a> {
         SocketAddr::new(host, port)
     }
 
+    fn certificate_files(&mut self, working_dir: &Path) -> Option<CertificateFiles> {
+        const CERTIFICATE: &str = "bc.tls.certificate";
+        const PRIVATE_KEY: &str = "bc.tls.private.key";
+        match (self.text(CERTIFICATE), self.text(PRIVATE_KEY)) {
+            (Some(certificate), Some(private_key)) => Some(CertificateFiles {
+                certificate: working_dir.join(certificate),
+                private_key: working_dir.join(private_key),
+            }),
+            (None, None) => None,
+            (certificate, _) => {
+                let (missing, given) = if certificate.is_none() {
+                    (CERTIFICATE, PRIVATE_KEY)
+                } else {
+                    (PRIVATE_KEY, CERTIFICATE)
+                };
+                self.mistake(missing, format!("is missing beside {given}; give both or none"));
+                None
+            }
+        }
+    }
+
     fn primary_url(&mut self, flag: Flag) -> Option<PrimaryUrl> {
         const NAME: &str = "bc.primary.url";
         match self.text(NAME) {
@@ -441,6 +475,21 @@ mod tests {
                 "bc.held.health"
             ]
         );
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let (settings, mistakes) = parse(&[("bc.tls.certificate", "tls/node.pem")]);
+        assert_eq!(
+            (settings.tls_certificate, mistakes[0].property),
+            (None, "bc.tls.private.key")
+        );
+        let pair = [
+            ("bc.tls.certificate", "node.pem"),
+            ("bc.tls.private.key", "/tls/node.key"),
+        ];
+        let files = parse(&pair).0.tls_certificate.expect("both are given");
+        assert_eq!(files.private_key, PathBuf::from("/tls/node.key"));
     }
 
     #[test]

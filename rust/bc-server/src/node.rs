@@ -6,6 +6,7 @@
 //! | `standby` | follows the primary |
 //! | `standbys` | what the primary knows of those that follow it |
 //! | `keeper` | looks after the store of a standby |
+//! | `certificate` | the certificate that an administrator gives the node |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
 //! | `sync` | a pull that an administrator orders |
 //! | `promote` | lets GoCD run |
@@ -49,6 +50,7 @@ use crate::{
     tls::node_key::{NodeKey, Shown},
 };
 
+mod certificate;
 mod generations;
 mod health;
 mod keeper;
@@ -270,6 +272,7 @@ impl Assembly {
         if recorded != Some(record) {
             record.save(self.state.path())?;
         }
+        let certificate = certificate::first(&self);
         self.join_peers();
         if role == Role::Primary {
             self.settle(phase);
@@ -286,10 +289,10 @@ impl Assembly {
                 _state: self.state,
             });
         }
-        self.run(role, phase)
+        self.run(role, phase, certificate)
     }
 
-    fn run(self, role: Role, phase: Phase) -> Result<Parts, Error> {
+    fn run(self, role: Role, phase: Phase, certificate: Option<certificate::Keeper>) -> Result<Parts, Error> {
         let runtime = {
             let dispatch = self.dispatch.clone();
             tokio::runtime::Builder::new_multi_thread()
@@ -302,6 +305,9 @@ impl Assembly {
                 .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))?
         };
         let token = token_watch::start(&self, &runtime);
+        if let Some(certificate) = certificate {
+            certificate.start(&self, &runtime);
+        }
         let offers = role == Role::Primary && phase == Phase::Running;
         let (offer, reader) = if offers {
             let (offer, reader) = primary::start(&self)?;
@@ -344,11 +350,7 @@ impl Assembly {
             }
         }
         let headline = self.board.picture(self.clock.now_ms()).headline();
-        info!(
-            "{headline} (node {}, key {})",
-            self.state.node_id(),
-            self.identity.fingerprint()
-        );
+        info!("{headline} (node {}, key {})", self.state.node_id(), self.own.shown());
         Ok(Parts {
             stop: self.stop,
             runtime: Some(runtime),

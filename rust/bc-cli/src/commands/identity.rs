@@ -22,7 +22,15 @@ use crate::{
 pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let shown = match Identity::load(&node.state_dir) {
-        Ok(Some(identity)) => Shown::new(identity.fingerprint(), node_id(&node.state_dir), &node.state_dir),
+        Ok(Some(identity)) => {
+            let shown = Shown::new(identity.fingerprint(), node_id(&node.state_dir), &node.state_dir);
+            shown.or_given(
+                client::status(&node.state_dir)
+                    .ok()
+                    .flatten()
+                    .and_then(|status| status.fingerprint),
+            )
+        }
         Ok(None) => {
             return Err(Failure::new(
                 ExitCode::Failed,
@@ -76,6 +84,17 @@ impl Shown {
         }
     }
 
+    /// The key that a running node shows in its place, where an administrator has given it a certificate.
+    fn or_given(self, told: Option<Fingerprint>) -> Self {
+        match told {
+            Some(fingerprint) if fingerprint != self.fingerprint => Self {
+                file: "the file in bc.tls.certificate".to_owned(),
+                ..Self::new(fingerprint, self.node_id, Path::new(""))
+            },
+            _ => self,
+        }
+    }
+
     fn render(&self) -> String {
         let mut rows = vec![
             vec!["fingerprint".to_owned(), self.fingerprint.to_string()],
@@ -105,5 +124,9 @@ mod tests {
         assert_eq!(shown.base64.parse(), Ok(fingerprint));
         assert!(shown.render().contains(&fingerprint.to_string()));
         assert!(shown.render().ends_with("file         /state/identity.pem\n"));
+        let given = Fingerprint::of_public_key(b"given");
+        let shown = shown.or_given(Some(given));
+        assert_eq!(shown.fingerprint, given);
+        assert!(shown.render().ends_with("bc.tls.certificate\n"));
     }
 }
