@@ -84,6 +84,16 @@ pub(crate) enum Command {
     /// The standby does so by itself at every change; this is for the impatient, and for saying yes to what it has
     /// refused. Each yes holds for this one pull.
     Sync(SyncArguments),
+    /// Read all live files and kept generations of this standby now, and compare them with what they should be
+    ///
+    /// A standby does so by itself within bc.rehash.interval, a day. What is wrong is mended, and named. Ends with 0
+    /// when all is right, 1 when kept bytes are damaged, 2 when a live file is not right, and 3 when it could not be
+    /// found out.
+    Verify {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the generations that this standby keeps, or go back to one
     ///
     /// A generation is one whole set of synced files. A standby keeps the last ones that were live

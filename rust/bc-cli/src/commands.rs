@@ -16,6 +16,7 @@ mod status;
 mod sync;
 mod token;
 mod trust;
+mod verify;
 
 /// Runs the command that was given.
 ///
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             config,
             ..
         } => trust::list(&search, config.config.as_deref(), json),
+        Command::Verify { json } => verify::run(&search, json),
         Command::Generations(GenerationsCommand::List { json }) => generations::list(&search, json),
         Command::Generations(GenerationsCommand::Show { id, json }) => generations::show(&search, &id, json),
         Command::Generations(GenerationsCommand::Restore { id }) => generations::restore(&search, &id),

@@ -117,3 +117,30 @@ fn a_file_that_is_edited_on_the_standby_is_mended_and_said() {
         (status(&place, "standby")["problems"] == serde_json::json!([])).then_some(())
     });
 }
+
+#[test]
+fn verify_reads_all_names_what_is_wrong_and_has_it_mended() {
+    let place = Place::new();
+    let (_primary, _standby, _) = pair(&place);
+    let right = config(&place, "standby");
+    let verified = on_standby(&place, &["verify"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(
+        verified.stdout.starts_with("OK  3 live files and 3 kept ones"),
+        "{verified:?}"
+    );
+    place.file(&format!("standby/{CONFIG}"), "<cruise>mine</cruise>", NOBODY);
+    let verified = on_standby(&place, &["verify", "--json"]);
+    assert_eq!(verified.code, 2, "{verified:?}");
+    let files = verified.json()["files"].take();
+    let wrong: Vec<_> = files
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|file| file["state"] != "ok")
+        .map(|file| (&file["name"], &file["state"]))
+        .collect();
+    assert_eq!(wrong, [(&"cruise-config.xml".into(), &"differs".into())]);
+    wait_for("it is mended", || (config(&place, "standby") == right).then_some(()));
+    assert_eq!(place.run(&["verify", "--state-dir", "nowhere"]).code, 3);
+}

@@ -25,6 +25,7 @@ fn help_is_what_the_file_says() {
         &["identity", "show"],
         &["trust"],
         &["sync"],
+        &["verify"],
         &["generations", "list"],
         &["generations", "show"],
         &["generations", "restore"],

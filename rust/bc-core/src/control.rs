@@ -13,7 +13,7 @@ use crate::{
     fingerprint::Fingerprint,
     manifest::{Entry, Name},
     status::Status,
-    store::generations::KeptGeneration,
+    store::{generations::KeptGeneration, verify::Verified},
 };
 
 /// The name of the socket in the state folder, and of the file that tells where else it is.
@@ -59,6 +59,9 @@ pub enum Order {
         /// As a person writes it, see [`crate::store::generations::show`].
         id: String,
     },
+    /// Read all live files and kept bytes, and have mended what is not right. It costs reading time, so not
+    /// everybody may order it.
+    Verify,
     /// Accept this key of a peer.
     Trust {
         /// The key.
@@ -116,6 +119,11 @@ pub enum Reply {
         generation: KeptGeneration,
         /// Its files.
         files: BTreeMap<Name, Entry>,
+    },
+    /// What was found.
+    Verified {
+        /// File by file.
+        verified: Verified,
     },
     /// It is done.
     Done {

@@ -4,6 +4,7 @@
 //!   (what differs), `guard` (what must not go), `rules` (what may become live), `stage`, `journal` and `apply` (how
 //!   it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
+//! - [`verify`]: whether all of it is still what it was;
 //! - [`memory`]: the same without a disk, for tests and measurements;
 //! - [`atomic`]: the one way in which anything that must survive a restart is written.
 //!
@@ -36,6 +37,7 @@ mod record;
 mod room;
 mod rules;
 mod stage;
+pub mod verify;
 
 pub use record::Record;
 

@@ -129,7 +129,7 @@ impl Kept {
         }
     }
 
-    fn summary(&self, applied: Option<Digest>) -> KeptGeneration {
+    pub(super) fn summary(&self, applied: Option<Digest>) -> KeptGeneration {
         KeptGeneration {
             is_first: self.is_first(),
             is_applied: !self.is_first() && applied == Some(self.document.generation),
@@ -191,7 +191,7 @@ pub(super) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> {
 }
 
 /// The id of what was applied last, without touching anything.
-fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
+pub(super) fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
     let path = state_dir.join("applied.json");
     match fs::read(&path) {
         Ok(text) => Ok(serde_json::from_slice::<Record>(&text)

@@ -5,11 +5,15 @@ use std::path::Path;
 use bc_core::{
     control::Reply,
     error::Error,
+    layout::Layout,
     pull::{PullOrder, RestoreOrder},
     status::StatusBoard,
-    store::generations,
+    store::{
+        generations,
+        verify::{self, VerifiedState},
+    },
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{PullerOrders, sync};
 
@@ -56,6 +60,39 @@ pub(crate) async fn restore(puller: Option<&PullerOrders>, board: &StatusBoard, 
         Ok(Err(error)) => error.into(),
         Err(_) => sync::ended(),
     }
+}
+
+/// Reads everything, and has mended what is not right.
+pub(crate) async fn verify(
+    state_dir: &Path,
+    layout: &Layout,
+    puller: Option<&PullerOrders>,
+    progress: &mpsc::Sender<String>,
+) -> Reply {
+    let (folder, layout, progress) = (state_dir.to_owned(), layout.clone(), progress.clone());
+    let verified = blocking(move || {
+        let mut told = 0;
+        verify::verify(&folder, &layout, |done, total| {
+            let percent = done * 100 / total.max(1);
+            if percent > told {
+                told = percent;
+                // Whoever does not listen misses nothing.
+                drop(progress.try_send(format!("{percent} % of {} MiB read", total / (1 << 20))));
+            }
+        })
+    })
+    .await;
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(error) => return error.into(),
+    };
+    let wrong = verified.files.iter().filter(|file| file.state != VerifiedState::Ok);
+    let suspects: Vec<_> = wrong.map(|file| file.name.clone()).collect();
+    if let Some(puller) = puller.filter(|_| !suspects.is_empty()) {
+        // A puller that is gone ends with the node.
+        drop(puller.send(PullOrder::Repair(suspects)).await);
+    }
+    Reply::Verified { verified }
 }
 
 /// Reads files where that may block.

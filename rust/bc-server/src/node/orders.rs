@@ -112,6 +112,9 @@ impl ControlHandler for Orders {
                 };
                 sync::order(self.puller.as_ref(), &self.board, permit, &progress).await
             }
+            Order::Verify => {
+                generations::verify(&self.state_dir, &self.settings.layout, self.puller.as_ref(), &progress).await
+            }
             Order::Restore { id } => generations::restore(self.puller.as_ref(), &self.board, id).await,
             Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
             Order::Promote {
