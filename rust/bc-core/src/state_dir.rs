@@ -10,7 +10,7 @@
 //! | `lock` | held by the process whose node is open |
 //! | `socket` | path of the control socket, where it does not fit in here |
 //! | `native/` | private copies of the library while they are loaded |
-//! | `blobs/`, `aside/`, `staged/`, `applied.json`, `journal.json`, `live-cache.json` | the store of a standby ([`crate::store::disk`]) |
+//! | `blobs/`, `generations/`, `paused.json`, `aside/`, `staged/`, `applied.json`, `journal.json`, `live-cache.json` | the store of a standby ([`crate::store::disk`]) |
 //!
 //! The folder has mode 0711, everything in it 0600 or 0700, but for the control socket.
 
