@@ -8,9 +8,11 @@
 //! connection, settings) is handed in.
 
 pub mod burst;
+pub mod cipher;
 pub mod clock;
 pub mod control;
 pub mod counters;
+pub mod cruise_config;
 pub mod digest;
 pub mod error;
 pub mod event;

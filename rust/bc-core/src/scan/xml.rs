@@ -1,5 +1,7 @@
 //! Whether an XML file is all there, and the little that we read from it.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use quick_xml::{
     Reader,
@@ -40,6 +42,14 @@ impl Outline {
     /// # Errors
     /// Why it is not a whole XML file, to be read after the file's name.
     pub fn read(text: &[u8]) -> Result<Self, String> {
+        Self::visit(text, &mut Nobody)
+    }
+
+    /// As [`Outline::read`], and shows every part of the text to somebody on the way.
+    ///
+    /// # Errors
+    /// As [`Outline::read`]; the visitor has then seen what comes before.
+    pub fn visit<'a>(text: &'a [u8], visitor: &mut impl Visitor<'a>) -> Result<Self, String> {
         let mut reader = Reader::from_reader(text);
         let mut outline: Option<Self> = None;
         let mut has_doctype = false;
@@ -48,13 +58,22 @@ impl Outline {
             let event = reader
                 .read_event()
                 .map_err(|error| format!("is not whole: {error} at byte {}", reader.error_position()))?;
+            let end = reader.buffer_position();
             match event {
                 Event::Start(start) => {
                     open(&mut outline, &start, depth)?;
                     depth += 1;
+                    visitor.open(&start, end);
                 }
-                Event::Empty(start) => open(&mut outline, &start, depth)?,
-                Event::End(_) => depth -= 1,
+                Event::Empty(start) => {
+                    open(&mut outline, &start, depth)?;
+                    visitor.open(&start, end);
+                    visitor.close();
+                }
+                Event::End(_) => {
+                    depth -= 1;
+                    visitor.close();
+                }
                 Event::DocType(_) => has_doctype = true,
                 Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => {
                     return Err("has text outside its root element".to_owned());
@@ -62,6 +81,8 @@ impl Outline {
                 Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
                     return Err("has text outside its root element".to_owned());
                 }
+                Event::Text(text) => visitor.text(text.into_inner(), end),
+                Event::CData(text) => visitor.text(text.into_inner(), end),
                 Event::Eof => break,
                 _ => {}
             }
@@ -72,6 +93,28 @@ impl Outline {
         let outline = outline.ok_or("is empty")?;
         Ok(Self { has_doctype, ..outline })
     }
+}
+
+/// Who is shown the parts of a text in their order. An `end` is the place in the text after the part.
+pub trait Visitor<'a> {
+    /// An element begins; one without content ends at once.
+    fn open(&mut self, element: &BytesStart<'a>, end: u64);
+
+    /// Text inside an element, its entities not resolved.
+    fn text(&mut self, text: Cow<'a, [u8]>, end: u64);
+
+    /// The innermost element ends.
+    fn close(&mut self);
+}
+
+struct Nobody;
+
+impl<'a> Visitor<'a> for Nobody {
+    fn open(&mut self, _: &BytesStart<'a>, _: u64) {}
+
+    fn text(&mut self, _: Cow<'a, [u8]>, _: u64) {}
+
+    fn close(&mut self) {}
 }
 
 fn open(outline: &mut Option<Outline>, element: &BytesStart<'_>, depth: usize) -> Result<(), String> {

@@ -1,0 +1,337 @@
+//! What a standby wants to know of a cruise-config.xml before it becomes live, found in one pass.
+//!
+//! [`CruiseConfig::read`] is that pass; it copies no secret. [`paths`] names elements for people, and is a second pass
+//! that is only worth its time when there is something to complain of.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use quick_xml::events::BytesStart;
+
+use crate::{
+    cipher,
+    scan::xml::{Outline, Visitor},
+};
+
+/// Properties of GoCD's own plugins whose value is the path of a file, absolute or relative to GoCD's working
+/// directory: passwords (`cd.go.authentication.passwordfile`) and secrets (`cd.go.secrets.file-based-plugin`).
+const FILE_PROPERTIES: [&str; 2] = ["PasswordFilePath", "SecretsFilePath"];
+/// Elements that somebody configured by hand or by the first use of a server. GoCD's own template, and what it makes
+/// of that at its first start, has none of them.
+const WORK: [&[u8]; 4] = [b"pipeline", b"config-repo", b"agent", b"authConfig"];
+/// The longest name of an element's own that is shown.
+const MAX_SHOWN: usize = 60;
+
+/// A whole cruise-config.xml in short. Borrows secrets from the text, so it has no Debug.
+pub struct CruiseConfig<'a> {
+    /// Root and server.
+    pub outline: Outline,
+    /// Whether nobody would miss it: it has no pipelines or repositories of them, no agents and no authConfigs.
+    pub is_template: bool,
+    /// What GoCD encrypted with `cipher.aes`, in the order of the text.
+    pub secrets: Vec<Secret<'a>>,
+    /// Files outside of it that it needs.
+    pub files: Vec<MentionedFile>,
+}
+
+/// An encrypted value.
+pub struct Secret<'a> {
+    /// The place after the part of the text that holds it: see [`paths`].
+    pub end: u64,
+    /// Beginning with [`cipher::PREFIX`].
+    pub value: Cow<'a, str>,
+}
+
+/// A file that a configuration mentions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MentionedFile {
+    /// The key of the property.
+    pub property: String,
+    /// Its value.
+    pub path: String,
+}
+
+impl<'a> CruiseConfig<'a> {
+    /// Reads the whole text.
+    ///
+    /// # Errors
+    /// Why it is not a whole XML file, to be read after the file's name.
+    pub fn read(text: &'a [u8]) -> Result<Self, String> {
+        let mut reading = Reading {
+            candidates: memmem::find_iter(text, cipher::PREFIX).map(|at| at as u64).collect(),
+            next: 0,
+            innermost: Element::Other,
+            property: None,
+            is_template: true,
+            secrets: Vec::new(),
+            files: Vec::new(),
+        };
+        let outline = Outline::visit(text, &mut reading)?;
+        Ok(Self {
+            outline,
+            is_template: reading.is_template,
+            secrets: reading.secrets,
+            files: reading.files,
+        })
+    }
+}
+
+/// The elements of which the text matters.
+#[derive(Clone, Copy)]
+enum Element {
+    Encrypted,
+    Key,
+    Value,
+    Other,
+}
+
+struct Reading<'a> {
+    /// Where the prefix of a secret is, so that all other parts cost one comparison.
+    candidates: Vec<u64>,
+    /// The first candidate that has not been passed.
+    next: usize,
+    /// The element that was opened last, unless one was closed since.
+    innermost: Element,
+    /// The key of the property that we are in, if its value is a path.
+    property: Option<&'static str>,
+    is_template: bool,
+    secrets: Vec<Secret<'a>>,
+    files: Vec<MentionedFile>,
+}
+
+impl<'a> Reading<'a> {
+    /// Whether the part that ends there has a candidate.
+    fn has_candidate(&mut self, end: u64) -> bool {
+        let before = self.next;
+        while self.candidates.get(self.next).is_some_and(|at| *at < end) {
+            self.next += 1;
+        }
+        self.next > before
+    }
+}
+
+impl<'a> Visitor<'a> for Reading<'a> {
+    fn open(&mut self, element: &BytesStart<'a>, end: u64) {
+        let name = element.name();
+        self.is_template &= !WORK.contains(&name.as_ref());
+        if self.has_candidate(end) {
+            let attributes = element.attributes().flatten();
+            self.secrets.extend(
+                attributes
+                    .filter(|attribute| is_encrypted(attribute.key.as_ref()))
+                    .filter_map(|attribute| Some(attribute.unescape_value().ok()?.into_owned()))
+                    .filter(|value| value.starts_with(cipher::PREFIX))
+                    .map(|value| Secret {
+                        end,
+                        value: Cow::Owned(value),
+                    }),
+            );
+        }
+        self.innermost = match name.as_ref() {
+            b"key" => Element::Key,
+            b"value" => Element::Value,
+            name if is_encrypted(name) => Element::Encrypted,
+            _ => Element::Other,
+        };
+    }
+
+    fn text(&mut self, text: Cow<'a, [u8]>, end: u64) {
+        let has_candidate = self.has_candidate(end);
+        match (self.innermost, self.property) {
+            (Element::Encrypted, _) if has_candidate => {
+                let value = match text {
+                    Cow::Borrowed(text) => String::from_utf8_lossy(text.trim_ascii()),
+                    Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(text.trim_ascii()).into_owned()),
+                };
+                if value.starts_with(cipher::PREFIX) {
+                    self.secrets.push(Secret { end, value });
+                }
+            }
+            (Element::Key, _) => {
+                let key = text.trim_ascii();
+                self.property = FILE_PROPERTIES.into_iter().find(|known| known.as_bytes() == key);
+            }
+            (Element::Value, Some(property)) => {
+                let path = String::from_utf8_lossy(&text);
+                self.files.push(MentionedFile {
+                    property: property.to_owned(),
+                    path: path.trim().to_owned(),
+                });
+                self.property = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self) {
+        self.innermost = Element::Other;
+    }
+}
+
+/// Whether GoCD puts encrypted values there: `encryptedValue`, `encryptedPassword` and their like, elements or
+/// attributes. A plain value may begin with the same letters.
+fn is_encrypted(name: &[u8]) -> bool {
+    name.starts_with(b"encrypted")
+}
+
+/// Names the elements in which the parts of the text end that end at these places, in ascending order: the way from
+/// the root, each element with its own name where it has one, such as
+/// `pipelines[first]/pipeline[up42]/environmentvariables/variable[PASSWORD]/encryptedValue`. Never a value.
+pub fn paths(text: &[u8], ends: &[u64]) -> Vec<String> {
+    let mut finding = Finding {
+        ends,
+        way: Vec::new(),
+        found: Vec::new(),
+    };
+    // It was read before.
+    let _ = Outline::visit(text, &mut finding);
+    finding.found
+}
+
+struct Finding<'e> {
+    ends: &'e [u64],
+    way: Vec<String>,
+    found: Vec<String>,
+}
+
+impl Finding<'_> {
+    fn at(&mut self, end: u64) {
+        while self.ends.get(self.found.len()).is_some_and(|wanted| *wanted <= end) {
+            // The root is the same for all.
+            self.found.push(self.way.get(1..).unwrap_or_default().join("/"));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.found.len() == self.ends.len()
+    }
+}
+
+impl<'a> Visitor<'a> for Finding<'_> {
+    fn open(&mut self, element: &BytesStart<'a>, end: u64) {
+        if !self.is_done() {
+            self.way.push(label(element));
+            self.at(end);
+        }
+    }
+
+    fn text(&mut self, _: Cow<'a, [u8]>, end: u64) {
+        self.at(end);
+    }
+
+    fn close(&mut self) {
+        self.way.pop();
+    }
+}
+
+/// An element's name, and what people call it.
+fn label(element: &BytesStart<'_>) -> String {
+    let name = String::from_utf8_lossy(element.name().as_ref()).into_owned();
+    let own = ["group", "name", "id"]
+        .iter()
+        .find_map(|key| element.try_get_attribute(key).ok()?)
+        .and_then(|attribute| Some(attribute.unescape_value().ok()?.into_owned()));
+    match own {
+        Some(own) => {
+            let shown: String = own.chars().filter(|sign| !sign.is_control()).take(MAX_SHOWN).collect();
+            format!("{name}[{shown}]")
+        }
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = include_str!("../../../tests/fixtures/data/config/cruise-config.xml");
+
+    fn read(text: &str) -> CruiseConfig<'_> {
+        CruiseConfig::read(text.as_bytes()).unwrap_or_else(|reason| panic!("{reason}: {text}"))
+    }
+
+    fn named(text: &str) -> Vec<String> {
+        let ends: Vec<u64> = read(text).secrets.iter().map(|secret| secret.end).collect();
+        paths(text.as_bytes(), &ends)
+    }
+
+    #[test]
+    fn a_configuration_of_gocd_is_read_in_one_pass() {
+        let config = read(CONFIG);
+        assert_eq!(config.outline, Outline::read(CONFIG.as_bytes()).expect("whole"));
+        assert!(!config.is_template);
+        let values: Vec<&str> = config.secrets.iter().map(|secret| &*secret.value).collect();
+        assert_eq!(values, ["AES:lzcCuNSe4vUx+CsWgN11Uw==:DelRFu6mCN7kC/2oYmeLRA=="]);
+        let file = MentionedFile {
+            property: "PasswordFilePath".to_owned(),
+            path: "config/password.properties".to_owned(),
+        };
+        assert_eq!(config.files, [file]);
+        assert_eq!(
+            named(CONFIG),
+            ["pipelines[first]/pipeline[up42]/environmentvariables/variable[DEPLOY_PASSWORD]/encryptedValue"]
+        );
+    }
+
+    #[test]
+    fn secrets_are_where_gocd_encrypts_and_nowhere_else() {
+        let text = "<cruise><server><mailhost hostname='x' encryptedPassword='AES:a&amp;:b'/></server><!-- \
+                    <encryptedValue>AES:x:y</encryptedValue> --><pipelines group='g'><pipeline name='p'><materials>\
+                    <svn url='AES:no' encryptedPassword='DES'/><p4 encryptedPassword='AES:c:d'></p4></materials>\
+                    <variable name='v'><value>AES:plain</value></variable><property><key>k</key><encryptedValue>\n \
+                    AES:e:f\n</encryptedValue></property><encryptedValue><![CDATA[AES:g:h]]></encryptedValue>\
+                    </pipeline></pipelines></cruise>";
+        let config = read(text);
+        let values: Vec<&str> = config.secrets.iter().map(|secret| &*secret.value).collect();
+        assert_eq!(values, ["AES:a&:b", "AES:c:d", "AES:e:f", "AES:g:h"]);
+        assert_eq!(
+            named(text),
+            [
+                "server/mailhost",
+                "pipelines[g]/pipeline[p]/materials/p4",
+                "pipelines[g]/pipeline[p]/property/encryptedValue",
+                "pipelines[g]/pipeline[p]/encryptedValue",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_template_is_what_nobody_has_worked_on() {
+        let fresh = "<cruise schemaVersion='139'><server serverId='x' agentAutoRegisterKey='y'><artifacts>\
+                     <artifactsDir>artifacts</artifactsDir></artifacts></server>@</cruise>";
+        assert!(read(&fresh.replace('@', "")).is_template);
+        assert!(read(&fresh.replace('@', "<pipelines group='defaultGroup'/>")).is_template);
+        for work in [
+            "<pipelines><pipeline name='p'/></pipelines>",
+            "<config-repos><config-repo id='r'><git url='u'/></config-repo></config-repos>",
+            "<agents><agent hostname='h'/></agents>",
+            "<security><authConfigs><authConfig id='a'/></authConfigs></security>",
+        ] {
+            assert!(!read(&fresh.replace('@', work)).is_template, "{work}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_mentioned_by_the_properties_of_gocds_own_plugins() {
+        let property = |key: &str, value: &str| format!("<property><key>{key}</key><value>{value}</value></property>");
+        let text = format!(
+            "<cruise><secretConfig>{}</secretConfig><authConfig>{}{}</authConfig></cruise>",
+            property("SecretsFilePath", "/etc/go/secrets.db"),
+            property("Url", "PasswordFilePath"),
+            property("PasswordFilePath", ""),
+        );
+        let file = MentionedFile {
+            property: "SecretsFilePath".to_owned(),
+            path: "/etc/go/secrets.db".to_owned(),
+        };
+        assert_eq!(read(&text).files, [file]);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_told_as_the_outline_tells_it() {
+        for text in ["", "<cruise>", "<cruise/>x"] {
+            let reason = CruiseConfig::read(text.as_bytes()).err().expect(text);
+            assert_eq!(Outline::read(text.as_bytes()), Err(reason));
+        }
+    }
+}
