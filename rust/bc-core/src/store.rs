@@ -13,6 +13,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     digest::Digest,
     error::{Error, Kind},
@@ -59,6 +61,17 @@ pub struct Allowed {
     pub deletions: bool,
     /// The primary's `serverId` may replace ours.
     pub server_id: bool,
+}
+
+impl Allowed {
+    /// With `is_live`, the generation is the one that is live: its `serverId` was judged when it came, and what an
+    /// edit on this node made of it since has no say.
+    fn for_repair(self, is_live: bool) -> Self {
+        Self {
+            server_id: self.server_id || is_live,
+            ..self
+        }
+    }
 }
 
 /// Where a standby is in the history of its primary.
@@ -110,6 +123,17 @@ pub struct Restored {
     pub generation: KeptGeneration,
     /// What that changed.
     pub applied: Applied,
+}
+
+/// A file that the live configuration mentions and that is not on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingFile {
+    /// Where it should be.
+    pub path: String,
+    /// The key of the property that mentions it, such as `PasswordFilePath`.
+    pub property: String,
+    /// Whether it could be named in `bc.sync.extra`: it belongs beside cruise-config.xml.
+    pub can_be_synced: bool,
 }
 
 /// What keeps generations and makes them live. All calls block; all methods may be called from any thread,
@@ -206,6 +230,15 @@ pub trait Store: Send + Sync + 'static {
     /// Which disks are nearly full, for people; none where none is.
     fn low_disks(&self) -> Option<String> {
         None
+    }
+
+    /// The files that the live configuration mentions, besides what is synced, and that are not here. A store
+    /// without a file system has none.
+    ///
+    /// # Errors
+    /// The live configuration cannot be read.
+    fn missing_files(&self) -> Result<Vec<MissingFile>, Error> {
+        Ok(Vec::new())
     }
 
     /// The live files as they are now, by name, and whether each is ours to remove.

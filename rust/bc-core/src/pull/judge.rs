@@ -75,7 +75,7 @@ pub fn reading(envelope: &Envelope) -> Option<String> {
     })
 }
 
-/// What to warn of when versions differ.
+/// What to warn of when the versions of this plugin differ, or those of GoCD cannot be compared.
 pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
     let own = env!("CARGO_PKG_VERSION");
     if envelope.product_version != own {
@@ -85,11 +85,15 @@ pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
         ));
     }
     match (envelope.gocd_version.as_deref(), own_gocd) {
-        (Some(primary), Some(own)) if primary != own => Some(format!(
-            "the primary runs GoCD {primary}, this server has {own}. Install the same version on both, or a promoted \
-             GoCD may not start on the primary's database."
+        // Two that differ are refused where the set is judged.
+        (Some(_), Some(_)) => None,
+        // Two nodes without a GoCD beside them, as in containers of their own: there is nothing to look at.
+        (None, None) => None,
+        (known, _) => Some(format!(
+            "the version of GoCD is not known on {}, so that nobody but you can check that both \
+             servers have the same one.",
+            if known.is_some() { "this server" } else { "the primary" }
         )),
-        _ => None,
     }
 }
 

@@ -75,7 +75,7 @@ fn document(content: &[u8]) -> ManifestDocument {
             role: Role::Primary,
             epoch: Epoch::default(),
             sequence: 1,
-            gocd_version: None,
+            gocd_version: Some("26.1.0".to_owned()),
             product_version: env!("CARGO_PKG_VERSION").to_owned(),
             schema_version: None,
             server_id: None,
@@ -264,7 +264,7 @@ fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
     let (store, board, stop) = (Arc::new(store), board(), CancellationToken::new());
     let options = Options {
         node_id: "standby".to_owned(),
-        gocd_version: None,
+        gocd_version: Some("26.1.0".to_owned()),
         long_poll_wait: Duration::from_secs(25),
         check_interval: Duration::from_secs(60),
         refusal_critical: Duration::from_secs(600),

@@ -27,6 +27,12 @@ use crate::{
 
 pub(super) const CONFIG: &[u8] = b"<cruise schemaVersion=\"139\"><server serverId=\"one\"/></cruise>";
 
+/// Version of the GoCD beside each store.
+const GOCD: &str = "26.1.0-21505";
+
+/// The same after an edit.
+pub(super) const EDITED: &[u8] = b"<cruise schemaVersion=\"140\"><server serverId=\"one\"/></cruise>";
+
 pub(super) fn jar(name: &str) -> Name {
     Name::Plugin(name.parse().expect("a safe name"))
 }
@@ -142,8 +148,11 @@ impl OnDisk {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let layout = layout_in(folder.path());
-        let store =
-            DiskStore::open(layout.state_dir(), &layout, Arc::new(SystemClock), Options::default()).expect("open");
+        let options = Options {
+            gocd_version: Some(GOCD.to_owned()),
+            ..Options::default()
+        };
+        let store = DiskStore::open(layout.state_dir(), &layout, Arc::new(SystemClock), options).expect("open");
         Self {
             _folder: folder,
             layout,
@@ -175,7 +184,7 @@ struct InMemory(MemoryStore);
 
 impl InMemory {
     fn new() -> Self {
-        Self(MemoryStore::new(Arc::new(SystemClock)))
+        Self(MemoryStore::new(Arc::new(SystemClock)).with_gocd_version(GOCD))
     }
 }
 
@@ -215,6 +224,12 @@ contract!(
     a_transfer_goes_on_where_it_broke,
     wrong_bytes_are_thrown_away,
     a_bad_set_is_refused_and_changes_nothing,
+    another_server_is_refused_unless_it_is_allowed,
+    a_server_id_that_was_edited_here_is_set_right,
+    gocds_template_is_replaced_without_asking,
+    a_key_that_fits_no_secret_is_refused,
+    some_secrets_that_fail_are_a_warning,
+    another_gocd_is_refused,
     our_own_jar_is_never_touched,
     a_set_without_its_bytes_is_not_applied,
     an_emptied_plugin_folder_empties_nothing_until_that_is_allowed,
@@ -255,7 +270,7 @@ fn only_what_differs_is_fetched_and_written(subject: &impl Subject) {
         .apply(&files.document(1), Allowed::default())
         .expect("nothing to do");
     assert_eq!(again, Applied::default());
-    let edited = files.with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+    let edited = files.with(Name::CruiseConfig, EDITED);
     let missing = subject.store().missing(&edited.document(2)).expect("readable");
     assert_eq!(missing.len(), 1);
     assert_eq!(missing[0].name, Name::CruiseConfig);
@@ -275,7 +290,7 @@ fn an_emptied_plugin_folder_empties_nothing_until_that_is_allowed(subject: &impl
     let full = Files::usual().with(jar("b.jar"), &plugin("b", "1"));
     full.apply(subject.store(), 1).expect("applied");
     let edited = Files::default()
-        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>")
+        .with(Name::CruiseConfig, EDITED)
         .with(Name::CipherAes, b"0123456789abcdef0123456789abcdef");
     for _ in 0..2 {
         let applied = edited.apply(subject.store(), 2).expect("applied");
@@ -288,11 +303,7 @@ fn an_emptied_plugin_folder_empties_nothing_until_that_is_allowed(subject: &impl
         );
         assert_eq!(applied.warnings, Vec::<String>::new());
         subject.assert_live(&edited);
-        subject.assert_live(
-            &full
-                .clone()
-                .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>"),
-        );
+        subject.assert_live(&full.clone().with(Name::CruiseConfig, EDITED));
         let live = subject.store().live().expect("readable");
         assert!(live[&jar("a.jar")].ours && live[&jar("b.jar")].ours);
     }
@@ -445,6 +456,116 @@ fn a_bad_set_is_refused_and_changes_nothing(subject: &impl Subject) {
         .missing(&bad.without(&Name::CruiseConfig).document(2))
         .expect_err("refused before anything is fetched");
     assert_eq!(error.kind(), Kind::Refused);
+}
+
+/// Files of a server with this id and some work in it.
+fn server(id: &str) -> Files {
+    let config = format!(
+        "<cruise schemaVersion=\"139\"><server serverId=\"{id}\"/><pipelines group=\"g\"><pipeline name=\"p\"/>\
+         </pipelines></cruise>"
+    );
+    Files::usual().with(Name::CruiseConfig, config.as_bytes())
+}
+
+fn assert_refused(subject: &impl Subject, files: &Files, live: &Files, why: &str) {
+    let error = files.apply(subject.store(), 2).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    assert!(error.message().contains(why), "{error}");
+    assert!(!error.guidance().is_empty(), "{error}");
+    subject.assert_live(live);
+}
+
+fn another_server_is_refused_unless_it_is_allowed(subject: &impl Subject) {
+    let (ours, theirs) = (server("ours"), server("theirs").with(jar("b.jar"), &plugin("b", "1")));
+    ours.apply(subject.store(), 1).expect("the first one");
+    assert_refused(subject, &theirs, &ours, "serverId theirs, the one here has ours");
+    let without = ours.clone().with(Name::CruiseConfig, b"<cruise/>");
+    assert_refused(subject, &without, &ours, "no serverId");
+    assert_eq!(subject.bytes(&jar("b.jar")), None);
+    let allowed = Allowed {
+        server_id: true,
+        ..Allowed::default()
+    };
+    subject.store().apply(&theirs.document(3), allowed).expect("allowed");
+    subject.assert_live(&theirs);
+    // Once.
+    assert_refused(subject, &ours, &theirs, "serverId ours, the one here has theirs");
+}
+
+fn a_server_id_that_was_edited_here_is_set_right(subject: &impl Subject) {
+    let files = server("ours");
+    files.apply(subject.store(), 1).expect("applied");
+    subject.put(&Name::CruiseConfig, &server("edited").0[&Name::CruiseConfig]);
+    files.fetch(subject.store(), &files.document(1));
+    let applied = files.apply(subject.store(), 1).expect("repaired");
+    assert_eq!(applied.written, [Name::CruiseConfig]);
+    subject.assert_live(&files);
+}
+
+fn gocds_template_is_replaced_without_asking(subject: &impl Subject) {
+    let template = b"<cruise schemaVersion=\"139\"><server serverId=\"fresh\"><artifacts/></server></cruise>";
+    subject.put(&Name::CruiseConfig, template);
+    let applied = server("theirs").apply(subject.store(), 1).expect("applied");
+    assert_eq!(applied.warnings, Vec::<String>::new());
+    subject.assert_live(&server("theirs"));
+}
+
+const REAL_CONFIG: &str = include_str!("../../../../tests/fixtures/data/config/cruise-config.xml");
+const REAL_KEY: &[u8] = include_bytes!("../../../../tests/fixtures/data/config/cipher.aes");
+const OTHER_KEY: &[u8] = b"00112233445566778899aabbccddeeff";
+
+/// A real configuration with a secret, and its key.
+fn real() -> Files {
+    Files::usual()
+        .with(Name::CruiseConfig, REAL_CONFIG.as_bytes())
+        .with(Name::CipherAes, REAL_KEY)
+}
+
+fn a_key_that_fits_no_secret_is_refused(subject: &impl Subject) {
+    real().apply(subject.store(), 1).expect("applied");
+    let element = "pipelines[first]/pipeline[up42]/environmentvariables/variable[DEPLOY_PASSWORD]/encryptedValue";
+    let replaced = real().with(Name::CipherAes, OTHER_KEY);
+    assert_refused(subject, &replaced, &real(), element);
+    let lost = real().without(&Name::CipherAes);
+    assert_refused(subject, &lost, &real(), "no cipher.aes");
+    let edited = REAL_CONFIG.replace("up42", "up43");
+    let edited = replaced.with(Name::CruiseConfig, edited.as_bytes());
+    assert_refused(subject, &edited, &real(), "pipeline[up43]");
+}
+
+fn some_secrets_that_fail_are_a_warning(subject: &impl Subject) {
+    let variable = "<variable name=\"OLD\" secure=\"true\"><encryptedValue>\
+                    AES:c9Uau9icuBlvDvtokvlNaA==:7ODzdkSdHIoFEI+rFWg0/w==</encryptedValue></variable>";
+    let config = REAL_CONFIG.replace("<environmentvariables>", &format!("<environmentvariables>{variable}"));
+    let files = real().with(Name::CruiseConfig, config.as_bytes());
+    let warning = "1 of 2 encrypted values in cruise-config.xml from the primary do not decrypt with its cipher.aes, set \
+                   them anew there: pipelines[first]/pipeline[up42]/environmentvariables/variable[OLD]/encryptedValue";
+    assert_eq!(files.apply(subject.store(), 1).expect("applied").warnings, [warning]);
+    subject.assert_live(&files);
+    // For as long as it is so.
+    assert_eq!(files.apply(subject.store(), 1).expect("live").warnings, [warning]);
+    assert_eq!(
+        real().apply(subject.store(), 2).expect("mended").warnings,
+        Vec::<String>::new()
+    );
+}
+
+fn another_gocd_is_refused(subject: &impl Subject) {
+    let of = |version: &str, sequence| {
+        let mut document = Files::usual().document(sequence);
+        document.envelope.gocd_version = Some(version.to_owned());
+        document
+    };
+    Files::usual().fetch(subject.store(), &of("25.4.0-20000", 1));
+    let apply = |document| subject.store().apply(&document, Allowed::default());
+    let error = apply(of("25.4.0-20000", 1)).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Refused);
+    for version in ["25.4.0-20000", GOCD] {
+        assert!(error.message().contains(version), "{error}");
+    }
+    assert_eq!(subject.bytes(&Name::CruiseConfig), None);
+    apply(of(GOCD, 2)).expect("the same");
+    subject.assert_live(&Files::usual());
 }
 
 fn our_own_jar_is_never_touched(subject: &impl Subject) {

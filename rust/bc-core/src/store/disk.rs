@@ -42,7 +42,7 @@ use crate::{
     state_dir,
     status::Paused,
     store::{
-        Allowed, Applied, LiveFile, Position, Receive, Repaired, Restored, Store, Wanted,
+        Allowed, Applied, LiveFile, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
@@ -51,7 +51,9 @@ use crate::{
         live::{self, Live},
         plan::{self, Plan},
         record::Record,
-        room, rules, stage,
+        room,
+        rules::{self, set::Rules},
+        stage,
     },
 };
 
@@ -64,6 +66,8 @@ pub struct Options {
     pub free_space: u64,
     /// Version of our GoCD, where known.
     pub gocd_version: Option<String>,
+    /// Whether the primary's `serverId` may always be another one than ours.
+    pub adopts_server_ids: bool,
 }
 
 impl Default for Options {
@@ -72,6 +76,7 @@ impl Default for Options {
             generations_keep: 10,
             free_space: 256 << 20,
             gocd_version: None,
+            adopts_server_ids: false,
         }
     }
 }
@@ -86,6 +91,7 @@ pub struct DiskStore {
     generations: Mutex<Generations>,
     inner: Mutex<Inner>,
     probe: Probe,
+    rules: Rules,
     options: Options,
 }
 
@@ -165,6 +171,7 @@ impl DiskStore {
             }),
             files,
             probe,
+            rules: Rules::new(options.gocd_version.clone(), options.adopts_server_ids),
             options,
         };
         store.finish_journal(&mut store.lock())?;
@@ -323,9 +330,13 @@ impl DiskStore {
     }
 
     /// Judges the configuration files while the disk is busy with their copies; nothing is left of a refused set.
-    fn judge_and_stage(&self, writes: &[Write], serial: u64) -> Result<Vec<Step>, Error> {
+    fn judge_and_stage(
+        &self,
+        judge: &(impl Fn() -> Result<Vec<String>, Error> + Sync),
+        writes: &[Write],
+        serial: u64,
+    ) -> Result<(Vec<Step>, Vec<String>), Error> {
         thread::scope(|scope| {
-            let judge = || judge(writes);
             let judged = thread::Builder::new()
                 .name("bc-judge".to_owned())
                 .spawn_scoped(scope, judge);
@@ -335,7 +346,7 @@ impl DiskStore {
                 Err(_) => judge(),
             };
             match (judged, staged) {
-                (Ok(()), staged) => staged,
+                (Ok(warnings), staged) => Ok((staged?, warnings)),
                 (Err(refused), staged) => {
                     remove_staged(&staged.unwrap_or_default());
                     Err(refused)
@@ -507,13 +518,17 @@ impl Store for DiskStore {
                 .cloned()
                 .collect(),
         };
+        let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
         if plan.is_empty() && record.says_the_same(&inner.record) {
+            applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
             self.keep_or_warn(&mut inner, whole, &mut applied);
             return Ok(applied);
         }
         let writes = self.writes(&plan, &live)?;
         self.check_room(&writes)?;
-        let staged = self.judge_and_stage(&writes, record.serial)?;
+        let judge = || self.judge(generation, &live, &writes, allowed);
+        let (staged, warnings) = self.judge_and_stage(&judge, &writes, record.serial)?;
+        applied.warnings.extend(warnings);
         match self.keep_before(&mut inner, &plan, &live, now_ms) {
             Ok(drift) => applied.drift = drift,
             Err(error) => {
@@ -593,6 +608,13 @@ impl Store for DiskStore {
         room::warning(folders, room::LOW)
     }
 
+    fn missing_files(&self) -> Result<Vec<MissingFile>, Error> {
+        let mut inner = self.lock();
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        drop(inner);
+        self.find_missing_files(&live)
+    }
+
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
         let mut inner = self.lock();
         let live = live::read(&self.layout, &mut inner.cache)?;
@@ -609,15 +631,6 @@ impl Store for DiskStore {
             })
             .collect())
     }
-}
-
-/// Judges the bytes of the configuration files.
-fn judge(writes: &[Write]) -> Result<(), Error> {
-    for write in writes.iter().filter(|write| write.jar.is_none()) {
-        let bytes = fs::read(&write.source).map_err(|error| Error::io("read", &write.source, &error))?;
-        rules::config_file(&write.name, &bytes)?;
-    }
-    Ok(())
 }
 
 fn remove_staged(steps: &[Step]) {
@@ -642,6 +655,7 @@ fn is_same_disk(one: &Path, other: &Path) -> bool {
     }
 }
 
+mod judge;
 mod keep;
 mod repair;
 mod restore;

@@ -15,12 +15,21 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, ManifestDocument, Name, PluginIdentity},
     scan::descriptor::Jar,
-    store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs, guard::Guard, plan, rules},
+    store::{
+        Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs,
+        guard::Guard,
+        plan,
+        rules::{
+            self,
+            set::{Rules, Set, Which},
+        },
+    },
 };
 
 /// Keeps blobs and live files in memory. Keeps to the same rules as the store on a disk.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
+    rules: Rules,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -36,11 +45,21 @@ struct Inner {
 }
 
 impl MemoryStore {
-    /// An empty store without live files.
+    /// An empty store without live files, on a node of which the version of GoCD is not known.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
+            rules: Rules::new(None, false),
             inner: Arc::default(),
+        }
+    }
+
+    /// The same beside this version of GoCD.
+    #[must_use]
+    pub fn with_gocd_version(self, version: &str) -> Self {
+        Self {
+            rules: Rules::new(Some(version.to_owned()), false),
+            ..self
         }
     }
 
@@ -116,7 +135,7 @@ impl Store for MemoryStore {
             .map(|(name, (entry, _))| (name.clone(), entry.clone()));
         let now_ms = self.clock.now_ms();
         let live = live.collect();
-        let plan = plan::plan(generation, &live, &inner.ours, &inner.guard, allowed.deletions, now_ms);
+        let mut plan = plan::plan(generation, &live, &inner.ours, &inner.guard, allowed.deletions, now_ms);
         let mut writes = Vec::new();
         for (name, entry) in &plan.write {
             let bytes = inner.find(&entry.sha256).ok_or_else(|| {
@@ -126,12 +145,27 @@ impl Store for MemoryStore {
                     "",
                 )
             })?;
-            match name {
-                Name::Plugin(_) => rules::plugin(name, &Jar::inspect(Cursor::new(&bytes)))?,
-                _ => rules::config_file(name, &bytes)?,
+            if let Name::Plugin(_) = name {
+                rules::plugin(name, &Jar::inspect(Cursor::new(&bytes)))?;
             }
             writes.push((name.clone(), bytes));
         }
+        let before = inner.position.as_ref().map(|position| position.generation);
+        let allowed = allowed.for_repair(before == Some(generation.generation));
+        let read = |which: Which<'_>| {
+            let digest = match which {
+                Which::New(name) => generation.files.get(name).map(|entry| entry.sha256),
+                Which::Live(name) => inner.live.get(name).map(|(entry, _)| entry.sha256),
+            };
+            let bytes = digest.and_then(|digest| inner.find(&digest));
+            Ok(bytes.expect("only files that are there are read"))
+        };
+        plan.warnings.extend(self.rules.judge(&Set {
+            generation,
+            live: &live,
+            allowed,
+            read: &read,
+        })?);
         let written = writes.iter().map(|(name, _)| name.clone()).collect();
         for (name, bytes) in writes {
             inner.put(name, bytes, now_ms);

@@ -2,6 +2,8 @@
 //!
 //! Bytes were verified before; here it is judged whether GoCD could start on them, so that a standby never
 //! replaces a good set by a bad one. Nothing that a file names is ever fetched.
+//!
+//! Here are the rules about names and plugins; [`set`] has those about configuration files.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +11,13 @@ use crate::{
     error::{Error, Kind},
     jar_name::JarName,
     manifest::{ManifestDocument, Name, PluginIdentity},
-    scan::{
-        descriptor::{self, Jar},
-        xml::Outline,
-    },
+    scan::descriptor::{self, Jar},
 };
+
+mod secrets;
+pub(super) mod server_id;
+pub(super) mod set;
+mod version;
 
 /// Judges a generation by what its manifest says; `own_jars` are the jars of our own plugin here.
 ///
@@ -44,37 +48,6 @@ pub(super) fn manifest(
     Ok(())
 }
 
-/// Judges the bytes of a configuration file.
-///
-/// # Errors
-/// [`Kind::Refused`] saying what is wrong with the file.
-pub(super) fn config_file(name: &Name, bytes: &[u8]) -> Result<(), Error> {
-    if !matches!(name, Name::CruiseConfig | Name::JettyXml) {
-        return Ok(());
-    }
-    let outline = Outline::read(bytes)
-        .map_err(|reason| refused(format!("{name} from the primary {reason}"), "Mend it on the primary."))?;
-    if *name == Name::CruiseConfig {
-        // GoCD forbids one there too (SafeSaxBuilder).
-        if outline.has_doctype {
-            return Err(refused(
-                "cruise-config.xml from the primary has a document type, which GoCD refuses",
-                "Remove its DOCTYPE on the primary.",
-            ));
-        }
-        if outline.root != "cruise" {
-            return Err(refused(
-                format!(
-                    "cruise-config.xml from the primary has the root element {:?}, not cruise",
-                    outline.root.chars().take(80).collect::<String>()
-                ),
-                "Check cruise.config.file on the primary.",
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Judges a jar by what is in it, since a manifest could say anything.
 ///
 /// # Errors
@@ -95,32 +68,4 @@ fn own_plugin(name: &Name) -> Error {
 
 fn refused(message: impl Into<String>, guidance: impl Into<String>) -> Error {
     Error::new(Kind::Refused, message, guidance)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_configuration_that_gocd_could_not_start_on_is_refused() {
-        for (text, why) in [
-            ("<cruise>", "is not whole"),
-            ("", "is empty"),
-            ("<!DOCTYPE cruise [<!ENTITY x 'y'>]><cruise/>", "document type"),
-            ("<html/>", "root element \"html\""),
-        ] {
-            let error = config_file(&Name::CruiseConfig, text.as_bytes()).expect_err(text);
-            assert_eq!(error.kind(), Kind::Refused);
-            assert!(error.message().contains(why), "{error}");
-        }
-        assert_eq!(config_file(&Name::CruiseConfig, b"<cruise/>\n<!-- end -->"), Ok(()));
-    }
-
-    #[test]
-    fn jetty_has_a_doctype_and_other_files_any_form() {
-        let jetty = "<!DOCTYPE Configure PUBLIC \"x\" \"https://jetty.example/configure.dtd\"><Configure/>";
-        assert_eq!(config_file(&Name::JettyXml, jetty.as_bytes()), Ok(()));
-        config_file(&Name::JettyXml, b"<Configure>").expect_err("not whole");
-        assert_eq!(config_file(&Name::FeatureToggles, b"<"), Ok(()));
-    }
 }

@@ -45,6 +45,7 @@ fn what_is_not_what_was_announced_is_never_live() {
     let standby = Whole::standby_in(dir, liar.address, liar.identity.fingerprint(), Duration::from_secs(1));
     let offer = liar.context.offer.as_ref().expect("a primary");
     let mut config = fs::read_to_string(standby.dir.path().join(CONFIG)).expect("the sample");
+    let cipher = fs::read(standby.dir.path().join("config/cipher.aes")).expect("the sample");
     let mut plugin = plugin_bytes(0);
     type Lie = fn(&[u8]) -> Vec<u8>;
     let lies: [(Lie, &str); 4] = [
@@ -58,7 +59,11 @@ fn what_is_not_what_was_announced_is_never_live() {
         let before = (config.clone(), plugin.clone());
         config = config.replace("</cruise>", &format!("<!-- {number} --></cruise>"));
         plugin = plugin_bytes(number + 1);
-        let files: [(Name, &[u8]); 2] = [(Name::CruiseConfig, config.as_bytes()), (jar("a.jar"), &plugin)];
+        let files: [(Name, &[u8]); 3] = [
+            (Name::CipherAes, &cipher),
+            (Name::CruiseConfig, config.as_bytes()),
+            (jar("a.jar"), &plugin),
+        ];
         let witnesses = [CONFIG, JAR].map(|file| Witness::of(&standby.dir.path().join(file)));
         for lied_about in [config.as_bytes(), &plugin] {
             let mut snapshot = common::snapshot(liar.folder.path(), &files);

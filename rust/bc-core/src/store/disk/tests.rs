@@ -15,7 +15,7 @@ mod restore;
 use crate::{
     clock::SystemClock,
     scan::descriptor::tests::plugin,
-    store::contract::{CONFIG, Files, jar, layout_in},
+    store::contract::{CONFIG, EDITED, Files, jar, layout_in},
 };
 
 struct Place {
@@ -95,7 +95,7 @@ fn next() -> Files {
         .with(jar("b.jar"), &plugin("b", "1"))
         .with(jar("c.jar"), b"opaque")
         .with(Name::JettyXml, b"<Configure/>")
-        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>")
+        .with(Name::CruiseConfig, EDITED)
 }
 
 fn recorder() -> (Probe, Arc<Mutex<Vec<Moment>>>) {
@@ -149,7 +149,7 @@ fn one_changed_file_waits_for_the_disk_once_before_it_is_live() {
     Files::usual().apply(&place.open(), 1).expect("applied");
     let (probe, moments) = recorder();
     let store = place.open_with(probe);
-    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+    let edited = Files::usual().with(Name::CruiseConfig, EDITED);
     edited.apply(&store, 2).expect("applied");
     assert_eq!(
         *moments.lock().expect("no panic"),
@@ -202,7 +202,7 @@ fn kept_jars_stay_kept_across_a_restart_and_a_crash() {
     let partly = full.clone().without(&jar("b.jar")).without(&jar("c.jar"));
     let emptied = Files::usual()
         .with(Name::JettyXml, b"<Configure/>")
-        .with(Name::CruiseConfig, b"<cruise schemaVersion=\"140\"/>");
+        .with(Name::CruiseConfig, EDITED);
     for number in 0..8 {
         let place = Place::new();
         full.apply(&place.open(), 1).expect("applied");
@@ -400,13 +400,13 @@ fn where_nothing_can_be_renamed_the_file_is_written_in_place() {
         Files::usual().apply(&place.open(), 1).expect("applied");
         let is_it = |moment: &Moment| matches!(moment, Moment::Rename(Name::CruiseConfig));
         let store = place.open_with(failing_where(is_it, kind));
-        let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+        let edited = Files::usual().with(Name::CruiseConfig, EDITED);
         let before = fs::File::open(place.path(&Name::CruiseConfig)).expect("open");
         edited.apply(&store, 2).expect("applied");
         assert!(place.is_live(&edited));
         assert_eq!(
             before.metadata().expect("still there").len(),
-            9,
+            EDITED.len() as u64,
             "the file is the same one"
         );
         place.assert_tidy();
@@ -426,7 +426,7 @@ fn a_crash_while_writing_in_place_is_mended_from_the_journal() {
         }
         _ => Ok(()),
     }));
-    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+    let edited = Files::usual().with(Name::CruiseConfig, EDITED);
     let document = edited.document(2);
     edited.fetch(&store, &document);
     catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default()))).expect_err("crashed");
@@ -445,7 +445,7 @@ fn a_folder_that_cannot_be_written_takes_files_in_place() {
         }
         _ => Ok(()),
     }));
-    let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+    let edited = Files::usual().with(Name::CruiseConfig, EDITED);
     edited.apply(&store, 2).expect("applied");
     assert!(place.is_live(&edited));
     assert_eq!(fs::read_dir(place.state("staged")).expect("made").count(), 0);
@@ -564,7 +564,7 @@ mod on_unix {
         assert_eq!(mode(&place.state("blobs")), 0o700);
         assert_eq!(mode(&place.state("applied.json")), 0o600);
         fs::set_permissions(place.path(&Name::CruiseConfig), fs::Permissions::from_mode(0o664)).expect("mode");
-        let edited = Files::usual().with(Name::CruiseConfig, b"<cruise/>");
+        let edited = Files::usual().with(Name::CruiseConfig, EDITED);
         edited.apply(&store, 2).expect("applied");
         assert_eq!(mode(&place.path(&Name::CruiseConfig)), 0o664);
     }

@@ -13,7 +13,7 @@ use crate::{
     scan::descriptor::tests::plugin,
     store::{
         Allowed, Store,
-        contract::{Files, jar},
+        contract::{EDITED, Files, jar},
         disk::{DiskStore, Options, release},
         generations::{self, KeptGeneration},
     },
@@ -24,7 +24,7 @@ use std::{fs, io, sync::Arc};
 fn edited(number: u64) -> Files {
     Files::usual().with(
         Name::CruiseConfig,
-        format!("<cruise schemaVersion=\"{number}\"/>").as_bytes(),
+        format!("<cruise schemaVersion=\"{number}\"><server serverId=\"one\"/></cruise>").as_bytes(),
     )
 }
 
@@ -105,7 +105,7 @@ fn the_newest_generations_are_kept_and_the_bytes_of_others_go() {
 fn what_was_here_before_the_first_apply_is_generation_0_and_stays() {
     let place = Place::new();
     let found = Files::default()
-        .with(Name::CruiseConfig, b"<cruise/>")
+        .with(Name::CruiseConfig, EDITED)
         .with(jar("old.jar"), &plugin("old", "1"))
         // Equal on the primary, and so never fetched.
         .with(jar("a.jar"), &plugin("a", "1"));

@@ -118,7 +118,10 @@ fn only_what_gocd_has_not_accepted_for_long_is_left() {
         document.generation
     };
     let back = |wait| store.back_to_accepted(wait).expect("whole");
-    let third = Files::usual().with(Name::CruiseConfig, b"<cruise schemaVersion=\"141\"/>");
+    let third = Files::usual().with(
+        Name::CruiseConfig,
+        b"<cruise schemaVersion=\"141\"><server serverId=\"one\"/></cruise>",
+    );
     apply(&Files::usual(), 1, Acceptance::Pending);
     let error = store.back_to_accepted(Duration::ZERO).expect_err("none is accepted");
     assert_eq!(error.kind(), Kind::Refused);

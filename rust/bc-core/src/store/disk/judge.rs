@@ -1,0 +1,93 @@
+//! Where the rules of a set find the bytes that they judge.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+
+use super::{DiskStore, Write};
+use crate::{
+    digest::Digest,
+    error::{Error, Kind},
+    manifest::{ManifestDocument, Name},
+    scan,
+    store::{
+        Allowed, MissingFile,
+        live::Live,
+        rules::set::{Set, Which},
+    },
+};
+
+impl DiskStore {
+    /// Judges a generation by the configuration files that it would bring. Returns what to warn of.
+    pub(super) fn judge(
+        &self,
+        generation: &ManifestDocument,
+        live: &Live,
+        writes: &[Write],
+        allowed: Allowed,
+    ) -> Result<Vec<String>, Error> {
+        let read = |which: Which<'_>| match which {
+            Which::New(name) => match writes.iter().find(|write| write.name == *name) {
+                Some(write) if !write.is_live => read(&write.source),
+                Some(write) => read_as(&write.source, &write.entry.sha256),
+                // What is not written is live already.
+                None => self.read_live(name, live),
+            },
+            Which::Live(name) => self.read_live(name, live),
+        };
+        self.rules.judge(&Set {
+            generation,
+            live: &live.files,
+            allowed,
+            read: &read,
+        })
+    }
+
+    /// The files that the live configuration mentions and that are not here.
+    pub(super) fn find_missing_files(&self, live: &Live) -> Result<Vec<MissingFile>, Error> {
+        let Some(config) = live.files.get(&Name::CruiseConfig) else {
+            return Ok(Vec::new());
+        };
+        let mentioned = self
+            .rules
+            .mentioned(config.sha256, || self.read_live(&Name::CruiseConfig, live))?;
+        let working_dir = self.layout.working_dir();
+        Ok(mentioned
+            .into_iter()
+            .filter(|file| !file.path.is_empty())
+            .map(|file| (working_dir.join(&file.path), file))
+            .filter(|(path, _)| !path.exists())
+            .map(|(path, file)| MissingFile {
+                property: file.property,
+                can_be_synced: path.parent() == Some(self.layout.pair_dir()),
+                path: path.display().to_string(),
+            })
+            .collect())
+    }
+
+    fn read_live(&self, name: &Name, live: &Live) -> Result<Bytes, Error> {
+        let path = scan::path_of(&self.layout, name);
+        match live.files.get(name) {
+            Some(entry) => read_as(&path, &entry.sha256),
+            None => read(&path),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Bytes, Error> {
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    Ok(bytes.into())
+}
+
+/// Reads a live file, which somebody could be writing.
+fn read_as(path: &Path, digest: &Digest) -> Result<Bytes, Error> {
+    let bytes = read(path)?;
+    if Digest::of(&bytes) != *digest {
+        return Err(Error::new(
+            Kind::Busy,
+            format!("{} changed while it was read", path.display()),
+            "",
+        ));
+    }
+    Ok(bytes)
+}
