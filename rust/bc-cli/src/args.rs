@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Make or check the user and password that both nodes share
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Show the key by which other nodes know this one
+    /// Show or change the key by which other nodes know this one
     #[command(subcommand)]
     Identity(IdentityCommand),
     /// Trust the key of another node, or list the keys that are trusted
@@ -233,6 +233,16 @@ pub(crate) enum IdentityCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Give this primary another key
+    ///
+    /// The next key is published to the standbys first; the primary shows it once every standby that is not silent
+    /// has confirmed that it trusts it. If that takes longer than the command waits, it happens by itself later. The
+    /// former key is trusted until `gocd-bc trust --remove` on every node.
+    Rotate {
+        /// Do not wait for the standbys that have not confirmed it; they are named
+        #[arg(long)]
+        now: bool,
     },
 }
 

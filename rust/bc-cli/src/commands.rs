@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Token(TokenCommand::Generate { force, place }) => token::generate(&search, &place, force),
         Command::Token(TokenCommand::Check { place }) => token::check(&search, &place),
         Command::Identity(IdentityCommand::Show { json }) => identity::show(&search, json),
+        Command::Identity(IdentityCommand::Rotate { now }) => identity::rotate(&search, now),
         Command::Trust {
             fingerprint: Some(key),
             remove,

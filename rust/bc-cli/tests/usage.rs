@@ -23,6 +23,7 @@ fn help_is_what_the_file_says() {
         &["token", "generate"],
         &["token", "check"],
         &["identity", "show"],
+        &["identity", "rotate"],
         &["trust"],
         &["sync"],
         &["verify"],

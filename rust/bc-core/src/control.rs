@@ -62,6 +62,11 @@ pub enum Order {
     /// Read all live files and kept bytes, and have mended what is not right. It costs reading time, so not
     /// everybody may order it.
     Verify,
+    /// Give this primary another key, once its standbys know it.
+    RotateIdentity {
+        /// Do not wait for standbys that have not confirmed it.
+        now: bool,
+    },
     /// Accept this key of a peer.
     Trust {
         /// The key.

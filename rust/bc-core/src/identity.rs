@@ -16,6 +16,8 @@ use crate::{
 
 /// The name of the file in the state folder.
 pub const FILE: &str = "identity.pem";
+/// The name of the file of the key that is to follow.
+pub const NEXT_FILE: &str = "identity-next.pem";
 
 /// Key and certificate of this node. Its Debug form shows the fingerprint alone.
 pub struct Identity {
@@ -34,11 +36,44 @@ impl Identity {
         if let Some(identity) = Self::load(state_dir)? {
             return Ok(identity);
         }
+        Self::create(&state_dir.join(FILE))
+    }
+
+    /// Reads the key that is to follow this one, or makes it.
+    ///
+    /// # Errors
+    /// As [`Identity::load_or_create`].
+    pub fn next_or_create(state_dir: &Path) -> Result<Self, Error> {
+        if let Some(identity) = Self::next(state_dir)? {
+            return Ok(identity);
+        }
+        Self::create(&state_dir.join(NEXT_FILE))
+    }
+
+    /// Reads the key that is to follow this one, where a change of key has begun.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub fn next(state_dir: &Path) -> Result<Option<Self>, Error> {
+        Self::load_from(&state_dir.join(NEXT_FILE))
+    }
+
+    /// Makes the next key the one of this node, in one rename: after a crash it is the former one or the next.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when the file cannot be renamed; the former key then stays.
+    pub fn switch(state_dir: &Path) -> Result<(), Error> {
         let path = state_dir.join(FILE);
+        fs::rename(state_dir.join(NEXT_FILE), &path)
+            .and_then(|()| atomic::sync_folder(state_dir))
+            .map_err(|error| Error::io("replace", &path, &error))
+    }
+
+    fn create(path: &Path) -> Result<Self, Error> {
         let identity = Self::generate()
             .map_err(|error| Error::new(Kind::File, format!("cannot make the TLS key of this node: {error}"), ""))?;
         let text = format!("{}{}", identity.key_pem, identity.certificate_pem);
-        atomic::write(&path, text.as_bytes(), 0o600)?;
+        atomic::write(path, text.as_bytes(), 0o600)?;
         Ok(identity)
     }
 
@@ -47,11 +82,14 @@ impl Identity {
     /// # Errors
     /// [`Kind::File`] when the file cannot be read or holds no usable key.
     pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
-        let path = state_dir.join(FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::from_pem(&text, &path).map(Some),
+        Self::load_from(&state_dir.join(FILE))
+    }
+
+    fn load_from(path: &Path) -> Result<Option<Self>, Error> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::from_pem(&text, path).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read the identity", &path, &error)),
+            Err(error) => Err(Error::io("read the identity", path, &error)),
         }
     }
 
@@ -135,6 +173,21 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         assert!(!format!("{first:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn the_next_key_takes_the_place_of_the_former() {
+        let folder = tempfile::tempdir().expect("folder");
+        let former = Identity::load_or_create(folder.path()).expect("make");
+        let next = Identity::next_or_create(folder.path()).expect("make");
+        let again = Identity::next_or_create(folder.path()).expect("read");
+        assert_eq!(again.fingerprint(), next.fingerprint());
+        assert_ne!(next.fingerprint(), former.fingerprint());
+        Identity::switch(folder.path()).expect("rename");
+        let now = Identity::load_or_create(folder.path()).expect("read");
+        assert_eq!(now.fingerprint(), next.fingerprint());
+        assert!(Identity::next(folder.path()).expect("read").is_none());
+        Identity::switch(folder.path()).expect_err("there is no next one");
     }
 
     #[test]

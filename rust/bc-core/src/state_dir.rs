@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `node-id` | 32 hex digits, made once |
 //! | `identity.pem` | TLS key and certificate ([`crate::identity`]) |
+//! | `identity-next.pem` | the same, while a change of key is under way |
 //! | `role` | role and the flag under which it was decided ([`crate::role`]) |
 //! | `ledger.json` | epoch and sequence ([`Ledger`]) |
 //! | `standbys.json` | as primary: its standbys ([`crate::standbys`]) |

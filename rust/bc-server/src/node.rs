@@ -7,6 +7,7 @@
 //! | `standbys` | what the primary knows of those that follow it |
 //! | `keeper` | looks after the store of a standby |
 //! | `certificate` | the certificate that an administrator gives the node |
+//! | `rotation` | gives a primary another key |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
 //! | `sync` | a pull that an administrator orders |
 //! | `promote` | lets GoCD run |
@@ -59,6 +60,7 @@ mod orders;
 mod ports;
 mod primary;
 mod promote;
+mod rotation;
 mod standby;
 mod standbys;
 mod sync;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bc_core::{
+    control::Order,
     fingerprint::Fingerprint,
     identity::{self, Identity},
 };
@@ -14,7 +15,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
-    output::{self, table},
+    output::{self, LiveLine, table},
     owner,
 };
 
@@ -62,6 +63,18 @@ pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
         output::print(&shown.render())?;
         output::say(&format!("\nOn the other server: gocd-bc trust {}\n", shown.fingerprint));
     }
+    Ok(ExitCode::Ok)
+}
+
+/// Orders another key and waits until it is shown, or until somebody has to be waited for longer.
+pub(crate) fn rotate(search: &Search, now: bool) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let reply = {
+        let line = LiveLine::new();
+        client::ask(&node.state_dir, &Order::RotateIdentity { now }, |step| line.show(step))?
+            .ok_or_else(|| client::nobody_answers(&node.state_dir))?
+    };
+    output::print(&format!("{}\n", client::done(reply)?))?;
     Ok(ExitCode::Ok)
 }
 

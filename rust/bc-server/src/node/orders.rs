@@ -20,7 +20,12 @@ use bc_core::{
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::info;
 
-use super::{Assembly, PullerOrders, generations, promote::Promotion, sync};
+use super::{
+    Assembly, PullerOrders, generations,
+    promote::Promotion,
+    rotation::{self, Rotation},
+    sync,
+};
 use crate::{
     context::Context,
     control::{ControlHandler, ControlServer, Rights},
@@ -34,6 +39,10 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, p
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
         standbys: context.standbys.clone(),
+        rotation: context
+            .standbys
+            .as_ref()
+            .map(|standbys| rotation::start(assembly, runtime, standbys)),
         puller: puller.clone(),
         promotion: Arc::new(Promotion {
             board: Arc::clone(&assembly.board),
@@ -61,6 +70,7 @@ struct Orders {
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
     standbys: Option<Arc<Standbys>>,
+    rotation: Option<Arc<Rotation>>,
     puller: Option<PullerOrders>,
     promotion: Arc<Promotion>,
 }
@@ -92,6 +102,14 @@ impl ControlHandler for Orders {
             },
             Order::Generations => generations::list(&self.state_dir).await,
             Order::Generation { id } => generations::show(&self.state_dir, id).await,
+            Order::RotateIdentity { now } => match &self.rotation {
+                Some(rotation) => rotation.order(now, &progress).await,
+                None => Reply::refused(
+                    "this node is not a primary, so it has no standbys that must learn its next key",
+                    "Run the command on the primary. To give this node another key, stop it, remove identity.pem in \
+                     its state folder, start it, and trust the new key on the primary.",
+                ),
+            },
             Order::Trust { fingerprint, remove } => match self.trust(fingerprint, remove) {
                 Ok(message) => Reply::Done { message },
                 Err(error) => error.into(),

@@ -1,0 +1,394 @@
+//! Gives a primary another key without its standbys losing trust in it.
+//!
+//! | step | what a crash after it leaves |
+//! |---|---|
+//! | the next key is made, in `identity-next.pem` | it goes on from here when the node opens |
+//! | its fingerprint is in the peers file and in every answer to a report | the same |
+//! | each standby that is not silent has confirmed it, or `--now` skips the rest | the same |
+//! | `identity-next.pem` becomes `identity.pem`, in one rename | the new key is shown |
+//!
+//! The former key stays in the peers files until `gocd-bc trust --remove`.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bc_core::{
+    clock::Clock,
+    control::Reply,
+    error::Error,
+    fingerprint::Fingerprint,
+    identity::Identity,
+    own_keys::OwnKeys,
+    peers::{Peer, Peers},
+    standbys::Standbys,
+    state_dir::StateDir,
+    status::{Severity, StatusBoard},
+};
+use tokio::{
+    runtime::Runtime,
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tracing::{info, warn};
+
+use super::Assembly;
+use crate::tls::node_key::{NodeKey, Shown};
+
+/// How often is looked whether all have confirmed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long an order waits for that; standbys report every half minute.
+const ORDER_WAITS: Duration = Duration::from_secs(45);
+/// The board's topic.
+const TOPIC: &str = "identity";
+
+/// The change of one node's key.
+pub(crate) struct Rotation {
+    state: Arc<StateDir>,
+    peers: PathBuf,
+    key: Arc<NodeKey>,
+    own: Arc<OwnKeys>,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    standbys: Arc<Standbys>,
+    is_given: bool,
+    /// The key that is to be shown; held while anything of the change is done.
+    next: Mutex<Option<Fingerprint>>,
+}
+
+/// Goes on with a change that was begun before, and switches when it may, for as long as the node lives.
+pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, standbys: &Arc<Standbys>) -> Arc<Rotation> {
+    let rotation = Arc::new(Rotation {
+        state: Arc::clone(&assembly.state),
+        peers: assembly.settings.layout.peers(),
+        key: Arc::clone(&assembly.key),
+        own: Arc::clone(&assembly.own),
+        board: Arc::clone(&assembly.board),
+        clock: Arc::clone(&assembly.clock),
+        standbys: Arc::clone(standbys),
+        is_given: assembly.settings.tls_certificate.is_some(),
+        next: Mutex::new(None),
+    });
+    let (going_on, stop) = (Arc::clone(&rotation), assembly.stop.clone());
+    runtime.spawn(async move {
+        going_on.go_on();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(LOOK_EVERY) => going_on.look(),
+            }
+        }
+    });
+    rotation
+}
+
+impl Rotation {
+    /// Carries out `gocd-bc identity rotate`; says who is waited for through `progress`.
+    pub(crate) async fn order(&self, now: bool, progress: &mpsc::Sender<String>) -> Reply {
+        if self.is_given {
+            return Reply::refused(
+                "this node shows the certificate in bc.tls.certificate, not a key of its own",
+                "Put another certificate and its key into the files of bc.tls.certificate and bc.tls.private.key; \
+                 they are read again by themselves.",
+            );
+        }
+        let former = self.own.shown();
+        let next = match self.publish() {
+            Ok(next) => next,
+            Err(error) => return error.into(),
+        };
+        let skipped = if now { self.missing(&next) } else { Vec::new() };
+        if now && let Err(error) = self.switch() {
+            return error.into();
+        }
+        let end = Instant::now() + ORDER_WAITS;
+        let mut said = Vec::new();
+        while self.own.shown() != next {
+            let missing = self.missing(&next);
+            if Instant::now() >= end {
+                return Reply::Done {
+                    message: format!(
+                        "the next key {next} is published, but {} did not confirm it yet; this node switches by itself \
+                         once they have. To switch without them: gocd-bc identity rotate --now",
+                        missing.join(", ")
+                    ),
+                };
+            }
+            if missing != said {
+                // A caller that went away is no reason to stop.
+                drop(progress.send(format!("waiting for {}", missing.join(", "))).await);
+                said = missing;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        let without = if skipped.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "; not confirmed by {}: run `gocd-bc trust {next}` there",
+                skipped.join(", ")
+            )
+        };
+        Reply::Done {
+            message: format!(
+                "this node shows the key {next} from now on{without}. Once nobody needs the former one: \
+                 gocd-bc trust --remove {former}"
+            ),
+        }
+    }
+
+    /// Makes the next key unless it is there, and lets everybody know.
+    fn publish(&self) -> Result<Fingerprint, Error> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let fingerprint = Identity::next_or_create(self.state.path())?.fingerprint();
+        let peer = Peer {
+            fingerprint,
+            node_id: Some(self.own.node_id().to_owned()),
+        };
+        Peers::change(&self.peers, |peers| peers.add(peer))?;
+        if *next != Some(fingerprint) {
+            info!("the next key of this node is {fingerprint}");
+        }
+        *next = Some(fingerprint);
+        self.own.set(self.own.shown(), [fingerprint]);
+        Ok(fingerprint)
+    }
+
+    /// Goes on where a former process stopped.
+    fn go_on(&self) {
+        let begun = Identity::next(self.state.path()).and_then(|next| match next {
+            Some(_) if !self.is_given => self.publish().map(drop),
+            _ => Ok(()),
+        });
+        if let Err(error) = begun {
+            self.fail(&error);
+        }
+    }
+
+    /// Switches if there is a next key that nobody is waited for.
+    fn look(&self) {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_some_and(|next| self.missing(&next).is_empty())
+            && let Err(error) = self.switch()
+        {
+            self.fail(&error);
+        }
+    }
+
+    /// Shows the next key; nothing to do where another call was quicker.
+    fn switch(&self) -> Result<(), Error> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() {
+            return Ok(());
+        }
+        let Some(identity) = Identity::next(self.state.path())? else {
+            *next = None;
+            return Ok(());
+        };
+        let shown = Shown::identity(&identity)?;
+        Identity::switch(self.state.path())?;
+        let fingerprint = shown.fingerprint();
+        self.key.show(shown);
+        self.own.set(fingerprint, []);
+        *next = None;
+        info!("this node shows the key {fingerprint} from now on");
+        self.board.clear(TOPIC);
+        self.board.update(|status| status.fingerprint = Some(fingerprint));
+        Ok(())
+    }
+
+    /// The names of standbys that are not silent and have not confirmed this key.
+    fn missing(&self, next: &Fingerprint) -> Vec<String> {
+        self.standbys
+            .picture(None)
+            .iter()
+            .filter(|standby| !standby.silent && !standby.confirms.contains(next))
+            .map(|standby| standby.name())
+            .collect()
+    }
+
+    fn fail(&self, error: &Error) {
+        let now_ms = self.clock.now_ms();
+        if self.board.raise(TOPIC, Severity::Warning, error.to_string(), now_ms) {
+            warn!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::{
+        clock::SystemClock,
+        manifest::Role,
+        report::Report,
+        status::{Phase, Status},
+    };
+
+    use super::*;
+
+    struct Place {
+        folder: tempfile::TempDir,
+        first: Fingerprint,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("folder");
+            let first = Identity::load_or_create(folder.path()).expect("identity").fingerprint();
+            Self { folder, first }
+        }
+
+        /// As when the node opens.
+        fn open(&self) -> Rotation {
+            let state = Arc::new(StateDir::open(self.folder.path()).expect("state"));
+            let identity = Identity::load_or_create(state.path()).expect("identity");
+            let own = Arc::new(OwnKeys::new(state.node_id(), identity.fingerprint()));
+            let peers = self.folder.path().join("peers");
+            let (standbys, problem) = Standbys::open(state.path(), &peers, Arc::clone(&own), Duration::from_secs(120));
+            assert_eq!(problem, None);
+            Rotation {
+                board: Arc::new(StatusBoard::new(Status::new(
+                    state.node_id(),
+                    Role::Primary,
+                    Phase::Running,
+                    0,
+                ))),
+                state,
+                peers,
+                key: NodeKey::new(Shown::identity(&identity).expect("a pair")),
+                own,
+                clock: Arc::new(SystemClock),
+                standbys: Arc::new(standbys),
+                is_given: false,
+                next: Mutex::new(None),
+            }
+        }
+
+        fn identity(&self) -> Fingerprint {
+            Identity::load_or_create(self.folder.path())
+                .expect("identity")
+                .fingerprint()
+        }
+    }
+
+    /// A standby reports and confirms what it was told of the keys in `confirms`.
+    fn report(rotation: &Rotation, name: char, confirms: &[Fingerprint]) -> Vec<Fingerprint> {
+        let report = Report {
+            node_id: name.to_string().repeat(32),
+            generation: None,
+            applied_ago_ms: None,
+            error: None,
+            problem: None,
+            url: None,
+            product_version: "0.1.0".to_owned(),
+            gocd_version: None,
+            confirms: confirms.to_vec(),
+        };
+        let key = Fingerprint::of_public_key(&[name as u8]);
+        rotation.standbys.report(report, Some(key), 1).expect("taken").keys
+    }
+
+    #[tokio::test]
+    async fn the_key_is_switched_once_all_have_confirmed() {
+        let place = Place::new();
+        let rotation = place.open();
+        report(&rotation, 'a', &[]);
+        let next = rotation.publish().expect("published");
+        rotation.look();
+        assert_eq!(rotation.own.shown(), place.first, "nobody has confirmed");
+        let told = report(&rotation, 'a', &[place.first]);
+        assert_eq!(told, [place.first, next]);
+        let peers = Peers::load(&rotation.peers).expect("peers");
+        assert!(peers.contains(&next), "and so is the peers file that it gets");
+        rotation.look();
+        assert_eq!(rotation.own.shown(), place.first);
+        report(&rotation, 'a', &[place.first, next]);
+        rotation.look();
+        assert_eq!(rotation.own.shown(), next);
+        assert_eq!(rotation.key.shown().fingerprint(), next);
+        assert_eq!(place.identity(), next);
+        assert_eq!(report(&rotation, 'a', &[next]), [next]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silent_are_not_waited_for() {
+        let place = Place::new();
+        let rotation = place.open();
+        report(&rotation, 'a', &[]);
+        let next = rotation.publish().expect("published");
+        tokio::time::advance(Duration::from_secs(121)).await;
+        report(&rotation, 'b', &[next]);
+        rotation.look();
+        assert_eq!(rotation.own.shown(), next);
+    }
+
+    #[tokio::test]
+    async fn now_skips_the_others_and_names_them() {
+        let place = Place::new();
+        let rotation = place.open();
+        report(&rotation, 'a', &[]);
+        let (progress, _steps) = mpsc::channel(4);
+        let Reply::Done { message } = rotation.order(true, &progress).await else {
+            panic!("it is done")
+        };
+        assert!(message.contains("not confirmed by node aaaaaaaa"), "{message}");
+        assert!(
+            message.contains(&format!("gocd-bc trust --remove {}", place.first)),
+            "{message}"
+        );
+        assert_eq!(place.identity(), rotation.own.shown());
+        assert_ne!(place.identity(), place.first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_does_not_wait_for_ever() {
+        let place = Place::new();
+        let rotation = place.open();
+        let (progress, mut steps) = mpsc::channel(4);
+        report(&rotation, 'a', &[]);
+        let Reply::Done { message } = rotation.order(false, &progress).await else {
+            panic!("it is published")
+        };
+        assert!(message.contains("node aaaaaaaa did not confirm it yet"), "{message}");
+        assert_eq!(steps.recv().await.as_deref(), Some("waiting for node aaaaaaaa"));
+        assert_eq!(place.identity(), place.first);
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_the_steps_loses_nothing() {
+        let place = Place::new();
+        let next = {
+            let rotation = place.open();
+            report(&rotation, 'a', &[]);
+            rotation.standbys.save_if_due().expect("written");
+            rotation.publish().expect("published")
+        };
+        {
+            let again = place.open();
+            again.go_on();
+            assert_eq!(again.own.all(), [place.first, next], "it is still to come");
+            again.look();
+            assert_eq!(again.own.shown(), place.first, "the standby has not confirmed");
+            report(&again, 'a', &[next]);
+            again.look();
+        }
+        let last = place.open();
+        last.go_on();
+        assert_eq!(last.own.all(), [next]);
+    }
+
+    #[tokio::test]
+    async fn a_given_certificate_is_not_ours_to_change() {
+        let rotation = Rotation {
+            is_given: true,
+            ..Place::new().open()
+        };
+        let (progress, _steps) = mpsc::channel(4);
+        let Reply::Refused { guidance, .. } = rotation.order(true, &progress).await else {
+            panic!("refused")
+        };
+        assert!(guidance.contains("bc.tls.certificate"));
+    }
+}
