@@ -49,7 +49,7 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            rules: Rules::new(None, false),
+            rules: Rules::new(None),
             inner: Arc::default(),
         }
     }
