@@ -183,7 +183,7 @@ impl Connection {
         match self.pass(&near, &far).await {
             Next::Reset => {
                 // A reset drops what is still on its way, which would count as delivered.
-                sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(200)).await;
                 // Closing a socket that must not linger is what sends a reset.
                 let none = nix::libc::linger {
                     l_onoff: 1,
@@ -372,9 +372,9 @@ mod tests {
     async fn a_connection_that_was_cut_off_stays_dead_and_a_new_one_works() {
         let proxy = FaultProxy::start(node().await);
         let mut old = TcpStream::connect(proxy.address()).await.expect("accepted");
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(200)).await;
         proxy.set(Fault::HalfOpen);
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(200)).await;
         proxy.set(Fault::None);
         old.write_all(b"x").await.expect("its end is not known here");
         assert_eq!(rest(&mut old, Duration::from_millis(300)).await.0.len(), 0);

@@ -145,9 +145,11 @@ fn a_standby_that_restarts_in_the_middle_of_a_blob_goes_on_from_there() {
     pair.network.set(Fault::SilentAfter(900_000));
     let bytes = pair.network.delivered();
     pair.add_large_plugin("1");
-    let wait_for = bytes + 800_000;
-    wait::until("half of it came", SOON, || {
-        (pair.network.delivered() >= wait_for).then_some(())
+    let blobs = pair.standby.dir.state().join("blobs");
+    wait::until("half of it is on the disk", SOON, || {
+        let files = fs::read_dir(&blobs).ok()?.flatten();
+        let mut sizes = files.filter_map(|file| Some((file.file_name(), file.metadata().ok()?.len())));
+        sizes.find(|(name, size)| name.to_string_lossy().ends_with(".partial") && *size >= 700_000)
     });
     pair.standby.restart(|dir| {
         let record = dir.state().join("applied.json");
