@@ -121,6 +121,8 @@ def properties(site: dict, index: int) -> dict:
         "cruise.config.file": str(node_folder(site, index) / "config/cruise-config.xml"),
         "user.toggles.path": f"{data}/config/go.feature.toggles",
         "plugins.external.provided.path": f"{data}/plugins/external",
+        # The edits of a benchmark may go anywhere.
+        "bc.adopt.server.id": "always",
         "bc.log.level": "WARN",
     }
     return settings

@@ -21,6 +21,7 @@
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
 //! | `bc.sync.extra` | | further files of the configuration folder, separated by commas |
+//! | `bc.adopt.server.id` | | `always`: follow the primary whatever `serverId` its configuration has |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
 //! | `bc.standby.silence` | 120000 ms | a standby that reports nothing for longer is a WARNING on the primary |
@@ -139,6 +140,8 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// Addresses besides loopback whose `X-Forwarded-Proto` counts.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether the primary's `serverId` may always be another one than ours.
+    pub adopts_server_ids: bool,
     /// Longest time until GoCD has accepted a configuration before it is a WARNING.
     pub accept_wait: Duration,
     /// How long a refusal is a WARNING before it is CRITICAL.
@@ -250,6 +253,11 @@ impl Settings {
                         .collect::<Option<Vec<IpAddr>>>()
                 })
                 .unwrap_or_default(),
+            adopts_server_ids: reader
+                .parsed("bc.adopt.server.id", "`always`, or nothing", |text| {
+                    (text == "always").then_some(true)
+                })
+                .unwrap_or(false),
             accept_wait: reader.milliseconds("bc.accept.wait", 60_000),
             refusal_critical: reader.milliseconds("bc.refusal.critical", 600_000),
             standby_silence: reader.milliseconds("bc.standby.silence", 120_000),

@@ -66,6 +66,8 @@ pub struct Options {
     pub free_space: u64,
     /// Version of our GoCD, where known.
     pub gocd_version: Option<String>,
+    /// Whether the primary's `serverId` may always be another one than ours.
+    pub adopts_server_ids: bool,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             generations_keep: 10,
             free_space: 256 << 20,
             gocd_version: None,
+            adopts_server_ids: false,
         }
     }
 }
@@ -168,7 +171,7 @@ impl DiskStore {
             }),
             files,
             probe,
-            rules: Rules::new(options.gocd_version.clone()),
+            rules: Rules::new(options.gocd_version.clone(), options.adopts_server_ids),
             options,
         };
         store.finish_journal(&mut store.lock())?;

@@ -49,7 +49,7 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            rules: Rules::new(None),
+            rules: Rules::new(None, false),
             inner: Arc::default(),
         }
     }

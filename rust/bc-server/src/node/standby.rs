@@ -35,6 +35,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             generations_keep: assembly.settings.generations_keep,
             free_space: assembly.settings.free_space,
             gocd_version: assembly.gocd_version.clone(),
+            adopts_server_ids: assembly.settings.adopts_server_ids,
         },
     ) {
         Ok(store) => Arc::new(store),

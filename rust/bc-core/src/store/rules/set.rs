@@ -57,6 +57,7 @@ pub(in crate::store) enum Which<'a> {
 /// Judges one set after the other for one store.
 pub(in crate::store) struct Rules {
     gocd_version: Option<String>,
+    adopts_server_ids: bool,
     known: Mutex<Known>,
 }
 
@@ -75,10 +76,12 @@ struct Facts {
 }
 
 impl Rules {
-    /// Rules for a node with this GoCD, where its version is known.
-    pub(in crate::store) fn new(gocd_version: Option<String>) -> Self {
+    /// Rules for a node with this GoCD, where its version is known. With `adopts_server_ids` every `serverId` is
+    /// allowed.
+    pub(in crate::store) fn new(gocd_version: Option<String>, adopts_server_ids: bool) -> Self {
         Self {
             gocd_version,
+            adopts_server_ids,
             known: Mutex::default(),
         }
     }
@@ -106,7 +109,7 @@ impl Rules {
             Some(known) => known,
             None => self.read(set, config, cipher)?,
         };
-        if !set.allowed.server_id && set.changes(&Name::CruiseConfig) {
+        if !self.adopts_server_ids && !set.allowed.server_id && set.changes(&Name::CruiseConfig) {
             let live = set.live.get(&Name::CruiseConfig).map(|live| live.sha256);
             let ours = match live {
                 Some(live) => self.facts(live, || (set.read)(Which::Live(&Name::CruiseConfig)))?,
@@ -260,7 +263,7 @@ mod tests {
     impl Judge {
         fn new(live: Files) -> Self {
             Self {
-                rules: Rules::new(None),
+                rules: Rules::new(None, false),
                 live,
                 reads: AtomicU32::new(0),
             }
