@@ -46,7 +46,11 @@ impl ControlHandler for SmallNode {
             Order::Trust { fingerprint, .. } => Reply::Done {
                 message: format!("{fingerprint} is trusted now"),
             },
-            Order::Generations | Order::Generation { .. } | Order::Restore { .. } | Order::Verify => Reply::Refused {
+            Order::Generations
+            | Order::Generation { .. }
+            | Order::Restore { .. }
+            | Order::Verify
+            | Order::RotateIdentity { .. } => Reply::Refused {
                 message: "nothing is kept here".to_owned(),
                 guidance: String::new(),
             },

@@ -58,7 +58,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_gocd_version(self, version: &str) -> Self {
         Self {
-            rules: Rules::new(Some(version.to_owned())),
+            rules: Rules::new(Some(version.to_owned()), false),
             ..self
         }
     }
