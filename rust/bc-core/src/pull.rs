@@ -75,6 +75,8 @@ pub struct Options {
     pub check_interval: Duration,
     /// How long a refusal is a WARNING before it is CRITICAL.
     pub refusal_critical: Duration,
+    /// Longest time until the primary's GoCD has accepted a configuration before it is a WARNING.
+    pub accept_wait: Duration,
     /// What this node knows of its primaries.
     pub history: History,
 }
@@ -505,6 +507,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
         });
         let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
         self.board.set("versions", Severity::Warning, versions, now);
+        let pending = judge::acceptance(envelope, self.options.accept_wait);
+        self.board.set("acceptance", Severity::Warning, pending, now);
         self.board
             .set("clocks", Severity::Warning, judge::clocks(envelope, now), now);
         self.board
@@ -514,14 +518,19 @@ impl<T: Transport, S: Store> Puller<T, S> {
     /// Holds the primary's files against ours and shows the result.
     async fn compare(&self) -> Result<(), Error> {
         let store = Arc::clone(&self.store);
-        let (live, low) = blocking(move || Ok((store.live()?, store.low_disks()))).await?;
-        self.board.set("disk", Severity::Warning, low, self.clock.now_ms());
+        let (live, low, missing) =
+            blocking(move || Ok((store.live()?, store.low_disks(), store.missing_files()?))).await?;
+        let now = self.clock.now_ms();
+        self.board.set("disk", Severity::Warning, low, now);
+        self.board
+            .set("missing files", Severity::Warning, compare::missing(&missing), now);
         if let Some(document) = &self.document {
             let files = compare::compare(&document.files, &live);
             let own_jars = compare::own_jars(&document.own_jars);
             self.board.update(|status| {
                 status.files = files;
                 status.own_jars = own_jars;
+                status.missing_files = missing;
             });
         }
         Ok(())

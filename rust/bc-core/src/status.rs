@@ -17,6 +17,7 @@ use crate::{
     manifest::{Acceptance, Epoch, Name, PluginIdentity, Role},
     report::{ReportedGeneration, ReportedProblem},
     settings::{Face, Flag},
+    store::MissingFile,
 };
 
 /// The version of the JSON form. Readers ignore fields they do not know.
@@ -67,6 +68,9 @@ pub struct Status {
     pub generation: Option<Generation>,
     /// Every synced file.
     pub files: Vec<FileStatus>,
+    /// Files that the live configuration mentions and that are not on this standby.
+    #[serde(default)]
+    pub missing_files: Vec<MissingFile>,
     /// Jars of our own plugin here; never synced.
     pub own_jars: Vec<OwnJar>,
     /// When the folders were last read through.
@@ -415,6 +419,7 @@ impl Status {
             problems: Vec::new(),
             generation: None,
             files: Vec::new(),
+            missing_files: Vec::new(),
             own_jars: Vec::new(),
             scanned_ms: None,
             primary: None,

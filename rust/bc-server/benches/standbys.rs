@@ -166,6 +166,7 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
             long_poll_wait: Duration::from_secs(25),
             check_interval: Duration::from_secs(60),
             refusal_critical: Duration::from_secs(600),
+            accept_wait: Duration::from_secs(60),
             history: History::volatile(),
         },
     );

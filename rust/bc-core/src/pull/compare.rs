@@ -6,7 +6,8 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
     status::{FileState, FileStatus, FileVersion, OwnJar},
-    store::LiveFile,
+    store::{LiveFile, MissingFile},
+    words,
 };
 
 /// One line for each file that either node has.
@@ -52,6 +53,25 @@ pub fn own_jars(jars: &BTreeMap<JarName, PluginIdentity>) -> Vec<OwnJar> {
             version: identity.version.clone(),
         })
         .collect()
+}
+
+/// What to warn of when the live configuration mentions files that are not on this node.
+pub fn missing(files: &[MissingFile]) -> Option<String> {
+    let lines: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let way = if file.can_be_synced {
+                "name it in bc.sync.extra on both servers"
+            } else {
+                "copy it here"
+            };
+            format!(
+                "cruise-config.xml mentions {} ({}), which is not on this server: {way}",
+                file.path, file.property
+            )
+        })
+        .collect();
+    words::one_line(&lines)
 }
 
 /// The bytes of an entry, for the status.

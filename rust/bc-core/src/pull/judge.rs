@@ -1,8 +1,10 @@
 //! Whether an answer may be followed.
 
+use std::time::Duration;
+
 use crate::{
     error::{Error, Kind},
-    manifest::{Envelope, Role},
+    manifest::{Acceptance, Envelope, Role},
 };
 
 /// Clocks that differ by less are no trouble: an answer may have been on its way for a while.
@@ -60,6 +62,20 @@ pub fn clocks(envelope: &Envelope, now_ms: i64) -> Option<String> {
     })
 }
 
+/// What to warn of when GoCD has not accepted the configuration for longer than `wait`, on either node. By the
+/// primary's clock alone.
+pub fn acceptance(envelope: &Envelope, wait: Duration) -> Option<String> {
+    let age_ms = u64::try_from(envelope.now_ms.saturating_sub(envelope.generated_ms)).unwrap_or(0);
+    let is_overdue = u128::from(age_ms) > wait.as_millis();
+    (envelope.acceptance == Acceptance::Pending && is_overdue).then(|| {
+        format!(
+            "GoCD on the primary has not accepted its cruise-config.xml for {} s. Look into its server health messages \
+             and go-server.log, and mend the file there; a promotion goes back to the newest one that it has accepted.",
+            age_ms / 1000
+        )
+    })
+}
+
 /// What to warn of when the primary answers but has not read its files for long: a change there is not seen. By the
 /// primary's clock alone.
 pub fn reading(envelope: &Envelope) -> Option<String> {
@@ -100,7 +116,7 @@ pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Acceptance, Epoch};
+    use crate::manifest::Epoch;
 
     fn envelope() -> Envelope {
         Envelope {
@@ -136,6 +152,26 @@ mod tests {
             ..envelope()
         };
         clocks(&absurd, i64::MAX).expect("no overflow");
+    }
+
+    #[test]
+    fn a_configuration_that_is_not_accepted_is_warned_of_after_a_while() {
+        let seen_ago = |age_ms: i64, acceptance| {
+            let envelope = Envelope {
+                generated_ms: 1_000_000 - age_ms,
+                acceptance,
+                ..envelope()
+            };
+            super::acceptance(&envelope, Duration::from_secs(60))
+        };
+        assert_eq!(seen_ago(60_000, Acceptance::Pending), None);
+        let warning = seen_ago(61_000, Acceptance::Pending).expect("overdue");
+        assert!(
+            warning.contains("has not accepted its cruise-config.xml for 61 s"),
+            "{warning}"
+        );
+        assert_eq!(seen_ago(61_000, Acceptance::Accepted), None);
+        assert_eq!(seen_ago(61_000, Acceptance::Unknown), None);
     }
 
     #[test]

@@ -268,6 +268,7 @@ fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
         long_poll_wait: Duration::from_secs(25),
         check_interval: Duration::from_secs(60),
         refusal_critical: Duration::from_secs(600),
+        accept_wait: Duration::from_secs(60),
         history: History::volatile(),
     };
     let puller = Puller::new(

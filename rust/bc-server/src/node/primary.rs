@@ -17,7 +17,7 @@ use bc_core::{
     error::{Error, Kind},
     gocd_version,
     offer::Offer,
-    pull::compare,
+    pull::{compare, judge},
     scan::{
         Options, Reading, SAY_AFTER, Scanner, retry_after,
         snapshot::Snapshot,
@@ -37,6 +37,8 @@ const TOPIC: &str = "scan";
 const QUIET: Duration = Duration::from_secs(2);
 /// The board's topic for hints that do not come.
 const TOPIC_WATCH: &str = "watch";
+/// The board's topic for a configuration that GoCD does not accept.
+const TOPIC_ACCEPTANCE: &str = "acceptance";
 /// Wait after an error before the folders are read again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,7 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
         scanner: Scanner::new(layout, options, Arc::clone(&assembly.clock)),
         hints,
         interval,
+        accept_wait: assembly.settings.accept_wait,
         offer: Arc::clone(&offer),
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
@@ -114,6 +117,7 @@ struct Work {
     scanner: Scanner,
     hints: Box<dyn Hints>,
     interval: Duration,
+    accept_wait: Duration,
     offer: Arc<Offer>,
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
@@ -201,6 +205,11 @@ impl Work {
         match self.offer.publish(snapshot) {
             Ok(is_new) => {
                 let generation = self.offer.current().map(|offered| offered.generation());
+                let pending = self
+                    .offer
+                    .current()
+                    .and_then(|offered| judge::acceptance(&self.offer.envelope(&offered, now), self.accept_wait));
+                self.board.set(TOPIC_ACCEPTANCE, Severity::Warning, pending, now);
                 if let (true, Some(generation)) = (is_new, &generation) {
                     info!(generation = %generation.id, sequence = generation.sequence, "offering");
                 }

@@ -93,6 +93,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             long_poll_wait: assembly.settings.long_poll_wait(),
             check_interval: assembly.settings.primary_check_interval,
             refusal_critical: assembly.settings.refusal_critical,
+            accept_wait: assembly.settings.accept_wait,
             history: History::of(Arc::clone(&assembly.state)),
         },
     );

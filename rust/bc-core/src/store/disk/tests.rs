@@ -127,6 +127,25 @@ fn failing_where(is_it: impl Fn(&Moment) -> bool + Send + Sync + 'static, kind: 
 }
 
 #[test]
+fn a_file_that_the_configuration_mentions_is_missed_until_it_is_there() {
+    let place = Place::new();
+    let config = b"<cruise schemaVersion=\"139\"><server serverId=\"one\"><security><authConfigs><authConfig id=\"p\" \
+        pluginId=\"cd.go.authentication.passwordfile\"><property><key>PasswordFilePath</key>\
+        <value>config/password.properties</value></property></authConfig></authConfigs></security></server></cruise>";
+    let store = place.open();
+    Files::usual()
+        .with(Name::CruiseConfig, config)
+        .apply(&store, 1)
+        .expect("applied");
+    let missing = store.missing_files().expect("readable");
+    let said = crate::pull::compare::missing(&missing).expect("one is missing");
+    assert!(said.contains("config/password.properties (PasswordFilePath)"), "{said}");
+    assert!(said.ends_with("name it in bc.sync.extra on both servers"), "{said}");
+    fs::write(place.layout.pair_dir().join("password.properties"), "admin=x").expect("write");
+    assert_eq!(store.missing_files(), Ok(Vec::new()));
+}
+
+#[test]
 fn a_further_file_comes_only_where_this_node_names_it_too() {
     let mut place = Place::new();
     let name: Name = "password.properties".parse().expect("valid");

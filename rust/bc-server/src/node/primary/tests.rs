@@ -114,6 +114,7 @@ impl Scene {
             scanner: Scanner::new(layout.clone(), Options::default(), Arc::clone(&clock) as Arc<dyn Clock>),
             hints: Box::new(hints),
             interval: INTERVAL,
+            accept_wait: Duration::from_secs(60),
             offer: Arc::clone(&offer),
             board: Arc::clone(&board),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
