@@ -431,7 +431,9 @@ fn a_hostile_primary_changes_nothing_and_is_named() {
     let good = b"<cruise schemaVersion=\"139\"><server/></cruise>";
     let plugin = Name::Plugin("hostile.jar".parse().expect("a jar"));
     let files = BTreeMap::from([(plugin, good.to_vec()), (Name::CruiseConfig, good.to_vec())]);
-    let document = serde_json::to_value(manifest(&files)).expect("JSON");
+    let mut document = serde_json::to_value(manifest(&files)).expect("JSON");
+    // Newer than the honest one, or that alone would be a reason to refuse it.
+    document["envelope"]["sequence"] = 1000.into();
     let changed = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut document = document.clone();
         change(&mut document);
