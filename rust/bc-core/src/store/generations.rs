@@ -3,7 +3,7 @@
 //! One file for each, `<id>.json`: its manifest, its primary's envelope, and when it became live here. `0.json`
 //! describes the files that were here before anything was applied. The bytes are the blobs.
 //!
-//! A file is written without waiting for the disk, after its generation is live; [`Generations::settle`] waits
+//! A file is written without waiting for the disk, after its generation is live; `Generations::settle` waits
 //! later. A file that a crash tore counts as none. When generations go, their files are gone durably before any
 //! blob is removed, so that a generation that is listed has all its bytes.
 
