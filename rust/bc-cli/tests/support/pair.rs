@@ -86,6 +86,8 @@ pub fn gocd(place: &Place, node: &str) {
     for folder in ["", "config", "plugins", "plugins/external", "db"] {
         place.folder(&format!("{node}/{folder}"), NOBODY);
     }
+    // The sample configuration mentions it, and it is not synced unless it is named.
+    place.file(&format!("{node}/config/password.properties"), "", NOBODY);
     if node == "primary" {
         for name in ["cruise-config.xml", "cipher.aes", "jetty.xml"] {
             let text = fs::read_to_string(format!("{FIXTURE}/{name}")).expect("the sample configuration");
