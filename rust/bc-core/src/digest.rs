@@ -27,11 +27,12 @@ impl From<[u8; 32]> for Digest {
     }
 }
 
+/// 64 hex digits; `{:.12}` gives the first twelve of them.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; 64];
         hex::encode_to_slice(self.0, &mut digits).expect("two digits for each byte");
-        f.write_str(str::from_utf8(&digits).expect("hex digits are ASCII"))
+        f.pad(str::from_utf8(&digits).expect("hex digits are ASCII"))
     }
 }
 

@@ -96,7 +96,7 @@ fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
             } else {
                 format!("#{}", kept.sequence)
             },
-            format!("{:.12}", kept.id.to_string()),
+            format!("{:.12}", kept.id),
             number(kept.epoch),
             if kept.is_first {
                 format!("found {}", ago(now_ms, kept.applied_ms))
@@ -146,14 +146,11 @@ fn render(generation: &KeptGeneration, files: &BTreeMap<Name, Entry>, now_ms: i6
     about.push(vec!["size".to_owned(), size(generation.total_size)]);
     let mut rows = vec![["FILE", "SIZE", "SHA-256", "PLUGIN"].map(str::to_owned).to_vec()];
     rows.extend(files.iter().map(|(name, entry)| {
-        let plugin = entry.plugin.as_ref().map(|plugin| match &plugin.version {
-            Some(version) => format!("{} {version}", plugin.id),
-            None => plugin.id.clone(),
-        });
+        let plugin = entry.plugin.as_ref().map(ToString::to_string);
         vec![
             name.to_string(),
             size(entry.size),
-            format!("{:.12}", entry.sha256.to_string()),
+            format!("{:.12}", entry.sha256),
             plugin.unwrap_or_default(),
         ]
     }));

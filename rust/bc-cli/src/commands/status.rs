@@ -131,7 +131,7 @@ fn about(status: &Status) -> Vec<Vec<String>> {
             "generation",
             format!(
                 "{:.12} (sequence {}, {})",
-                generation.id.to_string(),
+                generation.id,
                 generation.sequence,
                 size(generation.total_size)
             ),
@@ -227,7 +227,7 @@ fn standbys(status: &Status) -> Vec<Vec<String>> {
             standby.name(),
             ago(status.now_ms, standby.reported_ms),
             generation.map_or("none".to_owned(), |generation| {
-                format!("{:.12} ({})", generation.id.to_string(), generation.sequence)
+                format!("{:.12} ({})", generation.id, generation.sequence)
             }),
             standby
                 .applied_ms
@@ -282,17 +282,14 @@ fn files(status: &Status) -> Vec<Vec<String>> {
             FileState::OnlyHere => "only here",
         };
         let here = file.standby.as_ref().or(file.primary.as_ref());
-        let plugin = file.plugin.as_ref().map(|plugin| match &plugin.version {
-            Some(version) => format!("{} {version}", plugin.id),
-            None => plugin.id.clone(),
-        });
+        let plugin = file.plugin.as_ref().map(ToString::to_string);
         vec![
             file.name.to_string(),
             state.to_owned(),
             here.map(|version| size(version.size)).unwrap_or_default(),
             here.map(|version| ago(status.now_ms, version.modified_ms))
                 .unwrap_or_default(),
-            here.map(|version| format!("{:.12}", version.sha256.to_string()))
+            here.map(|version| format!("{:.12}", version.sha256))
                 .unwrap_or_default(),
             plugin.unwrap_or_default(),
         ]

@@ -51,10 +51,10 @@ fn render(verified: &Verified, colours: Colours) -> String {
     };
     let mut rows = vec![["FILE", "EXPECTED", "FOUND", "STATE"].map(str::to_owned).to_vec()];
     rows.extend(verified.files.iter().map(|file| {
-        let found = file.found.map(|found| format!("{:.12}", found.to_string()));
+        let found = file.found.map(|found| format!("{found:.12}"));
         vec![
             file.name.to_string(),
-            format!("{:.12}", file.expected.to_string()),
+            format!("{:.12}", file.expected),
             found.unwrap_or_else(|| "nothing".to_owned()),
             in_words(file.state).to_owned(),
         ]

@@ -82,7 +82,7 @@ impl fmt::Display for KeptGeneration {
         if self.is_first {
             f.write_str("0")
         } else {
-            write!(f, "#{} {:.12}", self.sequence, self.id.to_string())
+            write!(f, "#{} {:.12}", self.sequence, self.id)
         }
     }
 }

@@ -137,7 +137,7 @@ fn file_name(file: &FileStatus) -> String {
 }
 
 fn short(digest: &Digest) -> String {
-    digest.to_string().chars().take(12).collect()
+    format!("{digest:.12}")
 }
 
 /// Two steps of precision are enough for a person.

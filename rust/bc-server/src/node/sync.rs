@@ -65,8 +65,7 @@ pub(crate) async fn order(
         Ok(Ok(Outcome::Applied(generation))) => Reply::Done {
             message: format!(
                 "in sync with the primary: sequence {} (generation {:.12})",
-                generation.sequence,
-                generation.id.to_string()
+                generation.sequence, generation.id
             ),
         },
         Ok(Ok(Outcome::Unchanged | Outcome::Paused)) => Reply::Done {

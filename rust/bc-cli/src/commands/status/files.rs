@@ -83,8 +83,7 @@ impl Files {
             row(
                 "generation",
                 format!(
-                    "{:.12} (sequence {}), applied {}",
-                    generation.to_string(),
+                    "{generation:.12} (sequence {}), applied {}",
                     applied.sequence,
                     ago(millis(SystemTime::now()), applied.applied_ms)
                 ),

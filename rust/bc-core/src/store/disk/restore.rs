@@ -77,10 +77,7 @@ impl DiskStore {
         }))?;
         match self.apply(&kept.document, ALL) {
             Ok(applied) => {
-                info!(
-                    "the generation {:.12} is restored",
-                    kept.document.generation.to_string()
-                );
+                info!("the generation {:.12} is restored", kept.document.generation);
                 self.restored(applied)
             }
             Err(error) => {
@@ -162,7 +159,7 @@ impl DiskStore {
             Kind::File,
             format!(
                 "the generation {:.12} cannot be restored: the kept bytes of {} are lost or damaged",
-                document.generation.to_string(),
+                document.generation,
                 names.join(", ")
             ),
             "Choose another one: see `gocd-bc generations list`, and check them with `gocd-bc verify`.",
