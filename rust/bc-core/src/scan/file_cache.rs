@@ -410,12 +410,7 @@ impl FileCache {
         let Ok(text) = serde_json::to_vec(&Saved { format: FORMAT, files }) else {
             return;
         };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let written = crate::store::atomic::temporary(folder, 0o600).and_then(|mut file| {
-            io::Write::write_all(&mut file, &text)?;
-            file.persist(path).map_err(|error| error.error)
-        });
-        self.is_dirty = written.is_err();
+        self.is_dirty = crate::store::atomic::replace(path, &text, 0o600).is_err();
         self.saved_md5s = md5s;
     }
 }

@@ -34,6 +34,18 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     sync_folder(folder).map_err(failed)
 }
 
+/// Replaces the content of `path` without waiting for the disk: after a crash it is the old content, the new one, or a
+/// part of it. For what can be made anew.
+///
+/// # Errors
+/// Those of the operating system; the old content is then untouched.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = temporary(path.parent().unwrap_or(Path::new(".")), mode)?;
+    file.write_all(content)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// A new temporary file in `folder`, removed again unless it is persisted.
 ///
 /// # Errors

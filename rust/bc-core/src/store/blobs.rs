@@ -259,6 +259,18 @@ pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
     Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
 }
 
+/// The same; none where nothing is.
+///
+/// # Errors
+/// [`Kind::File`] naming the file.
+pub(super) fn sha256_if_there(path: &Path) -> Result<Option<Digest>, Error> {
+    match sha256(path) {
+        Ok(digest) => Ok(Some(digest)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
 fn feed(hasher: &mut Sha256, file: &mut File) -> io::Result<u64> {
     feed_into(hasher, file, &mut io::sink())
 }

@@ -9,8 +9,7 @@
 
 use std::{
     collections::HashSet,
-    fmt, fs,
-    io::{self, Write},
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -363,13 +362,7 @@ impl Generations {
     pub(super) fn put(&mut self, kept: Kept) -> Result<(), Error> {
         let path = self.folder.join(kept.file_name());
         let text = serde_json::to_vec(&kept).expect("a generation has only plain fields");
-        let write = || -> io::Result<()> {
-            let mut file = atomic::temporary(&self.folder, 0o600)?;
-            file.write_all(&text)?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        write().map_err(|error| Error::io("write", &path, &error))?;
+        atomic::replace(&path, &text, 0o600).map_err(|error| Error::io("write", &path, &error))?;
         self.remember(&kept);
         self.applied = Some(kept.document);
         Ok(())

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     path::Path,
 };
 
@@ -111,7 +110,7 @@ pub fn verify(state_dir: &Path, layout: &Layout, mut on_bytes: impl FnMut(u64, u
     let mut done = 0;
     let mut files = Vec::new();
     for (name, entry) in live {
-        let found = read(&scan::path_of(layout, name))?;
+        let found = blobs::sha256_if_there(&scan::path_of(layout, name))?;
         let state = match found {
             Some(found) if found == entry.sha256 => VerifiedState::Ok,
             Some(_) => VerifiedState::Differs,
@@ -127,7 +126,7 @@ pub fn verify(state_dir: &Path, layout: &Layout, mut on_bytes: impl FnMut(u64, u
         on_bytes(done, total);
     }
     for (digest, (name, size)) in &wanted {
-        let found = read(&state_dir.join(blobs::FOLDER).join(digest.to_string()))?;
+        let found = blobs::sha256_if_there(&state_dir.join(blobs::FOLDER).join(digest.to_string()))?;
         let state = match found {
             Some(found) if found == *digest => None,
             Some(_) => Some(VerifiedState::KeptDamaged),
@@ -165,12 +164,4 @@ fn wanted(all: &[Kept], layout: &Layout) -> BTreeMap<Digest, (Name, u64)> {
         }
     }
     wanted.into_iter().collect()
-}
-
-fn read(path: &Path) -> Result<Option<Digest>, Error> {
-    match blobs::sha256(path) {
-        Ok(digest) => Ok(Some(digest)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
-    }
 }

@@ -83,12 +83,12 @@ impl DiskStore {
                     Some(entry.sha256)
                 });
                 let path = scan::path_of(&self.layout, name);
-                let is_right = expected.is_none() || read(&path)? == expected;
+                let is_right = expected.is_none() || blobs::sha256_if_there(&path)? == expected;
                 Ok(if is_right { Vec::new() } else { vec![name.clone()] })
             }
             Item::Blob(digest) => {
                 let path = self.blobs.path(digest);
-                match read(&path)? {
+                match blobs::sha256_if_there(&path)? {
                     Some(found) if found != *digest => {
                         warn!("{} is damaged and is removed", path.display());
                         self.blobs.forget(digest);
@@ -243,15 +243,6 @@ fn prune(folder: &Path, size: u64) {
         let _ = fs::remove_file(path);
         bytes -= size;
         surplus = surplus.saturating_sub(1);
-    }
-}
-
-/// None where nothing is.
-fn read(path: &Path) -> Result<Option<Digest>, Error> {
-    match blobs::sha256(path) {
-        Ok(digest) => Ok(Some(digest)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
     }
 }
 
