@@ -188,23 +188,14 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let mut superseded = None;
         self.show_pause();
         loop {
-            if self.store.paused().is_some() {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    order = orders.recv() => match order {
-                        Some(order) => self.obey(order, &mut orders).await,
-                        None => return,
-                    },
-                }
-                continue;
-            }
+            let is_paused = self.store.paused().is_some();
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
                 order = orders.recv() => match order {
                     Some(order) => { self.obey(order, &mut orders).await; continue; }
                     None => return,
                 },
-                polled = self.poll() => polled,
+                polled = self.poll(), if !is_paused => polled,
             };
             let mut urgent = None;
             let result = match polled {
@@ -248,17 +239,15 @@ impl<T: Transport, S: Store> Puller<T, S> {
                         backoff.reset();
                     }
                     self.failed(&error);
-                    let wait = if self.is_refused {
+                    if self.is_refused {
                         // The primary is asked for another one at once.
                         backoff.reset();
-                        backoff.next_wait()
                     } else {
                         self.known = None;
-                        backoff.next_wait()
-                    };
+                    }
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = sleep(wait) => {}
+                        () = sleep(backoff.next_wait()) => {}
                         order = orders.recv() => match order {
                             Some(order) => self.obey(order, &mut orders).await,
                             None => return,

@@ -14,7 +14,7 @@ use crate::{
     manifest::{Envelope, Name},
     status::{Generation, Severity},
     store::{Restored, Store, generations::KeptGeneration},
-    transport::Transport,
+    transport::{ManifestReply, Transport},
     words,
 };
 
@@ -37,10 +37,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
             return None;
         }
         let mut urgent = None;
-        let result = match timeout(SYNC_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
-            Err(_) => Err(unreachable("did not answer in time")),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(reply)) => {
+        let result = match self.newest(SYNC_ANSWER).await {
+            Err(error) => Err(error),
+            Ok(reply) => {
                 let broken_off = async {
                     urgent = next_urgent(orders).await;
                     Error::new(Kind::Busy, "another order came", "")
@@ -74,15 +73,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
     async fn last(&mut self, answer: LastAnswer) {
         self.forget();
         if self.store.paused().is_some() {
-            let store = Arc::clone(&self.store);
-            let settled = blocking(move || store.settle()).await;
-            drop(answer.send(settled.map(|()| Outcome::Paused)));
+            drop(answer.send(self.settle().await.map(|()| Outcome::Paused)));
             return;
         }
-        let result = match timeout(LAST_ANSWER, self.transport.manifest(None, Duration::ZERO)).await {
-            Err(_) => Err(unreachable("did not answer in time")),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(reply)) => {
+        let result = match self.newest(LAST_ANSWER).await {
+            Err(error) => Err(error),
+            Ok(reply) => {
                 let silence = silence(Arc::clone(&self.received));
                 self.follow(reply, Permit::default(), silence).await
             }
@@ -90,13 +86,25 @@ impl<T: Transport, S: Store> Puller<T, S> {
         if let Err(error) = &result {
             self.failed(error);
             // Whatever the primary says, GoCD must not start on a part of one set and a part of another.
-            let store = Arc::clone(&self.store);
-            if let Err(error) = blocking(move || store.settle()).await {
+            if let Err(error) = self.settle().await {
                 self.failed(&error);
             }
         }
         // A caller that went away needs no answer.
         drop(answer.send(result));
+    }
+
+    /// The primary's newest generation, whatever is known of it.
+    async fn newest(&self, within: Duration) -> Result<ManifestReply, Error> {
+        match timeout(within, self.transport.manifest(None, Duration::ZERO)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(unreachable("did not answer in time")),
+        }
+    }
+
+    async fn settle(&self) -> Result<(), Error> {
+        let store = Arc::clone(&self.store);
+        blocking(move || store.settle()).await
     }
 
     /// What was ordered while nothing may change is not carried out, and nobody hears of it but by the end of the
