@@ -55,29 +55,9 @@ impl History {
     /// [`Kind::Refused`] saying how the primary went back and what to type; others when the ledger cannot be read or
     /// written.
     pub fn judge(&self, envelope: &Envelope, generation: &Digest, position: Option<&Position>) -> Result<(), Error> {
-        let ledger = self.ledger()?;
-        let source = Followed::of(envelope);
-        if ledger.went_back.as_ref() == Some(&source) {
-            return Err(refused("the primary went back in time and was not accepted since"));
-        }
-        if ledger.accepted_epoch.as_ref() != Some(&envelope.epoch) {
-            epoch(&envelope.epoch, &ledger)?;
-        }
-        let gone_back = position
-            .filter(|position| position.epoch == envelope.epoch)
-            .and_then(|position| gone_back(envelope, generation, position, ledger.followed.as_ref()));
-        if let Some(how) = gone_back {
-            self.change(|ledger| ledger.went_back = Some(source))?;
-            return Err(refused(how));
-        }
-        self.change(|ledger| {
-            if envelope.epoch.number > ledger.highest_epoch.number {
-                ledger.highest_epoch = envelope.epoch.clone();
-                ledger.accepted_epoch = None;
-            }
-            // An older one is in the past once another is followed.
-            ledger.went_back = None;
-        })
+        let mut verdict = Ok(());
+        self.change(|ledger| verdict = weigh(ledger, envelope, generation, position))?;
+        verdict
     }
 
     /// Notes whose files are live.
@@ -100,13 +80,6 @@ impl History {
         })
     }
 
-    fn ledger(&self) -> Result<Ledger, Error> {
-        match &self.memory {
-            Memory::Durable(state) => state.ledger(),
-            Memory::Volatile(ledger) => Ok(ledger.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-        }
-    }
-
     fn change(&self, change: impl FnOnce(&mut Ledger)) -> Result<(), Error> {
         match &self.memory {
             Memory::Durable(state) => state.change_ledger(change).map(drop),
@@ -116,6 +89,36 @@ impl History {
             }
         }
     }
+}
+
+/// Judges, and notes in the ledger what has to be remembered of it.
+fn weigh(
+    ledger: &mut Ledger,
+    envelope: &Envelope,
+    generation: &Digest,
+    position: Option<&Position>,
+) -> Result<(), Error> {
+    let source = Followed::of(envelope);
+    if ledger.went_back.as_ref() == Some(&source) {
+        return Err(refused("the primary went back in time and was not accepted since"));
+    }
+    if ledger.accepted_epoch.as_ref() != Some(&envelope.epoch) {
+        epoch(&envelope.epoch, ledger)?;
+    }
+    let gone_back = position
+        .filter(|position| position.epoch == envelope.epoch)
+        .and_then(|position| gone_back(envelope, generation, position, ledger.followed.as_ref()));
+    if let Some(how) = gone_back {
+        ledger.went_back = Some(source);
+        return Err(refused(how));
+    }
+    if envelope.epoch.number > ledger.highest_epoch.number {
+        ledger.highest_epoch = envelope.epoch.clone();
+        ledger.accepted_epoch = None;
+    }
+    // An older one is in the past once another is followed.
+    ledger.went_back = None;
+    Ok(())
 }
 
 fn epoch(epoch: &Epoch, ledger: &Ledger) -> Result<(), Error> {
