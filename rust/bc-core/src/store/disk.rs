@@ -610,7 +610,7 @@ impl Store for DiskStore {
 
     fn missing_files(&self) -> Result<Vec<MissingFile>, Error> {
         let mut inner = self.lock();
-        let live = live::read(&self.layout, &mut inner.cache)?;
+        let live = live::read_one(&self.layout, &mut inner.cache, Name::CruiseConfig)?;
         drop(inner);
         self.find_missing_files(&live)
     }

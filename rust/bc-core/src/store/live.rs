@@ -55,6 +55,17 @@ pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error
     Ok(live)
 }
 
+/// Reads one live file alone.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_one(layout: &Layout, cache: &mut FileCache, name: Name) -> Result<Live, Error> {
+    let mut live = Live::default();
+    let path = scan::path_of(layout, &name);
+    observe(&mut live, cache, name, &path, Keep::Digests)?;
+    Ok(live)
+}
+
 fn observe(live: &mut Live, cache: &mut FileCache, name: Name, path: &Path, keep: Keep) -> Result<(), Error> {
     for _ in 0..TRIES {
         match cache.observe(path, keep) {
