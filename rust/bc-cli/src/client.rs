@@ -11,7 +11,11 @@ use bc_core::{
     status::Status,
 };
 
-use crate::{exit_code::ExitCode, failure::Failure};
+use crate::{
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, LiveLine},
+};
 
 /// The status of the node in `state_dir`; none when no node answers there.
 ///
@@ -42,6 +46,20 @@ pub(crate) fn ask(state_dir: &Path, order: &Order, on_step: impl FnMut(&str)) ->
         )
         .caused_by(error)
     })
+}
+
+/// Gives an order that only a running node can carry out, shows its steps on a line of the terminal, and prints its
+/// last word.
+///
+/// # Errors
+/// No node answers, it refused, or the conversation broke off.
+pub(crate) fn order(state_dir: &Path, order: &Order) -> Result<ExitCode, Failure> {
+    let reply = {
+        let line = LiveLine::new();
+        ask(state_dir, order, |step| line.show(step))?.ok_or_else(|| nobody_answers(state_dir))?
+    };
+    output::print(&format!("{}\n", done(reply)?))?;
+    Ok(ExitCode::Ok)
 }
 
 /// A refusal or a surprise as the failure that it is to whoever ordered; the message when it was done.

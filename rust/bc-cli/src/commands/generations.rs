@@ -63,10 +63,7 @@ pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Fa
 /// Makes one live again.
 pub(crate) fn restore(search: &Search, id: &str) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
-    let order = Order::Restore { id: id.to_owned() };
-    let reply = client::ask(&node.state_dir, &order, |_| {})?.ok_or_else(|| client::nobody_answers(&node.state_dir))?;
-    output::print(&format!("{}\n", client::done(reply)?))?;
-    Ok(ExitCode::Ok)
+    client::order(&node.state_dir, &Order::Restore { id: id.to_owned() })
 }
 
 #[derive(Serialize)]

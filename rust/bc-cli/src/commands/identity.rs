@@ -15,7 +15,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
-    output::{self, LiveLine, table},
+    output::{self, table},
     owner,
 };
 
@@ -69,13 +69,7 @@ pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
 /// Orders another key and waits until it is shown, or until somebody has to be waited for longer.
 pub(crate) fn rotate(search: &Search, now: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
-    let reply = {
-        let line = LiveLine::new();
-        client::ask(&node.state_dir, &Order::RotateIdentity { now }, |step| line.show(step))?
-            .ok_or_else(|| client::nobody_answers(&node.state_dir))?
-    };
-    output::print(&format!("{}\n", client::done(reply)?))?;
-    Ok(ExitCode::Ok)
+    client::order(&node.state_dir, &Order::RotateIdentity { now })
 }
 
 #[derive(Debug, Serialize)]

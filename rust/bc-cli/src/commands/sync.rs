@@ -2,14 +2,7 @@
 
 use bc_core::control::Order;
 
-use crate::{
-    args::SyncArguments,
-    client,
-    exit_code::ExitCode,
-    failure::Failure,
-    find::Search,
-    output::{self, LiveLine},
-};
+use crate::{args::SyncArguments, client, exit_code::ExitCode, failure::Failure, find::Search};
 
 /// Orders the pull and waits for its end.
 pub(crate) fn run(search: &Search, arguments: &SyncArguments) -> Result<ExitCode, Failure> {
@@ -20,11 +13,5 @@ pub(crate) fn run(search: &Search, arguments: &SyncArguments) -> Result<ExitCode
         accept_rollback: arguments.accept_rollback,
         resume: arguments.resume,
     };
-    let reply = {
-        let line = LiveLine::new();
-        client::ask(&node.state_dir, &order, |step| line.show(step))?
-            .ok_or_else(|| client::nobody_answers(&node.state_dir))?
-    };
-    output::print(&format!("{}\n", client::done(reply)?))?;
-    Ok(ExitCode::Ok)
+    client::order(&node.state_dir, &order)
 }
