@@ -42,6 +42,14 @@ impl OwnKeys {
         *self.locked() = keys;
     }
 
+    /// The line of the peers file for one of this node's keys.
+    pub fn peer(&self, fingerprint: Fingerprint) -> Peer {
+        Peer {
+            fingerprint,
+            node_id: Some(self.node_id.clone()),
+        }
+    }
+
     /// Whether a line of the peers file is about this node.
     pub fn is_own(&self, peer: &Peer) -> bool {
         peer.node_id.as_deref() == Some(self.node_id()) || self.has(&peer.fingerprint)

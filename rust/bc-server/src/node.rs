@@ -33,7 +33,7 @@ use bc_core::{
     identity::Identity,
     manifest::Role,
     own_keys::OwnKeys,
-    peers::{Peer, Peers},
+    peers::Peers,
     properties::Properties,
     role::{self, Recorded, Start},
     settings::{Face, Settings},
@@ -393,12 +393,8 @@ impl Assembly {
     /// the configuration folder.
     fn join_peers(&self) {
         let path = self.settings.layout.peers();
-        let joined = Peers::change(&path, |peers| {
-            peers.add(Peer {
-                fingerprint: self.own.shown(),
-                node_id: Some(self.state.node_id().to_owned()),
-            })
-        });
+        let own = self.own.peer(self.own.shown());
+        let joined = Peers::change(&path, |peers| peers.add(own));
         if let Err(error) = joined {
             warn!("{error}");
             self.raise("peers file", Severity::Warning, error.to_string());

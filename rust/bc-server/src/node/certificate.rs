@@ -15,7 +15,7 @@ use bc_core::{
     clock::Clock,
     error::{Error, Kind},
     own_keys::OwnKeys,
-    peers::{Peer, Peers},
+    peers::Peers,
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
 };
@@ -119,10 +119,7 @@ impl Keeper {
         self.key.show(shown);
         self.own.set(fingerprint, []);
         self.board.update(|status| status.fingerprint = Some(fingerprint));
-        let own = Peer {
-            fingerprint,
-            node_id: Some(self.own.node_id().to_owned()),
-        };
+        let own = self.own.peer(fingerprint);
         if let Err(error) = Peers::change(&self.peers, |peers| peers.add(own)) {
             warn!("{error}");
             let now_ms = self.clock.now_ms();

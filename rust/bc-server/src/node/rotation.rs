@@ -22,7 +22,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::Identity,
     own_keys::OwnKeys,
-    peers::{Peer, Peers},
+    peers::Peers,
     standbys::Standbys,
     state_dir::StateDir,
     status::{Severity, StatusBoard},
@@ -143,10 +143,7 @@ impl Rotation {
     fn publish(&self) -> Result<Fingerprint, Error> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = Identity::next_or_create(self.state.path())?.fingerprint();
-        let peer = Peer {
-            fingerprint,
-            node_id: Some(self.own.node_id().to_owned()),
-        };
+        let peer = self.own.peer(fingerprint);
         Peers::change(&self.peers, |peers| peers.add(peer))?;
         if *next != Some(fingerprint) {
             info!("the next key of this node is {fingerprint}");
