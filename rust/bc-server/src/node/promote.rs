@@ -60,10 +60,10 @@ impl Promotion {
     }
 
     async fn go_on(self: &Arc<Self>, progress: &mpsc::Sender<String>) -> Reply {
-        let picture = self.board.picture(0);
-        if picture.role != Role::Standby || picture.phase != Phase::Holding {
+        let (role, phase) = self.board.look(|status| (status.role, status.phase));
+        if role != Role::Standby || phase != Phase::Holding {
             return Reply::refused(
-                format!("this node is a {} and does not hold GoCD", picture.role),
+                format!("this node is a {role} and does not hold GoCD"),
                 "Run the command on the standby.",
             );
         }
@@ -122,9 +122,7 @@ impl Promotion {
         let promotion = random::hex_id()?;
         let applied = self
             .board
-            .picture(0)
-            .generation
-            .map_or(0, |generation| generation.sequence);
+            .look(|status| status.generation.as_ref().map_or(0, |generation| generation.sequence));
         let ledger = self
             .state
             .change_ledger(|ledger| ledger.begin_epoch(&promotion, applied))?;

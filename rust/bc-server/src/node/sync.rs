@@ -51,9 +51,10 @@ pub(crate) async fn order(
         tokio::select! {
             result = &mut answered => break result,
             _ = tick.tick() => {
-                let fetching = board.picture(0).sync.and_then(|sync| sync.fetching);
-                let line = fetching.map(|fetching| line(&fetching)).unwrap_or_default();
-                if !line.is_empty() && line != told {
+                let fetching = board.look(|status| Some(line(status.sync.as_ref()?.fetching.as_ref()?)));
+                if let Some(line) = fetching
+                    && line != told
+                {
                     // A caller that went away is no reason to stop.
                     drop(progress.send(line.clone()).await);
                     told = line;
@@ -94,7 +95,7 @@ pub(crate) fn ended() -> Reply {
 }
 
 pub(crate) fn follows_nobody(board: &StatusBoard) -> Reply {
-    let role = board.picture(0).role;
+    let role = board.look(|status| status.role);
     Reply::refused(
         format!("this node is a {role} and follows no primary"),
         "Run the command on the standby, and look at `gocd-bc status` there.",
