@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Read},
+    io::{self, Read, Write},
     str::FromStr,
     sync::{Arc, OnceLock},
 };
@@ -108,7 +108,7 @@ impl Md5 {
         let end = pieces(&mut reader, |piece| {
             check.update(piece);
             md5.update(piece);
-            !stopped()
+            Ok(!stopped())
         })?;
         if end && check.finish().sha256 == sha256 {
             // Whoever was first has found the same.
@@ -186,6 +186,24 @@ impl Hasher {
         self.size += bytes.len() as u64;
     }
 
+    /// Feeds all that `reader` has, and hands it on to `copy` as well.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn copy(&mut self, mut reader: impl Read, copy: &mut impl Write) -> io::Result<()> {
+        pieces(&mut reader, |piece| {
+            self.update(piece);
+            copy.write_all(piece)?;
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
+    /// How many bytes were fed in.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The digests of everything fed in.
     pub fn finish(self) -> Digests {
         Digests {
@@ -200,24 +218,24 @@ impl Hasher {
 ///
 /// # Errors
 /// Those of the reader.
-pub fn hash(mut reader: impl Read) -> io::Result<Digests> {
+pub fn hash(reader: impl Read) -> io::Result<Digests> {
     let mut hasher = Hasher::default();
-    pieces(&mut reader, |piece| {
-        hasher.update(piece);
-        true
-    })?;
+    hasher.copy(reader, &mut io::sink())?;
     Ok(hasher.finish())
 }
 
 /// Hands the content of `reader` to `take` in pieces of 128 KiB at most, until it returns false. Whether it came to
 /// the end.
-fn pieces(reader: &mut impl Read, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
+fn pieces(reader: &mut impl Read, mut take: impl FnMut(&[u8]) -> io::Result<bool>) -> io::Result<bool> {
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(true),
-            Ok(read) if take(&buffer[..read]) => {}
-            Ok(_) => return Ok(false),
+            Ok(read) => {
+                if !take(&buffer[..read])? {
+                    return Ok(false);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

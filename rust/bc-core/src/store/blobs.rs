@@ -12,15 +12,13 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sha2::{Digest as _, Sha256};
-
 use crate::{
-    digest::Digest,
+    digest::{self, Digest, Hasher},
     error::{Error, Kind},
     manifest::Name,
     scan::stamp::Stamp,
@@ -112,16 +110,15 @@ impl Blobs {
         if file.metadata().map_err(failed)?.len() > wanted.size {
             file.set_len(0).map_err(failed)?;
         }
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::default();
         // Leaves the position at the end.
-        let received = feed(&mut hasher, &mut file).map_err(failed)?;
+        hasher.copy(&mut file, &mut io::sink()).map_err(failed)?;
         Ok(Receiving {
             blobs: Arc::clone(self),
             wanted: wanted.clone(),
             partial,
             file,
             hasher,
-            received,
         })
     }
 
@@ -146,9 +143,9 @@ impl Blobs {
         }
         let copy = || -> io::Result<Digest> {
             let mut copy = crate::store::atomic::temporary(&self.folder, 0o600)?;
-            let mut hasher = Sha256::new();
-            feed_into(&mut hasher, &mut File::open(file)?, copy.as_file_mut())?;
-            let found = Digest::from(<[u8; 32]>::from(hasher.finalize()));
+            let mut hasher = Hasher::default();
+            hasher.copy(File::open(file)?, copy.as_file_mut())?;
+            let found = hasher.finish().sha256;
             if found == *digest {
                 copy.as_file().sync_data()?;
                 copy.persist(&path).map_err(|error| error.error)?;
@@ -201,18 +198,16 @@ pub(super) struct Receiving {
     wanted: Wanted,
     partial: PathBuf,
     file: File,
-    hasher: Sha256,
-    received: u64,
+    hasher: Hasher,
 }
 
 impl Receive for Receiving {
     fn received(&self) -> u64 {
-        self.received
+        self.hasher.size()
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let received = self.received + bytes.len() as u64;
-        if received > self.wanted.size {
+        if self.received() + bytes.len() as u64 > self.wanted.size {
             // Nothing of it can be believed.
             let _ = fs::remove_file(&self.partial);
             return Err(too_long(&self.wanted));
@@ -221,15 +216,14 @@ impl Receive for Receiving {
             .write_all(bytes)
             .map_err(|error| Error::io("write", &self.partial, &error))?;
         self.hasher.update(bytes);
-        self.received = received;
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
-        if self.received < self.wanted.size {
-            return Err(too_short(&self.wanted, self.received));
+        if self.received() < self.wanted.size {
+            return Err(too_short(&self.wanted, self.received()));
         }
-        let digest = Digest::from(<[u8; 32]>::from(self.hasher.finalize()));
+        let digest = self.hasher.finish().sha256;
         if digest != self.wanted.sha256 {
             let _ = fs::remove_file(&self.partial);
             return Err(wrong_digest(&self.wanted, &digest));
@@ -254,9 +248,7 @@ impl Receive for Receiving {
 
 /// The digest of a file, read in pieces.
 pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
-    let mut hasher = Sha256::new();
-    feed(&mut hasher, &mut File::open(path)?)?;
-    Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
+    Ok(digest::hash(File::open(path)?)?.sha256)
 }
 
 /// The same; none where nothing is.
@@ -268,28 +260,6 @@ pub(super) fn sha256_if_there(path: &Path) -> Result<Option<Digest>, Error> {
         Ok(digest) => Ok(Some(digest)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path, &error)),
-    }
-}
-
-fn feed(hasher: &mut Sha256, file: &mut File) -> io::Result<u64> {
-    feed_into(hasher, file, &mut io::sink())
-}
-
-/// As `feed`, and copies what it reads.
-fn feed_into(hasher: &mut Sha256, file: &mut File, copy: &mut impl Write) -> io::Result<u64> {
-    let mut piece = vec![0; 128 * 1024];
-    let mut fed = 0;
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(fed),
-            Ok(read) => {
-                hasher.update(&piece[..read]);
-                copy.write_all(&piece[..read])?;
-                fed += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 
