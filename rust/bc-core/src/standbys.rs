@@ -225,7 +225,7 @@ impl Standbys {
     /// An administrator trusts this key, whatever was said before.
     pub fn trust(&self, fingerprint: &Fingerprint) {
         let mut list = self.locked();
-        list.changed |= list.removed.remove(fingerprint);
+        list.removed.remove(fingerprint);
         for entry in list.entries.values_mut() {
             if entry.status.fingerprint.as_ref() == Some(fingerprint) {
                 entry.status.standing = Standing::Trusted;
