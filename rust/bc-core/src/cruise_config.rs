@@ -11,6 +11,7 @@ use quick_xml::events::BytesStart;
 use crate::{
     cipher,
     scan::xml::{Outline, Visitor},
+    words,
 };
 
 /// Properties of GoCD's own plugins whose value is the path of a file, absolute or relative to GoCD's working
@@ -232,10 +233,7 @@ fn label(element: &BytesStart<'_>) -> String {
         .find_map(|key| element.try_get_attribute(key).ok()?)
         .and_then(|attribute| Some(attribute.unescape_value().ok()?.into_owned()));
     match own {
-        Some(own) => {
-            let shown: String = own.chars().filter(|sign| !sign.is_control()).take(MAX_SHOWN).collect();
-            format!("{name}[{shown}]")
-        }
+        Some(own) => format!("{name}[{}]", words::shown(&own, MAX_SHOWN)),
         None => name,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Kind},
     extra_name::ExtraName,
     jar_name::JarName,
+    words,
 };
 
 /// The version of the wire form.
@@ -340,12 +341,7 @@ impl ManifestDocument {
         };
         let document: Self = serde_json::from_slice(body).map_err(|error| {
             // It may quote what came, however long that is.
-            let reason: String = error
-                .to_string()
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect();
+            let reason = words::shown(&error.to_string(), 200);
             wrong(format!("the primary's manifest is not understood: {reason}"))
         })?;
         if document.format != FORMAT {

@@ -1,4 +1,4 @@
-//! Numbers and lists as people read them.
+//! Numbers, lists and texts of others as people read them.
 
 /// A number of bytes: `17 B`, `1.5 MiB`.
 pub fn size(bytes: u64) -> String {
@@ -14,6 +14,11 @@ pub fn size(bytes: u64) -> String {
     } else {
         format!("{value:.1} {}", UNITS[unit])
     }
+}
+
+/// A text of somebody else's, as it may be shown: without control characters, `longest` characters at most.
+pub fn shown(text: &str, longest: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(longest).collect()
 }
 
 /// Several remarks as one; none when there are none.

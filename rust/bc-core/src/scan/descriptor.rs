@@ -10,7 +10,10 @@ use quick_xml::{Reader, events::BytesStart, events::Event};
 use serde::{Deserialize, Serialize};
 use zip::{ZipArchive, result::ZipError};
 
-use crate::manifest::{OWN_PLUGIN_ID, PluginIdentity};
+use crate::{
+    manifest::{OWN_PLUGIN_ID, PluginIdentity},
+    words,
+};
 
 /// Descriptors beyond this are not read; real ones have a few kilobytes.
 const MAX_DESCRIPTOR: u64 = 1024 * 1024;
@@ -126,7 +129,7 @@ fn is_version(path: &[Vec<u8>]) -> bool {
 
 /// The version is shown to people: a short line without control characters.
 fn readable(text: &str) -> Option<String> {
-    let line: String = text.trim().chars().filter(|c| !c.is_control()).take(MAX_ID).collect();
+    let line = words::shown(text.trim(), MAX_ID);
     (!line.is_empty()).then_some(line)
 }
 

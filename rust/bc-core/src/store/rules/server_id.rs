@@ -3,7 +3,7 @@
 //! GoCD makes a `serverId` at its first start and keeps it. Two configurations with different ones are of two
 //! servers, and the one here would be lost.
 
-use crate::{error::Error, store::rules::refused};
+use crate::{error::Error, store::rules::refused, words};
 
 /// The longest id that is shown; GoCD's have 36 characters.
 const MAX_SHOWN: usize = 60;
@@ -54,7 +54,7 @@ pub(super) fn judge(ours: Option<&Ours>, theirs: Option<&str>) -> Result<(), Err
 }
 
 fn shown(id: &str) -> String {
-    id.chars().filter(|sign| !sign.is_control()).take(MAX_SHOWN).collect()
+    words::shown(id, MAX_SHOWN)
 }
 
 #[cfg(test)]
