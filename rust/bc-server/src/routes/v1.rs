@@ -6,7 +6,7 @@
 //! in 20.x, `DES_CIPHER`: any other key breaks it. It puts plugin names into URLs as they are, so a name with
 //! a blank, a `%` or another character that does not survive that is left out here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -21,7 +21,7 @@ use bc_core::{
     percent,
 };
 use serde::Serialize;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     content,
@@ -40,15 +40,28 @@ pub(super) async fn wal_location(State(context): State<Context>) -> Result<&'sta
         .map(|_| "Not Available, Reason, this version of GoCD Business Continuity does not ask the database")
 }
 
-/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that is replaced at
-/// this moment has none, and an old standby would take it for removed: it must ask again.
+/// Longest wait for the next reading where a file was replaced since the last one.
+const NEXT_READING: Duration = Duration::from_secs(5);
+
+/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that was replaced
+/// since it was read has none, and an old standby would take it for removed: then the next reading is what it gets.
 async fn with_md5s(context: &Context) -> Result<Arc<Offered>, NoSource> {
-    let offered = source::offered(context)?;
-    if offered.snapshot.has_md5s() {
-        return Ok(offered);
-    }
-    let reading = spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
-    reading.await.ok().flatten().ok_or(NoSource::TooEarly)
+    let mut changes = source::offer(context)?.subscribe();
+    let complete = async {
+        loop {
+            changes.mark_unchanged();
+            let offered = source::offered(context)?;
+            if offered.snapshot.has_md5s() {
+                return Ok(offered);
+            }
+            let reading = spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
+            if let Ok(Some(offered)) = reading.await {
+                return Ok(offered);
+            }
+            changes.changed().await.map_err(|_| NoSource::TooEarly)?;
+        }
+    };
+    timeout(NEXT_READING, complete).await.unwrap_or(Err(NoSource::TooEarly))
 }
 
 #[derive(Serialize)]
