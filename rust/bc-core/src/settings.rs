@@ -33,6 +33,7 @@
 //! | `bc.guard.wait` | 60000 ms | longest wait for a decision at start |
 //! | `bc.operator.group` | | members may give orders on the local socket, besides root |
 //! | `bc.operator` | | `owner`: the user of the node may give orders too |
+//! | `bc.launcher` | found in a JVM | GoCD's `lib/go.jar`, which tells its version: a path, or the URL of a class in it |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
 
 use std::{
@@ -285,7 +286,7 @@ impl Settings {
                 .unwrap_or(false),
             agent_present: reader.text("bc.agent").is_some(),
             jar: reader.text("bc.jar").map(PathBuf::from),
-            launcher_jar: reader.text("bc.launcher").and_then(jar_of_url),
+            launcher_jar: reader.parsed("bc.launcher", "the absolute path of GoCD's lib/go.jar", launcher_jar),
             log_level: reader
                 .parsed("bc.log.level", "DEBUG, INFO, WARN or ERROR", |text| text.parse().ok())
                 .unwrap_or(tracing::Level::INFO),
@@ -439,9 +440,12 @@ fn listen_address(text: &str) -> Option<SocketAddr> {
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)))
 }
 
-/// The file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`.
-fn jar_of_url(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("jar:file:")?.split_once("!/")?.0;
+/// The file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`, or the path as it is.
+fn launcher_jar(text: &str) -> Option<PathBuf> {
+    if Path::new(text).is_absolute() {
+        return Some(PathBuf::from(text));
+    }
+    let path = text.strip_prefix("jar:file:")?.split_once("!/")?.0;
     Some(PathBuf::from(percent::decoded(path)?))
 }
 
@@ -531,11 +535,17 @@ mod tests {
     }
 
     #[test]
-    fn the_launcher_jar_is_read_from_its_url() {
-        let (settings, _) = parse(&[(
-            "bc.launcher",
+    #[cfg(unix)]
+    fn the_launcher_jar_is_a_path_or_the_url_of_a_class_in_it() {
+        for text in [
             "jar:file:/opt/go%20server/lib/go.jar!/com/thoughtworks/gocd/Boot.class",
-        )]);
-        assert_eq!(settings.launcher_jar, Some(PathBuf::from("/opt/go server/lib/go.jar")));
+            "/opt/go server/lib/go.jar",
+        ] {
+            let (settings, mistakes) = parse(&[("bc.launcher", text)]);
+            assert_eq!(settings.launcher_jar, Some(PathBuf::from("/opt/go server/lib/go.jar")));
+            assert_eq!(mistakes, []);
+        }
+        let (settings, mistakes) = parse(&[("bc.launcher", "lib/go.jar")]);
+        assert_eq!((settings.launcher_jar, mistakes.len()), (None, 1));
     }
 }

@@ -256,6 +256,18 @@ pub fn write_plugin_jar(path: &Path, id: &str, version: &str) {
     write_large_plugin_jar(path, id, version, 0);
 }
 
+/// Writes a `go.jar` that tells this version of GoCD, and nothing else.
+///
+/// # Panics
+/// The disk fails.
+pub fn write_launcher_jar(path: &Path, version: &str) {
+    let mut jar = zip::ZipWriter::new(fs::File::create(path).expect("create"));
+    jar.start_file("META-INF/MANIFEST.MF", zip::write::SimpleFileOptions::default())
+        .expect("entry");
+    write!(jar, "Manifest-Version: 1.0\r\nImplementation-Version: {version}\r\n").expect("write");
+    jar.finish().expect("finish");
+}
+
 /// As [`write_plugin_jar`], with so many bytes more that do not compress.
 ///
 /// # Panics

@@ -60,7 +60,7 @@ impl WrapperConf {
         fs::canonicalize(&joined).unwrap_or(joined)
     }
 
-    /// The JVM's system properties, with the working directory as `user.dir`.
+    /// The JVM's system properties, with the working directory as `user.dir` and GoCD's launcher as `bc.launcher`.
     pub(crate) fn properties(&self) -> Properties {
         let mut arguments: Vec<(u32, &str)> = self
             .values
@@ -78,7 +78,19 @@ impl WrapperConf {
             }
         }
         properties.set("user.dir", self.working_dir().display().to_string());
+        if let Some(jar) = self.launcher_jar() {
+            properties.set("bc.launcher", jar.display().to_string());
+        }
         properties
+    }
+
+    /// What the wrapper starts: GoCD's installers write `lib/go.jar` there.
+    fn launcher_jar(&self) -> Option<PathBuf> {
+        let given = without_stray_quotes(self.values.get("wrapper.app.parameter.1")?);
+        let jar = fs::canonicalize(self.base.join(given)).ok()?;
+        jar.extension()
+            .is_some_and(|extension| extension == "jar")
+            .then_some(jar)
     }
 
     /// Includes that are there but could not be read, each with the reason.
@@ -243,6 +255,20 @@ mod tests {
         assert_eq!(properties.get("c"), Some("/home/go/a b"));
         assert_eq!(properties.get("bc.state.dir"), Some("/srv/state"));
         assert_eq!(properties.get("d"), Some("50%"));
+    }
+
+    #[test]
+    fn the_launcher_is_what_the_wrapper_starts_if_it_is_there() {
+        let (folder, _) = install("", None);
+        let jar = folder.path().join("go.jar");
+        let conf = format!("wrapper.app.parameter.1=\"{}\"\n", jar.display());
+        assert_eq!(install(&conf, None).1.properties().get("bc.launcher"), None);
+        fs::write(&jar, "").expect("write");
+        let canonical = fs::canonicalize(&jar).expect("exists");
+        assert_eq!(
+            install(&conf, None).1.properties().get("bc.launcher"),
+            canonical.to_str()
+        );
     }
 
     #[test]

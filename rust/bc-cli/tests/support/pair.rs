@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bc_testkit::gocd_dir::write_launcher_jar;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -97,7 +98,18 @@ pub fn gocd(place: &Place, node: &str) {
 }
 
 pub fn primary(place: &Place, listen: &str) -> Foreground {
-    Foreground::start(place.command(&["primary", "--working-dir", "primary", "--listen", listen]))
+    let launcher = launcher(place);
+    let arguments = ["primary", "--working-dir", "primary", "--listen", listen];
+    Foreground::start(place.command(&[&arguments[..], &["--property", &launcher]].concat()))
+}
+
+/// The setting that tells a node which GoCD is beside it.
+fn launcher(place: &Place) -> String {
+    let jar = place.path("go.jar");
+    if !jar.exists() {
+        write_launcher_jar(&jar, "26.1.0-1");
+    }
+    format!("bc.launcher={}", jar.display())
 }
 
 /// A primary and a standby in sync, and where the primary listens.
@@ -144,6 +156,14 @@ pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
     let arguments = ["standby", "--primary-url", url, "--gocd", "standby"];
     // Without being root, only this lets the test give orders.
     let operator = if is_root() { "bc.operator=" } else { "bc.operator=owner" };
-    let rest = ["--listen", "127.0.0.1:0", "--property", operator];
+    let launcher = launcher(place);
+    let rest = [
+        "--listen",
+        "127.0.0.1:0",
+        "--property",
+        operator,
+        "--property",
+        &launcher,
+    ];
     Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }

@@ -100,17 +100,17 @@ pub fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
             envelope.product_version
         ));
     }
-    match (envelope.gocd_version.as_deref(), own_gocd) {
+    let unknown = match (envelope.gocd_version.as_deref(), own_gocd) {
         // Two that differ are refused where the set is judged.
-        (Some(_), Some(_)) => None,
-        // Two nodes without a GoCD beside them, as in containers of their own: there is nothing to look at.
-        (None, None) => None,
-        (known, _) => Some(format!(
-            "the version of GoCD is not known on {}, so that nobody but you can check that both \
-             servers have the same one.",
-            if known.is_some() { "this server" } else { "the primary" }
-        )),
-    }
+        (Some(_), Some(_)) => return None,
+        (Some(_), None) => "this server",
+        (None, Some(_)) => "the primary",
+        (None, None) => "the primary and on this server",
+    };
+    Some(format!(
+        "the version of GoCD is not known on {unknown}, so nobody but you can check that both servers have the same \
+         one. Set bc.launcher there to the path of GoCD's lib/go.jar, which tells it."
+    ))
 }
 
 #[cfg(test)]
@@ -152,6 +152,29 @@ mod tests {
             ..envelope()
         };
         clocks(&absurd, i64::MAX).expect("no overflow");
+    }
+
+    #[test]
+    fn a_version_of_gocd_that_is_unknown_anywhere_is_warned_of() {
+        let primary = |gocd_version: Option<&str>| Envelope {
+            gocd_version: gocd_version.map(str::to_owned),
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..envelope()
+        };
+        let known = Some("26.1.0-1");
+        assert_eq!(versions(&primary(known), known), None);
+        assert_eq!(versions(&primary(known), Some("25.4.0-1")), None, "refused elsewhere");
+        for (theirs, ours, place) in [
+            (known, None, "on this server, so"),
+            (None, known, "on the primary, so"),
+            (None, None, "on the primary and on this server, so"),
+        ] {
+            let warning = versions(&primary(theirs), ours).expect("a warning");
+            assert!(
+                warning.contains(place) && warning.contains("Set bc.launcher"),
+                "{warning}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | rule | when it is broken |
 //! |---|---|
-//! | both nodes have the same GoCD ([`version`]) | refused; unknown is no breach |
+//! | both nodes have the same GoCD ([`version`]) | refused; a WARNING of [`crate::pull::judge::versions`] where one is unknown |
 //! | jetty.xml and cruise-config.xml are whole, the latter without a document type and with the root `cruise` | refused |
 //! | the `serverId` is ours ([`server_id`]) | refused, unless an administrator allows it |
 //! | the key fits the secrets ([`secrets`]) | refused if it fits none, a warning if some fail |
