@@ -28,7 +28,10 @@ use crate::{
     error::{Error, Kind},
     manifest::{Envelope, Epoch},
     random,
-    store::atomic,
+    store::{
+        atomic,
+        filesystem::{self, OperatingSystem},
+    },
 };
 
 /// An open state folder; the lock is given back when this is dropped.
@@ -212,16 +215,7 @@ impl Default for Ledger {
 /// # Errors
 /// [`Kind::File`] naming the folder.
 pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(|error| Error::io("create the folder", path, &error))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .map_err(|error| Error::io("set the mode of", path, &error))?;
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    Ok(())
+    filesystem::own_folder(&OperatingSystem, path, mode)
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

@@ -29,6 +29,7 @@ mod blobs;
 #[cfg(test)]
 mod contract;
 pub mod disk;
+pub(crate) mod filesystem;
 pub mod generations;
 mod guard;
 mod journal;

@@ -18,10 +18,9 @@ use crate::{
     digest::Digest,
     error::Error,
     manifest::Name,
-    state_dir,
     store::{
-        atomic,
         blobs::{self, Blobs},
+        filesystem::{self, FileSystem},
         journal::{Journal, Step},
         stage,
     },
@@ -76,6 +75,7 @@ impl StateFiles {
 
 /// What carrying out needs.
 pub(super) struct Hands<'a> {
+    pub(super) system: &'a dyn FileSystem,
     pub(super) blobs: &'a Blobs,
     pub(super) files: &'a StateFiles,
     pub(super) probe: &'a Probe,
@@ -136,7 +136,7 @@ impl Hands<'_> {
                 }
                 Step::Remove { name, path } => {
                     self.at(&Moment::Remove(name.clone()))
-                        .and_then(|()| stage::remove_if_there(path))
+                        .and_then(|()| filesystem::remove_if_there(self.system, path))
                         .map_err(|error| Error::io("remove", path, &error))?;
                     (path, None)
                 }
@@ -150,7 +150,7 @@ impl Hands<'_> {
         }
         for folder in folders {
             self.at(&Moment::SyncFolder(folder.to_owned()))
-                .and_then(|()| atomic::sync_folder(folder))
+                .and_then(|()| self.system.sync_folder(folder))
                 .map_err(|error| Error::io("sync the folder", folder, &error))?;
         }
         if !lost.is_empty() {
@@ -162,11 +162,11 @@ impl Hands<'_> {
         }
         self.at(&Moment::SaveRecord)
             .map_err(|error| Error::io("write", &self.files.record, &error))?;
-        journal.record.save(&self.files.record)?;
+        journal.record.save(self.system, &self.files.record)?;
         if is_open {
             self.at(&Moment::CloseJournal)
                 .map_err(|error| Error::io("remove", &self.files.journal, &error))?;
-            Journal::close(&self.files.journal)?;
+            Journal::close(self.system, &self.files.journal)?;
         }
         Ok(())
     }
@@ -174,13 +174,13 @@ impl Hands<'_> {
     fn open(&self, journal: &Journal) -> Result<(), Error> {
         self.at(&Moment::OpenJournal)
             .map_err(|error| Error::io("write", &self.files.journal, &error))?;
-        journal.save(&self.files.journal)
+        journal.save(self.system, &self.files.journal)
     }
 
     fn rename(&self, name: &Name, staged: &Path, target: &Path) -> Result<Renamed, Error> {
         let renamed = self
             .at(&Moment::Rename(name.clone()))
-            .and_then(|()| fs::rename(staged, target));
+            .and_then(|()| self.system.rename(staged, target));
         match renamed {
             Ok(()) => Ok(Renamed::Done),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !staged.exists() => Ok(Renamed::NothingStaged),
@@ -191,7 +191,7 @@ impl Hands<'_> {
 
     fn write_in_place(&self, name: &Name, staged: &Path, target: &Path) -> Result<(), Error> {
         self.at(&Moment::WriteInPlace(name.clone()))
-            .and_then(|()| stage::write_in_place(staged, target))
+            .and_then(|()| stage::write_in_place(self.system, staged, target))
             .map_err(|error| Error::io("write", target, &error))
     }
 
@@ -206,7 +206,7 @@ impl Hands<'_> {
             return Ok(false);
         }
         info!("{name} is staged anew after a crash");
-        stage::stage(&self.blobs.path(sha256), name, staged, target)
+        stage::stage(self.system, &self.blobs.path(sha256), name, staged, target)
             .map_err(|error| Error::io("write", staged, &error))?;
         match self.rename(name, staged, target)? {
             Renamed::Done => Ok(true),
@@ -216,15 +216,17 @@ impl Hands<'_> {
     }
 
     fn set_aside(&self, name: &Name, from: &Path, to: &Path) -> Result<(), Error> {
-        state_dir::create(&self.files.aside, 0o700)?;
+        filesystem::own_folder(self.system, &self.files.aside, 0o700)?;
         let moved = self
             .at(&Moment::SetAside(name.clone()))
-            .and_then(|()| match fs::rename(from, to) {
+            .and_then(|()| match self.system.rename(from, to) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                    fs::copy(from, to)?;
-                    fs::File::open(to)?.sync_all()?;
-                    fs::remove_file(from)
+                    let mut copy = self.system.open(to, 0o600)?;
+                    let length = io::copy(&mut fs::File::open(from)?, &mut copy)?;
+                    copy.set_len(length)?;
+                    self.system.sync(&copy, to)?;
+                    self.system.remove(from)
                 }
                 other => other,
             });

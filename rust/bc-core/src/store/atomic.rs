@@ -5,12 +5,17 @@
 //! named `.gocd-bc-….tmp` is left, which [`sweep`] removes.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::Path,
 };
 
-use crate::error::Error;
+use tempfile::NamedTempFile;
+
+use crate::{
+    error::Error,
+    store::filesystem::{FileSystem, OperatingSystem},
+};
 
 /// Begins the name of every temporary file of ours.
 pub const TEMPORARY_PREFIX: &str = ".gocd-bc-";
@@ -25,13 +30,20 @@ pub const TEMPORARY_SUFFIX: &str = ".tmp";
 /// [`crate::error::Kind::File`] or [`crate::error::Kind::DiskFull`], naming the path; the old content is then
 /// untouched.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::io("write", path, &error);
+    write_on(&OperatingSystem, path, content, mode)
+}
+
+/// [`write`] on any file system.
+pub(crate) fn write_on(system: &dyn FileSystem, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = temporary(folder, mode).map_err(failed)?;
-    file.write_all(content).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder).map_err(failed)
+    let write = || -> io::Result<()> {
+        let mut file = temporary_on(system, folder, mode)?;
+        file.write_all(content)?;
+        system.sync(file.as_file(), file.path())?;
+        place(system, file, path)?;
+        system.sync_folder(folder)
+    };
+    write().map_err(|error| Error::io("write", path, &error))
 }
 
 /// Replaces the content of `path` without waiting for the disk: after a crash it is the old content, the new one, or a
@@ -40,36 +52,48 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
 /// # Errors
 /// Those of the operating system; the old content is then untouched.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = temporary(path.parent().unwrap_or(Path::new(".")), mode)?;
+    replace_on(&OperatingSystem, path, content, mode)
+}
+
+/// [`replace`] on any file system.
+pub(crate) fn replace_on(system: &dyn FileSystem, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = temporary_on(system, path.parent().unwrap_or(Path::new(".")), mode)?;
     file.write_all(content)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    place(system, file, path)
 }
 
 /// A new temporary file in `folder`, removed again unless it is persisted.
 ///
 /// # Errors
 /// Those of the operating system.
-pub fn temporary(folder: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
-    #[cfg(not(unix))]
-    let _ = mode;
-    builder.tempfile_in(folder)
+pub fn temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    temporary_on(&OperatingSystem, folder, mode)
 }
 
-/// Makes renames in `folder` durable. Windows has no such call; NTFS journals renames itself.
+/// [`temporary`] on any file system.
+pub(crate) fn temporary_on(system: &dyn FileSystem, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    builder.make_in(folder, |path| system.create(path, mode))
+}
+
+/// Gives a temporary file its name; where that fails it is removed.
+///
+/// # Errors
+/// Those of the operating system.
+pub(crate) fn place(system: &dyn FileSystem, file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let temporary = file.into_temp_path();
+    system.rename(&temporary, path)?;
+    temporary.keep().map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes the names in `folder` durable.
 ///
 /// # Errors
 /// Those of the operating system.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    OperatingSystem.sync_folder(folder)
 }
 
 /// Removes the temporary files that a crash left in `folder`. Returns how many.

@@ -11,7 +11,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -22,8 +22,10 @@ use crate::{
     error::{Error, Kind},
     manifest::Name,
     scan::stamp::Stamp,
-    state_dir,
-    store::{Receive, Wanted},
+    store::{
+        Receive, Wanted, atomic,
+        filesystem::{self, FileSystem},
+    },
 };
 
 const PARTIAL: &str = ".partial";
@@ -33,14 +35,16 @@ pub(super) const FOLDER: &str = "blobs";
 /// A folder of blobs.
 #[derive(Debug)]
 pub(super) struct Blobs {
+    system: Arc<dyn FileSystem>,
     folder: PathBuf,
     verified: Mutex<HashMap<Digest, Stamp>>,
 }
 
 impl Blobs {
-    pub(super) fn open(folder: PathBuf) -> Result<Self, Error> {
-        state_dir::create(&folder, 0o700)?;
+    pub(super) fn open(system: Arc<dyn FileSystem>, folder: PathBuf) -> Result<Self, Error> {
+        filesystem::own_folder(&*system, &folder, 0o700)?;
         Ok(Self {
+            system,
             folder,
             verified: Mutex::default(),
         })
@@ -74,7 +78,9 @@ impl Blobs {
                 return Ok(true);
             }
         }
-        fs::remove_file(&path).map_err(|error| Error::io("remove", &path, &error))?;
+        self.system
+            .remove(&path)
+            .map_err(|error| Error::io("remove", &path, &error))?;
         Ok(false)
     }
 
@@ -102,11 +108,7 @@ impl Blobs {
     pub(super) fn receive(self: &Arc<Self>, wanted: &Wanted) -> Result<Receiving, Error> {
         let partial = self.partial(&wanted.sha256);
         let failed = |error: io::Error| Error::io("write", &partial, &error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&partial).map_err(failed)?;
+        let mut file = self.system.open(&partial, 0o600).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() > wanted.size {
             file.set_len(0).map_err(failed)?;
         }
@@ -135,20 +137,18 @@ impl Blobs {
     pub(super) fn adopt(&self, file: &Path, name: &Name, digest: &Digest) -> Result<(), Error> {
         let path = self.path(digest);
         let failed = |error: io::Error| Error::io("write", &path, &error);
-        if path.exists() {
-            fs::remove_file(&path).map_err(failed)?;
-        }
-        if matches!(name, Name::Plugin(_)) && fs::hard_link(file, &path).is_ok() {
+        filesystem::remove_if_there(&*self.system, &path).map_err(failed)?;
+        if matches!(name, Name::Plugin(_)) && self.system.hard_link(file, &path).is_ok() {
             return Ok(());
         }
         let copy = || -> io::Result<Digest> {
-            let mut copy = crate::store::atomic::temporary(&self.folder, 0o600)?;
+            let mut copy = atomic::temporary_on(&*self.system, &self.folder, 0o600)?;
             let mut hasher = Hasher::default();
             hasher.copy(File::open(file)?, copy.as_file_mut())?;
             let found = hasher.finish().sha256;
             if found == *digest {
-                copy.as_file().sync_data()?;
-                copy.persist(&path).map_err(|error| error.error)?;
+                self.system.sync(copy.as_file(), copy.path())?;
+                atomic::place(&*self.system, copy, &path)?;
             }
             Ok(found)
         };
@@ -176,7 +176,7 @@ impl Blobs {
             if digest.is_none_or(|digest| !keep.contains(&digest)) {
                 let path = entry.path();
                 before(&path).map_err(|error| Error::io("remove", &path, &error))?;
-                let _ = fs::remove_file(path);
+                let _ = self.system.remove(&path);
             }
         }
         self.lock().retain(|digest, _| keep.contains(digest));
@@ -209,7 +209,7 @@ impl Receive for Receiving {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.received() + bytes.len() as u64 > self.wanted.size {
             // Nothing of it can be believed.
-            let _ = fs::remove_file(&self.partial);
+            let _ = self.blobs.system.remove(&self.partial);
             return Err(too_long(&self.wanted));
         }
         self.file
@@ -225,15 +225,15 @@ impl Receive for Receiving {
         }
         let digest = self.hasher.finish().sha256;
         if digest != self.wanted.sha256 {
-            let _ = fs::remove_file(&self.partial);
+            let _ = self.blobs.system.remove(&self.partial);
             return Err(wrong_digest(&self.wanted, &digest));
         }
         let path = self.blobs.path(&digest);
         let failed = |error: io::Error| Error::io("write", &path, &error);
         if matches!(self.wanted.name, Name::Plugin(_)) {
-            self.file.sync_data().map_err(failed)?;
+            self.blobs.system.sync(&self.file, &self.partial).map_err(failed)?;
         }
-        match fs::rename(&self.partial, &path) {
+        match self.blobs.system.rename(&self.partial, &path) {
             // A transfer that was broken off had all bytes and has put them there meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.blobs.has(&digest, self.wanted.size)? => {
                 return Ok(());
@@ -299,9 +299,10 @@ pub(super) fn wrong_digest(wanted: &Wanted, digest: &Digest) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::filesystem::OperatingSystem;
 
     fn blobs(folder: &Path) -> Arc<Blobs> {
-        Arc::new(Blobs::open(folder.join("blobs")).expect("folder"))
+        Arc::new(Blobs::open(Arc::new(OperatingSystem), folder.join("blobs")).expect("folder"))
     }
 
     fn receive(blobs: &Arc<Blobs>, content: &[u8]) -> Digest {

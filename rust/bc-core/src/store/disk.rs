@@ -39,13 +39,13 @@ use crate::{
     layout::Layout,
     manifest::{Acceptance, Entry, ManifestDocument, Name},
     scan::{self, descriptor::Jar, file_cache::FileCache},
-    state_dir,
     status::Paused,
     store::{
         Allowed, Applied, LiveFile, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
         apply::{Hands, Moment, Probe, StateFiles},
         atomic,
         blobs::{self, Blobs},
+        filesystem::{self, FileSystem, OperatingSystem},
         generations::{Generations, KeptGeneration},
         journal::{Journal, Step},
         live::{self, Live},
@@ -83,6 +83,7 @@ impl Default for Options {
 
 /// Keeps generations in a state folder and makes them the live files of one GoCD installation.
 pub struct DiskStore {
+    system: Arc<dyn FileSystem>,
     layout: Layout,
     clock: Arc<dyn Clock>,
     files: StateFiles,
@@ -134,7 +135,7 @@ pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Resul
 pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
     let journal = StateFiles::new(state_dir).journal;
     let was_there = journal.exists();
-    Journal::close(&journal)?;
+    Journal::close(&OperatingSystem, &journal)?;
     Ok(was_there)
 }
 
@@ -145,10 +146,12 @@ impl DiskStore {
     /// [`Kind::File`] or [`Kind::DiskFull`] naming the file or folder. The live files are then a part of the old
     /// and a part of the new set only if they were before.
     pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, options: Options) -> Result<Self, Error> {
-        Self::open_with(state_dir, layout, clock, options, Arc::new(|_| Ok(())))
+        let system = Arc::new(OperatingSystem);
+        Self::open_on(system, state_dir, layout, clock, options, Arc::new(|_| Ok(())))
     }
 
-    fn open_with(
+    fn open_on(
+        system: Arc<dyn FileSystem>,
         state_dir: &Path,
         layout: &Layout,
         clock: Arc<dyn Clock>,
@@ -162,8 +165,8 @@ impl DiskStore {
         let store = Self {
             layout: layout.clone(),
             clock,
-            blobs: Arc::new(Blobs::open(state_dir.join(blobs::FOLDER))?),
-            generations: Mutex::new(Generations::open(state_dir, &record)?),
+            blobs: Arc::new(Blobs::open(Arc::clone(&system), state_dir.join(blobs::FOLDER))?),
+            generations: Mutex::new(Generations::open(Arc::clone(&system), state_dir, &record)?),
             inner: Mutex::new(Inner {
                 cache,
                 record,
@@ -171,6 +174,7 @@ impl DiskStore {
             }),
             files,
             probe,
+            system,
             rules: Rules::new(options.gocd_version.clone(), options.adopts_server_ids),
             options,
         };
@@ -185,6 +189,7 @@ impl DiskStore {
 
     fn hands(&self) -> Hands<'_> {
         Hands {
+            system: &*self.system,
             blobs: &self.blobs,
             files: &self.files,
             probe: &self.probe,
@@ -198,7 +203,7 @@ impl DiskStore {
         };
         if journal.record.serial <= inner.record.serial {
             // It came to its end; only its removal was lost.
-            return Journal::close(&self.files.journal);
+            return Journal::close(&*self.system, &self.files.journal);
         }
         self.hands().carry_out(&mut journal, true)?;
         info!("an apply that was interrupted is finished");
@@ -271,7 +276,7 @@ impl DiskStore {
                 ));
             }
             if let Some(folder) = path.parent() {
-                stage::make_folder(folder)?;
+                stage::make_folder(&*self.system, folder)?;
             }
             let is_live = !self.blobs.has(&entry.sha256, entry.size)?;
             let source = if is_live {
@@ -348,7 +353,7 @@ impl DiskStore {
             match (judged, staged) {
                 (Ok(warnings), staged) => Ok((staged?, warnings)),
                 (Err(refused), staged) => {
-                    remove_staged(&staged.unwrap_or_default());
+                    self.remove_staged(&staged.unwrap_or_default());
                     Err(refused)
                 }
             }
@@ -368,7 +373,7 @@ impl DiskStore {
                     size: write.entry.size,
                 }),
                 Err(error) => {
-                    remove_staged(&steps);
+                    self.remove_staged(&steps);
                     return Err(error);
                 }
             }
@@ -384,7 +389,7 @@ impl DiskStore {
         );
         let mut staged = write.target.with_file_name(&temporary);
         let beside = (self.probe)(&Moment::Stage(write.name.clone()))
-            .and_then(|()| stage::stage(&write.source, &write.name, &staged, &write.target));
+            .and_then(|()| stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target));
         match beside {
             Ok(()) => {}
             // The file itself may be writable all the same.
@@ -394,9 +399,9 @@ impl DiskStore {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                 ) =>
             {
-                state_dir::create(&self.files.staged, 0o700)?;
+                filesystem::own_folder(&*self.system, &self.files.staged, 0o700)?;
                 staged = self.files.staged.join(&temporary);
-                stage::stage(&write.source, &write.name, &staged, &write.target)
+                stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target)
                     .map_err(|error| Error::io("write", &staged, &error))?;
             }
             Err(error) => return Err(Error::io("write", &write.target, &error)),
@@ -404,7 +409,7 @@ impl DiskStore {
         if write.is_live {
             let digest = blobs::sha256(&staged).map_err(|error| Error::io("read", &staged, &error))?;
             if digest != write.entry.sha256 {
-                let _ = fs::remove_file(&staged);
+                let _ = self.system.remove(&staged);
                 return Err(Error::new(
                     Kind::Busy,
                     format!("{} changed while it was copied", write.source.display()),
@@ -413,6 +418,15 @@ impl DiskStore {
             }
         }
         Ok(staged)
+    }
+
+    fn remove_staged(&self, steps: &[Step]) {
+        for step in steps {
+            if let Step::Write { staged, .. } = step {
+                // What stays is swept at the next start.
+                let _ = self.system.remove(staged);
+            }
+        }
     }
 
     /// All steps in their order: plugins before the configuration that needs them.
@@ -532,7 +546,7 @@ impl Store for DiskStore {
         match self.keep_before(&mut inner, &plan, &live, now_ms) {
             Ok(drift) => applied.drift = drift,
             Err(error) => {
-                remove_staged(&staged);
+                self.remove_staged(&staged);
                 return Err(error);
             }
         }
@@ -540,7 +554,7 @@ impl Store for DiskStore {
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
             // Without a journal no live file has changed; with one, the next call goes on with what is staged.
             if !self.files.journal.exists() {
-                remove_staged(&journal.steps);
+                self.remove_staged(&journal.steps);
             }
             return Err(error);
         }
@@ -630,15 +644,6 @@ impl Store for DiskStore {
                 (name, LiveFile { entry, ours })
             })
             .collect())
-    }
-}
-
-fn remove_staged(steps: &[Step]) {
-    for step in steps {
-        if let Step::Write { staged, .. } = step {
-            // What stays is swept at the next start.
-            let _ = fs::remove_file(staged);
-        }
     }
 }
 

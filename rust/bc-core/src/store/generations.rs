@@ -11,6 +11,7 @@ use std::{
     collections::HashSet,
     fmt, fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +21,9 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
-    state_dir,
     store::{
         atomic,
+        filesystem::{self, FileSystem},
         record::{self, Record},
     },
 };
@@ -241,6 +242,7 @@ struct Remembered {
 /// The kept generations of an open store.
 #[derive(Debug)]
 pub(super) struct Generations {
+    system: Arc<dyn FileSystem>,
     folder: PathBuf,
     /// Oldest first.
     kept: Vec<Remembered>,
@@ -254,10 +256,11 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    pub(super) fn open(state_dir: &Path, record: &Record) -> Result<Self, Error> {
+    pub(super) fn open(system: Arc<dyn FileSystem>, state_dir: &Path, record: &Record) -> Result<Self, Error> {
         let folder = state_dir.join(FOLDER);
-        state_dir::create(&folder, 0o700)?;
+        filesystem::own_folder(&*system, &folder, 0o700)?;
         let mut generations = Self {
+            system,
             kept: Vec::new(),
             applied: None,
             pinned: None,
@@ -280,7 +283,7 @@ impl Generations {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_torn = !known.contains(path.as_path()) && !is_of_the_future(&path);
-            if is_torn && fs::remove_file(&path).is_ok() {
+            if is_torn && self.system.remove(&path).is_ok() {
                 warn!("{} was not whole after a crash and is forgotten", path.display());
             }
         }
@@ -362,7 +365,7 @@ impl Generations {
     pub(super) fn put(&mut self, kept: Kept) -> Result<(), Error> {
         let path = self.folder.join(kept.file_name());
         let text = serde_json::to_vec(&kept).expect("a generation has only plain fields");
-        atomic::replace(&path, &text, 0o600).map_err(|error| Error::io("write", &path, &error))?;
+        atomic::replace_on(&*self.system, &path, &text, 0o600).map_err(|error| Error::io("write", &path, &error))?;
         self.remember(&kept);
         self.applied = Some(kept.document);
         Ok(())
@@ -374,7 +377,7 @@ impl Generations {
     /// As [`atomic::write`].
     pub(super) fn put_first(&mut self, kept: &Kept) -> Result<(), Error> {
         let text = serde_json::to_vec(kept).expect("a generation has only plain fields");
-        atomic::write(&self.folder.join(kept.file_name()), &text, 0o600)?;
+        atomic::write_on(&*self.system, &self.folder.join(kept.file_name()), &text, 0o600)?;
         self.remember(kept);
         Ok(())
     }
@@ -394,17 +397,20 @@ impl Generations {
     ///
     /// # Errors
     /// The disk fails. A file that is gone by now is none.
-    pub(super) fn settle(files: &[PathBuf]) -> Result<(), Error> {
+    pub(super) fn settle(system: &dyn FileSystem, files: &[PathBuf]) -> Result<(), Error> {
         let mut folders = HashSet::new();
         for file in files {
-            match fs::File::open(file).and_then(|open| open.sync_data()) {
+            let open = fs::File::options().read(true).write(true).open(file);
+            match open.and_then(|open| system.sync(&open, file)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("sync", file, &error)),
                 _ => {}
             }
             folders.extend(file.parent());
         }
         for folder in folders {
-            atomic::sync_folder(folder).map_err(|error| Error::io("sync the folder", folder, &error))?;
+            system
+                .sync_folder(folder)
+                .map_err(|error| Error::io("sync the folder", folder, &error))?;
         }
         Ok(())
     }
@@ -440,13 +446,9 @@ impl Generations {
             return Ok(());
         };
         let file = self.kept[at].file.clone();
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &file, &error)),
-            _ => {
-                self.kept.remove(at);
-                Ok(())
-            }
-        }
+        filesystem::remove_if_there(&*self.system, &file).map_err(|error| Error::io("remove", &file, &error))?;
+        self.kept.remove(at);
+        Ok(())
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -482,13 +484,15 @@ fn is_of_the_future(path: &Path) -> bool {
 ///
 /// # Errors
 /// A file cannot be removed.
-pub(super) fn forget_all(state_dir: &Path) -> Result<(), Error> {
+pub(super) fn forget_all(system: &dyn FileSystem, state_dir: &Path) -> Result<(), Error> {
     for folder in [state_dir.join(FOLDER), state_dir.join(super::blobs::FOLDER)] {
-        match fs::remove_dir_all(&folder) {
+        match system.remove_folder(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             removed => removed.map_err(|error| Error::io("remove the folder", &folder, &error))?,
         }
-        atomic::sync_folder(state_dir).map_err(|error| Error::io("sync the folder", state_dir, &error))?;
+        system
+            .sync_folder(state_dir)
+            .map_err(|error| Error::io("sync the folder", state_dir, &error))?;
     }
     Ok(())
 }

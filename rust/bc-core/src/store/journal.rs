@@ -5,7 +5,7 @@
 //! live files end as the whole new set. Every step may be done twice.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     manifest::Name,
     store::{
         atomic,
+        filesystem::{self, FileSystem},
         record::{self, Formatted, Record},
     },
 };
@@ -61,17 +62,14 @@ impl Journal {
         record::load(path, "an apply that was interrupted")
     }
 
-    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+    pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(self).map_err(|error| Error::io("write", path, &io::Error::other(error)))?;
-        atomic::write(path, &text, 0o600)
+        atomic::write_on(system, path, &text, 0o600)
     }
 
     /// Ends the journal. The removal is not waited for: one that comes back after a crash is known by its serial.
-    pub(super) fn close(path: &Path) -> Result<(), Error> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, &error)),
-            _ => Ok(()),
-        }
+    pub(super) fn close(system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
+        filesystem::remove_if_there(system, path).map_err(|error| Error::io("remove", path, &error))
     }
 }
 

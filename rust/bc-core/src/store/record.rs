@@ -17,7 +17,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Epoch, ManifestDocument, Name},
-    store::{atomic, guard::Guard},
+    store::{atomic, filesystem::FileSystem, guard::Guard},
 };
 
 /// The newest format.
@@ -88,15 +88,14 @@ impl Record {
 
     /// Writes the record. Its bytes are on the disk before its name is; the name itself is not waited for, since
     /// after a crash the former record is as good: files that are equal become ours again at the next apply.
-    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+    pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(self).expect("a record has only plain fields");
         let folder = path.parent().unwrap_or(Path::new("."));
         let write = || -> io::Result<()> {
-            let mut file = atomic::temporary(folder, 0o600)?;
+            let mut file = atomic::temporary_on(system, folder, 0o600)?;
             file.write_all(&text)?;
-            file.as_file().sync_data()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
+            system.sync(file.as_file(), file.path())?;
+            atomic::place(system, file, path)
         };
         write().map_err(|error| Error::io("write", path, &error))
     }
@@ -159,6 +158,7 @@ fn too_new(path: &Path, format: u32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::filesystem::OperatingSystem;
 
     #[test]
     fn a_record_survives_its_file() {
@@ -171,7 +171,7 @@ mod tests {
             ours: BTreeSet::from([Name::CruiseConfig, Name::Plugin("a.jar".parse().expect("valid"))]),
             ..Record::default()
         };
-        record.save(&path).expect("save");
+        record.save(&OperatingSystem, &path).expect("save");
         assert_eq!(Record::load(&path), Ok(record));
     }
 

@@ -1,13 +1,17 @@
 //! Bringing bytes beside their place, so that one rename makes them live.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::{error::Error, manifest::Name};
+use crate::{
+    error::Error,
+    manifest::Name,
+    store::filesystem::{FileSystem, remove_if_there},
+};
 
 /// Copies are dated back by this much. Whoever writes into one later, be it at once, then leaves another time of
 /// modification, so that the copy need not be read again to know that nobody did.
@@ -39,19 +43,19 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
     Err(failed(io::Error::other("too many symbolic links")))
 }
 
-/// Makes a folder and its parents where they are missing. They belong to whom the folder above belongs, or GoCD
-/// could not read what root made.
+/// Makes a folder and its parents where they are missing, durably. They belong to whom the folder above belongs, or
+/// GoCD could not read what root made.
 ///
 /// # Errors
 /// [`crate::error::Kind::File`] naming the folder.
-pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
+pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
     let failed = |error: io::Error| Error::io("create the folder", folder, &error);
     let above = folder.parent().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    make_folder(above)?;
-    fs::create_dir(folder).map_err(failed)?;
+    make_folder(system, above)?;
+    system.create_folder(folder).map_err(failed)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -69,21 +73,24 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// Those of the operating system; nothing is left then.
-pub(super) fn stage(source: &Path, name: &Name, staged: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn stage(
+    system: &dyn FileSystem,
+    source: &Path,
+    name: &Name,
+    staged: &Path,
+    target: &Path,
+) -> io::Result<()> {
     // What an apply that failed has left.
-    remove_if_there(staged)?;
+    remove_if_there(system, staged)?;
     let staging = || -> io::Result<()> {
-        let is_linked = matches!(name, Name::Plugin(_)) && fs::hard_link(source, staged).is_ok();
-        if !is_linked {
-            copy(source, staged)?;
+        if matches!(name, Name::Plugin(_)) && system.hard_link(source, staged).is_ok() {
+            return dress(staged, name, target);
         }
+        let copy = copy(system, source, staged)?;
         dress(staged, name, target)?;
-        if !is_linked {
-            File::open(staged)?.sync_all()?;
-        }
-        Ok(())
+        system.sync(&copy, staged)
     };
-    staging().inspect_err(|_| drop(fs::remove_file(staged)))
+    staging().inspect_err(|_| drop(system.remove(staged)))
 }
 
 /// Writes the staged bytes into the file that is there, for places where nothing can be renamed to: a file that is
@@ -92,40 +99,22 @@ pub(super) fn stage(source: &Path, name: &Name, staged: &Path, target: &Path) ->
 ///
 /// # Errors
 /// Those of the operating system; doing it again mends what is torn.
-pub(super) fn write_in_place(staged: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn write_in_place(system: &dyn FileSystem, staged: &Path, target: &Path) -> io::Result<()> {
     let mut from = File::open(staged)?;
-    let mut into = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(target)?;
+    let mut into = system.open(target, 0o640)?;
     let length = io::copy(&mut from, &mut into)?;
     into.set_len(length)?;
-    into.sync_all()?;
-    remove_if_there(staged)
+    system.sync(&into, target)?;
+    remove_if_there(system, staged)
 }
 
-/// Removes a file; that it is gone already is no error.
-///
-/// # Errors
-/// Those of the operating system.
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn copy(source: &Path, staged: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+fn copy(system: &dyn FileSystem, source: &Path, staged: &Path) -> io::Result<File> {
     // Nobody else may read a key while it is written.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut copy = options.open(staged)?;
+    let mut copy = system.create(staged, 0o600)?;
     io::copy(&mut File::open(source)?, &mut copy)?;
     let written = copy.metadata()?.modified()?;
-    copy.set_modified(written - DATED_BACK)
+    copy.set_modified(written - DATED_BACK)?;
+    Ok(copy)
 }
 
 /// Gives the staged file the mode and owner of what it replaces, or those of a new file.
@@ -172,6 +161,11 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
+    use crate::store::filesystem::OperatingSystem;
+
+    fn stage(source: &Path, name: &Name, staged: &Path, target: &Path) -> io::Result<()> {
+        super::stage(&OperatingSystem, source, name, staged, target)
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("there").permissions().mode() & 0o777
@@ -234,7 +228,7 @@ mod tests {
         fs::write(path("live"), "a long old content").expect("write");
         fs::write(path("staged"), "new").expect("write");
         let inode = fs::metadata(path("live")).expect("there").ino();
-        write_in_place(&path("staged"), &path("live")).expect("write");
+        write_in_place(&OperatingSystem, &path("staged"), &path("live")).expect("write");
         assert_eq!(fs::read(path("live")).expect("read"), b"new");
         assert_eq!(fs::metadata(path("live")).expect("there").ino(), inode);
         assert!(!path("staged").exists());

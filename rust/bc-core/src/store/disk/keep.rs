@@ -20,7 +20,7 @@ use crate::{
     store::{
         Applied,
         apply::Moment,
-        atomic,
+        filesystem::OperatingSystem,
         generations::{self, Generations, Kept},
         journal::{Journal, Step},
         live::Live,
@@ -38,8 +38,8 @@ const UNTIDY: usize = 10;
 /// # Errors
 /// [`crate::error::Kind::File`] naming what cannot be removed.
 pub fn release(state_dir: &Path) -> Result<(), Error> {
-    restore::remove(state_dir)?;
-    generations::forget_all(state_dir)
+    restore::remove(&OperatingSystem, state_dir)?;
+    generations::forget_all(&OperatingSystem, state_dir)
 }
 
 impl DiskStore {
@@ -59,7 +59,7 @@ impl DiskStore {
             generations.unsettled(self.blobs.folder())
         };
         // Without the lock: this is what takes time.
-        Generations::settle(&unsettled)?;
+        Generations::settle(&*self.system, &unsettled)?;
         let mut generations = self.generations();
         generations.settled(&unsettled);
         let surplus = generations.surplus(self.options.generations_keep);
@@ -84,7 +84,7 @@ impl DiskStore {
         }
         if !ids.is_empty() {
             self.at(&Moment::SyncFolder(folder.clone()))
-                .and_then(|()| atomic::sync_folder(&folder))
+                .and_then(|()| self.system.sync_folder(&folder))
                 .map_err(|error| Error::io("sync the folder", &folder, &error))?;
         }
         if !generations.is_pinned() {
@@ -162,7 +162,8 @@ impl DiskStore {
         for (name, entry) in &live.files {
             self.adopt(inner, name, &entry.sha256, entry.size)?;
         }
-        atomic::sync_folder(self.blobs.folder())
+        self.system
+            .sync_folder(self.blobs.folder())
             .map_err(|error| Error::io("sync the folder", self.blobs.folder(), &error))?;
         generations.put_first(&Kept::first(self.as_found(live, now_ms), now_ms))?;
         info!(

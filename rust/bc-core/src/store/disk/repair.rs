@@ -17,8 +17,15 @@ use crate::{
     digest::Digest,
     error::Error,
     manifest::{ManifestDocument, Name},
-    scan, state_dir,
-    store::{Allowed, Repaired, Store, atomic, blobs, live, live::Live, plan::Plan, room, stage},
+    scan,
+    store::{
+        Allowed, Repaired, Store, atomic, blobs,
+        filesystem::{self, FileSystem},
+        live,
+        live::Live,
+        plan::Plan,
+        room,
+    },
 };
 
 /// How many edited files are kept aside.
@@ -92,7 +99,8 @@ impl DiskStore {
                     Some(found) if found != *digest => {
                         warn!("{} is damaged and is removed", path.display());
                         self.blobs.forget(digest);
-                        stage::remove_if_there(&path).map_err(|error| Error::io("remove", &path, &error))?;
+                        filesystem::remove_if_there(&*self.system, &path)
+                            .map_err(|error| Error::io("remove", &path, &error))?;
                         let generations = self.generations();
                         let applied = generations.applied().into_iter().flat_map(|applied| &applied.files);
                         Ok(applied
@@ -198,8 +206,8 @@ impl DiskStore {
 
     fn keep_aside(&self, name: &Name, now_ms: i64) -> Result<PathBuf, Error> {
         let folder = self.files.aside.join("edited");
-        state_dir::create(&self.files.aside, 0o700)?;
-        state_dir::create(&folder, 0o700)?;
+        filesystem::own_folder(&*self.system, &self.files.aside, 0o700)?;
+        filesystem::own_folder(&*self.system, &folder, 0o700)?;
         let from = scan::path_of(&self.layout, name);
         let size = fs::metadata(&from)
             .map_err(|error| Error::io("read", &from, &error))?
@@ -207,16 +215,15 @@ impl DiskStore {
         if size > KEPT_ASIDE_BYTES {
             return Err(Error::io("keep aside", &from, &io::ErrorKind::FileTooLarge.into()));
         }
-        prune(&folder, size);
+        prune(&*self.system, &folder, size);
         room::check(&folder, size, self.options.free_space)?;
         let file_name = from.file_name().unwrap_or_default().to_string_lossy();
         let to = folder.join(format!("{now_ms}-{file_name}"));
         let copy = || -> io::Result<()> {
-            let mut copy = atomic::temporary(&folder, 0o600)?;
+            let mut copy = atomic::temporary_on(&*self.system, &folder, 0o600)?;
             io::copy(&mut fs::File::open(&from)?, &mut copy)?;
-            copy.as_file().sync_all()?;
-            copy.persist(&to).map_err(|error| error.error)?;
-            Ok(())
+            self.system.sync(copy.as_file(), copy.path())?;
+            atomic::place(&*self.system, copy, &to)
         };
         copy().map_err(|error| Error::io("write", &to, &error))?;
         Ok(to)
@@ -224,7 +231,7 @@ impl DiskStore {
 }
 
 /// Removes the oldest of what is kept aside until one more file of `size` fits.
-fn prune(folder: &Path, size: u64) {
+fn prune(system: &dyn FileSystem, folder: &Path, size: u64) {
     let mut kept: Vec<(PathBuf, u64)> = fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -240,7 +247,7 @@ fn prune(folder: &Path, size: u64) {
             break;
         }
         // One that cannot be removed stays: the folder is bounded by its owner then.
-        let _ = fs::remove_file(path);
+        let _ = system.remove(&path);
         bytes -= size;
         surplus = surplus.saturating_sub(1);
     }

@@ -2,7 +2,7 @@
 //! accepted the newest one.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use crate::{
     status::Paused,
     store::{
         Allowed, Applied, Restored, Store, atomic,
+        filesystem::FileSystem,
         generations::{self, KeptGeneration},
         record::{self, Formatted},
     },
@@ -54,12 +55,12 @@ pub(super) fn load(state_dir: &Path) -> Result<Option<Paused>, Error> {
 }
 
 /// Removes the file, durably.
-pub(super) fn remove(state_dir: &Path) -> Result<(), Error> {
+pub(super) fn remove(system: &dyn FileSystem, state_dir: &Path) -> Result<(), Error> {
     let path = file(state_dir);
-    match fs::remove_file(&path) {
+    match system.remove(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed
-            .and_then(|()| atomic::sync_folder(state_dir))
+            .and_then(|()| system.sync_folder(state_dir))
             .map_err(|error| Error::io("remove", &path, &error)),
     }
 }
@@ -131,14 +132,14 @@ impl DiskStore {
 
     pub(super) fn pause(&self, paused: Option<Paused>) -> Result<(), Error> {
         match &paused {
-            None => remove(&self.files.folder)?,
+            None => remove(&*self.system, &self.files.folder)?,
             Some(paused) => {
                 let file_now = PausedFile {
                     format: record::FORMAT,
                     paused: paused.clone(),
                 };
                 let text = serde_json::to_vec(&file_now).expect("it has only plain fields");
-                atomic::write(&file(&self.files.folder), &text, 0o600)?;
+                atomic::write_on(&*self.system, &file(&self.files.folder), &text, 0o600)?;
             }
         }
         self.lock().paused = paused;

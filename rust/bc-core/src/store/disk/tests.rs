@@ -35,7 +35,8 @@ impl Place {
     }
 
     fn open_with(&self, probe: Probe) -> DiskStore {
-        DiskStore::open_with(
+        DiskStore::open_on(
+            Arc::new(OperatingSystem),
             self.layout.state_dir(),
             &self.layout,
             Arc::new(SystemClock),

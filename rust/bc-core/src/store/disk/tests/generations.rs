@@ -15,6 +15,7 @@ use crate::{
         Allowed, Store,
         contract::{EDITED, Files, jar},
         disk::{DiskStore, Options, release},
+        filesystem::OperatingSystem,
         generations::{self, KeptGeneration},
     },
 };
@@ -34,7 +35,8 @@ impl Place {
             generations_keep,
             ..Options::default()
         };
-        DiskStore::open_with(
+        DiskStore::open_on(
+            Arc::new(OperatingSystem),
             self.layout.state_dir(),
             &self.layout,
             Arc::new(SystemClock),

@@ -1,0 +1,156 @@
+//! What the store changes on a disk, one call for each change.
+//!
+//! A power cut keeps or loses changes in any order, except where the store has waited for one:
+//!
+//! | change | is durable after |
+//! |---|---|
+//! | bytes of a file | [`FileSystem::sync`] of that file |
+//! | a name: made, linked, renamed, removed | [`FileSystem::sync_folder`] of its folder |
+//! | a folder | the same of the folder above it |
+//!
+//! All that the store writes goes through this trait, so that a test can see the order and cut the power in between.
+//! Reading goes past it, and so do mode, owner and attributes of a file that is not live yet: it is synced after.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io,
+    path::Path,
+};
+
+use crate::error::Error;
+
+/// A place where files are written. All calls block.
+///
+/// # Errors
+/// All give those of the operating system.
+pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
+    /// Makes a file that is not there yet, for reading and writing. `mode` are its permission bits on UNIX.
+    fn create(&self, path: &Path, mode: u32) -> io::Result<File>;
+
+    /// Opens a file for reading and writing where it begins, and makes it where it is missing.
+    fn open(&self, path: &Path, mode: u32) -> io::Result<File>;
+
+    /// Waits until the bytes of `file` are durable; `path` is a name of it.
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in the place of whatever has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file one more name, which nothing has yet.
+    fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()>;
+
+    /// Removes a name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder and all that is in it.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a folder that is not there yet; the folder above it is.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Waits until the names in a folder are durable.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The disks of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OperatingSystem;
+
+impl FileSystem for OperatingSystem {
+    fn create(&self, path: &Path, mode: u32) -> io::Result<File> {
+        for_writing(mode).create_new(true).open(path)
+    }
+
+    fn open(&self, path: &Path, mode: u32) -> io::Result<File> {
+        for_writing(mode).create(true).truncate(false).open(path)
+    }
+
+    fn sync(&self, file: &File, _: &Path) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(file, name)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    /// Windows has no such call; NTFS journals names itself.
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if cfg!(unix) {
+            File::open(path)?.sync_all()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn for_writing(mode: u32) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options
+}
+
+/// Removes a file; that it is gone already is no error.
+///
+/// # Errors
+/// Those of the operating system.
+pub(crate) fn remove_if_there(system: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    match system.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder of our own and what is missing above it, all durable, and gives it the permission bits `mode` on
+/// UNIX, be it new or not.
+///
+/// # Errors
+/// [`crate::error::Kind::File`] naming the folder.
+pub(crate) fn own_folder(system: &dyn FileSystem, path: &Path, mode: u32) -> Result<(), Error> {
+    new_folder(system, path).map_err(|error| Error::io("create the folder", path, &error))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::io("set the mode of", path, &error))?;
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    Ok(())
+}
+
+fn new_folder(system: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    new_folder(system, above)?;
+    match system.create_folder(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }?;
+    system.sync_folder(above)
+}
