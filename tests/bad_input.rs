@@ -402,6 +402,7 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
         },
         files,
         own_jars: BTreeMap::new(),
+        lineage: Default::default(),
     }
 }
 

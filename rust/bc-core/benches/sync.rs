@@ -113,6 +113,7 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
         },
         files: snapshot.manifest.files.clone(),
         own_jars: Default::default(),
+        lineage: Default::default(),
     }
 }
 

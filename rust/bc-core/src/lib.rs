@@ -22,6 +22,8 @@ pub mod gocd_version;
 pub mod identity;
 pub mod jar_name;
 pub mod layout;
+pub mod ledger;
+pub mod lineage;
 pub mod manifest;
 mod mount;
 pub mod network;

@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Kind},
     extra_name::ExtraName,
     jar_name::JarName,
+    lineage::Lineage,
     words,
 };
 
@@ -324,6 +325,9 @@ pub struct ManifestDocument {
     /// Jars of our own plugin on the sender, for information.
     #[serde(default)]
     pub own_jars: BTreeMap<JarName, PluginIdentity>,
+    /// What the sender had at its last sequences.
+    #[serde(default, skip_serializing_if = "Lineage::is_empty")]
+    pub lineage: Lineage,
 }
 
 impl ManifestDocument {

@@ -1,4 +1,8 @@
 //! What a primary offers: its newest generation with a sequence, and a way to wait for the next one.
+//!
+//! Each generation gets a sequence and a place in the lineage ([`crate::lineage`]). Both are in the ledger, which is
+//! written behind the offer, so that no change waits for it; `given_out` makes good for a process that ends between
+//! the two.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,11 +10,17 @@ use tokio::sync::watch;
 
 use crate::{
     error::Error,
+    ledger::Ledger,
+    lineage::Lineage,
     manifest::{Envelope, Epoch, FORMAT, ManifestDocument, Role},
     scan::snapshot::Snapshot,
-    state_dir::{Ledger, StateDir},
+    state_dir::StateDir,
     status::Generation,
 };
+
+use self::given_out::GivenOut;
+
+mod given_out;
 
 /// Sequences that are reserved at once.
 const BLOCK: u64 = 64;
@@ -24,6 +34,8 @@ pub struct Offered {
     pub sequence: u64,
     /// When this generation was first seen.
     pub generated_ms: i64,
+    /// What was on offer before, up to this generation.
+    pub lineage: Arc<Lineage>,
 }
 
 impl Offered {
@@ -44,10 +56,17 @@ impl Offered {
 pub struct Offer {
     state: Arc<StateDir>,
     epoch: Epoch,
-    ledger: Mutex<Ledger>,
+    written: Mutex<Written>,
     gocd_version: Option<String>,
     file_check_interval_ms: u64,
     current: watch::Sender<Option<Arc<Offered>>>,
+}
+
+/// What this primary has written of its offers.
+#[derive(Debug)]
+struct Written {
+    ledger: Ledger,
+    given_out: GivenOut,
 }
 
 impl Offer {
@@ -57,11 +76,13 @@ impl Offer {
     /// The ledger cannot be read.
     pub fn new(state: Arc<StateDir>, gocd_version: Option<String>, file_check_interval_ms: u64) -> Result<Self, Error> {
         let mut ledger = state.ledger()?;
+        let (given_out, last) = GivenOut::open(state.path())?;
+        continue_lineage(&mut ledger, last);
         ledger.sequence = ledger.sequence.max(ledger.reserved);
         Ok(Self {
             state,
             epoch: ledger.epoch.clone(),
-            ledger: Mutex::new(ledger),
+            written: Mutex::new(Written { ledger, given_out }),
             gocd_version,
             file_check_interval_ms,
             current: watch::Sender::new(None),
@@ -78,33 +99,42 @@ impl Offer {
     /// # Errors
     /// The ledger cannot be written. The former generation stays on offer if no sequence could be reserved.
     pub fn publish(&self, snapshot: Snapshot) -> Result<bool, Error> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let Written { ledger, given_out } = &mut *written;
         let id = snapshot.generation.to_string();
         let is_other = ledger.generation != id;
         let is_new = is_other || self.current.borrow().is_none();
-        let mut is_saved = true;
+        let mut noted = None;
         if is_new {
             let mut next = Ledger {
                 sequence: ledger.sequence + 1,
                 ..ledger.clone()
             };
+            next.lineage.push(next.sequence, &id);
             if is_other {
                 (next.generation, next.generated_ms) = (id, snapshot.scanned_ms);
             }
-            is_saved = next.sequence > next.reserved;
-            if is_saved {
+            if next.sequence > next.reserved {
                 next.reserved = next.sequence + BLOCK;
                 self.save(&next)?;
+            } else {
+                noted = Some(given_out.note(next.sequence, &next.generation));
             }
             *ledger = next;
         }
+        let lineage = match &*self.current.borrow() {
+            Some(before) if !is_new => Arc::clone(&before.lineage),
+            _ => Arc::new(ledger.lineage.clone()),
+        };
         self.offer(Offered {
             snapshot,
             sequence: ledger.sequence,
             generated_ms: ledger.generated_ms,
+            lineage,
         });
-        if !is_saved {
-            self.save(&ledger)?;
+        if let Some(noted) = noted {
+            self.save(ledger)?;
+            noted?;
         }
         Ok(is_other)
     }
@@ -116,6 +146,7 @@ impl Offer {
             ledger.reserved = ours.reserved;
             ledger.generation.clone_from(&ours.generation);
             ledger.generated_ms = ours.generated_ms;
+            ledger.lineage.clone_from(&ours.lineage);
         })?;
         Ok(())
     }
@@ -181,7 +212,21 @@ impl Offer {
             envelope: self.envelope(offered, now_ms),
             files: offered.snapshot.manifest.files.clone(),
             own_jars: offered.snapshot.own_jars.clone(),
+            lineage: Lineage::clone(&offered.lineage),
         }
+    }
+}
+
+/// Adds to the lineage what the ledger does not say yet: `last` was given out, and the process ended before the ledger
+/// was written. One that is older than the ledger, or was never reserved, says nothing.
+fn continue_lineage(ledger: &mut Ledger, last: Option<(u64, String)>) {
+    if ledger.lineage.is_empty() && !ledger.generation.is_empty() {
+        ledger.lineage.push(ledger.sequence, &ledger.generation);
+    }
+    if let Some((sequence, generation)) = last
+        && (ledger.sequence + 1..=ledger.reserved).contains(&sequence)
+    {
+        ledger.lineage.push(sequence, &generation);
     }
 }
 
@@ -190,6 +235,7 @@ mod tests {
     use super::*;
     use crate::{
         digest::Digests,
+        lineage::Descent,
         manifest::{Acceptance, Entry, Manifest, Name},
     };
 
@@ -267,5 +313,69 @@ mod tests {
         let offer = start();
         offer.publish(snapshot(b"0")).expect("an earlier one");
         assert!(offer.current().expect("offered").sequence > given_out);
+    }
+
+    #[test]
+    fn the_lineage_goes_on_over_restarts_and_every_way_to_end() {
+        let folder = tempfile::tempdir().expect("folder");
+        let ledger = folder.path().join("ledger.json");
+        let start = || {
+            let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+            Offer::new(state, None, 60_000).expect("offer")
+        };
+        let mut given_out = Vec::new();
+        let mut number = 0_u64;
+        for run in 0..20 {
+            let offer = start();
+            for _ in 0..=run {
+                number += 1;
+                let before = std::fs::read(&ledger);
+                offer.publish(snapshot(&number.to_le_bytes())).expect("another one");
+                let offered = offer.current().expect("offered");
+                given_out.push((offered.sequence, offered.snapshot.generation));
+                for (sequence, generation) in &given_out {
+                    assert_eq!(offered.lineage.descent(*sequence, generation), Descent::Known);
+                }
+                let reserved = serde_json::from_slice::<Ledger>(before.as_deref().unwrap_or_default())
+                    .map_or(0, |ledger| ledger.reserved);
+                if number.is_multiple_of(3) && offered.sequence <= reserved {
+                    // As if it had ended before the ledger was written.
+                    std::fs::write(&ledger, before.expect("written")).expect("a kill");
+                    break;
+                }
+            }
+        }
+        assert!(given_out.len() > 40, "{}", given_out.len());
+    }
+
+    #[test]
+    fn a_snapshot_that_was_restored_knows_nothing_of_what_came_after_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let files = [folder.path().join("ledger.json"), folder.path().join(given_out::FILE)];
+        let start = || {
+            let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+            Offer::new(state, None, 60_000).expect("offer")
+        };
+        let offer = start();
+        for number in 0..3_u64 {
+            offer.publish(snapshot(&number.to_le_bytes())).expect("before");
+        }
+        let taken = files.each_ref().map(|file| std::fs::read(file).expect("written"));
+        offer.publish(snapshot(b"newest")).expect("after");
+        let lost = offer.current().expect("offered");
+        drop(offer);
+        for (file, content) in files.iter().zip(taken) {
+            std::fs::write(file, content).expect("restored");
+        }
+        let offer = start();
+        for number in 10..200_u64 {
+            offer.publish(snapshot(&number.to_le_bytes())).expect("edited on");
+            let offered = offer.current().expect("offered");
+            assert!(offered.sequence > lost.sequence);
+            assert_eq!(
+                offered.lineage.descent(lost.sequence, &lost.snapshot.generation),
+                Descent::Foreign
+            );
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument, Name},
-    pull::history::History,
+    pull::history::{Candidate, History},
     status::{Fetching, Generation, KEPT_ERRORS, Refusal, Severity, StatusBoard, SyncError},
     store::{Allowed, Applied, Restored, Store, Wanted},
     transport::{ManifestReply, Transport},
@@ -57,6 +57,8 @@ const LAST_SILENCE: Duration = Duration::from_secs(5);
 pub const TOPIC_DRIFT: &str = "drift";
 /// The board's topic for a primary that does not answer.
 const TOPIC_PRIMARY: &str = "primary";
+/// The board's topic for a primary whose history does not reach back to what is live.
+const TOPIC_HISTORY: &str = "history";
 /// The board's topic for files that do not come although the primary answers.
 const TOPIC_TRANSFER: &str = "transfer";
 /// The board's topic for a generation that was not applied.
@@ -337,7 +339,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             },
         };
         self.forget();
-        self.judge(&document.envelope, Some(&document.generation), permit)?;
+        self.judge(&document.envelope, Some(&document), permit)?;
         self.exchanged(&document.envelope, Some(&document));
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
         self.document = Some(Arc::clone(&document));
@@ -384,7 +386,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     /// Whether the sender is a primary, another node, and not older than what is live.
-    fn judge(&self, envelope: &Envelope, generation: Option<&Digest>, permit: Permit) -> Result<(), Error> {
+    fn judge(&self, envelope: &Envelope, document: Option<&ManifestDocument>, permit: Permit) -> Result<(), Error> {
         judge::envelope(envelope, &self.options.node_id)?;
         let history = &self.options.history;
         let position = self.store.position();
@@ -392,11 +394,21 @@ impl<T: Transport, S: Store> Puller<T, S> {
             return history.accept(envelope);
         }
         // Unchanged means the generation that is live.
-        let live = position.as_ref().map(|position| position.generation);
-        match generation.or(live.as_ref()) {
-            Some(generation) => history.judge(envelope, generation, position.as_ref()),
-            None => Ok(()),
+        let live = position.as_ref().map(|position| &position.generation);
+        let Some(generation) = document.map(|document| &document.generation).or(live) else {
+            return Ok(());
+        };
+        let offered = Candidate {
+            envelope,
+            generation,
+            lineage: document.map(|document| &document.lineage),
+        };
+        let warning = history.judge(&offered, position.as_ref())?;
+        if document.is_some() {
+            self.board
+                .set(TOPIC_HISTORY, Severity::Warning, warning, self.clock.now_ms());
         }
+        Ok(())
     }
 
     /// Fetches a generation and applies it.

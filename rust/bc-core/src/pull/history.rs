@@ -5,16 +5,20 @@
 //! put older files in the place of newer ones without any other rule noticing. Each is refused until an
 //! administrator says that these files are the right ones.
 //!
-//! What was seen survives a restart, in the ledger of the state folder: a primary that went back does not get past
-//! by editing on until its sequence is the higher one again.
+//! A primary that went back does not get past by editing on until its sequence is the higher one again: its lineage
+//! must name what is live here ([`crate::lineage`]), also where this node did not look meanwhile. Where it no longer
+//! reaches back so far nobody can tell; the files are followed then, with a warning. What was seen survives a restart,
+//! in the ledger of the state folder.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     digest::Digest,
     error::{Error, Kind},
+    ledger::{Followed, Ledger},
+    lineage::{Descent, Lineage},
     manifest::{Envelope, Epoch},
-    state_dir::{Followed, Ledger, StateDir},
+    state_dir::StateDir,
     store::Position,
 };
 
@@ -25,6 +29,17 @@ const GUIDANCE: &str = "If its files are the right ones, run `gocd-bc sync --acc
 #[derive(Debug, Clone)]
 pub struct History {
     memory: Memory,
+}
+
+/// What a primary offers, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Who offers it, and at which epoch and sequence.
+    pub envelope: &'a Envelope,
+    /// What it is.
+    pub generation: &'a Digest,
+    /// What the primary says was before; none where it only says that nothing has changed.
+    pub lineage: Option<&'a Lineage>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,15 +63,15 @@ impl History {
         }
     }
 
-    /// Lets a generation pass that is newer than what is live at `position`, or the same. Remembers a higher epoch,
-    /// and a primary that went back.
+    /// Lets what is offered pass if it is newer than what is live at `position`, or the same. Remembers a higher epoch,
+    /// and a primary that went back. Returns what to warn of when nobody can tell.
     ///
     /// # Errors
     /// [`Kind::Refused`] saying how the primary went back and what to type; others when the ledger cannot be read or
     /// written.
-    pub fn judge(&self, envelope: &Envelope, generation: &Digest, position: Option<&Position>) -> Result<(), Error> {
-        let mut verdict = Ok(());
-        self.change(|ledger| verdict = weigh(ledger, envelope, generation, position))?;
+    pub fn judge(&self, offered: &Candidate<'_>, position: Option<&Position>) -> Result<Option<String>, Error> {
+        let mut verdict = Ok(None);
+        self.change(|ledger| verdict = weigh(ledger, offered, position))?;
         verdict
     }
 
@@ -92,12 +107,8 @@ impl History {
 }
 
 /// Judges, and notes in the ledger what has to be remembered of it.
-fn weigh(
-    ledger: &mut Ledger,
-    envelope: &Envelope,
-    generation: &Digest,
-    position: Option<&Position>,
-) -> Result<(), Error> {
+fn weigh(ledger: &mut Ledger, offered: &Candidate<'_>, position: Option<&Position>) -> Result<Option<String>, Error> {
+    let envelope = offered.envelope;
     let source = Followed::of(envelope);
     if ledger.went_back.as_ref() == Some(&source) {
         return Err(refused("the primary went back in time and was not accepted since"));
@@ -105,10 +116,8 @@ fn weigh(
     if ledger.accepted_epoch.as_ref() != Some(&envelope.epoch) {
         epoch(&envelope.epoch, ledger)?;
     }
-    let gone_back = position
-        .filter(|position| position.epoch == envelope.epoch)
-        .and_then(|position| gone_back(envelope, generation, position, ledger.followed.as_ref()));
-    if let Some(how) = gone_back {
+    let position = position.filter(|position| position.epoch == envelope.epoch);
+    if let Some(how) = position.and_then(|position| gone_back(offered, position, ledger.followed.as_ref())) {
         ledger.went_back = Some(source);
         return Err(refused(how));
     }
@@ -118,7 +127,22 @@ fn weigh(
     }
     // An older one is in the past once another is followed.
     ledger.went_back = None;
-    Ok(())
+    let is_forgotten = |position: &&Position| descent(offered, position) == Some(Descent::Forgotten);
+    Ok(position.filter(is_forgotten).map(|position| {
+        format!(
+            "the primary's history no longer reaches back to sequence {}, which is live here, so nobody can say whether \
+             its files are newer. They are followed; what was here before is in `gocd-bc generations list`.",
+            position.sequence
+        )
+    }))
+}
+
+/// What the primary says of what is live here, where that is something else than it offers.
+fn descent(offered: &Candidate<'_>, position: &Position) -> Option<Descent> {
+    offered
+        .lineage
+        .filter(|lineage| !lineage.is_empty() && *offered.generation != position.generation)
+        .map(|lineage| lineage.descent(position.sequence, &position.generation))
 }
 
 fn epoch(epoch: &Epoch, ledger: &Ledger) -> Result<(), Error> {
@@ -150,12 +174,8 @@ fn epoch(epoch: &Epoch, ledger: &Ledger) -> Result<(), Error> {
 }
 
 /// How the primary's files are older than ours, in the same epoch.
-fn gone_back(
-    envelope: &Envelope,
-    generation: &Digest,
-    position: &Position,
-    followed: Option<&Followed>,
-) -> Option<String> {
+fn gone_back(offered: &Candidate<'_>, position: &Position, followed: Option<&Followed>) -> Option<String> {
+    let envelope = offered.envelope;
     if followed.is_some_and(|followed| followed.node_id != envelope.node_id) {
         return Some(
             "the primary is another node than the one that this standby followed, and none was promoted: it was set \
@@ -169,11 +189,12 @@ fn gone_back(
             envelope.sequence, position.sequence
         ));
     }
-    (envelope.sequence == position.sequence && *generation != position.generation).then(|| {
+    let is_other = envelope.sequence == position.sequence && *offered.generation != position.generation;
+    (is_other || descent(offered, position) == Some(Descent::Foreign)).then(|| {
         format!(
-            "the primary went back in time: its sequence {} has other files than the one that is live here. Was it \
+            "the primary went back in time: its sequence {} had other files than those that are live here. Was it \
              restored from a snapshot?",
-            envelope.sequence
+            position.sequence
         )
     })
 }
@@ -183,128 +204,4 @@ fn refused(message: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest::{Acceptance, Role};
-
-    fn envelope(node_id: &str, number: u64, promotion: &str, sequence: u64) -> Envelope {
-        Envelope {
-            node_id: node_id.to_owned(),
-            role: Role::Primary,
-            epoch: Epoch {
-                number,
-                promotion: promotion.to_owned(),
-            },
-            sequence,
-            gocd_version: None,
-            product_version: String::new(),
-            schema_version: None,
-            server_id: None,
-            wal_location: None,
-            acceptance: Acceptance::Unknown,
-            generated_ms: 0,
-            scanned_ms: 0,
-            now_ms: 0,
-            file_check_interval_ms: 0,
-        }
-    }
-
-    fn position(envelope: &Envelope, content: &[u8]) -> Position {
-        Position {
-            generation: Digest::of(content),
-            epoch: envelope.epoch.clone(),
-            sequence: envelope.sequence,
-        }
-    }
-
-    /// A history in which `first` is live with the bytes `one`.
-    fn after(first: &Envelope) -> (History, Position) {
-        let history = History::volatile();
-        let generation = Digest::of(b"one");
-        assert_eq!(history.judge(first, &generation, None), Ok(()));
-        assert_eq!(history.followed(first), Ok(()));
-        (history, position(first, b"one"))
-    }
-
-    fn why(result: Result<(), Error>) -> String {
-        let error = result.expect_err("refused");
-        assert_eq!(error.kind(), Kind::Refused);
-        error.message().to_owned()
-    }
-
-    #[test]
-    fn newer_and_equal_pass() {
-        let first = envelope("a", 1, "", 5);
-        let (history, live) = after(&first);
-        assert_eq!(history.judge(&first, &Digest::of(b"one"), Some(&live)), Ok(()));
-        let next = envelope("a", 1, "", 6);
-        assert_eq!(history.judge(&next, &Digest::of(b"two"), Some(&live)), Ok(()));
-        let promoted = envelope("b", 2, "x", 1);
-        assert_eq!(history.judge(&promoted, &Digest::of(b"two"), Some(&live)), Ok(()));
-    }
-
-    #[test]
-    fn a_restored_snapshot_is_refused_also_once_its_sequence_has_grown() {
-        let (history, live) = after(&envelope("a", 1, "", 5));
-        let other = Digest::of(b"two");
-        for sequence in [4, 5, 6] {
-            let back = envelope("a", 1, "", sequence);
-            assert!(why(history.judge(&back, &other, Some(&live))).contains("went back in time"));
-        }
-        let accepted = envelope("a", 1, "", 6);
-        history.accept(&accepted).expect("memory");
-        assert_eq!(history.judge(&accepted, &other, Some(&live)), Ok(()));
-    }
-
-    #[test]
-    fn an_old_primary_is_refused_after_a_promotion() {
-        let first = envelope("a", 1, "", 5);
-        let (history, _) = after(&first);
-        let promoted = envelope("b", 2, "x", 1);
-        assert_eq!(history.judge(&promoted, &Digest::of(b"two"), None), Ok(()));
-        let old = envelope("a", 1, "", 9);
-        assert!(why(history.judge(&old, &Digest::of(b"three"), None)).contains("promoted since"));
-        let other = envelope("c", 2, "y", 9);
-        assert!(why(history.judge(&other, &Digest::of(b"three"), None)).contains("independently"));
-        history.accept(&old).expect("memory");
-        let live = position(&promoted, b"two");
-        assert_eq!(history.judge(&old, &Digest::of(b"three"), Some(&live)), Ok(()));
-        // The other one was not accepted.
-        why(history.judge(&other, &Digest::of(b"three"), Some(&live)));
-    }
-
-    #[test]
-    fn another_server_of_the_same_epoch_is_refused() {
-        let (history, live) = after(&envelope("a", 1, "", 5));
-        let anew = envelope("b", 1, "", 9);
-        assert!(why(history.judge(&anew, &Digest::of(b"two"), Some(&live))).contains("another node"));
-    }
-
-    #[test]
-    fn a_promotion_that_broke_off_says_how_to_go_on() {
-        let folder = tempfile::tempdir().expect("folder");
-        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
-        state
-            .change_ledger(|ledger| ledger.begin_epoch("f00", 7))
-            .expect("write");
-        let history = History::of(state);
-        let primary = envelope("a", 1, "", 5);
-        assert!(why(history.judge(&primary, &Digest::of(b"one"), None)).contains("did not come to its end"));
-        history.accept(&primary).expect("write");
-        assert_eq!(history.judge(&primary, &Digest::of(b"one"), None), Ok(()));
-    }
-
-    #[test]
-    fn what_was_seen_survives_a_restart() {
-        let folder = tempfile::tempdir().expect("folder");
-        let first = envelope("a", 1, "", 5);
-        let live = position(&first, b"one");
-        for _ in 0..2 {
-            let history = History::of(Arc::new(StateDir::open(folder.path()).expect("open")));
-            let back = envelope("a", 1, "", 4);
-            assert!(why(history.judge(&back, &Digest::of(b"two"), Some(&live))).contains("back in time"));
-        }
-        let history = History::of(Arc::new(StateDir::open(folder.path()).expect("open")));
-        why(history.judge(&envelope("a", 1, "", 6), &Digest::of(b"two"), Some(&live)));
-    }
-}
+mod tests;

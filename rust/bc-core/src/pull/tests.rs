@@ -88,6 +88,7 @@ fn document(content: &[u8]) -> ManifestDocument {
         },
         files: manifest.files,
         own_jars: BTreeMap::new(),
+        lineage: Default::default(),
     }
 }
 

@@ -91,6 +91,7 @@ impl Files {
             },
             files: manifest.files,
             own_jars: BTreeMap::new(),
+            lineage: Default::default(),
         }
     }
 

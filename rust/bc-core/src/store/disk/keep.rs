@@ -202,6 +202,7 @@ impl DiskStore {
             },
             files: manifest.files,
             own_jars: live.own_jars.clone(),
+            lineage: Default::default(),
         }
     }
 

@@ -1,0 +1,179 @@
+//! What one node remembers of its own and its primary's history: `ledger.json` in the state folder.
+//!
+//! Its numbers only ever grow. As primary a node writes what it gives out ([`crate::offer`]), as standby whom it follows
+//! ([`crate::pull::history`]); each leaves the other's part as it is.
+
+use std::{fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Kind},
+    lineage::Lineage,
+    manifest::{Envelope, Epoch},
+    store::atomic,
+};
+
+/// The version of the file.
+const FORMAT: u32 = 1;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Version of this file: 1.
+    pub format: u32,
+    /// This node's own epoch.
+    pub epoch: Epoch,
+    /// The highest epoch this node ever saw, its own or a peer's.
+    pub highest_epoch: Epoch,
+    /// As standby: an epoch that an administrator accepted although it is not the highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_epoch: Option<Epoch>,
+    /// As standby: whose files are live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Followed>,
+    /// As standby: a primary that offered older files than those that are live, and was not accepted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_back: Option<Followed>,
+    /// As primary: the sequence of the newest generation, given out or not.
+    pub sequence: u64,
+    /// As primary: sequences up to this one may have been given out before this file said so.
+    #[serde(default)]
+    pub reserved: u64,
+    /// As primary: the generation that has this sequence, 64 hex digits; empty before the first.
+    pub generation: String,
+    /// As primary: when that generation was first seen, milliseconds since 1970.
+    pub generated_ms: i64,
+    /// As primary: the generations before it in this epoch.
+    #[serde(default, skip_serializing_if = "Lineage::is_empty")]
+    pub lineage: Lineage,
+}
+
+/// A primary in one of its epochs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Its node id.
+    pub node_id: String,
+    /// Its epoch then.
+    pub epoch: Epoch,
+}
+
+impl Followed {
+    /// Whoever sent this envelope.
+    pub fn of(envelope: &Envelope) -> Self {
+        Self {
+            node_id: envelope.node_id.clone(),
+            epoch: envelope.epoch.clone(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Reads the file; a missing one is that of a new node.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when it cannot be read or is damaged. It is never replaced by a new one then, since that
+    /// would let the node go back in time.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let damaged = |what: String| {
+            Error::new(
+                Kind::File,
+                format!("{} is damaged: {what}", path.display()),
+                "Restore it from a backup, or remove it if this node may begin anew as epoch 1.",
+            )
+        };
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Error::io("read", path, &error)),
+        };
+        let ledger: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if ledger.format > FORMAT {
+            return Err(Error::new(
+                Kind::File,
+                format!(
+                    "{} has format {}, this version reads up to {FORMAT}",
+                    path.display(),
+                    ledger.format
+                ),
+                "A newer version of this plugin wrote it: install that one again.",
+            ));
+        }
+        // Room for all that will ever be counted.
+        if ledger.sequence.max(ledger.reserved).max(ledger.highest_epoch.number) > u64::MAX / 2 {
+            return Err(damaged("no node has counted so far".to_owned()));
+        }
+        Ok(ledger)
+    }
+
+    /// Writes the file durably.
+    ///
+    /// # Errors
+    /// As [`atomic::write`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).expect("a ledger has only plain fields");
+        atomic::write(path, &text, 0o600)
+    }
+
+    /// Begins an epoch of our own, above all that were ever seen. The sequence goes on from `sequence`, that of the
+    /// generation that is live, so that it never goes back.
+    pub fn begin_epoch(&mut self, promotion: &str, sequence: u64) {
+        self.epoch = Epoch {
+            number: self.highest_epoch.number.max(self.epoch.number) + 1,
+            promotion: promotion.to_owned(),
+        };
+        self.highest_epoch = self.epoch.clone();
+        self.sequence = self.sequence.max(sequence);
+        self.lineage = Lineage::default();
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            epoch: Epoch::default(),
+            highest_epoch: Epoch::default(),
+            accepted_epoch: None,
+            followed: None,
+            went_back: None,
+            sequence: 0,
+            reserved: 0,
+            generation: String::new(),
+            generated_ms: 0,
+            lineage: Lineage::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_one_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("ledger.json");
+        assert_eq!(Ledger::load(&path), Ok(Ledger::default()));
+        let ledger = Ledger {
+            sequence: 7,
+            ..Ledger::default()
+        };
+        ledger.save(&path).expect("save");
+        assert_eq!(Ledger::load(&path), Ok(ledger));
+        let text = fs::read_to_string(&path).expect("read");
+        for (from, to, message) in [
+            (
+                "\"sequence\":7",
+                "\"sequence\":18446744073709551615",
+                "ledger.json is damaged",
+            ),
+            ("\"format\":1", "\"format\":2", "has format 2"),
+            ("}", "", "ledger.json is damaged"),
+        ] {
+            fs::write(&path, text.replace(from, to)).expect("damage");
+            let error = Ledger::load(&path).expect_err("refused");
+            assert!(error.message().contains(message), "{error}");
+        }
+    }
+}
