@@ -217,6 +217,21 @@ pub(crate) enum GenerationsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what differs between two, without showing a secret
+    ///
+    /// Prints a unified difference of cruise-config.xml, one tag a line, and a table of the files that differ. In the
+    /// place of every secret stands [secret], and whether it changed. Passwords in places that GoCD itself keeps in
+    /// plain text, such as the arguments of a task, are shown.
+    Diff {
+        /// Its id or the beginning of it, its sequence as #12, or 0, or live for the files that are live now
+        /// [default: the one before TO]
+        from: Option<String>,
+        /// The same [default: the one that was applied last]
+        to: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make one live again on this standby, and stop following the primary
     ///
     /// The standby stays on it, over restarts and into a promotion, until `gocd-bc sync --resume`.

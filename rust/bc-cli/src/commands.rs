@@ -45,6 +45,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Verify { json } => verify::run(&search, json),
         Command::Generations(GenerationsCommand::List { json }) => generations::list(&search, json),
         Command::Generations(GenerationsCommand::Show { id, json }) => generations::show(&search, &id, json),
+        Command::Generations(GenerationsCommand::Diff { from, to, json }) => {
+            generations::diff::run(&search, from, to, json)
+        }
         Command::Generations(GenerationsCommand::Restore { id }) => generations::restore(&search, &id),
         Command::Sync(arguments) => sync::run(&search, &arguments),
         Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),

@@ -6,11 +6,10 @@
 )]
 
 use pair::{CONFIG, STANDBY_STATE, config, pair, pair_with, status, wait_for};
-use support::{Answer, NOBODY, Place};
+use support::{Answer, NOBODY, Place, is_root};
 
 #[path = "support/pair.rs"]
 mod pair;
-#[expect(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
 fn on_standby(place: &Place, arguments: &[&str]) -> Answer {
@@ -97,6 +96,72 @@ fn a_paused_standby_is_promoted_on_what_was_restored() {
     assert_eq!(promoted.code, 0, "{promoted:?}");
     assert!(promoted.stderr.contains("held in place"), "{promoted:?}");
     assert_eq!(config(&place, "standby"), first);
+}
+
+#[test]
+fn what_differs_is_shown_without_a_secret_by_the_node_and_by_its_files() {
+    let place = Place::new();
+    let (_primary, standby, _) = pair(&place);
+    // Into the sample configuration go a secret and an open value, and then only the secret changes.
+    let variables = |secret: &str| {
+        format!(
+            "<environmentvariables><variable secure=\"true\" name=\"v\"><value><![CDATA[{secret}]]></value></variable>\
+             <variable name=\"open\"><value>plain</value></variable>"
+        )
+    };
+    edit(&place, "<environmentvariables>", &variables("hunter2-hunter2"));
+    edit(&place, "hunter2-hunter2", "correct-horse-battery");
+
+    let newest = on_standby(&place, &["generations", "diff"]);
+    assert_eq!(newest.code, 0, "{newest:?}");
+    let changes = |answer: &Answer| {
+        let lines = answer.stdout.lines();
+        let changed = lines.filter(|line| line.starts_with(['-', '+']) && !line.contains("cruise-config.xml"));
+        changed.map(|line| line.replace(' ', "")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        changes(&newest),
+        [
+            "-<value>[secret:formervalue]</value>",
+            "+<value>[secret:newvalue]</value>"
+        ],
+        "{newest:?}"
+    );
+    assert!(newest.stdout.contains("\ncruise-config.xml  changed"), "{newest:?}");
+
+    let first = on_standby(&place, &["generations", "diff", "#1", "live"]);
+    assert!(
+        changes(&first).contains(&"+<value>plain</value>".to_owned()),
+        "{first:?}"
+    );
+    let nothing = on_standby(&place, &["generations", "diff", "#3", "live"]);
+    assert!(nothing.stdout.starts_with("Nothing differs between"), "{nothing:?}");
+    let data = on_standby(&place, &["generations", "diff", "#1", "--json"]);
+    let json = data.json();
+    assert_eq!(json["from"]["sequence"], 1, "{json}");
+    assert_eq!(json["to"]["sequence"], 3, "{json}");
+    assert_eq!(json["configuration"]["state"], "shown", "{json}");
+    assert_eq!(json["files"].as_array().map(Vec::len), Some(1), "{json}");
+    assert_eq!(json["files"][0]["name"], "cruise-config.xml", "{json}");
+    let unknown = on_standby(&place, &["generations", "diff", "#77"]);
+    assert!(
+        unknown.code == 1 && unknown.stderr.contains("no generation \"#77\""),
+        "{unknown:?}"
+    );
+    if is_root() {
+        let stranger = place.run_as(NOBODY - 1, &["generations", "diff", "--state-dir", STANDBY_STATE]);
+        assert!(stranger.code == 1 && stranger.stdout.is_empty(), "{stranger:?}");
+    }
+
+    let (code, log) = standby.end();
+    assert_eq!(code, Some(0), "{log}");
+    let offline = on_standby(&place, &["generations", "diff", "#2", "live"]);
+    assert_eq!((offline.code, changes(&offline)), (0, changes(&newest)), "{offline:?}");
+    for answer in [&newest, &first, &data, &offline] {
+        for secret in ["hunter2", "correct-horse", "AES:", "323040d4", "3d5cd2f5", "8c3c8dc9"] {
+            assert!(!format!("{answer:?}").contains(secret), "{secret} in {answer:?}");
+        }
+    }
 }
 
 #[test]

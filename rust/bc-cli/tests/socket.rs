@@ -48,6 +48,7 @@ impl ControlHandler for SmallNode {
             },
             Order::Generations
             | Order::Generation { .. }
+            | Order::Difference { .. }
             | Order::Restore { .. }
             | Order::Verify
             | Order::RotateIdentity { .. } => Reply::Refused {

@@ -29,6 +29,7 @@ fn help_is_what_the_file_says() {
         &["verify"],
         &["generations", "list"],
         &["generations", "show"],
+        &["generations", "diff"],
         &["generations", "restore"],
         &["promote"],
         &["primary"],

@@ -13,7 +13,7 @@ use crate::{
     fingerprint::Fingerprint,
     manifest::{Entry, Name},
     status::Status,
-    store::{generations::KeptGeneration, verify::Verified},
+    store::{difference::Difference, generations::KeptGeneration, verify::Verified},
 };
 
 /// The name of the socket in the state folder, and of the file that tells where else it is.
@@ -58,6 +58,14 @@ pub enum Order {
     Generation {
         /// As a person writes it, see [`crate::store::generations::show`].
         id: String,
+    },
+    /// What differs between two of them. It shows the configuration, though no secret of it, so not everybody may
+    /// order it.
+    Difference {
+        /// As for [`crate::store::difference::compare`].
+        from: Option<String>,
+        /// The same.
+        to: Option<String>,
     },
     /// Read all live files and kept bytes, and have mended what is not right. It costs reading time, so not
     /// everybody may order it.
@@ -124,6 +132,11 @@ pub enum Reply {
         generation: KeptGeneration,
         /// Its files.
         files: BTreeMap<Name, Entry>,
+    },
+    /// What differs.
+    Difference {
+        /// In all files.
+        difference: Box<Difference>,
     },
     /// What was found.
     Verified {

@@ -4,6 +4,7 @@
 //!   (what differs), `guard` (what must not go), `rules` (what may become live), `stage`, `journal` and `apply` (how
 //!   it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
+//! - [`difference`]: what two sets of files have differently, without showing a secret;
 //! - [`verify`]: whether all of it is still what it was;
 //! - [`memory`]: the same without a disk, for tests and measurements;
 //! - [`atomic`]: the one way in which anything that must survive a restart is written.
@@ -28,6 +29,7 @@ pub mod atomic;
 mod blobs;
 #[cfg(test)]
 mod contract;
+pub mod difference;
 pub mod disk;
 pub(crate) mod filesystem;
 pub mod generations;

@@ -19,6 +19,8 @@ use crate::{
     output::{self, ago, table},
 };
 
+pub(super) mod diff;
+
 /// Lists what is kept.
 pub(crate) fn list(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;

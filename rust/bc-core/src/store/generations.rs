@@ -31,7 +31,7 @@ use crate::{
 /// The name of the folder in the state folder.
 const FOLDER: &str = "generations";
 /// How the files from before the first apply are called.
-const FIRST: &str = "0";
+pub(super) const FIRST: &str = "0";
 
 /// A kept generation, in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,16 @@
 //! The generations that a standby keeps: what is asked about them on the local socket, and going back to one.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bc_core::{
+    clock::Clock,
     control::Reply,
     error::Error,
     layout::Layout,
     pull::{PullOrder, RestoreOrder},
     status::StatusBoard,
     store::{
-        generations,
+        difference, generations,
         verify::{self, VerifiedState},
     },
 };
@@ -31,6 +32,22 @@ pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     shown.map_or_else(Reply::from, |(generation, files)| Reply::Generation {
         generation,
         files,
+    })
+}
+
+/// What differs between two of them.
+pub(crate) async fn difference(
+    state_dir: &Path,
+    layout: &Layout,
+    clock: &Arc<dyn Clock>,
+    from: Option<String>,
+    to: Option<String>,
+) -> Reply {
+    let (folder, layout, clock) = (state_dir.to_owned(), layout.clone(), Arc::clone(clock));
+    let compared =
+        blocking(move || difference::compare(&folder, Some(&layout), &clock, from.as_deref(), to.as_deref())).await;
+    compared.map_or_else(Reply::from, |difference| Reply::Difference {
+        difference: Box::new(difference),
     })
 }
 

@@ -102,6 +102,9 @@ impl ControlHandler for Orders {
             },
             Order::Generations => generations::list(&self.state_dir).await,
             Order::Generation { id } => generations::show(&self.state_dir, id).await,
+            Order::Difference { from, to } => {
+                generations::difference(&self.state_dir, &self.settings.layout, &self.clock, from, to).await
+            }
             Order::RotateIdentity { now } => match &self.rotation {
                 Some(rotation) => rotation.order(now, &progress).await,
                 None => Reply::refused(
