@@ -1,4 +1,4 @@
-//! A primary that lost a part of its history, and one that did not, as whole nodes.
+//! What a primary remembers over its end, and what a standby makes of one that lost a part of it, as whole nodes.
 #![cfg(unix)]
 #![expect(
     unreachable_pub,
@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, pair, primary, standby, status, wait_for};
+use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, pair, primary, standby, status, wait_for};
 use support::{NOBODY, Place};
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
@@ -143,4 +143,29 @@ fn a_primary_that_is_killed_again_and_again_is_followed() {
         Some(status(&place, "standby")).filter(|status| status["sync"]["in_sync"] == true)
     });
     assert_eq!(status["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn what_gocd_accepted_stays_accepted_while_its_merge_is_in_the_working_copy() {
+    let place = Place::new();
+    gocd(&place, "primary");
+    let generated = place.run(&["token", "generate", "--config", "primary/config"]);
+    assert_eq!(generated.code, 0, "{generated:?}");
+    place.folder("primary/db/config.git", NOBODY);
+    let working_copy = "primary/db/config.git/cruise-config.xml";
+    place.file(working_copy, &config(&place, "primary"), NOBODY);
+    let acceptance = |word: &str| {
+        wait_for(word, || {
+            let status = status(&place, "primary");
+            (status["generation"]["acceptance"] == word).then_some(())
+        });
+    };
+    let first_life = primary(&place, "127.0.0.1:0");
+    acceptance("accepted");
+    drop(first_life);
+    place.file(working_copy, "<another branch/>", NOBODY);
+    let _second_life = primary(&place, "127.0.0.1:0");
+    acceptance("accepted");
+    edit(&place, "by hand");
+    acceptance("pending");
 }

@@ -8,6 +8,7 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    digest::Digest,
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Envelope, Epoch},
@@ -47,6 +48,9 @@ pub struct Ledger {
     /// As primary: the generations before it in this epoch.
     #[serde(default, skip_serializing_if = "Lineage::is_empty")]
     pub lineage: Lineage,
+    /// As primary: the newest cruise-config.xml that GoCD is known to have accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_config: Option<Digest>,
 }
 
 /// A primary in one of its epochs.
@@ -142,6 +146,7 @@ impl Default for Ledger {
             generation: String::new(),
             generated_ms: 0,
             lineage: Lineage::default(),
+            accepted_config: None,
         }
     }
 }

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::{
+    digest::Digest,
     error::Error,
     ledger::Ledger,
     lineage::Lineage,
-    manifest::{Envelope, Epoch, FORMAT, ManifestDocument, Role},
+    manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Name, Role},
     scan::snapshot::Snapshot,
     state_dir::StateDir,
     status::Generation,
@@ -104,7 +105,14 @@ impl Offer {
         let id = snapshot.generation.to_string();
         let is_other = ledger.generation != id;
         let is_new = is_other || self.current.borrow().is_none();
-        let mut noted = None;
+        let mut noted = Ok(());
+        let mut is_behind = false;
+        if let Some(accepted) = accepted_config(&snapshot)
+            && ledger.accepted_config != Some(accepted)
+        {
+            ledger.accepted_config = Some(accepted);
+            is_behind = true;
+        }
         if is_new {
             let mut next = Ledger {
                 sequence: ledger.sequence + 1,
@@ -117,8 +125,10 @@ impl Offer {
             if next.sequence > next.reserved {
                 next.reserved = next.sequence + BLOCK;
                 self.save(&next)?;
+                is_behind = false;
             } else {
-                noted = Some(given_out.note(next.sequence, &next.generation));
+                noted = given_out.note(next.sequence, &next.generation);
+                is_behind = true;
             }
             *ledger = next;
         }
@@ -132,11 +142,10 @@ impl Offer {
             generated_ms: ledger.generated_ms,
             lineage,
         });
-        if let Some(noted) = noted {
+        if is_behind {
             self.save(ledger)?;
-            noted?;
         }
-        Ok(is_other)
+        noted.map(|()| is_other)
     }
 
     /// Writes our part of the ledger; the rest of it belongs to others.
@@ -147,6 +156,7 @@ impl Offer {
             ledger.generation.clone_from(&ours.generation);
             ledger.generated_ms = ours.generated_ms;
             ledger.lineage.clone_from(&ours.lineage);
+            ledger.accepted_config = ours.accepted_config;
         })?;
         Ok(())
     }
@@ -172,6 +182,12 @@ impl Offer {
     /// What is on offer; nothing before the first reading.
     pub fn current(&self) -> Option<Arc<Offered>> {
         self.current.borrow().clone()
+    }
+
+    /// The newest cruise-config.xml that GoCD is known to have accepted, also before a restart.
+    pub fn accepted_config(&self) -> Option<Digest> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.ledger.accepted_config
     }
 
     /// For waiting until something else is on offer.
@@ -215,6 +231,11 @@ impl Offer {
             lineage: Lineage::clone(&offered.lineage),
         }
     }
+}
+
+fn accepted_config(snapshot: &Snapshot) -> Option<Digest> {
+    let config = snapshot.manifest.files.get(&Name::CruiseConfig)?;
+    (snapshot.acceptance == Acceptance::Accepted).then_some(config.sha256)
 }
 
 /// Adds to the lineage what the ledger does not say yet: `last` was given out, and the process ended before the ledger
@@ -279,6 +300,36 @@ mod tests {
                 .expect("back to older bytes is a new generation in time")
         );
         assert_eq!(offer.current().expect("offered").sequence, restarted + 1);
+    }
+
+    #[test]
+    fn what_gocd_accepted_is_known_over_a_restart() {
+        let folder = tempfile::tempdir().expect("folder");
+        let start = || {
+            let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+            Offer::new(state, None, 60_000).expect("offer")
+        };
+        let judged = |content: &[u8], acceptance| Snapshot {
+            acceptance,
+            ..snapshot(content)
+        };
+        let offer = start();
+        assert_eq!(offer.accepted_config(), None);
+        for acceptance in [Acceptance::Pending, Acceptance::Accepted] {
+            offer
+                .publish(judged(b"1", acceptance))
+                .expect("accepted behind the offer");
+        }
+        drop(offer);
+        let offer = start();
+        assert_eq!(offer.accepted_config(), Some(Digest::of(b"1")));
+        offer.publish(judged(b"1", Acceptance::Accepted)).expect("the same");
+        offer
+            .publish(judged(b"2", Acceptance::Accepted))
+            .expect("accepted at once");
+        offer.publish(judged(b"3", Acceptance::Pending)).expect("not yet");
+        drop(offer);
+        assert_eq!(start().accepted_config(), Some(Digest::of(b"2")));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::{
 
 use crate::{
     clock::Clock,
+    digest::Digest,
     error::{Error, Kind},
     jar_name::JarName,
     layout::Layout,
@@ -64,6 +65,8 @@ pub struct Options {
     pub include_des_cipher: bool,
     /// A file of ours that keeps the digests of jars over a restart.
     pub cache_file: Option<PathBuf>,
+    /// The newest cruise-config.xml that GoCD is known to have accepted, over a restart.
+    pub accepted_config: Option<Digest>,
     /// Set when nobody waits for the result any more: a reading then ends after the jar that is being read.
     pub stopped: Arc<AtomicBool>,
 }
@@ -128,7 +131,7 @@ impl Scanner {
             cache.load(saved);
         }
         Self {
-            acceptor: Acceptor::new(layout.accepted_config()),
+            acceptor: Acceptor::new(layout.accepted_config(), options.accepted_config),
             layout,
             options,
             clock,
@@ -385,7 +388,7 @@ struct Found {
     files: BTreeMap<Name, Entry>,
     config: HashMap<Name, Arc<Known>>,
     own_jars: BTreeMap<JarName, PluginIdentity>,
-    sources: HashMap<crate::digest::Digest, Source>,
+    sources: HashMap<Digest, Source>,
     warnings: Vec<String>,
 }
 

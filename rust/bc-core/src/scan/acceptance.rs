@@ -3,7 +3,7 @@
 //! GoCD writes what it accepts as the plain file `cruise-config.xml` into the working copy of its configuration
 //! repository (`ConfigRepository`), on some paths before the live file and on some after it. An edit by hand is
 //! not there until GoCD has read and accepted it. GoCD's merges check out other branches there for a moment,
-//! so a text that was seen there once stays accepted.
+//! so a text that was seen there once stays accepted, over a restart as well ([`crate::offer`] writes it down).
 
 use std::{fs, io, path::PathBuf};
 
@@ -19,10 +19,11 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(working_copy: PathBuf) -> Self {
+    /// `accepted` is what was accepted before a restart.
+    pub(super) fn new(working_copy: PathBuf, accepted: Option<Digest>) -> Self {
         Self {
             working_copy,
-            accepted: None,
+            accepted,
             differing: None,
         }
     }
@@ -75,7 +76,7 @@ mod tests {
     fn follows_the_working_copy_and_is_sticky() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("cruise-config.xml");
-        let mut acceptor = Acceptor::new(path.clone());
+        let mut acceptor = Acceptor::new(path.clone(), None);
         let mut judge = |config: &[u8]| acceptor.judge(&Digest::of(config), config, NOW_MS);
         assert_eq!(judge(b"<cruise>\n</cruise>"), Acceptance::Unknown);
         fs::write(&path, b"<old/>").expect("write");
@@ -86,6 +87,9 @@ mod tests {
         fs::write(&path, b"<a merge passes through/>").expect("write");
         assert_eq!(judge(b"<cruise>\n</cruise>"), Acceptance::Accepted);
         assert_eq!(judge(b"<edited by hand/>"), Acceptance::Pending);
+        let text = b"<cruise>\n</cruise>";
+        let mut restarted = Acceptor::new(path, Some(Digest::of(text)));
+        assert_eq!(restarted.judge(&Digest::of(text), text, NOW_MS), Acceptance::Accepted);
     }
 
     #[test]

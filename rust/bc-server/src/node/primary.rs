@@ -77,6 +77,7 @@ pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> 
             .gocd_version
             .as_deref()
             .is_some_and(gocd_version::has_des_cipher),
+        accepted_config: offer.accepted_config(),
         cache_file: Some(assembly.state.path().join("digests.json")),
     };
     let work = Work {
