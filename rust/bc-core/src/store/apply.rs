@@ -1,9 +1,9 @@
 //! Carrying out the steps of a journal, also a second time after a crash.
 //!
 //! What is waited for on the way of the usual change, one configuration file: its staged bytes before the rename
-//! that makes them live; after it the folder's names, and the record's bytes. A set of several files adds the
-//! journal and its name in between. That is all: blobs, the record's name and the journal's removal may be lost
-//! in a crash without harm.
+//! that makes them live; after it the names in its folder, then the record with its name. A set of several files
+//! adds, before its first rename, the names of all that is staged, and the journal with its name. That is all: names
+//! of blobs and the journal's removal may be lost in a crash without harm.
 
 use std::{
     collections::BTreeSet,
@@ -148,11 +148,7 @@ impl Hands<'_> {
                     .filter_map(|path| path.parent()),
             );
         }
-        for folder in folders {
-            self.at(&Moment::SyncFolder(folder.to_owned()))
-                .and_then(|()| self.system.sync_folder(folder))
-                .map_err(|error| Error::io("sync the folder", folder, &error))?;
-        }
+        self.sync_folders(folders)?;
         if !lost.is_empty() {
             warn!(
                 "{} could not be finished after a crash and comes with the next sync",
@@ -160,6 +156,8 @@ impl Hands<'_> {
             );
             journal.record.generation = None;
         }
+        // Durable before the journal goes: with a former record it would be carried out again if it came back, and
+        // the live files would count as changed on this node.
         self.at(&Moment::SaveRecord)
             .map_err(|error| Error::io("write", &self.files.record, &error))?;
         journal.record.save(self.system, &self.files.record)?;
@@ -171,10 +169,24 @@ impl Hands<'_> {
         Ok(())
     }
 
+    /// Writes the journal once everything staged that it names is durable.
     fn open(&self, journal: &Journal) -> Result<(), Error> {
+        let staged = journal.steps.iter().filter_map(|step| match step {
+            Step::Write { staged, .. } => staged.parent(),
+            _ => None,
+        });
+        self.sync_folders(staged.collect())?;
         self.at(&Moment::OpenJournal)
             .map_err(|error| Error::io("write", &self.files.journal, &error))?;
         journal.save(self.system, &self.files.journal)
+    }
+
+    fn sync_folders(&self, folders: BTreeSet<&Path>) -> Result<(), Error> {
+        folders.into_iter().try_for_each(|folder| {
+            self.at(&Moment::SyncFolder(folder.to_owned()))
+                .and_then(|()| self.system.sync_folder(folder))
+                .map_err(|error| Error::io("sync the folder", folder, &error))
+        })
     }
 
     fn rename(&self, name: &Name, staged: &Path, target: &Path) -> Result<Renamed, Error> {

@@ -4,8 +4,9 @@
 //! describes the files that were here before anything was applied. The bytes are the blobs.
 //!
 //! A file is written without waiting for the disk, after its generation is live; `Generations::settle` waits
-//! later. A file that a crash tore counts as none. When generations go, their files are gone durably before any
-//! blob is removed, so that a generation that is listed has all its bytes.
+//! later, for it and for its blobs. Until then a power cut may lose or tear it, and one that is torn counts as none,
+//! or lose a blob of it, and then it is refused when somebody wants it back. When generations go, their files are
+//! gone durably before any blob is removed, so that what is settled and listed has all its bytes.
 
 use std::{
     collections::HashSet,
@@ -268,7 +269,7 @@ impl Generations {
             folder,
         };
         for kept in read_all(state_dir)?.into_iter().rev() {
-            generations.remember(&kept);
+            generations.remember(&kept, false);
             if !kept.is_first() && record.generation == Some(kept.document.generation) {
                 generations.applied = Some(kept.document);
             }
@@ -289,7 +290,7 @@ impl Generations {
         }
     }
 
-    fn remember(&mut self, kept: &Kept) {
+    fn remember(&mut self, kept: &Kept, is_durable: bool) {
         let file = self.folder.join(kept.file_name());
         self.kept.retain(|known| known.file != file);
         let files = &kept.document.files;
@@ -302,7 +303,7 @@ impl Generations {
                 .filter(|(name, _)| !matches!(name, Name::Plugin(_)))
                 .map(|(_, entry)| entry.sha256)
                 .collect(),
-            is_durable: false,
+            is_durable,
             file,
         });
         self.is_dirty = true;
@@ -365,8 +366,15 @@ impl Generations {
     pub(super) fn put(&mut self, kept: Kept) -> Result<(), Error> {
         let path = self.folder.join(kept.file_name());
         let text = serde_json::to_vec(&kept).expect("a generation has only plain fields");
-        atomic::replace_on(&*self.system, &path, &text, 0o600).map_err(|error| Error::io("write", &path, &error))?;
-        self.remember(&kept);
+        // Once it is on the disk it stays there, whatever is written anew.
+        let is_durable = self.kept.iter().any(|known| known.file == path && known.is_durable);
+        if is_durable {
+            atomic::write_on(&*self.system, &path, &text, 0o600)?;
+        } else {
+            atomic::replace_on(&*self.system, &path, &text, 0o600)
+                .map_err(|error| Error::io("write", &path, &error))?;
+        }
+        self.remember(&kept, is_durable);
         self.applied = Some(kept.document);
         Ok(())
     }
@@ -378,7 +386,7 @@ impl Generations {
     pub(super) fn put_first(&mut self, kept: &Kept) -> Result<(), Error> {
         let text = serde_json::to_vec(kept).expect("a generation has only plain fields");
         atomic::write_on(&*self.system, &self.folder.join(kept.file_name()), &text, 0o600)?;
-        self.remember(kept);
+        self.remember(kept, true);
         Ok(())
     }
 

@@ -3,12 +3,7 @@
 //! Format 1. An old reader ignores fields it does not know; a higher format is refused, since a newer version of
 //! this plugin wrote it.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -86,18 +81,10 @@ impl Record {
         Ok(load(path, "what was applied last")?.unwrap_or_default())
     }
 
-    /// Writes the record. Its bytes are on the disk before its name is; the name itself is not waited for, since
-    /// after a crash the former record is as good: files that are equal become ours again at the next apply.
+    /// Writes the record, durably.
     pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(self).expect("a record has only plain fields");
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let write = || -> io::Result<()> {
-            let mut file = atomic::temporary_on(system, folder, 0o600)?;
-            file.write_all(&text)?;
-            system.sync(file.as_file(), file.path())?;
-            atomic::place(system, file, path)
-        };
-        write().map_err(|error| Error::io("write", path, &error))
+        atomic::write_on(system, path, &text, 0o600)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), 
         fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).map_err(failed)?;
     }
     take_owner(folder, &fs::metadata(above).map_err(failed)?);
-    Ok(())
+    system.sync_folder(above).map_err(failed)
 }
 
 /// Stages `source` as `staged`, with mode and owner of the file that it will replace, and its bytes durable.

@@ -223,7 +223,8 @@ impl DiskStore {
             let mut copy = atomic::temporary_on(&*self.system, &folder, 0o600)?;
             io::copy(&mut fs::File::open(&from)?, &mut copy)?;
             self.system.sync(copy.as_file(), copy.path())?;
-            atomic::place(&*self.system, copy, &to)
+            atomic::place(&*self.system, copy, &to)?;
+            self.system.sync_folder(&folder)
         };
         copy().map_err(|error| Error::io("write", &to, &error))?;
         Ok(to)

@@ -9,6 +9,7 @@ use super::*;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod generations;
+mod power_cut;
 mod repair;
 mod restore;
 
@@ -196,6 +197,8 @@ fn a_set_is_staged_and_journaled_before_the_first_file_is_live() {
             Moment::Stage(jar("c.jar")),
             Moment::Stage(Name::JettyXml),
             Moment::Stage(Name::CruiseConfig),
+            Moment::SyncFolder(place.layout.pair_dir().to_owned()),
+            Moment::SyncFolder(place.layout.plugins_external().to_owned()),
             Moment::OpenJournal,
             Moment::Rename(jar("b.jar")),
             Moment::Rename(jar("c.jar")),
