@@ -184,8 +184,9 @@ pub fn paths(text: &[u8], ends: &[u64]) -> Vec<String> {
         way: Vec::new(),
         found: Vec::new(),
     };
-    // It was read before.
-    let _ = Outline::visit(text, &mut finding);
+    // It was read before. What comes after the last place need not be read again, so that this ends in an error.
+    let read = ends.last().map_or(0, |end| text.len().min(*end as usize));
+    let _ = Outline::visit(&text[..read], &mut finding);
     finding.found
 }
 
@@ -202,18 +203,12 @@ impl Finding<'_> {
             self.found.push(self.way.get(1..).unwrap_or_default().join("/"));
         }
     }
-
-    fn is_done(&self) -> bool {
-        self.found.len() == self.ends.len()
-    }
 }
 
 impl<'a> Visitor<'a> for Finding<'_> {
     fn open(&mut self, element: &BytesStart<'a>, end: u64) {
-        if !self.is_done() {
-            self.way.push(label(element));
-            self.at(end);
-        }
+        self.way.push(label(element));
+        self.at(end);
     }
 
     fn text(&mut self, _: Cow<'a, [u8]>, end: u64) {
