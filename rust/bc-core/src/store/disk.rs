@@ -334,30 +334,71 @@ impl DiskStore {
             .try_for_each(|(folder, needed)| self.make_room(folder, needed))
     }
 
-    /// Judges the configuration files while the disk is busy with their copies; nothing is left of a refused set.
-    fn judge_and_stage(
+    /// Applies a generation. `wait_for_reader` returns when the files that are judged have been read ahead.
+    fn apply_once_read(
         &self,
-        judge: &(impl Fn() -> Result<Vec<String>, Error> + Sync),
-        writes: &[Write],
-        serial: u64,
-    ) -> Result<(Vec<Step>, Vec<String>), Error> {
-        thread::scope(|scope| {
-            let judged = thread::Builder::new()
-                .name("bc-judge".to_owned())
-                .spawn_scoped(scope, judge);
-            let staged = self.stage(writes, serial);
-            let judged = match judged {
-                Ok(thread) => thread.join().expect("judging does not panic"),
-                Err(_) => judge(),
-            };
-            match (judged, staged) {
-                (Ok(warnings), staged) => Ok((staged?, warnings)),
-                (Err(refused), staged) => {
-                    self.remove_staged(&staged.unwrap_or_default());
-                    Err(refused)
-                }
+        generation: &ManifestDocument,
+        allowed: Allowed,
+        wait_for_reader: impl FnOnce(),
+    ) -> Result<Applied, Error> {
+        let mut inner = self.lock();
+        self.finish_journal(&mut inner)?;
+        let live = live::read(&self.layout, &mut inner.cache)?;
+        let (own, not_here) = self.of_this_node(generation);
+        let whole = generation;
+        let generation = own.as_ref();
+        rules::manifest(generation, &live.own_jars)?;
+        self.generations().pin(generation);
+        let now_ms = self.clock.now_ms();
+        let Record { ours, guard, .. } = &inner.record;
+        let plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
+        let record = inner.record.next(generation, &plan.guard, now_ms);
+        let mut applied = Applied {
+            written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
+            removed: plan.remove.clone(),
+            kept: plan.kept.clone(),
+            drift: Vec::new(),
+            warnings: live
+                .warnings
+                .iter()
+                .chain(&plan.warnings)
+                .chain(&not_here)
+                .cloned()
+                .collect(),
+        };
+        let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
+        if plan.is_empty() && record.says_the_same(&inner.record) {
+            applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
+            self.keep_or_warn(&mut inner, whole, &mut applied);
+            return Ok(applied);
+        }
+        let writes = self.writes(&plan, &live)?;
+        self.check_room(&writes)?;
+        let staged = self.stage(&writes, record.serial)?;
+        wait_for_reader();
+        let kept = self.judge(generation, &live, &writes, allowed).and_then(|warnings| {
+            applied.warnings.extend(warnings);
+            self.keep_before(&mut inner, &plan, &live, now_ms)
+        });
+        match kept {
+            Ok(drift) => applied.drift = drift,
+            Err(error) => {
+                self.remove_staged(&staged);
+                return Err(error);
             }
-        })
+        }
+        let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
+        if let Err(error) = self.hands().carry_out(&mut journal, false) {
+            // Without a journal no live file has changed; with one, the next call goes on with what is staged.
+            if !self.files.journal.exists() {
+                self.remove_staged(&journal.steps);
+            }
+            return Err(error);
+        }
+        inner.record = journal.record;
+        self.remember(&mut inner.cache, writes);
+        self.keep_or_warn(&mut inner, whole, &mut applied);
+        Ok(applied)
     }
 
     /// Stages every file; when one cannot be staged, nothing is left.
@@ -507,61 +548,16 @@ impl Store for DiskStore {
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
-        let mut inner = self.lock();
-        self.finish_journal(&mut inner)?;
-        let live = live::read(&self.layout, &mut inner.cache)?;
-        let (own, not_here) = self.of_this_node(generation);
-        let whole = generation;
-        let generation = own.as_ref();
-        rules::manifest(generation, &live.own_jars)?;
-        self.generations().pin(generation);
-        let now_ms = self.clock.now_ms();
-        let Record { ours, guard, .. } = &inner.record;
-        let plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
-        let record = inner.record.next(generation, &plan.guard, now_ms);
-        let mut applied = Applied {
-            written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
-            removed: plan.remove.clone(),
-            kept: plan.kept.clone(),
-            drift: Vec::new(),
-            warnings: live
-                .warnings
-                .iter()
-                .chain(&plan.warnings)
-                .chain(&not_here)
-                .cloned()
-                .collect(),
-        };
-        let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
-        if plan.is_empty() && record.says_the_same(&inner.record) {
-            applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
-            self.keep_or_warn(&mut inner, whole, &mut applied);
-            return Ok(applied);
-        }
-        let writes = self.writes(&plan, &live)?;
-        self.check_room(&writes)?;
-        let judge = || self.judge(generation, &live, &writes, allowed);
-        let (staged, warnings) = self.judge_and_stage(&judge, &writes, record.serial)?;
-        applied.warnings.extend(warnings);
-        match self.keep_before(&mut inner, &plan, &live, now_ms) {
-            Ok(drift) => applied.drift = drift,
-            Err(error) => {
-                self.remove_staged(&staged);
-                return Err(error);
-            }
-        }
-        let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
-        if let Err(error) = self.hands().carry_out(&mut journal, false) {
-            // Without a journal no live file has changed; with one, the next call goes on with what is staged.
-            if !self.files.journal.exists() {
-                self.remove_staged(&journal.steps);
-            }
-            return Err(error);
-        }
-        inner.record = journal.record;
-        self.remember(&mut inner.cache, writes);
-        self.keep_or_warn(&mut inner, whole, &mut applied);
-        Ok(applied)
+        // A large configuration takes a few milliseconds to read through: meanwhile the disk is busy with its copy.
+        thread::scope(|scope| {
+            let reader = thread::Builder::new()
+                .name("bc-judge".to_owned())
+                .spawn_scoped(scope, || self.read_ahead(generation));
+            self.apply_once_read(generation, allowed, || {
+                // Without a thread, and after a panic in it, the judge reads the files itself.
+                let _ = reader.map(|reader| reader.join());
+            })
+        })
     }
 
     fn position(&self) -> Option<Position> {

@@ -18,6 +18,17 @@ use crate::{
 };
 
 impl DiskStore {
+    /// Reads the configuration that an apply is going to judge, if its bytes are here. Errors are left to the judge.
+    pub(super) fn read_ahead(&self, generation: &ManifestDocument) {
+        self.rules.read_ahead(
+            generation,
+            &|name, entry| match self.blobs.has(&entry.sha256, entry.size) {
+                Ok(true) => read(&self.blobs.path(&entry.sha256)),
+                _ => read_as(&scan::path_of(&self.layout, name), &entry.sha256),
+            },
+        );
+    }
+
     /// Judges a generation by the configuration files that it would bring. Returns what to warn of.
     pub(super) fn judge(
         &self,

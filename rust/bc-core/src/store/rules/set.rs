@@ -86,6 +86,24 @@ impl Rules {
         }
     }
 
+    /// Finds out what judging this generation will need of its configuration, so that it then takes no time. What
+    /// cannot be read, or would be refused, is left to [`Rules::judge`].
+    pub(in crate::store) fn read_ahead(
+        &self,
+        generation: &ManifestDocument,
+        read: &dyn Fn(&Name, &Entry) -> Result<Bytes, Error>,
+    ) {
+        let entry = |name: &Name| generation.files.get(name);
+        let Some(config) = entry(&Name::CruiseConfig) else {
+            return;
+        };
+        let cipher = entry(&Name::CipherAes).map(|entry| entry.sha256);
+        let known = self.lock().known(&config.sha256, cipher.as_ref());
+        if known.is_none() {
+            let _ = self.read(config.sha256, cipher, &|name| read(name, &generation.files[name]));
+        }
+    }
+
     /// Judges a set. Returns what to warn of.
     ///
     /// # Errors
@@ -107,7 +125,7 @@ impl Rules {
         let known = self.lock().known(&config, cipher.as_ref());
         let (facts, warning) = match known {
             Some(known) => known,
-            None => self.read(set, config, cipher)?,
+            None => self.read(config, cipher, &|name| (set.read)(Which::New(name)))?,
         };
         if !self.adopts_server_ids && !set.allowed.server_id && set.changes(&Name::CruiseConfig) {
             let live = set.live.get(&Name::CruiseConfig).map(|live| live.sha256);
@@ -135,17 +153,20 @@ impl Rules {
         Ok(self.facts(config, read)?.map_or_else(Vec::new, |facts| facts.files))
     }
 
-    /// Reads the configuration of a set, and its key where there are secrets.
-    fn read(&self, set: &Set<'_>, config: Digest, cipher: Option<Digest>) -> Result<(Facts, Option<String>), Error> {
-        let bytes = (set.read)(Which::New(&Name::CruiseConfig))?;
+    /// Reads a configuration, and its key where there are secrets.
+    fn read(
+        &self,
+        config: Digest,
+        cipher: Option<Digest>,
+        read_new: &dyn Fn(&Name) -> Result<Bytes, Error>,
+    ) -> Result<(Facts, Option<String>), Error> {
+        let bytes = read_new(&Name::CruiseConfig)?;
         let read = CruiseConfig::read(&bytes).map_err(|reason| not_whole(&Name::CruiseConfig, &reason))?;
         structure(&read.outline)?;
         let facts = Facts::of(&read);
         self.lock().keep(config, facts.clone());
         let key = match cipher {
-            Some(_) if !read.secrets.is_empty() => {
-                Some(Zeroizing::new(Vec::from((set.read)(Which::New(&Name::CipherAes))?)))
-            }
+            Some(_) if !read.secrets.is_empty() => Some(Zeroizing::new(Vec::from(read_new(&Name::CipherAes)?))),
             _ => None,
         };
         let warning = secrets::judge(&bytes, &read.secrets, key.as_ref().map(|key| key.as_slice()))?;
