@@ -165,8 +165,11 @@ impl FileCache {
         stopped: impl Fn() -> bool + Sync,
     ) {
         let unknown: Vec<&Path> = paths.filter(|path| !self.entries.contains_key(*path)).collect();
+        if unknown.len() < 2 {
+            return;
+        }
         let readers = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
-        if readers < 2 || unknown.len() < 2 {
+        if readers < 2 {
             return;
         }
         let (next, now_ms) = (AtomicUsize::new(0), self.clock.now_ms());

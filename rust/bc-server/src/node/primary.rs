@@ -193,36 +193,31 @@ impl Work {
         if disturbed { Rest::Over } else { Rest::Undisturbed }
     }
 
+    /// Offers what was read, and then says so: a standby is waiting.
     fn offer(&self, snapshot: Snapshot) {
+        let published = self.offer.publish(snapshot);
         let now = self.clock.now_ms();
         self.board.clear(TOPIC);
-        self.board
-            .set("files", Severity::Warning, words::one_line(&snapshot.warnings), now);
-        let (scanned_ms, files, own_jars) = (
-            snapshot.scanned_ms,
-            files(&snapshot),
-            compare::own_jars(&snapshot.own_jars),
-        );
-        match self.offer.publish(snapshot) {
-            Ok(is_new) => {
-                let generation = self.offer.current().map(|offered| offered.generation());
-                let pending = self
-                    .offer
-                    .current()
-                    .and_then(|offered| judge::acceptance(&self.offer.envelope(&offered, now), self.accept_wait));
-                self.board.set(TOPIC_ACCEPTANCE, Severity::Warning, pending, now);
-                if let (true, Some(generation)) = (is_new, &generation) {
-                    info!(generation = %generation.id, sequence = generation.sequence, "offering");
-                }
-                self.board.update(|status| {
-                    status.scanned_ms = Some(scanned_ms);
-                    status.generation = generation;
-                    status.files = files;
-                    status.own_jars = own_jars;
-                });
-            }
+        let Some(offered) = self.offer.current() else {
+            return published.map_or_else(|problem| self.fail(&problem), drop);
+        };
+        let (snapshot, generation) = (&offered.snapshot, offered.generation());
+        let warnings = words::one_line(&snapshot.warnings);
+        self.board.set("files", Severity::Warning, warnings, now);
+        let pending = judge::acceptance(&self.offer.envelope(&offered, now), self.accept_wait);
+        self.board.set(TOPIC_ACCEPTANCE, Severity::Warning, pending, now);
+        match published {
+            Ok(true) => info!(generation = %generation.id, sequence = generation.sequence, "offering"),
+            Ok(false) => {}
             Err(problem) => self.fail(&problem),
         }
+        let (files, own_jars) = (files(snapshot), compare::own_jars(&snapshot.own_jars));
+        self.board.update(|status| {
+            status.scanned_ms = Some(snapshot.scanned_ms);
+            status.generation = Some(generation);
+            status.files = files;
+            status.own_jars = own_jars;
+        });
     }
 
     fn fail(&self, problem: &Error) {
