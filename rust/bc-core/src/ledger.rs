@@ -18,6 +18,9 @@ use crate::{
 /// The version of the file.
 const FORMAT: u32 = 1;
 
+/// No epoch and no sequence ever comes here by counting; whatever is higher is damage or a lie.
+pub const MAX_COUNT: u64 = u64::MAX / 2;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -103,8 +106,13 @@ impl Ledger {
                 "A newer version of this plugin wrote it: install that one again.",
             ));
         }
-        // Room for all that will ever be counted.
-        if ledger.sequence.max(ledger.reserved).max(ledger.highest_epoch.number) > u64::MAX / 2 {
+        let counts = [
+            ledger.sequence,
+            ledger.reserved,
+            ledger.epoch.number,
+            ledger.highest_epoch.number,
+        ];
+        if counts.into_iter().any(|count| count > MAX_COUNT) {
             return Err(damaged("no node has counted so far".to_owned()));
         }
         Ok(ledger)

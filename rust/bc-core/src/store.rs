@@ -41,6 +41,7 @@ mod plan;
 mod record;
 mod room;
 mod rules;
+mod seal;
 mod stage;
 pub mod verify;
 

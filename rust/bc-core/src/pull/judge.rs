@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     error::{Error, Kind},
+    ledger::MAX_COUNT,
     manifest::{Acceptance, Envelope, Role},
 };
 
@@ -37,6 +38,13 @@ pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
             Kind::Protocol,
             "the primary's promotion id is not one",
             "Run the same version of the plugin on both servers.",
+        ));
+    }
+    if envelope.epoch.number.max(envelope.sequence) > MAX_COUNT {
+        return Err(Error::new(
+            Kind::Protocol,
+            "the primary's epoch or sequence is higher than any node counts",
+            "Check that bc.primary.url leads to the primary's Business Continuity port.",
         ));
     }
     if envelope.role != Role::Primary {
@@ -221,5 +229,11 @@ mod tests {
             let error = super::envelope(&envelope, "standby").expect_err("refused");
             assert_eq!(error.message(), "the primary's GoCD version is not one");
         }
+        let endless = Envelope {
+            sequence: u64::MAX,
+            ..envelope()
+        };
+        let error = super::envelope(&endless, "standby").expect_err("refused");
+        assert!(error.message().contains("higher than any node counts"), "{error}");
     }
 }

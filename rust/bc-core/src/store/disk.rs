@@ -50,7 +50,7 @@ use crate::{
         journal::{Journal, Step},
         live::{self, Live},
         plan::{self, Plan},
-        record::Record,
+        record::{self, Read, Record},
         room,
         rules::{self, set::Rules},
         stage,
@@ -162,16 +162,13 @@ impl DiskStore {
         let mut cache = FileCache::new(Arc::clone(&clock));
         cache.load(&files.cache);
         let record = Record::load(&files.record)?;
+        let paused = restore::load(state_dir, record.generation, clock.now_ms())?;
         let store = Self {
             layout: layout.clone(),
             clock,
             blobs: Arc::new(Blobs::open(Arc::clone(&system), state_dir.join(blobs::FOLDER))?),
             generations: Mutex::new(Generations::open(Arc::clone(&system), state_dir, &record)?),
-            inner: Mutex::new(Inner {
-                cache,
-                record,
-                paused: restore::load(state_dir)?,
-            }),
+            inner: Mutex::new(Inner { cache, record, paused }),
             files,
             probe,
             system,
@@ -198,8 +195,10 @@ impl DiskStore {
 
     /// Rolls an apply forward that did not come to its end, by a crash or an error.
     fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
-        let Some(mut journal) = Journal::load(&self.files.journal)? else {
-            return Ok(());
+        let mut journal = match Journal::read(&self.files.journal)? {
+            Read::Missing => return Ok(()),
+            Read::Whole(journal) => journal,
+            Read::Damaged => return self.give_up_journal(inner),
         };
         if journal.record.serial <= inner.record.serial {
             // It came to its end; only its removal was lost.
@@ -210,6 +209,15 @@ impl DiskStore {
         self.generations().forget_applied();
         inner.record = journal.record;
         Ok(())
+    }
+
+    /// Goes on without an apply of which nobody knows how far it came: no generation counts as live until the next one
+    /// is applied.
+    fn give_up_journal(&self, inner: &mut Inner) -> Result<(), Error> {
+        self.generations().forget_applied();
+        inner.record.generation = None;
+        inner.record.save(&*self.system, &self.files.record)?;
+        record::set_aside(&self.files.journal, "an apply that was interrupted")
     }
 
     /// Removes temporary files from all folders that we write into.

@@ -2,7 +2,8 @@
 //!
 //! It is written, durably, after everything is staged and before the first live file changes, and names every
 //! step and the record to write at the end. A crash later on is rolled forward from it at the next start, so the
-//! live files end as the whole new set. Every step may be done twice.
+//! live files end as the whole new set. Every step may be done twice. A journal whose checksum is wrong is not carried
+//! out: a step that names another file would be worse than one that is missing.
 
 use std::{
     io,
@@ -18,7 +19,8 @@ use crate::{
     store::{
         atomic,
         filesystem::{self, FileSystem},
-        record::{self, Formatted, Record},
+        record::{self, Read, Record},
+        seal,
     },
 };
 
@@ -58,23 +60,18 @@ impl Journal {
         }
     }
 
-    pub(super) fn load(path: &Path) -> Result<Option<Self>, Error> {
-        record::load(path, "an apply that was interrupted")
+    /// Reads the journal.
+    pub(super) fn read(path: &Path) -> Result<Read<Self>, Error> {
+        record::read(path)
     }
 
     pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec(self).map_err(|error| Error::io("write", path, &io::Error::other(error)))?;
+        let text = seal::sealed(self).map_err(|error| Error::io("write", path, &io::Error::other(error)))?;
         atomic::write_on(system, path, &text, 0o600)
     }
 
     /// Ends the journal. The removal is not waited for: one that comes back after a crash is known by its serial.
     pub(super) fn close(system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
         filesystem::remove_if_there(system, path).map_err(|error| Error::io("remove", path, &error))
-    }
-}
-
-impl Formatted for Journal {
-    fn format(&self) -> u32 {
-        self.format
     }
 }

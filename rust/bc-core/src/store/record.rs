@@ -1,18 +1,19 @@
 //! What was applied last: `applied.json` in the state folder.
 //!
 //! Format 1. An old reader ignores fields it does not know; a higher format is refused, since a newer version of
-//! this plugin wrote it.
+//! this plugin wrote it. Like the other files that are read by this module it ends with a checksum
+//! ([`crate::store::seal`]): a damaged one could make a file of somebody else count as ours.
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tracing::warn;
 
 use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Epoch, ManifestDocument, Name},
-    store::{atomic, filesystem::FileSystem, guard::Guard},
+    store::{atomic, filesystem::FileSystem, guard::Guard, seal},
 };
 
 /// The newest format.
@@ -78,57 +79,69 @@ impl Record {
     /// Reads the record. A damaged one is set aside: then nothing counts as ours until the next generation is
     /// applied, so that at worst a file stays that should go.
     pub(super) fn load(path: &Path) -> Result<Self, Error> {
-        Ok(load(path, "what was applied last")?.unwrap_or_default())
+        match read(path)? {
+            Read::Whole(record) => Ok(record),
+            Read::Missing => Ok(Self::default()),
+            Read::Damaged => {
+                set_aside(path, "what was applied last")?;
+                Ok(Self::default())
+            }
+        }
     }
 
     /// Writes the record, durably.
     pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec(self).expect("a record has only plain fields");
+        let text = seal::sealed(self).expect("a record has only plain fields");
         atomic::write_on(system, path, &text, 0o600)
     }
 }
 
-/// A file in the state folder that says its format.
-pub(super) trait Formatted: serde::de::DeserializeOwned {
-    /// The format that it says.
-    fn format(&self) -> u32;
+/// What a file of the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Read<T> {
+    /// There is no such file.
+    Missing,
+    /// All of it, as it was written.
+    Whole(T),
+    /// Something else.
+    Damaged,
 }
 
-impl Formatted for Record {
-    fn format(&self) -> u32 {
-        self.format
-    }
-}
-
-/// Reads a file of the store; a damaged one is renamed out of the way and counts as none.
-pub(super) fn load<T: Formatted>(path: &Path, what: &str) -> Result<Option<T>, Error> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path, &error)),
-    };
-    match serde_json::from_slice::<T>(&text) {
-        Ok(read) if read.format() <= FORMAT => return Ok(Some(read)),
-        Ok(read) => return Err(too_new(path, read.format())),
-        Err(_) => {}
-    }
+/// Reads a file of the store.
+///
+/// # Errors
+/// It cannot be read, or a newer version of this plugin wrote it.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, Error> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
+        Err(error) => return Err(Error::io("read", path, &error)),
+    };
     match serde_json::from_slice::<Format>(&text) {
-        Ok(Format { format }) if format > FORMAT => Err(too_new(path, format)),
-        _ => {
-            let aside = path.with_extension("damaged");
-            fs::rename(path, &aside).map_err(|error| Error::io("rename", path, &error))?;
-            warn!(
-                "{} ({what}) is damaged and was renamed to {}; syncing begins anew",
-                path.display(),
-                aside.display()
-            );
-            Ok(None)
-        }
+        Ok(Format { format }) if format > FORMAT => return Err(too_new(path, format)),
+        Ok(_) if seal::is_whole(&text) => {}
+        _ => return Ok(Read::Damaged),
     }
+    Ok(serde_json::from_slice(&text).map_or(Read::Damaged, Read::Whole))
+}
+
+/// Renames a damaged file of the store out of the way, for somebody to look at.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(super) fn set_aside(path: &Path, what: &str) -> Result<(), Error> {
+    let aside = path.with_extension("damaged");
+    fs::rename(path, &aside).map_err(|error| Error::io("rename", path, &error))?;
+    warn!(
+        "{} ({what}) is damaged and was renamed to {}; syncing begins anew",
+        path.display(),
+        aside.display()
+    );
+    Ok(())
 }
 
 fn too_new(path: &Path, format: u32) -> Error {

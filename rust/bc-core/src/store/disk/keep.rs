@@ -25,6 +25,7 @@ use crate::{
         journal::{Journal, Step},
         live::Live,
         plan::Plan,
+        record::Read,
         room,
     },
 };
@@ -92,7 +93,7 @@ impl DiskStore {
         }
         let mut wanted = generations.wanted();
         if self.files.journal.exists()
-            && let Some(journal) = Journal::load(&self.files.journal)?
+            && let Read::Whole(journal) = Journal::read(&self.files.journal)?
         {
             wanted.extend(journal.steps.iter().filter_map(|step| match step {
                 Step::Write { sha256, .. } => Some(*sha256),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::DiskStore;
 use crate::{
+    digest::Digest,
     error::{Error, Kind},
     manifest::{Acceptance, ManifestDocument},
     status::Paused,
@@ -19,7 +20,8 @@ use crate::{
         Allowed, Applied, Restored, Store, atomic,
         filesystem::FileSystem,
         generations::{self, KeptGeneration},
-        record::{self, Formatted},
+        record::{self, Read},
+        seal,
     },
 };
 
@@ -29,12 +31,6 @@ struct PausedFile {
     format: u32,
     #[serde(flatten)]
     paused: Paused,
-}
-
-impl Formatted for PausedFile {
-    fn format(&self) -> u32 {
-        self.format
-    }
 }
 
 /// An administrator who goes back knows what goes.
@@ -48,10 +44,24 @@ pub(super) fn file(state_dir: &Path) -> PathBuf {
     state_dir.join("paused.json")
 }
 
-/// Whether nothing is to be pulled, and since when.
-pub(super) fn load(state_dir: &Path) -> Result<Option<Paused>, Error> {
-    let file: Option<PausedFile> = record::load(&file(state_dir), "that syncing is paused")?;
-    Ok(file.map(|file| file.paused))
+/// Whether nothing is to be pulled, and since when. A damaged file still says that somebody wanted it so: `live` is
+/// held in place then, since `now_ms`.
+pub(super) fn load(state_dir: &Path, live: Option<Digest>, now_ms: i64) -> Result<Option<Paused>, Error> {
+    let path = file(state_dir);
+    Ok(match record::read::<PausedFile>(&path)? {
+        Read::Missing => None,
+        Read::Whole(file) => Some(file.paused),
+        Read::Damaged => {
+            warn!(
+                "{} is damaged; nothing is pulled until `gocd-bc sync --resume`",
+                path.display()
+            );
+            Some(Paused {
+                generation: live.unwrap_or_else(|| Digest::of(b"")),
+                since_ms: now_ms,
+            })
+        }
+    })
 }
 
 /// Removes the file, durably.
@@ -138,7 +148,7 @@ impl DiskStore {
                     format: record::FORMAT,
                     paused: paused.clone(),
                 };
-                let text = serde_json::to_vec(&file_now).expect("it has only plain fields");
+                let text = seal::sealed(&file_now).expect("it has only plain fields");
                 atomic::write_on(&*self.system, &file(&self.files.folder), &text, 0o600)?;
             }
         }

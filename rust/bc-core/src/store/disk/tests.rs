@@ -9,6 +9,7 @@ use super::*;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod generations;
+mod hostile;
 mod power_cut;
 mod repair;
 mod restore;
@@ -405,15 +406,63 @@ fn a_live_store_settles_what_its_own_apply_left() {
     assert!(!place.state("journal.json").exists());
 }
 
-#[test]
-fn a_damaged_journal_does_not_stop_the_standby() {
+/// A standby whose disk failed before the first step of an apply, and its journal.
+fn begun() -> (Place, Vec<u8>) {
     let place = Place::new();
     Files::usual().apply(&place.open(), 1).expect("applied");
-    fs::write(place.state("journal.json"), "{\"format\":1,").expect("write");
+    let is_it = |moment: &Moment| matches!(moment, Moment::Rename(_));
+    let store = place.open_with(failing_where(is_it, io::ErrorKind::Other));
+    next().apply(&store, 2).expect_err("the disk fails");
+    drop(store);
+    let journal = fs::read(place.state("journal.json")).expect("begun");
+    (place, journal)
+}
+
+#[test]
+fn a_damaged_journal_does_not_stop_the_standby_and_nothing_of_it_is_done() {
+    let (place, journal) = begun();
+    let text = String::from_utf8(journal).expect("JSON");
+    let elsewhere = place.folder.path().join("elsewhere").display().to_string();
+    let target = place.path(&Name::CruiseConfig).display().to_string();
+    for damaged in [
+        text.replace(&target, &elsewhere),
+        text.replace("\"write\"", "\"remove\""),
+        text[..text.len() / 2].to_owned(),
+        String::new(),
+    ] {
+        assert_ne!(damaged, text);
+        fs::write(place.state("journal.json"), &damaged).expect("damage");
+        let store = place.open();
+        assert!(place.is_live(&Files::usual()), "{damaged}");
+        assert_eq!(store.position(), None, "nobody knows how far it came");
+        assert_eq!(place.open().position(), None, "also later");
+        assert_eq!(
+            fs::read_to_string(place.state("journal.damaged")).expect("kept"),
+            damaged
+        );
+    }
+    assert!(!fs::exists(elsewhere).expect("readable"));
     let store = place.open();
-    assert!(place.state("journal.damaged").exists());
     next().apply(&store, 2).expect("applied");
-    assert!(place.is_live(&next()));
+    assert!(place.is_live(&next()) && store.position().is_some());
+}
+
+#[test]
+fn a_pause_stays_where_its_file_is_damaged() {
+    let place = Place::new();
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    fs::write(place.state("paused.json"), "{\"format\":1,\"gen").expect("damage");
+    for _ in 0..2 {
+        let store = place.open();
+        let paused = store.paused().expect("still");
+        assert_eq!(
+            Some(paused.generation),
+            store.position().map(|position| position.generation)
+        );
+    }
+    let store = place.open();
+    store.resume().expect("resumed");
+    assert_eq!(place.open().paused(), None);
 }
 
 #[test]
