@@ -21,7 +21,7 @@
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
 //! | `bc.sync.extra` | | further files of the configuration folder, separated by commas |
-//! | `bc.adopt.server.id` | | `always`: follow the primary whatever `serverId` its configuration has |
+//! | `bc.adopt.server.id` | | `always`, for trials: follow the primary whatever `serverId` its configuration has; a WARNING |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
 //! | `bc.standby.silence` | 120000 ms | a standby that reports nothing for longer is a WARNING on the primary |
@@ -431,6 +431,14 @@ fn notices(reader: &Reader<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if reader.text("bc.adopt.server.id") == Some("always") {
+        notices.push(
+            "bc.adopt.server.id=always is set: as a standby this server replaces its configuration by that of any other \
+             GoCD server that bc.primary.url leads to. It is meant for trials; remove it, and run `gocd-bc sync \
+             --adopt-server-id` once where it is needed"
+                .to_owned(),
+        );
+    }
     notices
 }
 
@@ -532,6 +540,13 @@ mod tests {
     fn a_variable_that_no_gocd_reads_is_named() {
         let (settings, _) = parse(&[("bc.env.GOCD_SERVER_JVM_OPTIONS", "-Dgo.server.mode=standby")]);
         assert!(settings.notices[0].contains("GOCD_SERVER_JVM_OPTS"));
+    }
+
+    #[test]
+    fn taking_over_every_server_id_is_warned_of() {
+        let (settings, mistakes) = parse(&[("bc.adopt.server.id", "always")]);
+        assert!(settings.adopts_server_ids && mistakes.is_empty());
+        assert!(settings.notices[0].starts_with("bc.adopt.server.id=always is set"));
     }
 
     #[test]

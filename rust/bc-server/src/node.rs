@@ -130,9 +130,9 @@ impl Node {
                     mistake.to_string(),
                 );
             }
-            for notice in &assembly.settings.notices {
+            for (number, notice) in assembly.settings.notices.iter().enumerate() {
                 warn!("{notice}");
-                assembly.raise("notice", Severity::Warning, notice.clone());
+                assembly.raise(&format!("notice {number}"), Severity::Warning, notice.clone());
             }
             assembly.start()
         })?;

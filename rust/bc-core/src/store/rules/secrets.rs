@@ -2,12 +2,15 @@
 //!
 //! GoCD reads `cipher.aes` once and keeps the key (`AESCipherProvider`): a primary whose key was lost or replaced runs
 //! on, and only the next start, a standby's after promotion for one, would be without its secrets. A configuration with
-//! a single variable that cannot be decrypted may not load at all (`EnvironmentVariableConfig`).
+//! a single variable that cannot be decrypted may not load at all (`EnvironmentVariableConfig`). So a GoCD that runs has no
+//! configuration of which nothing decrypts, whatever its values look like. Where no GoCD ever ran beside the primary,
+//! as for files that somebody made up to try this out, values that no key could have made say nothing of the key.
 
 use crate::{
     cipher::{Attempt, Key},
     cruise_config::{self, Secret},
     error::Error,
+    manifest::Acceptance,
     store::rules::refused,
 };
 
@@ -15,11 +18,16 @@ use crate::{
 const NAMED: usize = 5;
 
 /// Tries all `secrets` of `config` with the content of the generation's `cipher.aes`. Returns what to warn of when
-/// some of them fail. One that no key could decrypt is worth a warning only: it says nothing of the key.
+/// some of them fail, or all where GoCD's acceptance is unknown and no key could have made them.
 ///
 /// # Errors
 /// [`crate::error::Kind::Refused`] when the key is missing or fits none of them.
-pub(super) fn judge(config: &[u8], secrets: &[Secret<'_>], cipher: Option<&[u8]>) -> Result<Option<String>, Error> {
+pub(super) fn judge(
+    config: &[u8],
+    secrets: &[Secret<'_>],
+    cipher: Option<&[u8]>,
+    acceptance: Acceptance,
+) -> Result<Option<String>, Error> {
     if secrets.is_empty() {
         return Ok(None);
     }
@@ -53,7 +61,7 @@ pub(super) fn judge(config: &[u8], secrets: &[Secret<'_>], cipher: Option<&[u8]>
         return Ok(None);
     }
     let names = names(config, &failed);
-    if fits_not && !fits {
+    if !fits && (fits_not || acceptance != Acceptance::Unknown) {
         return Err(refused(
             format!("no encrypted value in cruise-config.xml from the primary decrypts with its cipher.aes: {names}"),
             MEND,
@@ -98,9 +106,13 @@ mod tests {
     }
 
     fn judged(secrets: &[&str], cipher: Option<&[u8]>) -> Result<Option<String>, Error> {
+        judged_where(Acceptance::Unknown, secrets, cipher)
+    }
+
+    fn judged_where(acceptance: Acceptance, secrets: &[&str], cipher: Option<&[u8]>) -> Result<Option<String>, Error> {
         let text = config(secrets);
         let read = CruiseConfig::read(text.as_bytes()).expect("whole");
-        judge(text.as_bytes(), &read.secrets, cipher)
+        judge(text.as_bytes(), &read.secrets, cipher, acceptance)
     }
 
     #[test]
@@ -142,9 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_key_could_have_made_blame_no_key() {
+    fn values_that_no_key_could_have_made_blame_no_key_where_no_gocd_ran() {
         let warning = judged(&[NO_SECRET], Some(KEY)).expect("applied").expect("a warning");
         assert!(warning.contains("variable[V0]"), "{warning}");
+        for acceptance in [Acceptance::Accepted, Acceptance::Pending] {
+            let error = judged_where(acceptance, &[NO_SECRET], Some(KEY)).expect_err("refused");
+            assert!(error.message().contains("variable[V0]"), "{error}");
+            let some = judged_where(acceptance, &[NO_SECRET, UNDER_KEY], Some(KEY)).expect("applied");
+            assert!(some.expect("a warning").starts_with("1 of 2"));
+        }
     }
 
     #[test]
@@ -153,7 +171,10 @@ mod tests {
         let began = std::time::Instant::now();
         let read = CruiseConfig::read(text.as_bytes()).expect("whole");
         assert_eq!(read.secrets.len(), 5_000);
-        assert_eq!(judge(text.as_bytes(), &read.secrets, Some(KEY)), Ok(None));
+        assert_eq!(
+            judge(text.as_bytes(), &read.secrets, Some(KEY), Acceptance::Accepted),
+            Ok(None)
+        );
         // Unoptimised, on a busy machine; a few milliseconds else.
         assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }

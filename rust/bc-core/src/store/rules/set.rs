@@ -22,7 +22,7 @@ use crate::{
     cruise_config::{CruiseConfig, MentionedFile},
     digest::Digest,
     error::Error,
-    manifest::{Entry, ManifestDocument, Name},
+    manifest::{Acceptance, Entry, ManifestDocument, Name},
     scan::xml::Outline,
     store::{
         Allowed,
@@ -64,8 +64,17 @@ pub(in crate::store) struct Rules {
 #[derive(Default)]
 struct Known {
     configs: VecDeque<(Digest, Facts)>,
-    /// Configuration and key that were tried last and not refused, and what to warn of.
-    tried: Option<(Digest, Option<Digest>, Option<String>)>,
+    tried: Option<Tried>,
+}
+
+/// Configuration and key that were tried last and not refused.
+struct Tried {
+    config: Digest,
+    cipher: Option<Digest>,
+    /// Whether a GoCD runs beside the primary.
+    has_gocd: bool,
+    /// What to warn of.
+    warning: Option<String>,
 }
 
 /// What is kept of a configuration.
@@ -98,9 +107,12 @@ impl Rules {
             return;
         };
         let cipher = entry(&Name::CipherAes).map(|entry| entry.sha256);
-        let known = self.lock().known(&config.sha256, cipher.as_ref());
+        let acceptance = generation.envelope.acceptance;
+        let known = self.lock().known(&config.sha256, cipher.as_ref(), acceptance);
         if known.is_none() {
-            let _ = self.read(config.sha256, cipher, &|name| read(name, &generation.files[name]));
+            let _ = self.read(config.sha256, cipher, acceptance, &|name| {
+                read(name, &generation.files[name])
+            });
         }
     }
 
@@ -121,11 +133,12 @@ impl Rules {
             return Ok(Vec::new());
         };
         let cipher = set.digest(&Name::CipherAes);
+        let acceptance = set.generation.envelope.acceptance;
         // The lock must not be held in the arms.
-        let known = self.lock().known(&config, cipher.as_ref());
+        let known = self.lock().known(&config, cipher.as_ref(), acceptance);
         let (facts, warning) = match known {
             Some(known) => known,
-            None => self.read(config, cipher, &|name| (set.read)(Which::New(name)))?,
+            None => self.read(config, cipher, acceptance, &|name| (set.read)(Which::New(name)))?,
         };
         if !self.adopts_server_ids && !set.allowed.server_id && set.changes(&Name::CruiseConfig) {
             let live = set.live.get(&Name::CruiseConfig).map(|live| live.sha256);
@@ -158,6 +171,7 @@ impl Rules {
         &self,
         config: Digest,
         cipher: Option<Digest>,
+        acceptance: Acceptance,
         read_new: &dyn Fn(&Name) -> Result<Bytes, Error>,
     ) -> Result<(Facts, Option<String>), Error> {
         let bytes = read_new(&Name::CruiseConfig)?;
@@ -169,8 +183,14 @@ impl Rules {
             Some(_) if !read.secrets.is_empty() => Some(Zeroizing::new(Vec::from(read_new(&Name::CipherAes)?))),
             _ => None,
         };
-        let warning = secrets::judge(&bytes, &read.secrets, key.as_ref().map(|key| key.as_slice()))?;
-        self.lock().tried = Some((config, cipher, warning.clone()));
+        let key = key.as_ref().map(|key| key.as_slice());
+        let warning = secrets::judge(&bytes, &read.secrets, key, acceptance)?;
+        self.lock().tried = Some(Tried {
+            config,
+            cipher,
+            has_gocd: acceptance != Acceptance::Unknown,
+            warning: warning.clone(),
+        });
         Ok((facts, warning))
     }
 
@@ -207,10 +227,16 @@ impl Set<'_> {
 
 impl Known {
     /// What is known of a configuration together with a key.
-    fn known(&self, config: &Digest, cipher: Option<&Digest>) -> Option<(Facts, Option<String>)> {
-        let (tried_config, tried_cipher, warning) = self.tried.as_ref()?;
-        let is_tried = (tried_config, tried_cipher.as_ref()) == (config, cipher);
-        is_tried.then_some((self.facts(config)?, warning.clone()))
+    fn known(
+        &self,
+        config: &Digest,
+        cipher: Option<&Digest>,
+        acceptance: Acceptance,
+    ) -> Option<(Facts, Option<String>)> {
+        let tried = self.tried.as_ref()?;
+        let is_tried = (&tried.config, tried.cipher.as_ref()) == (config, cipher)
+            && tried.has_gocd == (acceptance != Acceptance::Unknown);
+        is_tried.then_some((self.facts(config)?, tried.warning.clone()))
     }
 
     fn facts(&self, config: &Digest) -> Option<Facts> {
