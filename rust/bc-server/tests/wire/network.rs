@@ -105,7 +105,8 @@ fn a_half_open_line() {
 
 #[test]
 fn a_line_with_one_byte_a_second() {
-    Pair::in_sync().survives(Fault::Trickle, "sent nothing for");
+    // It sends nothing in an answer, or takes too long for a handshake where no connection was open just then.
+    Pair::in_sync().survives(Fault::Trickle, "the primary at https://");
 }
 
 #[test]
