@@ -25,15 +25,17 @@ pub(crate) fn measure(bench: &Bench<'_>, numbers: &mut Numbers) -> Result<()> {
         ensure!(pids.len() == 2, "{contestant} did not start two nodes");
         thread::sleep(SETTLE);
         for _ in 0..bench.scope.runs {
-            let sample = || -> Result<Vec<(f64, f64)>> {
-                pids.iter()
-                    .map(|pid| Ok((process::cpu_seconds(*pid, prefix)?, process::resident_kib(*pid)?)))
-                    .collect()
-            };
-            let before = sample()?;
-            thread::sleep(Duration::from_secs(seconds));
-            for (node, (before, after)) in ["primary", "standby"].iter().zip(before.into_iter().zip(sample()?)) {
-                let a_minute = (after.0 - before.0) * 60.0 / seconds as f64;
+            let mut meters = Vec::new();
+            for pid in &pids {
+                meters.push((*pid, process::Meter::new(*pid, prefix)?, process::resident_kib(*pid)?));
+            }
+            for _ in 0..seconds {
+                thread::sleep(Duration::from_secs(1));
+                meters.iter_mut().try_for_each(|(_, meter, _)| meter.look())?;
+            }
+            for (node, (pid, meter, before)) in ["primary", "standby"].iter().zip(meters) {
+                let after = process::resident_kib(pid)?;
+                let a_minute = meter.seconds() * 60.0 / seconds as f64;
                 numbers.add(
                     &format!("{contestant}: idle {node}, our threads"),
                     "CPU s a minute",
@@ -45,13 +47,13 @@ pub(crate) fn measure(bench: &Bench<'_>, numbers: &mut Numbers) -> Result<()> {
                         &format!("{contestant}: idle {node}, memory"),
                         "MiB",
                         Goal::None,
-                        after.1 / 1024.0,
+                        after / 1024.0,
                     );
                     numbers.add(
                         &format!("{contestant}: idle {node}, memory grown"),
                         "KiB",
                         Goal::Under(256.0),
-                        after.1 - before.1,
+                        after - before,
                     );
                 }
             }

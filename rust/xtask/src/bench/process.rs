@@ -1,30 +1,63 @@
 //! What the kernel says of a process.
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, ffi::OsString, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-/// Seconds of processor time of those threads of a process whose name begins with `prefix`, in nanosecond steps.
-pub(crate) fn cpu_seconds(pid: u32, prefix: &str) -> Result<f64> {
-    let folder = format!("/proc/{pid}/task");
-    let mut nanoseconds = 0_u64;
-    for thread in fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))? {
-        let thread = thread?.path();
-        // A thread may end while they are listed.
-        let Ok(name) = fs::read_to_string(thread.join("comm")) else {
-            continue;
-        };
-        if name.starts_with(prefix) {
-            nanoseconds += on_cpu(&thread).unwrap_or(0);
-        }
-    }
-    Ok(nanoseconds as f64 / 1e9)
+/// Adds up the processor time of those threads of a process whose name begins with a prefix. Threads end, and their
+/// time with them, so it must be looked at often: what a thread used after the last look before its end is missing.
+pub(crate) struct Meter {
+    pid: u32,
+    prefix: &'static str,
+    /// By thread, what it had used when last looked at.
+    known: HashMap<OsString, u64>,
+    nanoseconds: u64,
 }
 
-/// The first field of `schedstat`.
-fn on_cpu(thread: &Path) -> Option<u64> {
-    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
-    text.split_whitespace().next()?.parse().ok()
+impl Meter {
+    /// Begins to count now.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub(crate) fn new(pid: u32, prefix: &'static str) -> Result<Self> {
+        let mut meter = Self {
+            pid,
+            prefix,
+            known: HashMap::new(),
+            nanoseconds: 0,
+        };
+        meter.look()?;
+        meter.nanoseconds = 0;
+        Ok(meter)
+    }
+
+    /// Takes up what was used since the last look.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub(crate) fn look(&mut self) -> Result<()> {
+        let folder = format!("/proc/{}/task", self.pid);
+        for thread in fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))? {
+            let thread = thread?;
+            let path = thread.path();
+            // A thread may end while they are listed.
+            let Ok(name) = fs::read_to_string(path.join("comm")) else {
+                continue;
+            };
+            if name.starts_with(self.prefix)
+                && let Some(now) = on_cpu(&path)
+            {
+                let before = self.known.insert(thread.file_name(), now).unwrap_or(0);
+                self.nanoseconds += now.saturating_sub(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was used since the beginning.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.nanoseconds as f64 / 1e9
+    }
 }
 
 /// Resident memory in KiB.
@@ -36,17 +69,40 @@ pub(crate) fn resident_kib(pid: u32) -> Result<f64> {
         .with_context(|| format!("{path} has no VmRSS"))
 }
 
+/// The first field of `schedstat`: nanoseconds.
+fn on_cpu(thread: &Path) -> Option<u64> {
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::mpsc,
+        thread,
+        time::{Duration, Instant},
+    };
+
     use super::*;
 
     #[test]
-    fn this_process_has_memory_and_uses_its_processor() {
+    fn a_process_has_memory_and_what_its_ended_threads_used_stays_counted() {
         assert!(resident_kib(std::process::id()).expect("it runs") > 100.0);
-        assert!(cpu_seconds(std::process::id(), "").expect("it runs") > 0.0);
-        assert_eq!(
-            cpu_seconds(std::process::id(), "no thread of this name").expect("it runs"),
-            0.0
-        );
+        let mut meter = Meter::new(std::process::id(), "busy").expect("it runs");
+        assert_eq!(meter.seconds(), 0.0);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let busy = thread::Builder::new().name("busy".to_owned()).spawn(move || {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(50) {}
+            let _ = stopped.recv();
+        });
+        thread::sleep(Duration::from_millis(200));
+        meter.look().expect("it runs");
+        let used = meter.seconds();
+        assert!(used > 0.0, "{used}");
+        drop(stop);
+        busy.expect("a thread").join().expect("it ends");
+        meter.look().expect("it runs");
+        assert!(meter.seconds() >= used);
     }
 }
