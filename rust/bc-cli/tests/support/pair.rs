@@ -100,7 +100,13 @@ pub fn gocd(place: &Place, node: &str) {
 pub fn primary(place: &Place, listen: &str) -> Foreground {
     let launcher = launcher(place);
     let arguments = ["primary", "--working-dir", "primary", "--listen", listen];
-    Foreground::start(place.command(&[&arguments[..], &["--property", &launcher]].concat()))
+    let settings = ["--property", operator(), "--property", &launcher];
+    Foreground::start(place.command(&[&arguments[..], &settings].concat()))
+}
+
+/// The setting that lets the test give orders: who is not root needs one.
+fn operator() -> &'static str {
+    if is_root() { "bc.operator=" } else { "bc.operator=owner" }
 }
 
 /// The setting that tells a node which GoCD is beside it.
@@ -154,14 +160,12 @@ pub fn config(place: &Place, node: &str) -> String {
 /// A standby of `url`.
 pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
     let arguments = ["standby", "--primary-url", url, "--gocd", "standby"];
-    // Without being root, only this lets the test give orders.
-    let operator = if is_root() { "bc.operator=" } else { "bc.operator=owner" };
     let launcher = launcher(place);
     let rest = [
         "--listen",
         "127.0.0.1:0",
         "--property",
-        operator,
+        operator(),
         "--property",
         &launcher,
     ];
