@@ -69,7 +69,21 @@ impl Error {
             io::ErrorKind::NotFound => (Kind::File, format!("Check that {} exists.", path.display())),
             io::ErrorKind::ReadOnlyFilesystem => (
                 Kind::File,
-                format!("The file system of {} is read-only; mount it writable.", path.display()),
+                format!(
+                    "What is mounted at {} is read-only: mount it writable.",
+                    mount_of(path).display()
+                ),
+            ),
+            io::ErrorKind::ResourceBusy => (
+                Kind::File,
+                format!("See what uses {}: it may be mounted there by itself.", path.display()),
+            ),
+            _ if is_of_the_disk(error) => (
+                Kind::File,
+                format!(
+                    "The disk mounted at {} fails: see the kernel's log, and replace it.",
+                    mount_of(path).display()
+                ),
             ),
             _ => (Kind::File, String::new()),
         };
@@ -102,6 +116,11 @@ impl Error {
             Kind::Unreachable | Kind::Protocol | Kind::Superseded | Kind::Busy
         )
     }
+}
+
+/// Whether the device itself could not read or write (`EIO`), which has no kind of its own.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(5)
 }
 
 /// Message and guidance on one line.

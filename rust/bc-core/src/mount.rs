@@ -2,23 +2,76 @@
 
 use std::path::{Path, PathBuf};
 
-/// The highest folder on the disk that holds `path`, which may be a file and need not be there.
+/// Where the disk, folder or file is mounted that holds `path`, which may be a file and need not be there.
 pub(crate) fn mount_of(path: &Path) -> PathBuf {
+    let existing = path
+        .ancestors()
+        .find_map(|ancestor| std::fs::canonicalize(ancestor).ok())
+        .unwrap_or_else(|| path.to_owned());
+    #[cfg(target_os = "linux")]
+    if let Some(mount) = linux::innermost(&existing) {
+        return mount;
+    }
+    highest_on_device(&existing)
+}
+
+/// The highest folder on the same device: all that can be told where the mounts cannot be listed.
+fn highest_on_device(path: &Path) -> PathBuf {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
         let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-        let folder = path
-            .ancestors()
-            .find_map(|ancestor| std::fs::canonicalize(ancestor).ok())
-            .unwrap_or_else(|| path.to_owned());
-        let own = device(&folder);
-        folder
-            .ancestors()
-            .take_while(|ancestor| device(ancestor) == own)
-            .last()
-            .map_or_else(|| folder.clone(), Path::to_owned)
+        let own = device(path);
+        let on_device = path.ancestors().take_while(|ancestor| device(ancestor) == own);
+        on_device.last().unwrap_or(path).to_owned()
     }
     #[cfg(not(unix))]
     path.to_owned()
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        ffi::OsString,
+        fs,
+        os::unix::ffi::OsStringExt,
+        path::{Path, PathBuf},
+    };
+
+    /// The mount that holds a path without links, by the kernel's list: a folder that is mounted once more elsewhere
+    /// (`mount --bind`, a volume of a container) has the same device there.
+    pub(super) fn innermost(path: &Path) -> Option<PathBuf> {
+        let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
+        mounts
+            .split(|byte| *byte == b'\n')
+            .filter_map(mount_point)
+            .filter(|mount| path.starts_with(mount))
+            .max_by_key(|mount| mount.components().count())
+    }
+
+    /// The fifth field of a line of proc_pid_mountinfo(5); blanks in it are written as `\040`.
+    fn mount_point(line: &[u8]) -> Option<PathBuf> {
+        let field = line.split(|byte| *byte == b' ').nth(4)?;
+        let mut name = Vec::new();
+        let mut rest = field;
+        while let Some((&first, others)) = rest.split_first() {
+            let escaped = (first == b'\\').then(|| others.get(..3)).flatten();
+            let byte = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+            name.push(byte.unwrap_or(first));
+            rest = if byte.is_some() { &others[3..] } else { others };
+        }
+        Some(PathBuf::from(OsString::from_vec(name)))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn blanks_in_a_mount_point_are_read() {
+            let line = br"36 35 98:0 /a /mnt/go\040cd\134x rw,noatime - ext4 /dev/root rw";
+            assert_eq!(mount_point(line), Some(PathBuf::from(r"/mnt/go cd\x")));
+            assert_eq!(mount_point(b""), None);
+        }
+    }
 }

@@ -395,7 +395,12 @@ impl DiskStore {
                 return Err(error);
             }
         }
-        let mut journal = Journal::new(self.steps(staged, &plan, now_ms), record);
+        let steps = self.steps(staged, &plan, now_ms);
+        if let Err(error) = steps.iter().try_for_each(check_can_go) {
+            self.remove_staged(&steps);
+            return Err(error);
+        }
+        let mut journal = Journal::new(steps, record);
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
             // Without a journal no live file has changed; with one, the next call goes on with what is staged.
             if !self.files.journal.exists() {
@@ -440,7 +445,13 @@ impl DiskStore {
         let beside = (self.probe)(&Moment::Stage(write.name.clone()))
             .and_then(|()| stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target));
         match beside {
-            Ok(()) => {}
+            Ok(()) => {
+                // Known now, a file that can neither be replaced nor written stops the set before any of it is live.
+                if let Err(error) = stage::check_not_read_only(&write.target) {
+                    let _ = self.system.remove(&staged);
+                    return Err(Error::io("write", &write.target, &error));
+                }
+            }
             // The file itself may be writable all the same.
             Err(error)
                 if matches!(
@@ -448,6 +459,8 @@ impl DiskStore {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                 ) =>
             {
+                stage::check_writable(&write.target, error)
+                    .map_err(|error| Error::io("write", &write.target, &error))?;
                 filesystem::own_folder(&*self.system, &self.files.staged, 0o700)?;
                 staged = self.files.staged.join(&temporary);
                 stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target)
@@ -648,6 +661,16 @@ impl Store for DiskStore {
                 (name, LiveFile { entry, ours })
             })
             .collect())
+    }
+}
+
+/// Whether what a step takes away can go: known now, one that cannot stops the set before any of it is live.
+fn check_can_go(step: &Step) -> Result<(), Error> {
+    match step {
+        Step::Remove { path, .. } | Step::SetAside { from: path, .. } => {
+            stage::check_removable(path).map_err(|error| Error::io("remove", path, &error))
+        }
+        Step::Write { .. } => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bringing bytes beside their place, so that one rename makes them live.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File, Metadata, OpenOptions},
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -91,6 +91,50 @@ pub(super) fn stage(
         system.sync(&copy, staged)
     };
     staging().inspect_err(|_| drop(system.remove(staged)))
+}
+
+/// Whether a file that is there is on a read-only mount of its own; one that cannot be opened may be replaced all the
+/// same.
+///
+/// # Errors
+/// [`io::ErrorKind::ReadOnlyFilesystem`].
+pub(super) fn check_not_read_only(target: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(target) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file can be written where it is, since its folder cannot, for the reason `folder`.
+///
+/// # Errors
+/// Why the file cannot be written; where it is not there, why the folder cannot.
+pub(super) fn check_writable(target: &Path, folder: io::Error) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(target) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(folder),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file can be removed or moved away: its folder can be written, and it is no mount of its own.
+///
+/// # Errors
+/// Those that removing it would give, except where only trying tells.
+pub(super) fn check_removable(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK)?;
+        let real = fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default());
+        if crate::mount::mount_of(&real) == real {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes the staged bytes into the file that is there, for places where nothing can be renamed to: a file that is

@@ -10,6 +10,8 @@ use super::*;
 mod full_disk;
 mod generations;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod power_cut;
 mod repair;
 mod restore;

@@ -1,49 +1,21 @@
-//! A disk that is really full: a small one of its own, mounted for the test, which therefore needs root.
+//! A disk that is really full: a small one of its own.
 
-use std::process::Command;
+use super::{mounts::Mounts, *};
 
-use super::*;
-
-/// A disk in memory.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Self {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(at)
-            .output()
-            .expect("the command mount is there");
-        assert!(
-            mounted.status.success(),
-            "this test mounts a disk and has to run as root: {}",
-            String::from_utf8_lossy(&mounted.stderr)
-        );
-        Self(at)
-    }
-
-    /// Writes until nothing fits any more.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut filler = File::create(&path).expect("create");
-        let full = io::copy(&mut io::repeat(0), &mut filler).expect_err("it is small");
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        path
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        // Lazily: a test that fails may have files open.
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
+/// Writes to the disk of a folder until nothing fits any more.
+fn fill(folder: &Path) -> PathBuf {
+    let path = folder.join("filler");
+    let mut filler = File::create(&path).expect("create");
+    let full = io::copy(&mut io::repeat(0), &mut filler).expect_err("it is small");
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    path
 }
 
 #[test]
 fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
     let place = Place::new();
     let folder = place.folder.path().canonicalize().expect("there");
-    let disk = SmallDisk::mount(&folder);
+    Mounts::private().disk(&folder, "2m");
     let mut store = place.open();
     store.options.free_space = 0;
     Files::usual().apply(&store, 1).expect("applied");
@@ -55,7 +27,7 @@ fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
         assert!(error.to_string().contains(&mount), "{error}");
         assert!(place.is_live(&Files::usual()));
     };
-    let filler = disk.fill();
+    let filler = fill(&folder);
     let received = store.receive(&wanted[0]).and_then(|mut receive| {
         receive.write(next().bytes(&wanted[0].sha256))?;
         receive.finish()
@@ -63,7 +35,7 @@ fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
     assert_named(received.expect_err("full while fetching"));
     fs::remove_file(filler).expect("remove");
     next().fetch(&store, &document);
-    let filler = disk.fill();
+    let filler = fill(&folder);
     assert_named(
         store
             .apply(&document, Allowed::default())
