@@ -26,6 +26,7 @@ use crate::{
 
 mod apply;
 pub mod atomic;
+mod attributes;
 mod blobs;
 #[cfg(test)]
 mod contract;

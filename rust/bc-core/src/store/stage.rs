@@ -7,10 +7,15 @@ use std::{
     time::Duration,
 };
 
+use tracing::warn;
+
 use crate::{
     error::Error,
     manifest::Name,
-    store::filesystem::{FileSystem, remove_if_there},
+    store::{
+        attributes,
+        filesystem::{FileSystem, remove_if_there},
+    },
 };
 
 /// Copies are dated back by this much. Whoever writes into one later, be it at once, then leaves another time of
@@ -69,7 +74,8 @@ pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), 
 /// A jar becomes another name of its blob where the file system can do that, so that every byte is written once;
 /// a configuration file is always a copy, since GoCD writes into it.
 ///
-/// ACLs and extended attributes of the replaced file are not carried over.
+/// ACLs and extended attributes of the replaced file are carried over ([`attributes`]). What cannot be is logged: the
+/// file is as right as any other.
 ///
 /// # Errors
 /// Those of the operating system; nothing is left then.
@@ -161,13 +167,20 @@ fn copy(system: &dyn FileSystem, source: &Path, staged: &Path) -> io::Result<Fil
     Ok(copy)
 }
 
-/// Gives the staged file the mode and owner of what it replaces, or those of a new file.
+/// Gives the staged file the owner, attributes and mode of what it replaces, or those of a new file. A jar is one inode
+/// with its blob, so these are the blob's as well.
 fn dress(staged: &Path, name: &Name, target: &Path) -> io::Result<()> {
     let replaced = fs::metadata(target).ok();
     if let Some(like) = replaced.as_ref() {
         take_owner(staged, like);
     } else if let Ok(folder) = fs::metadata(target.parent().unwrap_or(Path::new("."))) {
         take_owner(staged, &folder);
+    }
+    if replaced.is_some() {
+        let lost = attributes::copy(target, staged)?;
+        if !lost.is_empty() {
+            warn!("{} loses {} with its new content", target.display(), lost.join(", "));
+        }
     }
     #[cfg(unix)]
     {
@@ -250,6 +263,24 @@ mod tests {
         fs::set_permissions(path("old"), fs::Permissions::from_mode(0o664)).expect("mode");
         stage(&path("blob"), &Name::CipherAes, &staged, &path("old")).expect("stage");
         assert_eq!(mode(&staged), 0o664);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_replaced_file_keeps_its_attributes_and_the_mode_that_goes_with_them() {
+        use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("blob"), "x").expect("write");
+        fs::write(path("old"), "y").expect("write");
+        fs::set_permissions(path("old"), fs::Permissions::from_mode(0o604)).expect("mode");
+        setxattr(path("old"), "user.origin", b"backup 7", XattrFlags::empty()).expect("an attribute");
+        stage(&path("blob"), &Name::CruiseConfig, &path("staged"), &path("old")).expect("stage");
+        let mut value = [0; 16];
+        let length = getxattr(path("staged"), "user.origin", &mut value[..]).expect("carried over");
+        assert_eq!(&value[..length], b"backup 7");
+        assert_eq!(mode(&path("staged")), 0o604);
     }
 
     #[test]
