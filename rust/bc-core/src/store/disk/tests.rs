@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::*;
+#[cfg(unix)]
+mod failing_disk;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod generations;
