@@ -33,7 +33,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     write_on(&OperatingSystem, path, content, mode)
 }
 
-/// [`write`] on any file system.
+/// [`write()`] on any file system.
 pub(crate) fn write_on(system: &dyn FileSystem, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
