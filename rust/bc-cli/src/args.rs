@@ -220,7 +220,7 @@ pub(crate) enum GenerationsCommand {
     /// Show what differs between two, without showing a secret
     ///
     /// Prints a unified difference of cruise-config.xml, one tag a line, and a table of the files that differ. In the
-    /// place of every secret stands [secret], and whether it changed. Passwords in places that GoCD itself keeps in
+    /// place of every secret stands `[secret]`, and whether it changed. Passwords in places that GoCD itself keeps in
     /// plain text, such as the arguments of a task, are shown.
     Diff {
         /// Its id or the beginning of it, its sequence as #12, or 0, or live for the files that are live now
