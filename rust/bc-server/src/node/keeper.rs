@@ -87,11 +87,15 @@ impl Keeper {
     }
 
     fn show<T>(&self, topic: &str, result: &Result<T, Error>) {
-        let message = result.as_ref().err().map(|error| error.to_string());
-        if let Some(message) = &message {
+        let Err(error) = result else {
+            return self.board.clear(topic);
+        };
+        let message = error.to_string();
+        let now = self.clock.now_ms();
+        // It is tried at each tick, and said when it is news.
+        if self.board.raise(topic, Severity::Warning, message.as_str(), now) {
             warn!("{message}");
         }
-        self.board.set(topic, Severity::Warning, message, self.clock.now_ms());
     }
 
     async fn blocking<T: Send + 'static>(

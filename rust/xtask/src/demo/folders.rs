@@ -86,6 +86,9 @@ pub(crate) fn make_primary(project: &Project) -> Result<(GocdFolder, Login)> {
             &folder.config().join(name),
         )?;
     }
+    // The sample configuration mentions it; the standby gets it with the rest of the folder.
+    let passwords = folder.config().join("password.properties");
+    fs::write(&passwords, "").with_context(|| format!("cannot write {}", passwords.display()))?;
     for (name, id) in [
         ("sample-notifier.jar", "demo.sample.notifier"),
         ("sample-task.jar", "demo.sample.task"),
