@@ -29,7 +29,7 @@ use crate::{
     random,
     store::{
         atomic,
-        filesystem::{self, OperatingSystem},
+        filesystem::{self, FileSystem, OperatingSystem},
     },
 };
 
@@ -51,7 +51,9 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, Error> {
         create(path, 0o711)?;
         let lock_path = path.join("lock");
-        let lock = private_file(&lock_path).map_err(|error| Error::io("open the lock file", &lock_path, &error))?;
+        let lock = OperatingSystem
+            .open(&lock_path, 0o600)
+            .map_err(|error| Error::io("open the lock file", &lock_path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -116,14 +118,6 @@ impl StateDir {
 /// [`Kind::File`] naming the folder.
 pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
     filesystem::own_folder(&OperatingSystem, path, mode)
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 fn node_id(path: &Path) -> Result<String, Error> {

@@ -5,12 +5,15 @@
 //! always the machine. It has one line, `<sequence> <generation>`, of always the same length.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    store::filesystem::{FileSystem, OperatingSystem},
+};
 
 /// The name of the file in the state folder.
 pub(super) const FILE: &str = "offered";
@@ -34,13 +37,9 @@ impl GivenOut {
     /// It cannot be opened or read.
     pub(super) fn open(state_dir: &Path) -> Result<(Self, Option<(u64, String)>), Error> {
         let path = state_dir.join(FILE);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut text = Vec::new();
-        let file = options
-            .open(&path)
+        let file = OperatingSystem
+            .open(&path, 0o600)
             .and_then(|mut file| {
                 (&mut file).take(LENGTH as u64 + 1).read_to_end(&mut text)?;
                 Ok(file)
