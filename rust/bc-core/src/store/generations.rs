@@ -21,6 +21,7 @@ use tracing::warn;
 use crate::{
     digest::Digest,
     error::{Error, Kind},
+    lineage::Lineage,
     manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
     store::{
         atomic,
@@ -104,7 +105,11 @@ impl Kept {
             format: record::FORMAT,
             serial: record.serial,
             applied_ms: record.applied_ms,
-            document,
+            document: ManifestDocument {
+                // It is only judged as it comes, and grows to as much as the rest.
+                lineage: Lineage::default(),
+                ..document
+            },
         }
     }
 
