@@ -376,6 +376,7 @@ impl DiskStore {
         };
         let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
         if plan.is_empty() && record.says_the_same(&inner.record) {
+            wait_for_reader();
             applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
             self.keep_or_warn(&mut inner, whole, &mut applied);
             return Ok(applied);
