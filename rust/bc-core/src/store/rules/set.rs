@@ -64,17 +64,16 @@ pub(in crate::store) struct Rules {
 #[derive(Default)]
 struct Known {
     configs: VecDeque<(Digest, Facts)>,
-    tried: Option<Tried>,
+    /// What was tried last and not refused, and what to warn of.
+    tried: Option<(Trial, Option<String>)>,
 }
 
-/// Configuration and key that were tried last and not refused.
-struct Tried {
+/// What judging a configuration and its key depends on.
+#[derive(Clone, Copy)]
+struct Trial {
     config: Digest,
     cipher: Option<Digest>,
-    /// Whether a GoCD runs beside the primary.
-    has_gocd: bool,
-    /// What to warn of.
-    warning: Option<String>,
+    acceptance: Acceptance,
 }
 
 /// What is kept of a configuration.
@@ -102,17 +101,10 @@ impl Rules {
         generation: &ManifestDocument,
         read: &dyn Fn(&Name, &Entry) -> Result<Bytes, Error>,
     ) {
-        let entry = |name: &Name| generation.files.get(name);
-        let Some(config) = entry(&Name::CruiseConfig) else {
-            return;
-        };
-        let cipher = entry(&Name::CipherAes).map(|entry| entry.sha256);
-        let acceptance = generation.envelope.acceptance;
-        let known = self.lock().known(&config.sha256, cipher.as_ref(), acceptance);
+        let Some(trial) = Trial::of(generation) else { return };
+        let known = self.lock().known(&trial);
         if known.is_none() {
-            let _ = self.read(config.sha256, cipher, acceptance, &|name| {
-                read(name, &generation.files[name])
-            });
+            let _ = self.read(trial, &|name| read(name, &generation.files[name]));
         }
     }
 
@@ -129,16 +121,14 @@ impl Rules {
             let bytes = (set.read)(Which::New(&Name::JettyXml))?;
             Outline::read(&bytes).map_err(|reason| not_whole(&Name::JettyXml, &reason))?;
         }
-        let Some(config) = set.digest(&Name::CruiseConfig) else {
+        let Some(trial) = Trial::of(set.generation) else {
             return Ok(Vec::new());
         };
-        let cipher = set.digest(&Name::CipherAes);
-        let acceptance = set.generation.envelope.acceptance;
         // The lock must not be held in the arms.
-        let known = self.lock().known(&config, cipher.as_ref(), acceptance);
+        let known = self.lock().known(&trial);
         let (facts, warning) = match known {
             Some(known) => known,
-            None => self.read(config, cipher, acceptance, &|name| (set.read)(Which::New(name)))?,
+            None => self.read(trial, &|name| (set.read)(Which::New(name)))?,
         };
         if !self.adopts_server_ids && !set.allowed.server_id && set.changes(&Name::CruiseConfig) {
             let live = set.live.get(&Name::CruiseConfig).map(|live| live.sha256);
@@ -169,28 +159,21 @@ impl Rules {
     /// Reads a configuration, and its key where there are secrets.
     fn read(
         &self,
-        config: Digest,
-        cipher: Option<Digest>,
-        acceptance: Acceptance,
+        trial: Trial,
         read_new: &dyn Fn(&Name) -> Result<Bytes, Error>,
     ) -> Result<(Facts, Option<String>), Error> {
         let bytes = read_new(&Name::CruiseConfig)?;
         let read = CruiseConfig::read(&bytes).map_err(|reason| not_whole(&Name::CruiseConfig, &reason))?;
         structure(&read.outline)?;
         let facts = Facts::of(&read);
-        self.lock().keep(config, facts.clone());
-        let key = match cipher {
+        self.lock().keep(trial.config, facts.clone());
+        let key = match trial.cipher {
             Some(_) if !read.secrets.is_empty() => Some(Zeroizing::new(Vec::from(read_new(&Name::CipherAes)?))),
             _ => None,
         };
         let key = key.as_ref().map(|key| key.as_slice());
-        let warning = secrets::judge(&bytes, &read.secrets, key, acceptance)?;
-        self.lock().tried = Some(Tried {
-            config,
-            cipher,
-            has_gocd: acceptance != Acceptance::Unknown,
-            warning: warning.clone(),
-        });
+        let warning = secrets::judge(&bytes, &read.secrets, key, trial.acceptance)?;
+        self.lock().tried = Some((trial, warning.clone()));
         Ok((facts, warning))
     }
 
@@ -225,18 +208,29 @@ impl Set<'_> {
     }
 }
 
+impl Trial {
+    /// None for a generation without a configuration.
+    fn of(generation: &ManifestDocument) -> Option<Self> {
+        let digest = |name: &Name| generation.files.get(name).map(|entry| entry.sha256);
+        Some(Self {
+            config: digest(&Name::CruiseConfig)?,
+            cipher: digest(&Name::CipherAes),
+            acceptance: generation.envelope.acceptance,
+        })
+    }
+
+    /// Whether both end the same: of the acceptance only counts whether a GoCD runs beside the primary.
+    fn is_same(&self, other: &Self) -> bool {
+        let has_gocd = |trial: &Self| trial.acceptance != Acceptance::Unknown;
+        (self.config, self.cipher, has_gocd(self)) == (other.config, other.cipher, has_gocd(other))
+    }
+}
+
 impl Known {
     /// What is known of a configuration together with a key.
-    fn known(
-        &self,
-        config: &Digest,
-        cipher: Option<&Digest>,
-        acceptance: Acceptance,
-    ) -> Option<(Facts, Option<String>)> {
-        let tried = self.tried.as_ref()?;
-        let is_tried = (&tried.config, tried.cipher.as_ref()) == (config, cipher)
-            && tried.has_gocd == (acceptance != Acceptance::Unknown);
-        is_tried.then_some((self.facts(config)?, tried.warning.clone()))
+    fn known(&self, trial: &Trial) -> Option<(Facts, Option<String>)> {
+        let (tried, warning) = self.tried.as_ref().filter(|(tried, _)| tried.is_same(trial))?;
+        Some((self.facts(&tried.config)?, warning.clone()))
     }
 
     fn facts(&self, config: &Digest) -> Option<Facts> {
