@@ -5,7 +5,7 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use pair::{CONFIG, STANDBY_STATE, config, pair, pair_with, status, wait_for};
+use pair::{CONFIG, STANDBY_STATE, change, comment, config, pair, pair_with, status, wait_for, wait_until_on_standby};
 use support::{Answer, NOBODY, Place, is_root};
 
 #[path = "support/pair.rs"]
@@ -18,11 +18,8 @@ fn on_standby(place: &Place, arguments: &[&str]) -> Answer {
 
 /// Edits the primary's configuration and waits until the standby has it.
 fn edit(place: &Place, from: &str, to: &str) -> String {
-    let edited = config(place, "primary").replace(from, to);
-    place.file(&format!("primary/{CONFIG}"), &edited, NOBODY);
-    wait_for("the edit is on the standby", || {
-        (config(place, "standby") == edited).then_some(())
-    });
+    let edited = change(place, from, to);
+    wait_until_on_standby(place, &edited);
     edited
 }
 
@@ -31,7 +28,7 @@ fn a_restored_generation_stays_over_edits_and_a_restart_until_it_is_resumed() {
     let place = Place::new();
     let (_primary, standby, address) = pair(&place);
     let first = config(&place, "standby");
-    edit(&place, "</cruise>", "<!-- second --></cruise>");
+    wait_until_on_standby(&place, &comment(&place, "second"));
 
     let restored = on_standby(&place, &["generations", "restore", "#1"]);
     assert_eq!(restored.code, 0, "{restored:?}");
@@ -90,7 +87,7 @@ fn a_paused_standby_is_promoted_on_what_was_restored() {
     let place = Place::new();
     let (_primary, _standby, _) = pair(&place);
     let first = config(&place, "standby");
-    edit(&place, "</cruise>", "<!-- second --></cruise>");
+    wait_until_on_standby(&place, &comment(&place, "second"));
     assert_eq!(on_standby(&place, &["generations", "restore", "#1"]).code, 0);
     let promoted = on_standby(&place, &["promote", "--without-database", "--wait", "60"]);
     assert_eq!(promoted.code, 0, "{promoted:?}");

@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, pair, primary, standby, status, wait_for};
+use pair::{
+    PRIMARY_STATE, STANDBY_STATE, comment, config, gocd, pair, primary, standby, status, wait_for,
+    wait_until_on_standby,
+};
 use support::{NOBODY, Place};
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
@@ -16,33 +19,11 @@ mod pair;
 #[expect(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
-/// Writes another configuration on the primary.
-fn edit(place: &Place, text: &str) -> String {
-    let edited = config(place, "primary");
-    let edited = edited
-        .split("<!--")
-        .next()
-        .expect("a first part")
-        .trim_end_matches("</cruise>\n");
-    let edited = format!(
-        "{}\n<!-- {text} --></cruise>\n",
-        edited.trim_end_matches("</cruise>").trim_end()
-    );
-    place.file(&format!("primary/{CONFIG}"), &edited, NOBODY);
-    edited
-}
-
-fn wait_until_on_standby(place: &Place, text: &str) {
-    wait_for("the edit is on the standby", || {
-        (config(place, "standby") == text).then_some(())
-    });
-}
-
 /// Edits, and waits until the primary offers it.
 fn edit_and_offer(place: &Place, text: &str) {
     let sequence = |place: &Place| status(place, "primary")["generation"]["sequence"].as_u64();
     let before = sequence(place);
-    edit(place, text);
+    comment(place, text);
     wait_for("it is offered", || (sequence(place) > before).then_some(()));
 }
 
@@ -83,9 +64,9 @@ fn files(place: &Place) -> Vec<PathBuf> {
 fn a_primary_that_was_restored_from_a_snapshot_and_edited_on_is_refused_until_it_is_accepted() {
     let place = Place::new();
     let (first_life, following, address) = pair(&place);
-    wait_until_on_standby(&place, &edit(&place, "before the snapshot"));
+    wait_until_on_standby(&place, &comment(&place, "before the snapshot"));
     let snapshot = Snapshot::of(&place);
-    let newest = edit(&place, "after the snapshot");
+    let newest = comment(&place, "after the snapshot");
     wait_until_on_standby(&place, &newest);
     drop(following);
     drop(first_life);
@@ -120,9 +101,9 @@ fn a_primary_that_was_restored_from_a_snapshot_and_edited_on_is_refused_until_it
     let accepted = place.run(&["sync", "--accept-rollback", "--state-dir", STANDBY_STATE]);
     assert_eq!(accepted.code, 0, "{accepted:?}");
     assert_eq!(config(&place, "standby"), config(&place, "primary"));
-    wait_until_on_standby(&place, &edit(&place, "after it was accepted"));
+    wait_until_on_standby(&place, &comment(&place, "after it was accepted"));
     drop(restored);
-    let edited = edit(&place, "while it was down");
+    let edited = comment(&place, "while it was down");
     let _again = primary(&place, &address);
     wait_until_on_standby(&place, &edited);
 }
@@ -133,9 +114,9 @@ fn a_primary_that_is_killed_again_and_again_is_followed() {
     let (mut running, _following, address) = pair(&place);
     for number in 0..25 {
         // Killed in the moment in which the change has just arrived, then edited while it is down.
-        wait_until_on_standby(&place, &edit(&place, &format!("edit {number}")));
+        wait_until_on_standby(&place, &comment(&place, &format!("edit {number}")));
         drop(running);
-        let edited = edit(&place, &format!("edit {number} while it was down"));
+        let edited = comment(&place, &format!("edit {number} while it was down"));
         running = primary(&place, &address);
         wait_until_on_standby(&place, &edited);
     }
@@ -166,6 +147,6 @@ fn what_gocd_accepted_stays_accepted_while_its_merge_is_in_the_working_copy() {
     place.file(working_copy, "<another branch/>", NOBODY);
     let _second_life = primary(&place, "127.0.0.1:0");
     acceptance("accepted");
-    edit(&place, "by hand");
+    comment(&place, "by hand");
     acceptance("pending");
 }

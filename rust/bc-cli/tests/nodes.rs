@@ -11,6 +11,7 @@ use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, key_of_primary, p
 use serde_json::Value;
 use support::{NOBODY, Place, is_root};
 
+#[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
 mod support;

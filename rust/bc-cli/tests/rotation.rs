@@ -7,26 +7,17 @@
 
 use std::{thread, time::Duration};
 
-use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, key_of_primary, pair, standby, status, wait_for};
-use support::{NOBODY, Place};
+use pair::{
+    PRIMARY_STATE, STANDBY_STATE, comment, config, key_of_primary, pair, standby, status, wait_for,
+    wait_until_on_standby,
+};
+use support::Place;
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
 #[expect(dead_code, reason = "each test binary uses its own part")]
 mod support;
-
-fn edit(place: &Place, text: &str) -> String {
-    let edited = config(place, "primary").replace("</cruise>", &format!("<!-- {text} --></cruise>"));
-    place.file(&format!("primary/{CONFIG}"), &edited, NOBODY);
-    edited
-}
-
-fn wait_until_on_standby(place: &Place, text: &str) {
-    wait_for("the edit is on the standby", || {
-        (config(place, "standby") == text).then_some(())
-    });
-}
 
 /// The primary's key that the standby saw last.
 fn seen(place: &Place) -> Option<String> {
@@ -52,7 +43,7 @@ fn a_standby_follows_to_the_next_key_of_its_primary() {
             if rotating.is_finished() {
                 break;
             }
-            wait_until_on_standby(&place, &edit(&place, &format!("edit {number}")));
+            wait_until_on_standby(&place, &comment(&place, &format!("edit {number}")));
             thread::sleep(Duration::from_millis(200));
         }
         rotating.join().expect("it ran")
@@ -62,7 +53,7 @@ fn a_standby_follows_to_the_next_key_of_its_primary() {
     assert_ne!(next, first);
     let said = format!("{}{}", rotated.stdout, rotated.stderr);
     assert!(said.contains(&next), "{said}");
-    wait_until_on_standby(&place, &edit(&place, "under the next key"));
+    wait_until_on_standby(&place, &comment(&place, "under the next key"));
     wait_for("the standby is connected under the next key", || {
         (seen(&place).as_deref() == Some(next.as_str())).then_some(())
     });
@@ -88,7 +79,7 @@ fn who_was_not_there_is_named_and_trusts_the_next_key_by_hand() {
     let said = format!("{}{}", rotated.stdout, rotated.stderr);
     assert!(said.contains(&format!("gocd-bc trust {next}")), "{said}");
 
-    let edited = edit(&place, "while nobody followed");
+    let edited = comment(&place, "while nobody followed");
     let _following = standby(&place, &format!("https://{address}"), &[]);
     wait_for("the next key is refused and shown", || {
         (seen(&place).as_deref() == Some(next.as_str())).then_some(())

@@ -157,6 +157,24 @@ pub fn config(place: &Place, node: &str) -> String {
     fs::read_to_string(place.path(&format!("{node}/{CONFIG}"))).expect("read")
 }
 
+/// Writes another configuration on the primary and returns it.
+pub fn change(place: &Place, from: &str, to: &str) -> String {
+    let changed = config(place, "primary").replace(from, to);
+    place.file(&format!("primary/{CONFIG}"), &changed, NOBODY);
+    changed
+}
+
+/// The same, by one more comment at its end.
+pub fn comment(place: &Place, text: &str) -> String {
+    change(place, "</cruise>", &format!("<!-- {text} --></cruise>"))
+}
+
+pub fn wait_until_on_standby(place: &Place, text: &str) {
+    wait_for("the change is on the standby", || {
+        (config(place, "standby") == text).then_some(())
+    });
+}
+
 /// A standby of `url`.
 pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
     let arguments = ["standby", "--primary-url", url, "--gocd", "standby"];
