@@ -1,16 +1,14 @@
 //! What a standby wants to know of a cruise-config.xml before it becomes live, found in one pass.
 //!
-//! [`CruiseConfig::read`] is that pass; it copies no secret. [`paths`] names elements for people, and is a second pass
-//! that is only worth its time when there is something to complain of.
+//! [`CruiseConfig::read`] is that pass. [`paths`] names elements for people, and is a second pass that is only worth
+//! its time when there is something to complain of.
 
-use std::borrow::Cow;
-
-use memchr::memmem;
-use quick_xml::events::BytesStart;
+use memchr::{memchr, memmem};
+use zeroize::Zeroizing;
 
 use crate::{
     cipher,
-    scan::xml::{Outline, Visitor},
+    scan::xml::{Element, Outline, Visitor},
     words,
 };
 
@@ -20,27 +18,29 @@ const FILE_PROPERTIES: [&str; 2] = ["PasswordFilePath", "SecretsFilePath"];
 /// Elements that somebody configured by hand or by the first use of a server. GoCD's own template, and what it makes
 /// of that at its first start, has none of them.
 const WORK: [&[u8]; 4] = [b"pipeline", b"config-repo", b"agent", b"authConfig"];
+/// What the names of encrypted elements and attributes begin with.
+const ENCRYPTED: &[u8] = b"encrypted";
 /// The longest name of an element's own that is shown.
 const MAX_SHOWN: usize = 60;
 
-/// A whole cruise-config.xml in short. Borrows secrets from the text, so it has no Debug.
-pub struct CruiseConfig<'a> {
+/// A whole cruise-config.xml in short. It holds encrypted values, so it has no Debug.
+pub struct CruiseConfig {
     /// Root and server.
     pub outline: Outline,
     /// Whether nobody would miss it: it has no pipelines or repositories of them, no agents and no authConfigs.
     pub is_template: bool,
     /// What GoCD encrypted with `cipher.aes`, in the order of the text.
-    pub secrets: Vec<Secret<'a>>,
+    pub secrets: Vec<Secret>,
     /// Files outside of it that it needs.
     pub files: Vec<MentionedFile>,
 }
 
 /// An encrypted value.
-pub struct Secret<'a> {
+pub struct Secret {
     /// The place after the part of the text that holds it: see [`paths`].
     pub end: u64,
     /// Beginning with [`cipher::PREFIX`].
-    pub value: Cow<'a, str>,
+    pub value: Zeroizing<String>,
 }
 
 /// A file that a configuration mentions.
@@ -52,25 +52,16 @@ pub struct MentionedFile {
     pub path: String,
 }
 
-impl<'a> CruiseConfig<'a> {
+impl CruiseConfig {
     /// Reads the whole text.
     ///
     /// # Errors
     /// Why it is not a whole XML file, to be read after the file's name.
-    pub fn read(text: &'a [u8]) -> Result<Self, String> {
-        let mut reading = Reading {
-            candidates: memmem::find_iter(text, cipher::PREFIX).map(|at| at as u64).collect(),
-            next: 0,
-            innermost: Element::Other,
-            property: None,
-            is_template: true,
-            secrets: Vec::new(),
-            files: Vec::new(),
-        };
-        let outline = Outline::visit(text, &mut reading)?;
-        Ok(Self {
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        let (outline, reading) = Outline::read_with::<Reading>(text)?;
+        Ok(CruiseConfig {
             outline,
-            is_template: reading.is_template,
+            is_template: !reading.has_work,
             secrets: reading.secrets,
             files: reading.files,
         })
@@ -78,82 +69,68 @@ impl<'a> CruiseConfig<'a> {
 }
 
 /// The elements of which the text matters.
-#[derive(Clone, Copy)]
-enum Element {
+#[derive(Clone, Copy, Default)]
+enum Innermost {
     Encrypted,
     Key,
     Value,
+    #[default]
     Other,
 }
 
-struct Reading<'a> {
-    /// Where the prefix of a secret is, so that all other parts cost one comparison.
-    candidates: Vec<u64>,
-    /// The first candidate that has not been passed.
-    next: usize,
+#[derive(Default)]
+struct Reading {
     /// The element that was opened last, unless one was closed since.
-    innermost: Element,
+    innermost: Innermost,
     /// The key of the property that we are in, if its value is a path.
     property: Option<&'static str>,
-    is_template: bool,
-    secrets: Vec<Secret<'a>>,
+    has_work: bool,
+    secrets: Vec<Secret>,
     files: Vec<MentionedFile>,
 }
 
-impl<'a> Reading<'a> {
-    /// Whether the part that ends there has a candidate.
-    fn has_candidate(&mut self, end: u64) -> bool {
-        let before = self.next;
-        while self.candidates.get(self.next).is_some_and(|at| *at < end) {
-            self.next += 1;
+impl Reading {
+    fn add_secret(&mut self, value: String, end: u64) {
+        let value = Zeroizing::new(value);
+        if value.starts_with(cipher::PREFIX) {
+            self.secrets.push(Secret { end, value });
         }
-        self.next > before
     }
 }
 
-impl<'a> Visitor<'a> for Reading<'a> {
-    fn open(&mut self, element: &BytesStart<'a>, end: u64) {
+impl Visitor for Reading {
+    fn open(&mut self, element: Element<'_>, end: u64) {
         let name = element.name();
-        self.is_template &= !WORK.contains(&name.as_ref());
-        if self.has_candidate(end) {
-            let attributes = element.attributes().flatten();
-            self.secrets.extend(
-                attributes
-                    .filter(|attribute| is_encrypted(attribute.key.as_ref()))
-                    .filter_map(|attribute| Some(attribute.unescape_value().ok()?.into_owned()))
-                    .filter(|value| value.starts_with(cipher::PREFIX))
-                    .map(|value| Secret {
-                        end,
-                        value: Cow::Owned(value),
-                    }),
-            );
+        self.has_work = self.has_work || WORK.contains(&name);
+        // Most have neither the prefix of a secret nor the beginning of a name for one.
+        let attributes = element.attributes_text();
+        if memchr(b':', attributes).is_some() && memmem::find(attributes, ENCRYPTED).is_some() {
+            for attribute in element
+                .attributes()
+                .filter(|attribute| is_encrypted(attribute.key.as_ref()))
+            {
+                if let Ok(value) = attribute.unescape_value() {
+                    self.add_secret(value.into_owned(), end);
+                }
+            }
         }
-        self.innermost = match name.as_ref() {
-            b"key" => Element::Key,
-            b"value" => Element::Value,
-            name if is_encrypted(name) => Element::Encrypted,
-            _ => Element::Other,
+        self.innermost = match name {
+            b"key" => Innermost::Key,
+            b"value" => Innermost::Value,
+            name if is_encrypted(name) => Innermost::Encrypted,
+            _ => Innermost::Other,
         };
     }
 
-    fn text(&mut self, text: Cow<'a, [u8]>, end: u64) {
-        let has_candidate = self.has_candidate(end);
+    fn text(&mut self, text: &[u8], end: u64) {
         match (self.innermost, self.property) {
-            (Element::Encrypted, _) if has_candidate => {
-                let value = match text {
-                    Cow::Borrowed(text) => String::from_utf8_lossy(text.trim_ascii()),
-                    Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(text.trim_ascii()).into_owned()),
-                };
-                if value.starts_with(cipher::PREFIX) {
-                    self.secrets.push(Secret { end, value });
-                }
-            }
-            (Element::Key, _) => {
+            (Innermost::Encrypted, _) => self.add_secret(String::from_utf8_lossy(text.trim_ascii()).into_owned(), end),
+            (Innermost::Key, _) => {
                 let key = text.trim_ascii();
                 self.property = FILE_PROPERTIES.into_iter().find(|known| known.as_bytes() == key);
             }
-            (Element::Value, Some(property)) => {
-                let path = String::from_utf8_lossy(&text);
+            (Innermost::Value, Some(property)) => {
+                let path = String::from_utf8_lossy(text);
                 self.files.push(MentionedFile {
                     property: property.to_owned(),
                     path: path.trim().to_owned(),
@@ -165,14 +142,14 @@ impl<'a> Visitor<'a> for Reading<'a> {
     }
 
     fn close(&mut self) {
-        self.innermost = Element::Other;
+        self.innermost = Innermost::Other;
     }
 }
 
 /// Whether GoCD puts encrypted values there: `encryptedValue`, `encryptedPassword` and their like, elements or
 /// attributes. A plain value may begin with the same letters.
 fn is_encrypted(name: &[u8]) -> bool {
-    name.starts_with(b"encrypted")
+    name.starts_with(ENCRYPTED)
 }
 
 /// Names the elements in which the parts of the text end that end at these places, in ascending order: the way from
@@ -205,13 +182,13 @@ impl Finding<'_> {
     }
 }
 
-impl<'a> Visitor<'a> for Finding<'_> {
-    fn open(&mut self, element: &BytesStart<'a>, end: u64) {
-        self.way.push(label(element));
+impl Visitor for Finding<'_> {
+    fn open(&mut self, element: Element<'_>, end: u64) {
+        self.way.push(label(&element));
         self.at(end);
     }
 
-    fn text(&mut self, _: Cow<'a, [u8]>, end: u64) {
+    fn text(&mut self, _: &[u8], end: u64) {
         self.at(end);
     }
 
@@ -221,13 +198,9 @@ impl<'a> Visitor<'a> for Finding<'_> {
 }
 
 /// An element's name, and what people call it.
-fn label(element: &BytesStart<'_>) -> String {
-    let name = String::from_utf8_lossy(element.name().as_ref()).into_owned();
-    let own = ["group", "name", "id"]
-        .iter()
-        .find_map(|key| element.try_get_attribute(key).ok()?)
-        .and_then(|attribute| Some(attribute.unescape_value().ok()?.into_owned()));
-    match own {
+fn label(element: &Element<'_>) -> String {
+    let name = String::from_utf8_lossy(element.name()).into_owned();
+    match ["group", "name", "id"].iter().find_map(|key| element.attribute(key)) {
         Some(own) => format!("{name}[{}]", words::shown(&own, MAX_SHOWN)),
         None => name,
     }
@@ -239,7 +212,7 @@ mod tests {
 
     const CONFIG: &str = include_str!("../../../tests/fixtures/data/config/cruise-config.xml");
 
-    fn read(text: &str) -> CruiseConfig<'_> {
+    fn read(text: &str) -> CruiseConfig {
         CruiseConfig::read(text.as_bytes()).unwrap_or_else(|reason| panic!("{reason}: {text}"))
     }
 
@@ -253,7 +226,7 @@ mod tests {
         let config = read(CONFIG);
         assert_eq!(config.outline, Outline::read(CONFIG.as_bytes()).expect("whole"));
         assert!(!config.is_template);
-        let values: Vec<&str> = config.secrets.iter().map(|secret| &*secret.value).collect();
+        let values: Vec<&str> = config.secrets.iter().map(|secret| secret.value.as_str()).collect();
         assert_eq!(values, ["AES:lzcCuNSe4vUx+CsWgN11Uw==:DelRFu6mCN7kC/2oYmeLRA=="]);
         let file = MentionedFile {
             property: "PasswordFilePath".to_owned(),
@@ -275,7 +248,7 @@ mod tests {
                     AES:e:f\n</encryptedValue></property><encryptedValue><![CDATA[AES:g:h]]></encryptedValue>\
                     </pipeline></pipelines></cruise>";
         let config = read(text);
-        let values: Vec<&str> = config.secrets.iter().map(|secret| &*secret.value).collect();
+        let values: Vec<&str> = config.secrets.iter().map(|secret| secret.value.as_str()).collect();
         assert_eq!(values, ["AES:a&:b", "AES:c:d", "AES:e:f", "AES:g:h"]);
         assert_eq!(
             named(text),

@@ -19,7 +19,10 @@ use bc_core::{
     percent,
     primary_url::PrimaryUrl,
     properties::Properties,
-    scan::{descriptor::Jar, xml::Outline},
+    scan::{
+        descriptor::Jar,
+        xml::{Element, Outline, Visitor},
+    },
     settings::Settings,
 };
 use proptest::{prelude::*, sample::Index};
@@ -249,6 +252,65 @@ fn sizes_that_no_disk_has_are_refused() {
     }
 }
 
+/// Of which texts are made that are often whole, and often nearly so.
+const XML_PARTS: &[&str] = &[
+    "<a>",
+    "</a>",
+    "<a/>",
+    "<b c='d>'>",
+    "</b>",
+    "</b >",
+    "<b\nc=\"'\" />",
+    "<server serverId='x&amp;y'/>",
+    "text",
+    " ",
+    "&lt;",
+    "&",
+    ";",
+    "]]>",
+    "<![CDATA[",
+    "<![CDATA[<a>]]>",
+    "<!--",
+    "-->",
+    "<!-- c -->",
+    "<!-- -- -->",
+    "<?p i?>",
+    "<?",
+    "?>",
+    "<!DOCTYPE a>",
+    "<",
+    ">",
+    "'",
+    "\"",
+    "\u{fc}",
+    "\u{feff}",
+    "<\u{fc}>",
+    "<1>",
+    "</1>",
+    "<a/b>",
+    "=",
+    "/",
+    "\0",
+];
+
+/// What a visitor is shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parts(Vec<(Vec<u8>, u64)>);
+
+impl Visitor for Parts {
+    fn open(&mut self, element: Element<'_>, end: u64) {
+        self.0.push(([element.name(), element.attributes_text()].concat(), end));
+    }
+
+    fn text(&mut self, text: &[u8], end: u64) {
+        self.0.push((text.to_vec(), end));
+    }
+
+    fn close(&mut self) {
+        self.0.push((Vec::new(), 0));
+    }
+}
+
 proptest! {
     #![proptest_config(config(600))]
 
@@ -292,6 +354,17 @@ proptest! {
         if let (Ok(skimmed), Ok(read)) = (skimmed, read) {
             prop_assert_eq!(skimmed.root, read.root);
             prop_assert_eq!(skimmed.has_doctype, read.has_doctype);
+        }
+    }
+
+    /// What the quick pass takes for whole the parser does too, and sees the same; what it does not, it hands over.
+    #[test]
+    fn xml_is_read_as_it_is_parsed(parts in prop::collection::vec(prop::sample::select(XML_PARTS), 0..14), text in hostile(XML.as_bytes().to_vec())) {
+        let made = format!("<a>{}</a>", parts.concat()).into_bytes();
+        for text in [made, parts.concat().into_bytes(), text] {
+            let mut parsed = Parts::default();
+            let outline = Outline::visit(&text, &mut parsed);
+            prop_assert_eq!(Outline::read_with::<Parts>(&text), outline.map(|outline| (outline, parsed)));
         }
     }
 

@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 /// [`crate::error::Kind::Refused`] when the key is missing or fits none of them.
 pub(super) fn judge(
     config: &[u8],
-    secrets: &[Secret<'_>],
+    secrets: &[Secret],
     cipher: Option<&[u8]>,
     acceptance: Acceptance,
 ) -> Result<Option<String>, Error> {

@@ -248,7 +248,7 @@ impl Known {
 }
 
 impl Facts {
-    fn of(config: &CruiseConfig<'_>) -> Self {
+    fn of(config: &CruiseConfig) -> Self {
         Self {
             server: server_id::Ours {
                 server_id: config.outline.server_id.clone().filter(|id| !id.trim().is_empty()),
