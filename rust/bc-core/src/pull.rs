@@ -418,18 +418,27 @@ impl<T: Transport, S: Store> Puller<T, S> {
         permit: Permit,
         broken_off: impl Future<Output = Error>,
     ) -> Result<Applied, Error> {
-        tokio::select! {
-            error = broken_off => return Err(error),
-            fetched = self.fetch(document) => fetched?,
+        tokio::pin!(broken_off);
+        let mut is_first = true;
+        loop {
+            tokio::select! {
+                error = &mut broken_off => return Err(error),
+                fetched = self.fetch(document) => fetched?,
+            }
+            let (store, applying) = (Arc::clone(&self.store), Arc::clone(document));
+            let history = self.options.history.clone();
+            let applied = blocking(move || {
+                let applied = store.apply(&applying, permit.set)?;
+                history.followed(&applying.envelope)?;
+                Ok(applied)
+            })
+            .await;
+            match applied {
+                // A file was changed on this node since the store last looked: now it knows.
+                Err(error) if error.kind() == Kind::Superseded && is_first => is_first = false,
+                applied => return applied,
+            }
         }
-        let (store, document) = (Arc::clone(&self.store), Arc::clone(document));
-        let history = self.options.history.clone();
-        blocking(move || {
-            let applied = store.apply(&document, permit.set)?;
-            history.followed(&document.envelope)?;
-            Ok(applied)
-        })
-        .await
     }
 
     /// Brings everything that the store lacks, a few files at once.

@@ -144,7 +144,8 @@ pub struct MissingFile {
 /// What keeps generations and makes them live. All calls block; all methods may be called from any thread,
 /// `apply` from one at a time.
 pub trait Store: Send + Sync + 'static {
-    /// What is neither in the store nor among the live files.
+    /// What is neither in the store nor among the live files, as far as known: a file that was changed on this node
+    /// since the store last looked may be left out, and [`Store::apply`] then says [`Kind::Superseded`].
     ///
     /// # Errors
     /// The store or a live folder cannot be read, the bytes would not fit onto the disk, or
@@ -161,8 +162,8 @@ pub trait Store: Send + Sync + 'static {
     /// Everything that [`Store::missing`] named must have been received.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; others when the disk
-    /// fails. The live files are then as before; only where the disk fails in the middle of a set they are a part
+    /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; [`Kind::Superseded`] when bytes
+    /// are not here after all, which [`Store::missing`] names from then on; others when the disk fails. The live files are then as before; only where the disk fails in the middle of a set they are a part
     /// of each, until the next call or start finishes what was begun.
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error>;
 

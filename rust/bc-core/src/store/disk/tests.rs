@@ -666,3 +666,32 @@ mod on_unix {
         assert!(!place.path(&Name::CruiseConfig).exists());
     }
 }
+
+#[test]
+fn bytes_that_went_since_the_last_look_are_missed_by_the_apply_and_named_after_it() {
+    let place = Place::new();
+    let store = place.open();
+    let before = Files::usual();
+    before.apply(&store, 1).expect("applied");
+    store.live().expect("looked at");
+    // Another name of a jar is its blob: both go, as if somebody had overwritten it.
+    let name = jar("a.jar");
+    let digest = before.document(1).files[&name].sha256;
+    fs::remove_file(place.path(&name)).expect("removed");
+    fs::remove_file(place.state("blobs").join(digest.to_string())).expect("removed");
+    let edited = before.with(Name::CruiseConfig, EDITED);
+    let document = edited.document(2);
+    let wanted = |store: &DiskStore| -> Vec<Name> {
+        let missing = store.missing(&document).expect("readable");
+        missing.into_iter().map(|wanted| wanted.name).collect()
+    };
+    assert_eq!(wanted(&store), [Name::CruiseConfig]);
+    edited.fetch(&store, &document);
+    let error = store
+        .apply(&document, Allowed::default())
+        .expect_err("a jar is not here");
+    assert_eq!(error.kind(), Kind::Superseded);
+    assert_eq!(wanted(&store), [name]);
+    edited.apply(&store, 2).expect("applied");
+    assert!(place.is_live(&edited));
+}
