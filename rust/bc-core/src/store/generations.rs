@@ -468,6 +468,14 @@ impl Generations {
         &self.folder
     }
 
+    /// Whether a generation has these bytes: one of those that are kept, the applied one or the one that is named.
+    pub(super) fn needs(&self, bytes: &Digest) -> bool {
+        let mut applied = self.applied.iter().flat_map(|document| document.files.values());
+        self.kept.iter().any(|kept| kept.blobs.contains(bytes))
+            || applied.any(|entry| entry.sha256 == *bytes)
+            || self.pinned.as_ref().is_some_and(|pinned| pinned.contains(bytes))
+    }
+
     /// All bytes that somebody may still want.
     pub(super) fn wanted(&self) -> HashSet<Digest> {
         let kept = self.kept.iter().flat_map(|kept| &kept.blobs);

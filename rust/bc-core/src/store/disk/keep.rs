@@ -209,10 +209,9 @@ impl DiskStore {
 
     /// Makes sure that the old bytes of everything that is about to change are blobs, if a kept generation has them.
     fn keep_replaced(&self, inner: &mut Inner, plan: &Plan, live: &Live) -> Result<(), Error> {
-        let wanted = self.generations().wanted();
         let changed = plan.write.iter().map(|(name, _)| name).chain(&plan.remove);
-        for name in changed {
-            if let Some(old) = live.files.get(name).filter(|old| wanted.contains(&old.sha256)) {
+        for (name, old) in changed.filter_map(|name| live.files.get_key_value(name)) {
+            if self.generations().needs(&old.sha256) {
                 self.adopt(inner, name, &old.sha256, old.size)?;
             }
         }
