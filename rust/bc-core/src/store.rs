@@ -1,6 +1,6 @@
 //! Where a standby keeps what it fetched, and how it becomes the live files.
 //!
-//! - [`disk`]: the store of a standby, which puts together `blobs` (fetched bytes), `live` (what is there), `plan`
+//! - [`disk`]: the store of a standby, which puts together `receiving` (bytes on their way), `blobs` (fetched bytes), `live` (what is there), `plan`
 //!   (what differs), `guard` (what must not go), `rules` (what may become live), `stage`, `journal` and `apply` (how
 //!   it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
@@ -39,6 +39,7 @@ mod journal;
 mod live;
 pub mod memory;
 mod plan;
+mod receiving;
 mod record;
 mod room;
 mod rules;

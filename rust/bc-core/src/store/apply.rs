@@ -218,8 +218,8 @@ impl Hands<'_> {
             return Ok(false);
         }
         info!("{name} is staged anew after a crash");
-        stage::stage(self.system, &self.blobs.path(sha256), name, staged, target)
-            .map_err(|error| Error::io("write", staged, &error))?;
+        let blob = self.blobs.source(sha256);
+        stage::stage(self.system, &blob, name, staged, target).map_err(|error| Error::io("write", staged, &error))?;
         match self.rename(name, staged, target)? {
             Renamed::Done => Ok(true),
             Renamed::Impossible => self.write_in_place(name, staged, target).map(|()| true),

@@ -6,16 +6,19 @@
 //! have written into that.
 //!
 //! What is made durable here: the bytes of jars, since the live file is the same inode. A configuration file is
-//! copied to its place and made durable there, so waiting for its blob as well would only cost time. The names in
-//! this folder are never waited for: a blob that a crash loses is fetched again.
+//! copied to its place and made durable there, so waiting for its blob as well would only cost time: what has just
+//! come of one is in memory until the apply that it came for has ended. The names in this folder are never waited for:
+//! a blob that a crash loses is fetched again.
 
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use bytes::Bytes;
 
 use crate::{
     digest::{self, Digest, Hasher},
@@ -23,8 +26,9 @@ use crate::{
     manifest::Name,
     scan::stamp::Stamp,
     store::{
-        Receive, Wanted, atomic,
+        atomic,
         filesystem::{self, FileSystem},
+        stage::Source,
     },
 };
 
@@ -38,6 +42,8 @@ pub(super) struct Blobs {
     system: Arc<dyn FileSystem>,
     folder: PathBuf,
     verified: Mutex<HashMap<Digest, Stamp>>,
+    /// Blobs that came and have no file yet.
+    in_memory: Mutex<HashMap<Digest, Bytes>>,
 }
 
 impl Blobs {
@@ -47,6 +53,7 @@ impl Blobs {
             system,
             folder,
             verified: Mutex::default(),
+            in_memory: Mutex::default(),
         })
     }
 
@@ -54,13 +61,16 @@ impl Blobs {
         &self.folder
     }
 
-    /// Where the blob is, if it is there.
+    /// Where the blob is, if it is there and not in memory.
     pub(super) fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join(digest.to_string())
     }
 
     /// Whether the blob is there and right; a wrong one is removed.
     pub(super) fn has(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        if self.in_memory(digest).is_some() {
+            return Ok(true);
+        }
         let path = self.path(digest);
         let failed = |error: io::Error| Error::io("read", &path, &error);
         let stamp = match fs::symlink_metadata(&path) {
@@ -104,24 +114,61 @@ impl Blobs {
         fs::metadata(self.partial(digest)).map_or(0, |metadata| metadata.len())
     }
 
-    /// Begins to receive a blob, or goes on where an earlier try ended.
-    pub(super) fn receive(self: &Arc<Self>, wanted: &Wanted) -> Result<Receiving, Error> {
-        let partial = self.partial(&wanted.sha256);
-        let failed = |error: io::Error| Error::io("write", &partial, &error);
-        let mut file = self.system.open(&partial, 0o600).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() > wanted.size {
-            file.set_len(0).map_err(failed)?;
+    /// Where to find the bytes of a blob that is there.
+    pub(super) fn source(&self, digest: &Digest) -> Source {
+        match self.in_memory(digest) {
+            Some(bytes) => Source::Memory(bytes),
+            None => Source::File(self.path(digest)),
         }
-        let mut hasher = Hasher::default();
-        // Leaves the position at the end.
-        hasher.copy(&mut file, &mut io::sink()).map_err(failed)?;
-        Ok(Receiving {
-            blobs: Arc::clone(self),
-            wanted: wanted.clone(),
-            partial,
-            file,
-            hasher,
-        })
+    }
+
+    /// The blob, if it is in memory.
+    pub(super) fn in_memory(&self, digest: &Digest) -> Option<Bytes> {
+        self.lock_memory().get(digest).cloned()
+    }
+
+    /// Gives the blobs in memory their files, without waiting for the disk.
+    ///
+    /// # Errors
+    /// The disk fails: what has no file yet stays in memory.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        let mut in_memory = self.lock_memory();
+        while let Some((digest, bytes)) = in_memory.iter().next() {
+            let (digest, path) = (*digest, self.path(digest));
+            let failed = |error: io::Error| Error::io("write", &path, &error);
+            atomic::replace_on(&*self.system, &path, bytes, 0o600).map_err(failed)?;
+            let stamp = Stamp::of(&fs::symlink_metadata(&path).map_err(failed)?);
+            self.lock().insert(digest, stamp);
+            in_memory.remove(&digest);
+        }
+        Ok(())
+    }
+
+    /// Takes up a blob that was received and whose digest is right.
+    pub(super) fn received_in_memory(&self, digest: Digest, bytes: Bytes) {
+        self.lock_memory().insert(digest, bytes);
+    }
+
+    /// The same of a blob that was written to its partial file, which gets its name.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) fn received_in_file(&self, digest: Digest, size: u64, file: &File) -> Result<(), Error> {
+        let path = self.path(&digest);
+        let failed = |error: io::Error| Error::io("write", &path, &error);
+        match self.system.rename(&self.partial(&digest), &path) {
+            // A transfer that was broken off had all bytes and has put them there meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.has(&digest, size)? => return Ok(()),
+            renamed => renamed.map_err(failed)?,
+        }
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        self.lock().insert(digest, stamp);
+        Ok(())
+    }
+
+    /// Where blobs are written.
+    pub(super) fn system(&self) -> &dyn FileSystem {
+        &*self.system
     }
 
     /// Whether a blob of this size is there, right or not.
@@ -180,69 +227,20 @@ impl Blobs {
             }
         }
         self.lock().retain(|digest, _| keep.contains(digest));
+        self.lock_memory().retain(|digest, _| keep.contains(digest));
         Ok(())
     }
 
-    fn partial(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn partial(&self, digest: &Digest) -> PathBuf {
         self.folder.join(format!("{digest}{PARTIAL}"))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Stamp>> {
+    fn lock_memory(&self) -> MutexGuard<'_, HashMap<Digest, Bytes>> {
+        self.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Stamp>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A blob on its way in.
-pub(super) struct Receiving {
-    blobs: Arc<Blobs>,
-    wanted: Wanted,
-    partial: PathBuf,
-    file: File,
-    hasher: Hasher,
-}
-
-impl Receive for Receiving {
-    fn received(&self) -> u64 {
-        self.hasher.size()
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.received() + bytes.len() as u64 > self.wanted.size {
-            // Nothing of it can be believed.
-            let _ = self.blobs.system.remove(&self.partial);
-            return Err(too_long(&self.wanted));
-        }
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::io("write", &self.partial, &error))?;
-        self.hasher.update(bytes);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), Error> {
-        if self.received() < self.wanted.size {
-            return Err(too_short(&self.wanted, self.received()));
-        }
-        let digest = self.hasher.finish().sha256;
-        if digest != self.wanted.sha256 {
-            let _ = self.blobs.system.remove(&self.partial);
-            return Err(wrong_digest(&self.wanted, &digest));
-        }
-        let path = self.blobs.path(&digest);
-        let failed = |error: io::Error| Error::io("write", &path, &error);
-        if matches!(self.wanted.name, Name::Plugin(_)) {
-            self.blobs.system.sync(&self.file, &self.partial).map_err(failed)?;
-        }
-        match self.blobs.system.rename(&self.partial, &path) {
-            // A transfer that was broken off had all bytes and has put them there meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.blobs.has(&digest, self.wanted.size)? => {
-                return Ok(());
-            }
-            renamed => renamed.map_err(failed)?,
-        }
-        let stamp = Stamp::of(&self.file.metadata().map_err(failed)?);
-        self.blobs.lock().insert(digest, stamp);
-        Ok(())
     }
 }
 
@@ -263,39 +261,6 @@ pub(super) fn sha256_if_there(path: &Path) -> Result<Option<Digest>, Error> {
     }
 }
 
-pub(super) fn too_long(wanted: &Wanted) -> Error {
-    Error::new(
-        Kind::Protocol,
-        format!(
-            "the primary sent more than the {} bytes that it announced for {}",
-            wanted.size, wanted.name
-        ),
-        "",
-    )
-}
-
-pub(super) fn too_short(wanted: &Wanted, received: u64) -> Error {
-    Error::new(
-        Kind::Protocol,
-        format!(
-            "only {received} of the {} bytes of {} came from the primary",
-            wanted.size, wanted.name
-        ),
-        "",
-    )
-}
-
-pub(super) fn wrong_digest(wanted: &Wanted, digest: &Digest) -> Error {
-    Error::new(
-        Kind::Protocol,
-        format!(
-            "what came from the primary for {} has the digest {digest}, not {} as announced",
-            wanted.name, wanted.sha256
-        ),
-        "",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,15 +271,11 @@ mod tests {
     }
 
     fn receive(blobs: &Arc<Blobs>, content: &[u8]) -> Digest {
-        let wanted = Wanted {
-            sha256: Digest::of(content),
-            size: content.len() as u64,
-            name: Name::CruiseConfig,
-        };
-        let mut receiving = Box::new(blobs.receive(&wanted).expect("begin"));
-        receiving.write(content).expect("write");
-        receiving.finish().expect("right");
-        wanted.sha256
+        let digest = Digest::of(content);
+        blobs.received_in_memory(digest, Bytes::copy_from_slice(content));
+        assert!(blobs.has(&digest, content.len() as u64).expect("in memory") && !blobs.path(&digest).exists());
+        blobs.settle().expect("written");
+        digest
     }
 
     #[test]

@@ -51,10 +51,11 @@ use crate::{
         journal::{Journal, Step},
         live::{self, Live},
         plan::{self, Plan},
+        receiving,
         record::{self, Read, Record},
         room,
         rules::{self, set::Rules},
-        stage,
+        stage::{self, Source},
     },
 };
 
@@ -125,7 +126,7 @@ impl Seen {
 struct Write {
     name: Name,
     entry: Entry,
-    source: PathBuf,
+    source: Source,
     target: PathBuf,
     /// For a plugin.
     jar: Option<Jar>,
@@ -311,13 +312,12 @@ impl DiskStore {
             }
             let is_live = !self.blobs.has(&entry.sha256, entry.size)?;
             let source = if is_live {
-                self.live_source(name, entry, live)?
+                Source::File(self.live_source(name, entry, live)?)
             } else {
-                self.blobs.path(&entry.sha256)
+                self.blobs.source(&entry.sha256)
             };
-            let unreadable = |error: io::Error| Error::io("read", &source, &error);
-            let jar = if let Name::Plugin(_) = name {
-                let jar = Jar::inspect(File::open(&source).map_err(unreadable)?);
+            let jar = if let (Name::Plugin(_), Source::File(file)) = (name, &source) {
+                let jar = Jar::inspect(File::open(file).map_err(|error| Error::io("read", file, &error))?);
                 rules::plugin(name, &jar)?;
                 Some(jar)
             } else {
@@ -421,7 +421,12 @@ impl DiskStore {
             }
         }
         let steps = self.steps(staged, &plan, now_ms);
-        if let Err(error) = steps.iter().try_for_each(check_can_go) {
+        let mut ready = steps.iter().try_for_each(check_can_go);
+        if steps.len() > 1 {
+            // With these a set that was begun can be finished even where staged files are lost.
+            ready = ready.and_then(|()| self.blobs.settle());
+        }
+        if let Err(error) = ready {
             self.remove_staged(&steps);
             return Err(error);
         }
@@ -435,6 +440,8 @@ impl DiskStore {
         }
         inner.record = journal.record;
         self.remember(&mut inner.cache, writes);
+        // A blob that cannot be written is made of the live file, or else nothing is kept.
+        let _ = self.blobs.settle();
         self.keep_or_warn(&mut inner, whole, &mut applied);
         Ok(applied)
     }
@@ -499,7 +506,7 @@ impl DiskStore {
                 let _ = self.system.remove(&staged);
                 return Err(Error::new(
                     Kind::Busy,
-                    format!("{} changed while it was copied", write.source.display()),
+                    format!("what has the bytes of {} changed while it was copied", write.name),
                     "",
                 ));
             }
@@ -595,12 +602,12 @@ impl Store for DiskStore {
     }
 
     fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
-        Ok(Box::new(self.blobs.receive(wanted)?))
+        Ok(Box::new(receiving::receive(&self.blobs, wanted)?))
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
         // A large configuration takes a few milliseconds to read through: meanwhile the disk is busy with its copy.
-        thread::scope(|scope| {
+        let applied = thread::scope(|scope| {
             let reader = thread::Builder::new()
                 .name("bc-judge".to_owned())
                 .spawn_scoped(scope, || self.read_ahead(generation));
@@ -608,7 +615,12 @@ impl Store for DiskStore {
                 // Without a thread, and after a panic in it, the judge reads the files itself.
                 let _ = reader.map(|reader| reader.join());
             })
-        })
+        });
+        if applied.is_err() {
+            // What was fetched for it may be applied yet. Where that cannot be written, it stays in memory.
+            let _ = self.blobs.settle();
+        }
+        applied
     }
 
     fn position(&self) -> Option<Position> {

@@ -16,9 +16,9 @@ use crate::{
     manifest::{Entry, ManifestDocument, Name, PluginIdentity},
     scan::descriptor::Jar,
     store::{
-        Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, blobs,
+        Allowed, Applied, LiveFile, Position, Receive, Store, Wanted,
         guard::Guard,
-        plan,
+        plan, receiving,
         rules::{
             self,
             set::{Rules, Set, Which},
@@ -224,7 +224,7 @@ impl Receive for Receiving {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.received() + bytes.len() as u64 > self.wanted.size {
             self.bytes.clear();
-            return Err(blobs::too_long(&self.wanted));
+            return Err(receiving::too_long(&self.wanted));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -232,12 +232,12 @@ impl Receive for Receiving {
 
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
         if self.received() < self.wanted.size {
-            return Err(blobs::too_short(&self.wanted, self.received()));
+            return Err(receiving::too_short(&self.wanted, self.received()));
         }
         let bytes = std::mem::take(&mut self.bytes);
         let digest = Digest::of(&bytes);
         if digest != self.wanted.sha256 {
-            return Err(blobs::wrong_digest(&self.wanted, &digest));
+            return Err(receiving::wrong_digest(&self.wanted, &digest));
         }
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.blobs.insert(digest, bytes.into());

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tracing::warn;
 
 use crate::{
@@ -70,6 +71,15 @@ pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), 
     system.sync_folder(above).map_err(failed)
 }
 
+/// Bytes to stage.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// Those of a file.
+    File(PathBuf),
+    /// Those that have just come.
+    Memory(Bytes),
+}
+
 /// Stages `source` as `staged`, with mode and owner of the file that it will replace, and its bytes durable.
 /// A jar becomes another name of its blob where the file system can do that, so that every byte is written once;
 /// a configuration file is always a copy, since GoCD writes into it.
@@ -81,7 +91,7 @@ pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), 
 /// Those of the operating system; nothing is left then.
 pub(super) fn stage(
     system: &dyn FileSystem,
-    source: &Path,
+    source: &Source,
     name: &Name,
     staged: &Path,
     target: &Path,
@@ -89,7 +99,10 @@ pub(super) fn stage(
     // What an apply that failed has left.
     remove_if_there(system, staged)?;
     let staging = || -> io::Result<()> {
-        if matches!(name, Name::Plugin(_)) && system.hard_link(source, staged).is_ok() {
+        if let Source::File(file) = source
+            && matches!(name, Name::Plugin(_))
+            && system.hard_link(file, staged).is_ok()
+        {
             return dress(staged, name, target);
         }
         let copy = copy(system, source, staged)?;
@@ -158,10 +171,13 @@ pub(super) fn write_in_place(system: &dyn FileSystem, staged: &Path, target: &Pa
     remove_if_there(system, staged)
 }
 
-fn copy(system: &dyn FileSystem, source: &Path, staged: &Path) -> io::Result<File> {
+fn copy(system: &dyn FileSystem, source: &Source, staged: &Path) -> io::Result<File> {
     // Nobody else may read a key while it is written.
     let mut copy = system.create(staged, 0o600)?;
-    io::copy(&mut File::open(source)?, &mut copy)?;
+    match source {
+        Source::File(file) => drop(io::copy(&mut File::open(file)?, &mut copy)?),
+        Source::Memory(bytes) => copy.write_all(bytes)?,
+    }
     let written = copy.metadata()?.modified()?;
     copy.set_modified(written - DATED_BACK)?;
     Ok(copy)
@@ -221,7 +237,7 @@ mod tests {
     use crate::store::filesystem::OperatingSystem;
 
     fn stage(source: &Path, name: &Name, staged: &Path, target: &Path) -> io::Result<()> {
-        super::stage(&OperatingSystem, source, name, staged, target)
+        super::stage(&OperatingSystem, &Source::File(source.to_owned()), name, staged, target)
     }
 
     fn mode(path: &Path) -> u32 {

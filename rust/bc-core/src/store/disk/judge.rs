@@ -14,6 +14,7 @@ use crate::{
         Allowed, MissingFile,
         live::Live,
         rules::set::{Set, Which},
+        stage::Source,
     },
 };
 
@@ -23,7 +24,7 @@ impl DiskStore {
         self.rules.read_ahead(
             generation,
             &|name, entry| match self.blobs.has(&entry.sha256, entry.size) {
-                Ok(true) => read(&self.blobs.path(&entry.sha256)),
+                Ok(true) => read_source(&self.blobs.source(&entry.sha256)),
                 _ => read_as(&scan::path_of(&self.layout, name), &entry.sha256),
             },
         );
@@ -39,8 +40,13 @@ impl DiskStore {
     ) -> Result<Vec<String>, Error> {
         let read = |which: Which<'_>| match which {
             Which::New(name) => match writes.iter().find(|write| write.name == *name) {
-                Some(write) if !write.is_live => read(&write.source),
-                Some(write) => read_as(&write.source, &write.entry.sha256),
+                Some(Write {
+                    source: Source::File(file),
+                    is_live: true,
+                    entry,
+                    ..
+                }) => read_as(file, &entry.sha256),
+                Some(write) => read_source(&write.source),
                 // What is not written is live already.
                 None => self.read_live(name, live),
             },
@@ -82,6 +88,13 @@ impl DiskStore {
             Some(entry) => read_as(&path, &entry.sha256),
             None => read(&path),
         }
+    }
+}
+
+fn read_source(source: &Source) -> Result<Bytes, Error> {
+    match source {
+        Source::File(file) => read(file),
+        Source::Memory(bytes) => Ok(bytes.clone()),
     }
 }
 
