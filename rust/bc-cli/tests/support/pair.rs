@@ -98,10 +98,15 @@ pub fn gocd(place: &Place, node: &str) {
 }
 
 pub fn primary(place: &Place, listen: &str) -> Foreground {
+    primary_with(place, listen, &[])
+}
+
+/// The same, with further settings as `--property` and `NAME=VALUE`.
+pub fn primary_with(place: &Place, listen: &str, settings: &[&str]) -> Foreground {
     let launcher = launcher(place);
     let arguments = ["primary", "--working-dir", "primary", "--listen", listen];
-    let settings = ["--property", operator(), "--property", &launcher];
-    Foreground::start(place.command(&[&arguments[..], &settings].concat()))
+    let rest = ["--property", operator(), "--property", &launcher];
+    Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }
 
 /// The setting that lets the test give orders: who is not root needs one.
@@ -125,26 +130,39 @@ pub fn pair(place: &Place) -> (Foreground, Foreground, String) {
 
 /// The same, with further settings of the standby as `--property` and `NAME=VALUE`.
 pub fn pair_with(place: &Place, settings: &[&str]) -> (Foreground, Foreground, String) {
+    folders(place);
+    let primary = primary(place, "127.0.0.1:0");
+    let address = listening(place);
+    let trusted = place.run(&["trust", &key_of_primary(place), "--config", "standby/config"]);
+    assert_eq!(trusted.code, 0, "{trusted:?}");
+
+    let url = format!("https://{address}");
+    let standby = standby(place, &url, settings);
+    wait_until_in_sync(place);
+    (primary, standby, address)
+}
+
+/// The folders of both, with the same token.
+pub fn folders(place: &Place) {
     gocd(place, "primary");
     gocd(place, "standby");
     let generated = place.run(&["token", "generate", "--config", "primary/config"]);
     assert_eq!(generated.code, 0, "{generated:?}");
     let token = fs::read_to_string(place.path("primary/config/business-continuity-token")).expect("made");
     place.file("standby/config/business-continuity-token", &token, NOBODY);
+}
 
-    let primary = primary(place, "127.0.0.1:0");
-    let address = wait_for("the primary listens", || {
+/// Where the primary listens, once it does.
+pub fn listening(place: &Place) -> String {
+    wait_for("the primary listens", || {
         status(place, "primary")["listening"].as_str().map(str::to_owned)
-    });
-    let trusted = place.run(&["trust", &key_of_primary(place), "--config", "standby/config"]);
-    assert_eq!(trusted.code, 0, "{trusted:?}");
+    })
+}
 
-    let url = format!("https://{address}");
-    let standby = standby(place, &url, settings);
+pub fn wait_until_in_sync(place: &Place) {
     wait_for("the standby is in sync", || {
         (status(place, "standby")["sync"]["in_sync"] == true).then_some(())
     });
-    (primary, standby, address)
 }
 
 pub fn key_of_primary(place: &Place) -> String {
