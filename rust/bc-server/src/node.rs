@@ -33,7 +33,6 @@ use bc_core::{
     identity::Identity,
     manifest::Role,
     own_keys::OwnKeys,
-    peers::Peers,
     properties::Properties,
     role::{self, Recorded, Start},
     settings::{Face, Settings},
@@ -57,6 +56,7 @@ mod health;
 mod keeper;
 pub(crate) mod log;
 mod orders;
+mod peers_file;
 mod ports;
 mod primary;
 mod promote;
@@ -392,13 +392,8 @@ impl Assembly {
     /// Adds our own key to the peers file, token or not, so that it comes along when the administrator copies
     /// the configuration folder.
     fn join_peers(&self) {
-        let path = self.settings.layout.peers();
         let own = self.own.peer(self.own.shown());
-        let joined = Peers::change(&path, |peers| peers.add(own));
-        if let Err(error) = joined {
-            warn!("{error}");
-            self.raise("peers file", Severity::Warning, error.to_string());
-        }
+        peers_file::join(&self.settings.layout.peers(), own, &self.board, &*self.clock);
     }
 }
 

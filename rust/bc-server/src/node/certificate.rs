@@ -15,14 +15,13 @@ use bc_core::{
     clock::Clock,
     error::{Error, Kind},
     own_keys::OwnKeys,
-    peers::Peers,
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
 };
 use tokio::{runtime::Runtime, time::sleep};
 use tracing::{info, warn};
 
-use super::Assembly;
+use super::{Assembly, peers_file};
 use crate::tls::node_key::{NodeKey, Shown};
 
 /// The board's topic.
@@ -119,13 +118,7 @@ impl Keeper {
         self.key.show(shown);
         self.own.set(fingerprint, []);
         self.board.update(|status| status.fingerprint = Some(fingerprint));
-        let own = self.own.peer(fingerprint);
-        if let Err(error) = Peers::change(&self.peers, |peers| peers.add(own)) {
-            warn!("{error}");
-            let now_ms = self.clock.now_ms();
-            self.board
-                .raise("peers file", Severity::Warning, error.to_string(), now_ms);
-        }
+        peers_file::join(&self.peers, self.own.peer(fingerprint), &self.board, &*self.clock);
     }
 }
 
@@ -160,6 +153,7 @@ mod tests {
         fingerprint::Fingerprint,
         identity::Identity,
         manifest::Role,
+        peers::Peers,
         status::{Phase, Status},
     };
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bc_core::{
-    peers::Peers,
     primary_url::PrimaryUrl,
     pull::{
         Options, Puller,
@@ -17,7 +16,7 @@ use bc_core::{
 use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::error;
 
-use super::{Assembly, PullerOrders, keeper::Keeper};
+use super::{Assembly, PullerOrders, keeper::Keeper, peers_file};
 use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
 /// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
@@ -138,24 +137,12 @@ fn accepts(url: &PrimaryUrl, trust: TrustSource) -> Accepts {
     Arc::new(move |key| !is_secure || trust().accepts(key))
 }
 
-/// The board's topic for a peers file that cannot be read.
-const TOPIC_PEERS: &str = "peers file";
-
 /// Judged anew at each connection: the peers file may change while we run. One that cannot be read trusts nobody.
 fn trust_source(assembly: &Assembly) -> TrustSource {
     let (settings, own) = (Arc::clone(&assembly.settings), Arc::clone(&assembly.own));
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     Arc::new(move || {
-        let peers = match Peers::load(&settings.layout.peers()) {
-            Ok(peers) => {
-                board.clear(TOPIC_PEERS);
-                peers
-            }
-            Err(problem) => {
-                board.raise(TOPIC_PEERS, Severity::Critical, problem.to_string(), clock.now_ms());
-                Peers::default()
-            }
-        };
+        let peers = peers_file::read(&settings.layout.peers(), &board, &*clock);
         Trust::of(&settings, &peers, &own)
     })
 }
