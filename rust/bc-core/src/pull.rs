@@ -535,7 +535,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board
             .set("missing files", Severity::Warning, compare::missing(&missing), now);
         if let Some(document) = &self.document {
-            let files = compare::compare(&document.files, &live);
+            let files = compare::compare(&document.files, &live).into();
             let own_jars = compare::own_jars(&document.own_jars);
             self.board.update(|status| {
                 status.files = files;

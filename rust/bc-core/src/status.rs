@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,8 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// The newest generation: on a primary what it offers, on a standby what it applied.
     pub generation: Option<Generation>,
-    /// Every synced file.
-    pub files: Vec<FileStatus>,
+    /// Every synced file. Shared, since there may be hundreds and each change of the board copies the status.
+    pub files: Arc<[FileStatus]>,
     /// Files that the live configuration mentions and that are not on this standby.
     #[serde(default)]
     pub missing_files: Vec<MissingFile>,
@@ -418,7 +418,7 @@ impl Status {
             user: None,
             problems: Vec::new(),
             generation: None,
-            files: Vec::new(),
+            files: Arc::default(),
             missing_files: Vec::new(),
             own_jars: Vec::new(),
             scanned_ms: None,
@@ -666,11 +666,11 @@ mod tests {
             standby: None,
             state,
         };
-        status.files = vec![
+        status.files = Arc::new([
             file(FileState::Missing, 5),
             file(FileState::Differs, 7),
             file(FileState::InSync, 11),
-        ];
+        ]);
         let fetching = Some(Fetching {
             files_left: 1,
             bytes_total: 12,

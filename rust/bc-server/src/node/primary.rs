@@ -229,7 +229,7 @@ impl Work {
     }
 }
 
-fn files(snapshot: &Snapshot) -> Vec<FileStatus> {
+fn files(snapshot: &Snapshot) -> Arc<[FileStatus]> {
     snapshot
         .manifest
         .files

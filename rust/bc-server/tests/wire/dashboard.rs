@@ -1,5 +1,7 @@
 //! The dashboard as browsers and scripts meet it.
 
+use std::sync::Arc;
+
 use bc_core::{
     digest::{Digest, Md5},
     fingerprint::Fingerprint,
@@ -245,7 +247,7 @@ async fn hostile_texts_stay_texts() {
             name: HOSTILE.to_owned(),
             version: Some(HOSTILE.to_owned()),
         }];
-        let file = status.files.last_mut().expect("a plugin");
+        let file = Arc::make_mut(&mut status.files).last_mut().expect("a plugin");
         file.name = jar("a' onmouseover='alert(3)' &lt;b&gt;.jar");
         file.plugin = Some(PluginIdentity {
             id: HOSTILE.to_owned(),
@@ -355,7 +357,7 @@ async fn a_primary_shows_itself() {
         fill(status);
         (status.primary, status.sync) = (None, None);
         status.external_url = Some("https://go.example.com".to_owned());
-        for file in &mut status.files {
+        for file in Arc::make_mut(&mut status.files) {
             (file.standby, file.state) = (None, FileState::Offered);
         }
     });
