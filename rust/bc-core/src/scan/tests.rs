@@ -1,5 +1,6 @@
 use std::{
     collections::HashSet,
+    fs,
     io::{Read, Write},
     sync::{
         Mutex,
@@ -12,10 +13,14 @@ use std::{
 use super::*;
 use crate::{
     clock::SystemClock,
-    digest::Digest,
+    error::Kind,
     manifest::{Acceptance, OWN_PLUGIN_ID},
     properties::Properties,
-    scan::descriptor::tests::plugin,
+    scan::{
+        configs::{MISSING_MS, SETTLED_MS},
+        descriptor::tests::plugin,
+        patience::PATIENCE_MS,
+    },
 };
 
 const CONFIG: &str =

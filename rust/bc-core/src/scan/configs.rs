@@ -1,0 +1,180 @@
+//! Reading the configuration files.
+
+use std::{collections::HashSet, fs, io, path::Path, sync::Arc};
+
+use crate::{
+    clock::Clock,
+    error::{Error, Kind},
+    layout::Layout,
+    manifest::Name,
+    scan::{
+        file_cache::{FileCache, Keep, Known, Observed},
+        found::{Found, Stop, being_written},
+        patience::Patience,
+        xml::Outline,
+    },
+};
+
+/// A file of which nothing is known but its bytes is offered after so long without a change.
+pub(super) const SETTLED_MS: i64 = 250;
+/// How long a configuration file must be missing before it counts as removed: some editors remove it for a moment.
+pub(super) const MISSING_MS: i64 = 2_000;
+
+/// The configuration files, read again and again.
+pub(super) struct Configs {
+    layout: Layout,
+    include_des_cipher: bool,
+    cache: FileCache,
+    patience: Patience,
+    /// Those that the last reading found.
+    last: HashSet<Name>,
+    outline: Option<(Arc<Known>, Outline)>,
+}
+
+impl Configs {
+    /// Files that were not read yet.
+    pub(super) fn new(layout: Layout, include_des_cipher: bool, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            layout,
+            include_des_cipher,
+            cache: FileCache::new(clock),
+            patience: Patience::default(),
+            last: HashSet::new(),
+            outline: None,
+        }
+    }
+
+    /// Reads them once.
+    ///
+    /// # Errors
+    /// Why nothing can be said of one of them now.
+    pub(super) fn read(&mut self, now_ms: i64) -> Result<Found, Stop> {
+        self.cache.begin_round();
+        let mut found = Found::default();
+        for name in self.layout.clone().config_names() {
+            if name == Name::CipherDes && !self.include_des_cipher {
+                continue;
+            }
+            self.config_file(&name, &mut found, now_ms)?;
+        }
+        self.cache.end_round();
+        self.last = found.config.keys().cloned().collect();
+        Ok(found)
+    }
+
+    /// What the last cruise-config.xml says.
+    pub(super) fn outline(&self) -> Option<&Outline> {
+        self.outline.as_ref().map(|(_, outline)| outline)
+    }
+
+    fn config_file(&mut self, name: &Name, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+        let path = super::path_of(&self.layout, name);
+        let observed = self
+            .cache
+            .observe(&path, Keep::Bytes)
+            .map_err(|error| unreadable(&path, &error))?;
+        let known = match observed {
+            Observed::File(known) => known,
+            Observed::Changing => return Err(being_written(name.clone())),
+            Observed::Absent => {
+                self.missing(name, &path, now_ms)?;
+                if let Name::Extra(_) = name {
+                    found.warnings.push(format!(
+                        "bc.sync.extra names {name}, but there is no {}",
+                        path.display()
+                    ));
+                }
+                return Ok(());
+            }
+            Observed::Irregular(what) if *name == Name::CruiseConfig => {
+                return Err(Error::new(
+                    Kind::File,
+                    format!("{} {what}", path.display()),
+                    "Put GoCD's configuration file there, or set cruise.config.file.",
+                )
+                .into());
+            }
+            Observed::Irregular(what) => {
+                found.warnings.push(format!("{name} {what} and is not synced"));
+                return Ok(());
+            }
+            Observed::Own(_) => unreachable!("only jars are our own plugin"),
+        };
+        self.check(name, &known, found, now_ms)?;
+        found.add(name.clone(), &known, &path);
+        found.config.insert(name.clone(), known);
+        Ok(())
+    }
+
+    /// Whether a configuration file is all there.
+    fn check(&mut self, name: &Name, known: &Arc<Known>, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+        let bytes = known.bytes.as_ref().expect("configuration files are kept in memory");
+        let unstable = |reason: String| Stop::Unstable {
+            name: name.clone(),
+            reason,
+        };
+        match name {
+            Name::CruiseConfig => {
+                let is_known = self.outline.as_ref().is_some_and(|(of, _)| of.digests == known.digests);
+                if !is_known {
+                    let outline = Outline::skim(bytes).map_err(unstable)?;
+                    self.outline = Some((Arc::clone(known), outline));
+                }
+            }
+            Name::JettyXml => drop(Outline::read(bytes).map_err(unstable)?),
+            Name::CipherAes | Name::CipherDes => {
+                if bytes.trim_ascii().is_empty() {
+                    return Err(unstable("is empty".to_owned()));
+                }
+            }
+            Name::FeatureToggles => {
+                if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err() {
+                    self.patience.wait(name, known, now_ms, "is not whole")?;
+                    found
+                        .warnings
+                        .push(format!("{name} is not JSON; it is synced as it is"));
+                    return Ok(());
+                }
+            }
+            // Nothing tells whether it is whole, but that nobody has written into it for a while.
+            Name::Extra(_) => {
+                if (0..SETTLED_MS).contains(&(now_ms - known.stamp.changed_ms())) {
+                    return Err(unstable("was written a moment ago".to_owned()));
+                }
+            }
+            Name::Plugin(_) => unreachable!("plugins are checked where they are listed"),
+        }
+        self.patience.end(name);
+        Ok(())
+    }
+
+    fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<(), Stop> {
+        // Without its folder nothing can be said about the file. That of the feature toggles alone may be missing:
+        // with only cruise.config.dir set GoCD looks for them elsewhere.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        match fs::read_dir(folder) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *name == Name::FeatureToggles => {}
+            Err(error) => return Err(Error::io("read the folder", folder, &error).into()),
+        }
+        let is_fresh =
+            self.last.contains(name) && (0..MISSING_MS).contains(&(now_ms - self.patience.since(name, now_ms)));
+        if *name == Name::CruiseConfig || is_fresh {
+            return Err(Stop::Unstable {
+                name: name.clone(),
+                reason: "does not exist".to_owned(),
+            });
+        }
+        self.patience.end(name);
+        Ok(())
+    }
+}
+
+/// Names the folder where that is what cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match fs::read_dir(folder) {
+        Ok(_) => Error::io("read", path, error),
+        Err(error) => Error::io("read the folder", folder, &error),
+    }
+}
