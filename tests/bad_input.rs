@@ -399,6 +399,7 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
             scanned_ms: 1,
             now_ms: 1,
             file_check_interval_ms: 60_000,
+            next_fingerprint: None,
         },
         files,
         own_jars: BTreeMap::new(),

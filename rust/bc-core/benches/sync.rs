@@ -110,6 +110,7 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
             scanned_ms: 1,
             now_ms: 1,
             file_check_interval_ms: 60_000,
+            next_fingerprint: None,
         },
         files: snapshot.manifest.files.clone(),
         own_jars: Default::default(),

@@ -20,6 +20,7 @@ use crate::{
     digest::{Digest, Digests, Md5},
     error::{Error, Kind},
     extra_name::ExtraName,
+    fingerprint::Fingerprint,
     jar_name::JarName,
     lineage::Lineage,
     words,
@@ -278,6 +279,10 @@ pub struct Envelope {
     pub now_ms: i64,
     /// How often the sender reads its folders, milliseconds.
     pub file_check_interval_ms: u64,
+    /// The key that the sender is to show next, while it waits for its standbys to confirm it. Only a hint to report:
+    /// what is confirmed comes with the answer to a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_fingerprint: Option<Fingerprint>,
 }
 
 impl Envelope {

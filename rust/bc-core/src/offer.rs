@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::{
     digest::Digest,
     error::Error,
+    fingerprint::Fingerprint,
     ledger::Ledger,
     lineage::Lineage,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Name, Role},
@@ -60,6 +61,7 @@ pub struct Offer {
     written: Mutex<Written>,
     gocd_version: Option<String>,
     file_check_interval_ms: u64,
+    next_key: Mutex<Option<Fingerprint>>,
     current: watch::Sender<Option<Arc<Offered>>>,
 }
 
@@ -86,6 +88,7 @@ impl Offer {
             written: Mutex::new(Written { ledger, given_out }),
             gocd_version,
             file_check_interval_ms,
+            next_key: Mutex::new(None),
             current: watch::Sender::new(None),
         })
     }
@@ -195,6 +198,15 @@ impl Offer {
         self.current.subscribe()
     }
 
+    /// Says which key this node is to show next, at once to everybody who waits for a change. Nothing else becomes
+    /// another generation by it.
+    pub fn announce(&self, next: Option<Fingerprint>) {
+        let former = std::mem::replace(&mut *self.next_key.lock().unwrap_or_else(PoisonError::into_inner), next);
+        if former != next {
+            self.current.send_if_modified(|offered| offered.is_some());
+        }
+    }
+
     /// This node's epoch.
     pub fn epoch(&self) -> Epoch {
         self.epoch.clone()
@@ -217,6 +229,7 @@ impl Offer {
             scanned_ms: offered.snapshot.scanned_ms,
             now_ms,
             file_check_interval_ms: self.file_check_interval_ms,
+            next_fingerprint: *self.next_key.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 

@@ -503,6 +503,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             primary.scanned_ms = Some(envelope.scanned_ms);
             primary.file_check_interval_ms = Some(envelope.file_check_interval_ms);
             primary.wal_location = envelope.wal_location.clone();
+            primary.next_fingerprint = envelope.next_fingerprint;
             if let Some(document) = document {
                 let newest = generation(document);
                 let sync = status.sync.get_or_insert_default();

@@ -241,6 +241,9 @@ pub struct PrimaryStatus {
     pub generation: Option<Generation>,
     /// Its write-ahead log position.
     pub wal_location: Option<String>,
+    /// The key that it is to show next, while it waits for that to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_fingerprint: Option<Fingerprint>,
 }
 
 impl PrimaryStatus {
@@ -261,6 +264,7 @@ impl PrimaryStatus {
             file_check_interval_ms: None,
             generation: None,
             wal_location: None,
+            next_fingerprint: None,
         }
     }
 }

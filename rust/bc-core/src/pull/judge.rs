@@ -142,6 +142,7 @@ mod tests {
             scanned_ms: 1_000_000,
             now_ms: 1_000_000,
             file_check_interval_ms: 60_000,
+            next_fingerprint: None,
         }
     }
 

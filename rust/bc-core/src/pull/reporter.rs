@@ -1,7 +1,7 @@
 //! Tells the primary how far this standby is.
 //!
 //! Runs beside the puller, so that no pull ever waits for a report: once anything that matters has changed on the
-//! board, and otherwise every half minute. The answer names all nodes of the primary; those that our peers file lacks
+//! board, the key that the primary is to show next among it, and otherwise every half minute. The answer names all nodes of the primary; those that our peers file lacks
 //! are added to it, so that whichever of them is promoted is trusted here.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -86,6 +86,8 @@ impl<T: Transport> Reporter<T> {
                         applied_ago_ms: None,
                         ..report.clone()
                     };
+                    // The answer names the key, and it is confirmed after that.
+                    let essence = (essence, self.next_key());
                     if told.as_ref() != Some(&essence) || Instant::now() >= due {
                         let sent = tokio::select! {
                             () = stop.cancelled() => return,
@@ -114,6 +116,11 @@ impl<T: Transport> Reporter<T> {
                 }
             }
         }
+    }
+
+    /// The key that the primary said it is to show next.
+    fn next_key(&self) -> Option<Fingerprint> {
+        self.board.look(|status| status.primary.as_ref()?.next_fingerprint)
     }
 
     /// None while the primary does not answer.
@@ -324,6 +331,21 @@ mod tests {
         advance(EVERY).await;
         standby.settles().await;
         assert_eq!(standby.heard().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_key_of_the_primary_is_asked_for_and_confirmed_at_once() {
+        let standby = start(Arc::new(|_| true));
+        standby.connects().await;
+        assert_eq!(standby.heard().len(), 1);
+        standby.primary.answer.lock().expect("not poisoned").keys = vec![key("now"), key("next")];
+        standby.board.update(|status| {
+            status.primary.as_mut().expect("there").next_fingerprint = Some(key("next"));
+        });
+        standby.settles().await;
+        let heard = standby.heard();
+        assert_eq!(heard.last().expect("told").confirms, [key("now"), key("next")]);
+        assert_eq!(heard.len(), 3, "once to hear of it, and once to confirm");
     }
 
     #[tokio::test(start_paused = true)]

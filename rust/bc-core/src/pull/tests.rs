@@ -85,6 +85,7 @@ fn document(content: &[u8]) -> ManifestDocument {
             scanned_ms: SystemClock.now_ms(),
             now_ms: SystemClock.now_ms(),
             file_check_interval_ms: 60_000,
+            next_fingerprint: None,
         },
         files: manifest.files,
         own_jars: BTreeMap::new(),

@@ -88,6 +88,7 @@ impl Files {
                 scanned_ms: 1,
                 now_ms: 1,
                 file_check_interval_ms: 1,
+                next_fingerprint: None,
             },
             files: manifest.files,
             own_jars: BTreeMap::new(),

@@ -42,7 +42,8 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, p
         rotation: context
             .standbys
             .as_ref()
-            .map(|standbys| rotation::start(assembly, runtime, standbys)),
+            .zip(context.offer.as_ref())
+            .map(|(standbys, offer)| rotation::start(assembly, runtime, standbys, offer)),
         puller: puller.clone(),
         promotion: Arc::new(Promotion {
             board: Arc::clone(&assembly.board),

@@ -3,7 +3,7 @@
 //! | step | what a crash after it leaves |
 //! |---|---|
 //! | the next key is made, in `identity-next.pem` | it goes on from here when the node opens |
-//! | its fingerprint is in the peers file and in every answer to a report | the same |
+//! | its fingerprint is in the peers file and in every answer to a report, and standbys that wait for a change hear that there is one | the same |
 //! | each standby that is not silent has confirmed it, or `--now` skips the rest | the same |
 //! | `identity-next.pem` becomes `identity.pem`, in one rename | the new key is shown |
 //!
@@ -21,6 +21,7 @@ use bc_core::{
     error::Error,
     fingerprint::Fingerprint,
     identity::Identity,
+    offer::Offer,
     own_keys::OwnKeys,
     peers::Peers,
     standbys::Standbys,
@@ -53,13 +54,19 @@ pub(crate) struct Rotation {
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
     standbys: Arc<Standbys>,
+    offer: Arc<Offer>,
     is_given: bool,
     /// The key that is to be shown; held while anything of the change is done.
     next: Mutex<Option<Fingerprint>>,
 }
 
 /// Goes on with a change that was begun before, and switches when it may, for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, standbys: &Arc<Standbys>) -> Arc<Rotation> {
+pub(crate) fn start(
+    assembly: &Assembly,
+    runtime: &Runtime,
+    standbys: &Arc<Standbys>,
+    offer: &Arc<Offer>,
+) -> Arc<Rotation> {
     let rotation = Arc::new(Rotation {
         state: Arc::clone(&assembly.state),
         peers: assembly.settings.layout.peers(),
@@ -68,6 +75,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, standbys: &Arc<Stand
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
         standbys: Arc::clone(standbys),
+        offer: Arc::clone(offer),
         is_given: assembly.settings.tls_certificate.is_some(),
         next: Mutex::new(None),
     });
@@ -150,6 +158,7 @@ impl Rotation {
         }
         *next = Some(fingerprint);
         self.own.set(self.own.shown(), [fingerprint]);
+        self.offer.announce(Some(fingerprint));
         Ok(fingerprint)
     }
 
@@ -189,6 +198,7 @@ impl Rotation {
         let fingerprint = shown.fingerprint();
         self.key.show(shown);
         self.own.set(fingerprint, []);
+        self.offer.announce(None);
         *next = None;
         info!("this node shows the key {fingerprint} from now on");
         self.board.clear(TOPIC);
@@ -252,6 +262,7 @@ mod tests {
                     Phase::Running,
                     0,
                 ))),
+                offer: Arc::new(Offer::new(Arc::clone(&state), None, 1000).expect("an offer")),
                 state,
                 peers,
                 key: NodeKey::new(Shown::identity(&identity).expect("a pair")),

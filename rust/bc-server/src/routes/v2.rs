@@ -50,6 +50,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         scanned_ms: status.scanned_ms.unwrap_or(0),
         now_ms,
         file_check_interval_ms: status.file_check_interval_ms,
+        next_fingerprint: None,
     }
 }
 
@@ -184,6 +185,7 @@ mod tests {
             scanned_ms: 2,
             now_ms: 3,
             file_check_interval_ms: 4,
+            next_fingerprint: None,
         };
         let header = HeaderValue::from_str(&ascii_json(&envelope)).expect("a header");
         let text = header.to_str().expect("ASCII");

@@ -200,6 +200,7 @@ impl DiskStore {
                 scanned_ms: now_ms,
                 now_ms,
                 file_check_interval_ms: 0,
+                next_fingerprint: None,
             },
             files: manifest.files,
             own_jars: live.own_jars.clone(),
