@@ -1,8 +1,9 @@
 //! Tells the primary how far this standby is.
 //!
 //! Runs beside the puller, so that no pull ever waits for a report: once anything that matters has changed on the
-//! board, the key that the primary is to show next among it, and otherwise every half minute. The answer names all nodes of the primary; those that our peers file lacks
-//! are added to it, so that whichever of them is promoted is trusted here.
+//! board, the key that the primary is to show next among it, and otherwise every half minute. The answer names all
+//! nodes of the primary; those that our peers file lacks are added to it, so that whichever of them is promoted is
+//! trusted here.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
