@@ -330,8 +330,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     self.note_acceptance(&envelope).await?;
                     self.stall.end();
                     self.compare().await?;
-                    if self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
-                        // The primary computes them when it has nothing else to do, which it has had by now.
+                    if self.board.wants_md5s() && self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
+                        // The primary was told, and computes them when it has nothing else to do, which it has had.
                         self.known = None;
                     }
                     return Ok(Outcome::Unchanged);

@@ -42,6 +42,9 @@ pub struct Report {
     /// Which of the keys in the newest [`ReportReply::keys`] it would accept as its primary's.
     #[serde(default)]
     pub confirms: Vec<Fingerprint>,
+    /// Whether somebody there looks at MD5s.
+    #[serde(default)]
+    pub wants_md5s: bool,
 }
 
 /// A generation, as its standby names it.
@@ -164,6 +167,7 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: Some("26.1.0".to_owned()),
             confirms: Vec::new(),
+            wants_md5s: false,
         }
     }
 

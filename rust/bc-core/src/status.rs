@@ -4,7 +4,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -512,6 +515,7 @@ impl Status {
 pub struct StatusBoard {
     status: Mutex<Status>,
     counters: Mutex<Counters>,
+    wants_md5s: AtomicBool,
     changes: watch::Sender<u64>,
 }
 
@@ -521,6 +525,7 @@ impl StatusBoard {
         Self {
             status: Mutex::new(status),
             counters: Mutex::default(),
+            wants_md5s: AtomicBool::new(false),
             changes: watch::Sender::new(0),
         }
     }
@@ -609,6 +614,21 @@ impl StatusBoard {
             counters,
             ..status.clone()
         }
+    }
+
+    /// Notes that somebody looks at MD5s, which nobody but people and the old protocol does: they are worth their time
+    /// from now on. Returns whether that is new; then whoever waits for changes is woken.
+    pub fn ask_for_md5s(&self) -> bool {
+        let is_new = !self.wants_md5s.swap(true, Ordering::Relaxed);
+        if is_new {
+            self.changes.send_modify(|count| *count += 1);
+        }
+        is_new
+    }
+
+    /// Whether somebody looks at MD5s.
+    pub fn wants_md5s(&self) -> bool {
+        self.wants_md5s.load(Ordering::Relaxed)
     }
 
     /// Counts changes; for waiting.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bc_core::{clock::Clock, offer::Offer, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::rejection_log::RejectionLog;
 
@@ -24,4 +24,16 @@ pub struct Context {
     pub rejections: RejectionLog,
     /// Who follows this node; none on a held node.
     pub standbys: Option<Arc<Standbys>>,
+}
+
+impl Context {
+    /// Notes that somebody looks at MD5s. A primary begins to compute them, and its thread that reads files goes on
+    /// after each change; a standby tells its primary.
+    pub(crate) fn ask_for_md5s(&self) {
+        if self.status.ask_for_md5s()
+            && let Some(offered) = self.offer.as_ref().and_then(|offer| offer.current())
+        {
+            spawn_blocking(move || offered.snapshot.complete_md5(|| false));
+        }
+    }
 }

@@ -95,6 +95,8 @@ async fn show_fragment(State(people): State<People>) -> Response {
 }
 
 async fn show_json(State(people): State<People>) -> Response {
+    // Empty until they are known, which is soon after somebody has asked.
+    people.context.ask_for_md5s();
     let json = original::json(&people.picture());
     let text = serde_json::to_string_pretty(&json).expect("a status has only plain fields");
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()

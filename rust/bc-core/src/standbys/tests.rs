@@ -35,6 +35,7 @@ fn report(name: char, set: &str) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
+        wants_md5s: false,
     }
 }
 

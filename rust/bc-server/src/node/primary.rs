@@ -176,10 +176,11 @@ impl Work {
         }
     }
 
-    /// Computes the MD5s that are not known yet, once it has been quiet for a while: a change never waits for more
-    /// than the one file that is being read.
+    /// Computes the MD5s that are not known yet, where somebody looks at them, once it has been quiet for a while: a
+    /// change never waits for more than the one file that is being read.
     fn complete_md5s(&mut self) -> Rest {
-        let Some(offered) = self.offer.current().filter(|offered| !offered.snapshot.has_md5s()) else {
+        let current = self.offer.current().filter(|_| self.board.wants_md5s());
+        let Some(offered) = current.filter(|offered| !offered.snapshot.has_md5s()) else {
             return Rest::Undisturbed;
         };
         let mut disturbed = self.hints.wait(QUIET.min(self.interval)) != Hint::Quiet;

@@ -293,6 +293,7 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: None,
             confirms: confirms.to_vec(),
+            wants_md5s: false,
         };
         let key = Fingerprint::of_public_key(&[name as u8]);
         rotation.standbys.report(report, Some(key), 1).expect("taken").keys

@@ -36,6 +36,9 @@ pub(super) async fn take(
             return (code, reason).into_response();
         }
     };
+    if report.wants_md5s {
+        context.ask_for_md5s();
+    }
     let shown = connection.and_then(|Extension(connection)| connection.client_key());
     let now_ms = context.clock.now_ms();
     let taken = tokio::task::spawn_blocking(move || standbys.report(report, shown, now_ms)).await;

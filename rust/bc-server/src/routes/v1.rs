@@ -47,6 +47,8 @@ const NEXT_READING: Duration = Duration::from_secs(5);
 /// since it was read has none, and an old standby would take it for removed: then the next reading is what it gets.
 async fn with_md5s(context: &Context) -> Result<Arc<Offered>, NoSource> {
     let mut changes = source::offer(context)?.subscribe();
+    // It asks again and again: from now on they are known before it does.
+    context.status.ask_for_md5s();
     let complete = async {
         loop {
             changes.mark_unchanged();

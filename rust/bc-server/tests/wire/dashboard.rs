@@ -1,6 +1,9 @@
 //! The dashboard as browsers and scripts meet it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bc_core::{
     digest::{Digest, Md5},
@@ -282,6 +285,25 @@ async fn hostile_texts_stay_texts() {
         Some("application/json; charset=utf-8")
     );
     assert_eq!(json.json()["userName"], HOSTILE);
+}
+
+#[tokio::test]
+async fn md5s_are_computed_once_somebody_asks_for_the_json() {
+    let node = Node::start(Kind::Primary).await;
+    node.publish(&[(Name::CruiseConfig, b"<cruise/>"), (jar("a.jar"), b"a jar")]);
+    let offered = || {
+        let offer = node.context.offer.as_ref().expect("a primary");
+        offer.current().expect("published")
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!offered().snapshot.has_md5s() && !node.context.status.wants_md5s());
+    get(&node, PAGES[2], &common::authorization()).await;
+    assert!(node.context.status.wants_md5s());
+    let began = Instant::now();
+    while !offered().snapshot.has_md5s() {
+        assert!(began.elapsed() < Duration::from_secs(10), "they never become known");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

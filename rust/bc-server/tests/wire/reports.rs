@@ -104,6 +104,7 @@ fn report(name: char) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
+        wants_md5s: false,
     }
 }
 
