@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, Kind};
+use crate::{
+    characters::is_deceptive,
+    error::{Error, Kind},
+};
 
 /// A plain file name ending in `.jar`: no separator, no control, bidirectional or invisible character, no leading dot,
 /// 255 bytes at most, no name that Windows reserves. The only text from the wire that becomes part of a path,
@@ -53,18 +56,13 @@ fn objection(text: &str) -> Option<&'static str> {
 
 /// What makes a text unfit to be the name of a file in a folder that we write into.
 pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
-    // The characters with which a name can be made to read as another one.
-    const DECEPTIVE: [char; 16] = [
-        '\u{61C}', '\u{200B}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202B}', '\u{202C}', '\u{202D}', '\u{202E}',
-        '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}', '\u{2028}', '\u{2029}', '\u{FEFF}',
-    ];
     if text.len() > 255 {
         Some("is longer than 255 bytes")
     } else if text.starts_with('.') {
         Some("begins with a dot")
     } else if text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) {
         Some("holds a character that no plain file name has")
-    } else if text.chars().any(|c| c.is_control() || DECEPTIVE.contains(&c)) {
+    } else if text.contains(is_deceptive) {
         Some("holds a control character")
     } else if is_reserved_on_windows(text) {
         Some("is reserved on Windows")

@@ -8,6 +8,7 @@
 //! connection, settings) is handed in.
 
 pub mod burst;
+mod characters;
 pub mod cipher;
 pub mod clock;
 pub mod control;

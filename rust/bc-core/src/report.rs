@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, fingerprint::Fingerprint, peers::Peer, primary_url::PrimaryUrl, status::Severity};
+use crate::{
+    characters::is_deceptive, digest::Digest, fingerprint::Fingerprint, peers::Peer, primary_url::PrimaryUrl,
+    status::Severity,
+};
 
 /// The longest report that is read, in bytes.
 pub const MAX_REPORT_SIZE: usize = 16 * 1024;
@@ -114,7 +117,7 @@ pub fn is_node_id(text: &str) -> bool {
 pub fn one_line(text: &str) -> String {
     let mut line: String = text
         .chars()
-        .map(|character| if is_printable(character) { character } else { ' ' })
+        .map(|character| if is_deceptive(character) { ' ' } else { character })
         .take(MAX_TEXT)
         .collect();
     if text.chars().nth(MAX_TEXT).is_some() {
@@ -125,23 +128,7 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn is_one_line(text: &str, longest: usize) -> bool {
-    text.chars().all(is_printable) && text.chars().nth(longest).is_none()
-}
-
-/// Neither a control character nor one that changes how the text around it is read.
-fn is_printable(character: char) -> bool {
-    !(character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        ))
+    !text.contains(is_deceptive) && text.chars().nth(longest).is_none()
 }
 
 /// As [`PrimaryUrl::base`] writes it, so that it may become a link.

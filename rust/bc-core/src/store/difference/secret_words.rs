@@ -1,6 +1,6 @@
 //! What in a cruise-config.xml is secret, as far as names and forms tell. In doubt it is.
 
-use crate::cipher;
+use crate::{characters::is_deceptive, cipher};
 
 /// Parts of names of secrets, in lower case.
 const WORDS: [&str; 15] = [
@@ -53,10 +53,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// A text without what commands a terminal or reverses its direction; lines stay lines.
 pub(super) fn printable(text: &str) -> String {
-    let deceives = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
+    let deceives = |c: char| is_deceptive(c) && c != '\n' && c != '\t';
     text.replace("\r\n", "\n").replace(deceives, "\u{FFFD}")
 }
 
