@@ -1,0 +1,65 @@
+//! What a standby knows of its primary.
+
+use serde::{Deserialize, Serialize};
+
+use super::Generation;
+use crate::fingerprint::Fingerprint;
+
+/// What a standby knows of its primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrimaryStatus {
+    /// Where it is, as configured.
+    pub url: String,
+    /// How its key is trusted, in words.
+    pub trust: String,
+    /// Whether its key has been proven in the newest connection.
+    pub trusted: bool,
+    /// The key it showed last.
+    pub seen_fingerprint: Option<Fingerprint>,
+    /// Whether the newest exchange succeeded.
+    pub connected: bool,
+    /// Since when `connected` is what it is.
+    pub since_ms: i64,
+    /// When an exchange was last completed.
+    pub last_exchange_ms: Option<i64>,
+    /// Its node id.
+    pub node_id: Option<String>,
+    /// Version of its GoCD.
+    pub gocd_version: Option<String>,
+    /// Version of its plugin.
+    pub product_version: Option<String>,
+    /// When it last read its folders, by its clock.
+    pub scanned_ms: Option<i64>,
+    /// How often it reads them.
+    pub file_check_interval_ms: Option<u64>,
+    /// Its newest generation.
+    pub generation: Option<Generation>,
+    /// Its write-ahead log position.
+    pub wal_location: Option<String>,
+    /// The key that it is to show next, while it waits for that to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_fingerprint: Option<Fingerprint>,
+}
+
+impl PrimaryStatus {
+    /// A primary that has not answered yet.
+    pub fn new(url: &str, trust: &str, since_ms: i64) -> Self {
+        Self {
+            url: url.to_owned(),
+            trust: trust.to_owned(),
+            trusted: false,
+            seen_fingerprint: None,
+            connected: false,
+            since_ms,
+            last_exchange_ms: None,
+            node_id: None,
+            gocd_version: None,
+            product_version: None,
+            scanned_ms: None,
+            file_check_interval_ms: None,
+            generation: None,
+            wal_location: None,
+            next_fingerprint: None,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How syncing goes on a standby.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, manifest::Name};
+
+/// Errors that are kept, as in the original product.
+pub const KEPT_ERRORS: usize = 5;
+
+/// How syncing goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Whether the applied generation is the primary's newest one as far as we know.
+    pub in_sync: bool,
+    /// Since when the standby has been in sync without a break; none while it is not.
+    #[serde(default)]
+    pub in_sync_since_ms: Option<i64>,
+    /// Since when it has not been, as far as this process knows; none while it is. A primary that does not answer
+    /// may have changed just after its last answer, so that is the moment then.
+    #[serde(default)]
+    pub behind_since_ms: Option<i64>,
+    /// Why the primary's newest generation is not made live.
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
+    /// Jars that the primary no longer has and that are kept here, since many plugins would go at once.
+    #[serde(default)]
+    pub kept: Vec<Name>,
+    /// Set while an administrator's restore holds an older generation in place.
+    #[serde(default)]
+    pub paused: Option<Paused>,
+    /// When a generation was last applied.
+    pub applied_ms: Option<i64>,
+    /// The newest errors, newest last, [`KEPT_ERRORS`] at most; they go with the next success.
+    pub errors: Vec<SyncError>,
+    /// A fetch that is under way.
+    pub fetching: Option<Fetching>,
+}
+
+/// Why the primary is not followed although it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Why, and what to do.
+    pub message: String,
+    /// Since when the primary's newest generation is refused; another refused generation does not begin anew.
+    pub since_ms: i64,
+}
+
+/// A standby that does not follow its primary, since an administrator has restored an older generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The generation that is live.
+    pub generation: Digest,
+    /// Since when.
+    pub since_ms: i64,
+}
+
+/// An error while syncing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncError {
+    /// When.
+    pub at_ms: i64,
+    /// What failed and what to do.
+    pub message: String,
+}
+
+/// Progress of a fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetching {
+    /// Files still to come, this one included.
+    pub files_left: usize,
+    /// Bytes of this generation to fetch in all.
+    pub bytes_total: u64,
+    /// Bytes of it that are here.
+    pub bytes_done: u64,
+}
