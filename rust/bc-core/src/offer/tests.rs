@@ -1,0 +1,176 @@
+use super::*;
+use crate::{
+    digest::Digests,
+    lineage::Descent,
+    manifest::{Acceptance, Entry, Manifest, Name},
+};
+
+fn snapshot(content: &[u8]) -> Snapshot {
+    let mut manifest = Manifest::default();
+    manifest
+        .files
+        .insert(Name::CruiseConfig, Entry::new(Digests::of(content), 0, None));
+    Snapshot {
+        generation: manifest.generation(),
+        manifest,
+        own_jars: Default::default(),
+        server_id: None,
+        schema_version: None,
+        acceptance: Acceptance::Unknown,
+        scanned_ms: 5,
+        warnings: Vec::new(),
+        sources: Default::default(),
+    }
+}
+
+#[test]
+fn the_sequence_grows_with_each_generation_and_survives_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    {
+        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+        let offer = Offer::new(state, None, 60_000).expect("offer");
+        assert!(offer.publish(snapshot(b"1")).expect("first"));
+        assert!(!offer.publish(snapshot(b"1")).expect("same"));
+        assert!(offer.publish(snapshot(b"2")).expect("second"));
+        assert_eq!(offer.current().expect("offered").sequence, 2);
+    }
+    let state = Arc::new(StateDir::open(folder.path()).expect("open again"));
+    let offer = Offer::new(state, None, 60_000).expect("offer");
+    assert!(!offer.publish(snapshot(b"2")).expect("unchanged"));
+    let restarted = offer.current().expect("offered").sequence;
+    assert!(restarted > 2, "whatever was given out before is below: {restarted}");
+    assert!(
+        offer
+            .publish(snapshot(b"1"))
+            .expect("back to older bytes is a new generation in time")
+    );
+    assert_eq!(offer.current().expect("offered").sequence, restarted + 1);
+}
+
+#[test]
+fn what_gocd_accepted_is_known_over_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let start = || {
+        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+        Offer::new(state, None, 60_000).expect("offer")
+    };
+    let judged = |content: &[u8], acceptance| Snapshot {
+        acceptance,
+        ..snapshot(content)
+    };
+    let offer = start();
+    assert_eq!(offer.accepted_config(), None);
+    for acceptance in [Acceptance::Pending, Acceptance::Accepted] {
+        offer
+            .publish(judged(b"1", acceptance))
+            .expect("accepted behind the offer");
+    }
+    drop(offer);
+    let offer = start();
+    assert_eq!(offer.accepted_config(), Some(Digest::of(b"1")));
+    offer.publish(judged(b"1", Acceptance::Accepted)).expect("the same");
+    offer
+        .publish(judged(b"2", Acceptance::Accepted))
+        .expect("accepted at once");
+    offer.publish(judged(b"3", Acceptance::Pending)).expect("not yet");
+    drop(offer);
+    assert_eq!(start().accepted_config(), Some(Digest::of(b"2")));
+}
+
+#[test]
+fn a_crash_at_any_moment_gives_no_sequence_twice() {
+    let folder = tempfile::tempdir().expect("folder");
+    let ledger = folder.path().join("ledger.json");
+    let start = || {
+        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+        Offer::new(state, None, 60_000).expect("offer")
+    };
+    let offer = start();
+    offer.publish(snapshot(b"0")).expect("the first");
+    // What the disk has if a crash comes right after the sequence was seen.
+    let mut on_disk = std::fs::read(&ledger).expect("written");
+    let mut given_out = 1;
+    for number in 1..=BLOCK + 2 {
+        let before = std::fs::read(&ledger).expect("written");
+        offer.publish(snapshot(&number.to_le_bytes())).expect("another one");
+        let sequence = offer.current().expect("offered").sequence;
+        assert!(sequence > given_out);
+        given_out = sequence;
+        let after: Ledger = serde_json::from_slice(&std::fs::read(&ledger).expect("written")).expect("a ledger");
+        on_disk = if sequence % (BLOCK + 1) == 1 {
+            std::fs::read(&ledger).expect("written")
+        } else {
+            before
+        };
+        assert!(after.reserved >= sequence);
+    }
+    drop(offer);
+    std::fs::write(&ledger, on_disk).expect("a crash");
+    let offer = start();
+    offer.publish(snapshot(b"0")).expect("an earlier one");
+    assert!(offer.current().expect("offered").sequence > given_out);
+}
+
+#[test]
+fn the_lineage_goes_on_over_restarts_and_every_way_to_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let ledger = folder.path().join("ledger.json");
+    let start = || {
+        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+        Offer::new(state, None, 60_000).expect("offer")
+    };
+    let mut given_out = Vec::new();
+    let mut number = 0_u64;
+    for run in 0..20 {
+        let offer = start();
+        for _ in 0..=run {
+            number += 1;
+            let before = std::fs::read(&ledger);
+            offer.publish(snapshot(&number.to_le_bytes())).expect("another one");
+            let offered = offer.current().expect("offered");
+            given_out.push((offered.sequence, offered.snapshot.generation));
+            for (sequence, generation) in &given_out {
+                assert_eq!(offered.lineage.descent(*sequence, generation), Descent::Known);
+            }
+            let reserved = serde_json::from_slice::<Ledger>(before.as_deref().unwrap_or_default())
+                .map_or(0, |ledger| ledger.reserved);
+            if number.is_multiple_of(3) && offered.sequence <= reserved {
+                // As if it had ended before the ledger was written.
+                std::fs::write(&ledger, before.expect("written")).expect("a kill");
+                break;
+            }
+        }
+    }
+    assert!(given_out.len() > 40, "{}", given_out.len());
+}
+
+#[test]
+fn a_snapshot_that_was_restored_knows_nothing_of_what_came_after_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let files = [folder.path().join("ledger.json"), folder.path().join(given_out::FILE)];
+    let start = || {
+        let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+        Offer::new(state, None, 60_000).expect("offer")
+    };
+    let offer = start();
+    for number in 0..3_u64 {
+        offer.publish(snapshot(&number.to_le_bytes())).expect("before");
+    }
+    let taken = files.each_ref().map(|file| std::fs::read(file).expect("written"));
+    offer.publish(snapshot(b"newest")).expect("after");
+    let lost = offer.current().expect("offered");
+    drop(offer);
+    for (file, content) in files.iter().zip(taken) {
+        std::fs::write(file, content).expect("restored");
+    }
+    let offer = start();
+    for number in 10..200_u64 {
+        offer.publish(snapshot(&number.to_le_bytes())).expect("edited on");
+        let offered = offer.current().expect("offered");
+        assert!(offered.sequence > lost.sequence);
+        assert_eq!(
+            offered.lineage.descent(lost.sequence, &lost.snapshot.generation),
+            Descent::Foreign
+        );
+    }
+}
