@@ -1,9 +1,10 @@
 //! The standby's way to the primary's files: long poll, judge, plan, fetch, apply, report to the status board.
 //!
 //! [`Puller::run`] is the loop. It never gives up: after an error it waits ([`backoff`]) and tries again, and it
-//! can be nudged. Whatever happens is on the board: who the primary is, since when it answers or does not,
-//! what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`] whether it
-//! is not older than what is live, [`compare`] holds the primary's files against ours, [`reporter`] tells the primary.
+//! can be nudged. Whatever happens is on the board, where `notes` writes it: who the primary is, since when it answers or
+//! does not, what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`]
+//! whether it is not older than what is live, `fetch` brings the bytes, [`compare`] holds the primary's files against
+//! ours, `ordered` carries out what somebody orders, [`reporter`] tells the primary.
 
 use std::{
     sync::{
@@ -14,12 +15,11 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
-    task::JoinSet,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     clock::Clock,
@@ -27,22 +27,21 @@ use crate::{
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument, Name},
     pull::history::{Candidate, History},
-    status::{Fetching, Generation, KEPT_ERRORS, Refusal, Severity, StatusBoard, SyncError},
-    store::{Allowed, Applied, Restored, Store, Wanted},
+    status::{Generation, Severity, StatusBoard},
+    store::{Allowed, Applied, Restored, Store},
     transport::{ManifestReply, Transport},
-    words,
 };
 
 pub mod backoff;
 pub mod compare;
+mod fetch;
 pub mod history;
 pub mod judge;
+mod notes;
 mod ordered;
 pub mod reporter;
 mod stall;
 
-/// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
-const PARALLEL_FETCHES: usize = 4;
 /// Longest wait for the primary's answer when a promotion asks for the newest generation.
 const LAST_ANSWER: Duration = Duration::from_millis(1500);
 /// Longest wait for it when an administrator asks for a sync.
@@ -55,14 +54,8 @@ const LAST_FETCH: Duration = Duration::from_secs(60);
 const LAST_SILENCE: Duration = Duration::from_secs(5);
 /// The board's topic for live files that were changed on this node.
 pub const TOPIC_DRIFT: &str = "drift";
-/// The board's topic for a primary that does not answer.
-const TOPIC_PRIMARY: &str = "primary";
 /// The board's topic for a primary whose history does not reach back to what is live.
 const TOPIC_HISTORY: &str = "history";
-/// The board's topic for files that do not come although the primary answers.
-const TOPIC_TRANSFER: &str = "transfer";
-/// The board's topic for a generation that was not applied.
-const TOPIC_GENERATION: &str = "generation";
 
 /// What the puller needs to know of its node.
 #[derive(Debug, Clone)]
@@ -352,25 +345,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
         }
         let applied = result?;
         self.stall.end();
-        let generation = generation(&document);
+        let generation = notes::generation(&document);
         self.known = Some(document.generation);
         self.note_acceptance(&document.envelope).await?;
-        let now = self.clock.now_ms();
-        self.board.update(|status| {
-            status.generation = Some(generation.clone());
-            let sync = status.sync.get_or_insert_default();
-            sync.applied_ms = Some(now);
-            sync.fetching = None;
-            sync.kept = applied.kept.clone();
-        });
-        if !applied.written.is_empty() || !applied.removed.is_empty() {
-            self.board.count(|counters| counters.applied_generations += 1);
-        }
-        self.board
-            .set("files", Severity::Warning, words::one_line(&applied.warnings), now);
-        self.board
-            .set("deletions", Severity::Warning, applied.kept_warning(), now);
-        self.show_drift(&applied.drift);
+        self.applied(&generation, &applied);
         self.compare().await?;
         if is_other || !applied.written.is_empty() || !applied.removed.is_empty() {
             info!(
@@ -440,230 +418,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
             }
         }
     }
-
-    /// Brings everything that the store lacks, a few files at once.
-    async fn fetch(&self, document: &Arc<ManifestDocument>) -> Result<(), Error> {
-        let missing = {
-            let (store, document) = (Arc::clone(&self.store), Arc::clone(document));
-            blocking(move || store.missing(&document)).await?
-        };
-        let progress = Arc::new(Progress {
-            board: Arc::clone(&self.board),
-            files: AtomicU64::new(missing.len() as u64),
-            total: missing.iter().map(|wanted| wanted.size).sum(),
-            done: AtomicU64::new(0),
-            received: Arc::clone(&self.received),
-        });
-        let free = Arc::new(Semaphore::new(PARALLEL_FETCHES));
-        let mut running = JoinSet::new();
-        for wanted in missing {
-            let permit = Arc::clone(&free)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            let (transport, store, progress) = (
-                Arc::clone(&self.transport),
-                Arc::clone(&self.store),
-                Arc::clone(&progress),
-            );
-            running.spawn(async move {
-                let fetched = fetch_one(&*transport, &*store, &wanted, &progress).await;
-                drop(permit);
-                fetched
-            });
-            while let Some(finished) = running.try_join_next() {
-                joined(finished)?;
-            }
-        }
-        while let Some(finished) = running.join_next().await {
-            joined(finished)?;
-        }
-        Ok(())
-    }
-
-    /// Notes that the primary answered.
-    fn exchanged(&mut self, envelope: &Envelope, document: Option<&ManifestDocument>) {
-        self.last_exchange = Instant::now();
-        let now = self.clock.now_ms();
-        let key = self.transport.peer_key();
-        self.board.clear(TOPIC_PRIMARY);
-        self.board.update(|status| {
-            let Some(primary) = &mut status.primary else { return };
-            if !primary.connected {
-                primary.connected = true;
-                primary.since_ms = now;
-            }
-            primary.trusted = true;
-            primary.seen_fingerprint = key.seen;
-            primary.trust = key.trust;
-            primary.last_exchange_ms = Some(now);
-            primary.node_id = Some(envelope.node_id.clone());
-            primary.gocd_version = envelope.gocd_version.clone();
-            primary.product_version = Some(envelope.product_version.clone());
-            primary.scanned_ms = Some(envelope.scanned_ms);
-            primary.file_check_interval_ms = Some(envelope.file_check_interval_ms);
-            primary.wal_location = envelope.wal_location.clone();
-            primary.next_fingerprint = envelope.next_fingerprint;
-            if let Some(document) = document {
-                let newest = generation(document);
-                let sync = status.sync.get_or_insert_default();
-                // Whether it is in sync again is only said once the round has succeeded.
-                let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
-                if sync.in_sync && !is_live {
-                    sync.in_sync = false;
-                    sync.behind_since_ms = Some(now);
-                }
-                primary.generation = Some(newest);
-            }
-        });
-        let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
-        self.board.set("versions", Severity::Warning, versions, now);
-        let pending = judge::acceptance(envelope, self.options.accept_wait);
-        self.board.set("acceptance", Severity::Warning, pending, now);
-        self.board
-            .set("clocks", Severity::Warning, judge::clocks(envelope, now), now);
-        self.board
-            .set("primary's reading", Severity::Warning, judge::reading(envelope), now);
-    }
-
-    /// Holds the primary's files against ours and shows the result.
-    async fn compare(&self) -> Result<(), Error> {
-        let store = Arc::clone(&self.store);
-        let (live, low, missing) =
-            blocking(move || Ok((store.live()?, store.low_disks(), store.missing_files()?))).await?;
-        let now = self.clock.now_ms();
-        self.board.set("disk", Severity::Warning, low, now);
-        self.board
-            .set("missing files", Severity::Warning, compare::missing(&missing), now);
-        if let Some(document) = &self.document {
-            let files = compare::compare(&document.files, &live).into();
-            let own_jars = compare::own_jars(&document.own_jars);
-            self.board.update(|status| {
-                status.files = files;
-                status.own_jars = own_jars;
-                status.missing_files = missing;
-            });
-        }
-        Ok(())
-    }
-
-    fn succeeded(&self) {
-        let now = self.clock.now_ms();
-        self.board.update(|status| {
-            let is_over = [TOPIC_GENERATION, TOPIC_TRANSFER];
-            status
-                .problems
-                .retain(|problem| !is_over.contains(&problem.topic.as_str()));
-            let newest = status.primary.as_ref().and_then(|primary| primary.generation.as_ref());
-            let applied = status.generation.as_ref();
-            if let Some(sync) = &mut status.sync {
-                sync.errors.clear();
-                sync.fetching = None;
-                sync.in_sync = matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
-                sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now)).filter(|_| sync.in_sync);
-                sync.behind_since_ms = sync.behind_since_ms.filter(|_| !sync.in_sync);
-                sync.refusal = None;
-            }
-        });
-    }
-
-    fn failed(&self, error: &Error) {
-        let now = self.clock.now_ms();
-        // A file did not come from a primary that answers.
-        let stalled = match error.kind() {
-            Kind::Unreachable | Kind::Protocol => self.stall.severity(),
-            _ => None,
-        };
-        let mut is_news = true;
-        let mut refused_ms = None;
-        // Asked for outside of the change: whoever tells may have something to say on the board itself.
-        let key = self.transport.peer_key();
-        self.board.update(|status| {
-            let sync = status.sync.get_or_insert_default();
-            is_news = sync.errors.last().is_none_or(|last| last.message != error.to_string());
-            sync.fetching = None;
-            sync.errors.push(SyncError {
-                at_ms: now,
-                message: error.to_string(),
-            });
-            let surplus = sync.errors.len().saturating_sub(KEPT_ERRORS);
-            sync.errors.drain(..surplus);
-            // What the primary has now is not known, or not here.
-            if sync.in_sync {
-                let last = status.primary.as_ref().and_then(|primary| primary.last_exchange_ms);
-                sync.behind_since_ms = last.or(Some(now));
-            }
-            sync.in_sync = false;
-            sync.in_sync_since_ms = None;
-            sync.refusal = (error.kind() == Kind::Refused).then(|| Refusal {
-                message: error.to_string(),
-                since_ms: sync.refusal.as_ref().map_or(now, |before| before.since_ms),
-            });
-            refused_ms = sync
-                .refusal
-                .as_ref()
-                .map(|refusal| now.saturating_sub(refusal.since_ms));
-            if let Some(primary) = &mut status.primary
-                && stalled.is_none()
-                && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)
-            {
-                if primary.connected {
-                    primary.since_ms = now;
-                }
-                primary.connected = false;
-                primary.seen_fingerprint = key.seen;
-                primary.trust = key.trust;
-                if error.kind() == Kind::Trust {
-                    primary.trusted = false;
-                }
-            }
-        });
-        let is_new_refusal = is_news && error.kind() == Kind::Refused;
-        self.board.count(|counters| {
-            counters.failed_rounds += 1;
-            counters.refused_generations += u64::from(is_new_refusal);
-        });
-        let (topic, severity) = match (error.kind(), stalled) {
-            (_, Some(severity)) => (TOPIC_TRANSFER, severity),
-            (Kind::Unreachable | Kind::Protocol, None) => (TOPIC_PRIMARY, self.silence_severity()),
-            (Kind::Trust, None) => (TOPIC_PRIMARY, Severity::Critical),
-            (Kind::Refused, None) => (TOPIC_GENERATION, self.refusal_severity(refused_ms)),
-            (_, None) => (TOPIC_GENERATION, Severity::Critical),
-        };
-        self.board.raise(topic, severity, error.to_string(), now);
-        if is_news {
-            warn!("{error}");
-        }
-    }
-
-    fn silence_severity(&self) -> Severity {
-        if self.last_exchange.elapsed() >= self.options.check_interval {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        }
-    }
-
-    fn refusal_severity(&self, refused_ms: Option<i64>) -> Severity {
-        let limit = i64::try_from(self.options.refusal_critical.as_millis()).unwrap_or(i64::MAX);
-        if refused_ms.is_some_and(|refused| refused >= limit) {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        }
-    }
-
-    fn raise_silence(&self) {
-        let seconds = self.last_exchange.elapsed().as_secs();
-        self.board.raise(
-            TOPIC_PRIMARY,
-            Severity::Critical,
-            format!(
-                "the primary has not answered for {seconds} s. Check that it runs and that bc.primary.url leads to it."
-            ),
-            self.clock.now_ms(),
-        );
-    }
 }
 
 /// Where the result of [`PullOrder::Last`] is waited for.
@@ -691,83 +445,6 @@ async fn silence(received: Arc<AtomicU64>) -> Error {
             return unreachable("did not send its files in time");
         }
         before = now;
-    }
-}
-
-struct Progress {
-    board: Arc<StatusBoard>,
-    files: AtomicU64,
-    total: u64,
-    done: AtomicU64,
-    received: Arc<AtomicU64>,
-}
-
-impl Progress {
-    fn add(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn show(&self) {
-        let fetching = Fetching {
-            files_left: self.files.load(Ordering::Relaxed) as usize,
-            bytes_total: self.total,
-            bytes_done: self.done.load(Ordering::Relaxed),
-        };
-        self.board.update(|status| {
-            status.sync.get_or_insert_default().fetching = Some(fetching);
-        });
-    }
-
-    /// Counts a transfer that has ended.
-    fn count(&self, bytes: u64, is_whole: bool) {
-        self.board.count(|counters| {
-            counters.received.bytes += bytes;
-            counters.received.files += u64::from(is_whole);
-            counters.received.broken += u64::from(!is_whole);
-        });
-    }
-}
-
-async fn fetch_one<T: Transport, S: Store>(
-    transport: &T,
-    store: &S,
-    wanted: &Wanted,
-    progress: &Progress,
-) -> Result<(), Error> {
-    progress.show();
-    let mut receive = store.receive(wanted)?;
-    let offset = receive.received();
-    progress.add(offset);
-    // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
-    let mut came = 0;
-    let mut transferred = Ok(());
-    if offset == 0 || offset < wanted.size {
-        let mut sink = |bytes: &[u8]| {
-            came += bytes.len() as u64;
-            progress.add(bytes.len() as u64);
-            progress.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            receive.write(bytes)
-        };
-        transferred = transport.blob(wanted.sha256, offset, &mut sink).await;
-    }
-    let finished = match transferred {
-        Ok(()) => blocking(move || receive.finish()).await,
-        Err(error) => Err(error),
-    };
-    progress.count(came, finished.is_ok());
-    finished?;
-    progress.files.fetch_sub(1, Ordering::Relaxed);
-    progress.show();
-    Ok(())
-}
-
-fn generation(document: &ManifestDocument) -> Generation {
-    Generation {
-        id: document.generation,
-        sequence: document.envelope.sequence,
-        generated_ms: document.envelope.generated_ms,
-        acceptance: document.envelope.acceptance,
-        total_size: document.total_size(),
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     LAST_ANSWER, LastAnswer, Outcome, Permit, PullOrder, Puller, RestoreOrder, SYNC_ANSWER, SyncOrder, blocking,
-    next_urgent, silence, unreachable,
+    next_urgent, notes, silence, unreachable,
 };
 use crate::{
     error::{Error, Kind},
@@ -232,7 +232,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             }
         });
         if paused.is_some() {
-            for topic in [super::TOPIC_PRIMARY, super::TOPIC_GENERATION] {
+            for topic in [notes::TOPIC_PRIMARY, notes::TOPIC_GENERATION] {
                 self.board.clear(topic);
             }
         }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::TOPIC_GENERATION;
+use super::notes::TOPIC_GENERATION;
 use crate::{
     clock::Clock,
     error::Error,

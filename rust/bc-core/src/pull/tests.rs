@@ -10,8 +10,8 @@ use crate::{
     clock::SystemClock,
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
-    status::{Behind, Phase, PrimaryStatus, Status},
-    store::{Allowed, Applied, LiveFile, Position, Receive},
+    status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
+    store::{Allowed, Applied, LiveFile, Position, Receive, Wanted},
 };
 
 /// A primary that answers from memory and can be made to fail.

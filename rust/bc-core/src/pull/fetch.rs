@@ -1,0 +1,129 @@
+//! Fetching what the store lacks.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{Puller, blocking, joined};
+use crate::{
+    error::Error,
+    manifest::ManifestDocument,
+    status::{Fetching, StatusBoard},
+    store::{Store, Wanted},
+    transport::Transport,
+};
+
+/// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
+const PARALLEL_FETCHES: usize = 4;
+
+impl<T: Transport, S: Store> Puller<T, S> {
+    /// Brings everything that the store lacks, a few files at once.
+    pub(super) async fn fetch(&self, document: &Arc<ManifestDocument>) -> Result<(), Error> {
+        let missing = {
+            let (store, document) = (Arc::clone(&self.store), Arc::clone(document));
+            blocking(move || store.missing(&document)).await?
+        };
+        let progress = Arc::new(Progress {
+            board: Arc::clone(&self.board),
+            files: AtomicU64::new(missing.len() as u64),
+            total: missing.iter().map(|wanted| wanted.size).sum(),
+            done: AtomicU64::new(0),
+            received: Arc::clone(&self.received),
+        });
+        let free = Arc::new(Semaphore::new(PARALLEL_FETCHES));
+        let mut running = JoinSet::new();
+        for wanted in missing {
+            let permit = Arc::clone(&free)
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            let (transport, store, progress) = (
+                Arc::clone(&self.transport),
+                Arc::clone(&self.store),
+                Arc::clone(&progress),
+            );
+            running.spawn(async move {
+                let fetched = fetch_one(&*transport, &*store, &wanted, &progress).await;
+                drop(permit);
+                fetched
+            });
+            while let Some(finished) = running.try_join_next() {
+                joined(finished)?;
+            }
+        }
+        while let Some(finished) = running.join_next().await {
+            joined(finished)?;
+        }
+        Ok(())
+    }
+}
+
+struct Progress {
+    board: Arc<StatusBoard>,
+    files: AtomicU64,
+    total: u64,
+    done: AtomicU64,
+    received: Arc<AtomicU64>,
+}
+
+impl Progress {
+    fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn show(&self) {
+        let fetching = Fetching {
+            files_left: self.files.load(Ordering::Relaxed) as usize,
+            bytes_total: self.total,
+            bytes_done: self.done.load(Ordering::Relaxed),
+        };
+        self.board.update(|status| {
+            status.sync.get_or_insert_default().fetching = Some(fetching);
+        });
+    }
+
+    /// Counts a transfer that has ended.
+    fn count(&self, bytes: u64, is_whole: bool) {
+        self.board.count(|counters| {
+            counters.received.bytes += bytes;
+            counters.received.files += u64::from(is_whole);
+            counters.received.broken += u64::from(!is_whole);
+        });
+    }
+}
+
+async fn fetch_one<T: Transport, S: Store>(
+    transport: &T,
+    store: &S,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<(), Error> {
+    progress.show();
+    let mut receive = store.receive(wanted)?;
+    let offset = receive.received();
+    progress.add(offset);
+    // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
+    let mut came = 0;
+    let mut transferred = Ok(());
+    if offset == 0 || offset < wanted.size {
+        let mut sink = |bytes: &[u8]| {
+            came += bytes.len() as u64;
+            progress.add(bytes.len() as u64);
+            progress.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            receive.write(bytes)
+        };
+        transferred = transport.blob(wanted.sha256, offset, &mut sink).await;
+    }
+    let finished = match transferred {
+        Ok(()) => blocking(move || receive.finish()).await,
+        Err(error) => Err(error),
+    };
+    progress.count(came, finished.is_ok());
+    finished?;
+    progress.files.fetch_sub(1, Ordering::Relaxed);
+    progress.show();
+    Ok(())
+}
