@@ -82,7 +82,7 @@ public final class Environment {
         return Long.getLong("gocd.host.start.delay", 0);
     }
 
-    /** Whether the start leaves cruise-config.xml and jetty.xml as they are. No property of GoCD: for tests. */
+    /** Whether cruise-config.xml and jetty.xml stay as they are, and are not checked in either. No property of GoCD: for tests. */
     public static boolean keepsFiles() {
         return isYes("gocd.host.keep.files");
     }

@@ -107,10 +107,13 @@ public final class ConfigService {
         }
     }
 
-    /** Checks it in and writes the live file in its normal form, even where the form is the same. */
+    /**
+     * Checks it in and writes the live file in its normal form, even where the form is the same; neither where all files
+     * are to stay as they are.
+     */
     private void accept(CruiseConfig config, String source) throws IOException {
-        repository.checkIn(config.text());
         if (!Environment.keepsFiles()) {
+            repository.checkIn(config.text());
             file.rewrite(config.text(), 0);
         }
         remember(config, source);
