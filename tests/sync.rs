@@ -158,7 +158,8 @@ fn a_standby_says_since_when_its_primary_does_not_answer_and_goes_on_when_it_doe
         status["primary"]["connected"] == false
     });
     assert_eq!(status["sync"]["in_sync"], false);
-    assert!(status["primary"]["since_ms"].as_i64() > status["primary"]["last_exchange_ms"].as_i64());
+    // A primary that closes answers the poll that waits, and the next one may fail in the same millisecond.
+    assert!(status["primary"]["since_ms"].as_i64() >= status["primary"]["last_exchange_ms"].as_i64());
     let page = authorized(standby.port, "/admin/dashboard/fragment")
         .text()
         .expect("text");
