@@ -156,6 +156,8 @@ impl Scanner {
             // There is no thread to be had.
             Err(_) => self.configs.read(now_ms),
         }?;
+        // The configuration must not be older than a plugin beside it.
+        self.configs.check_unchanged(&configs)?;
         found.add_all(configs);
         self.snapshot(found, now_ms)
     }

@@ -616,10 +616,8 @@ impl Store for DiskStore {
                 let _ = reader.map(|reader| reader.join());
             })
         });
-        if applied.is_err() {
-            // What was fetched for it may be applied yet. Where that cannot be written, it stays in memory.
-            let _ = self.blobs.settle();
-        }
+        // What was fetched for one that failed may be applied yet. Where that cannot be written, it stays in memory.
+        let _ = self.blobs.settle();
         applied
     }
 
