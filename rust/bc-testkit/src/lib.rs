@@ -14,11 +14,25 @@ pub mod process;
 pub mod secrets;
 pub mod wait;
 
-/// A port on loopback that was free a moment ago.
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A port that was free a moment ago, and is given to no other test of this process. It lies below those that the
+/// kernel gives to clients, and to whoever asks for any port, so that none of them takes it while a JVM starts.
 ///
 /// # Panics
-/// Loopback has no free port.
+/// There is no free port.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    const FIRST: u32 = 10_240;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Not where the process before began.
+    let begin = std::process::id().wrapping_mul(997) % COUNT;
+    (0..COUNT)
+        .map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
+        .map(|port| u16::try_from(port).expect("below 32768"))
+        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+        .expect("there is a free port")
 }
