@@ -19,7 +19,6 @@
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
-    thread,
     time::Duration,
 };
 
@@ -138,27 +137,11 @@ impl Scanner {
         }
     }
 
-    /// A look at hundreds of jars takes as long as reading a large configuration, so both happen at once.
     fn collect(&mut self) -> Result<Snapshot, Stop> {
         let now_ms = self.clock.now_ms();
-        let (plugins, configs) = (&mut self.plugins, &mut self.configs);
-        let (plugins, configs) = thread::scope(|scope| {
-            let configs = thread::Builder::new()
-                .name("bc-scan-config".to_owned())
-                .spawn_scoped(scope, || configs.read(now_ms));
-            let plugins = plugins.read(now_ms);
-            let configs = configs.map(|configs| configs.join().expect("reading does not panic"));
-            (plugins, configs)
-        });
-        let mut found = plugins?;
-        let configs = match configs {
-            Ok(configs) => configs,
-            // There is no thread to be had.
-            Err(_) => self.configs.read(now_ms),
-        }?;
-        // The configuration must not be older than a plugin beside it.
-        self.configs.check_unchanged(&configs)?;
-        found.add_all(configs);
+        // In the order in which a standby applies them, so that the configuration is the freshest.
+        let mut found = self.plugins.read(now_ms)?;
+        found.add_all(self.configs.read(now_ms)?);
         self.snapshot(found, now_ms)
     }
 

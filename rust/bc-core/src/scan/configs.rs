@@ -11,7 +11,6 @@ use crate::{
         file_cache::{FileCache, Keep, Known, Observed},
         found::{Found, Stop, being_written},
         patience::Patience,
-        stamp::Stamp,
         xml::Outline,
     },
 };
@@ -61,21 +60,6 @@ impl Configs {
         self.cache.end_round();
         self.last = found.config.keys().cloned().collect();
         Ok(found)
-    }
-
-    /// Checks that none of these was written since it was read.
-    ///
-    /// # Errors
-    /// One was, or is gone.
-    pub(super) fn check_unchanged(&self, found: &Found) -> Result<(), Stop> {
-        for (name, known) in &found.config {
-            let now = fs::metadata(super::path_of(&self.layout, name));
-            if now.is_ok_and(|metadata| Stamp::of(&metadata) == known.stamp) {
-                continue;
-            }
-            return Err(being_written(name.clone()));
-        }
-        Ok(())
     }
 
     /// What the last cruise-config.xml says.
@@ -192,39 +176,5 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
     match fs::read_dir(folder) {
         Ok(_) => Error::io("read", path, error),
         Err(error) => Error::io("read the folder", folder, &error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{clock::SystemClock, properties::Properties};
-
-    #[test]
-    fn what_was_written_while_the_plugins_were_read_is_noticed() {
-        let folder = tempfile::tempdir().expect("folder");
-        let working_dir = folder.path().to_str().expect("UTF-8");
-        let layout = Layout::from_properties(&Properties::from_iter([("user.dir", working_dir)]));
-        let path = layout.cruise_config().to_owned();
-        fs::create_dir_all(layout.pair_dir()).expect("folder");
-        fs::write(&path, "<cruise/>").expect("written");
-        let mut configs = Configs::new(layout, false, Arc::new(SystemClock));
-        let Ok(found) = configs.read(SystemClock.now_ms()) else {
-            panic!("it is whole")
-        };
-        assert!(configs.check_unchanged(&found).is_ok());
-        fs::write(&path, "<cruise><!-- edited --></cruise>").expect("written");
-        let is_named = |checked| {
-            matches!(
-                checked,
-                Err(Stop::Unstable {
-                    name: Name::CruiseConfig,
-                    ..
-                })
-            )
-        };
-        assert!(is_named(configs.check_unchanged(&found)));
-        fs::remove_file(&path).expect("removed");
-        assert!(is_named(configs.check_unchanged(&found)));
     }
 }
