@@ -155,10 +155,9 @@ impl Scene {
     }
 
     fn replace(&self, folder: &Path) {
-        let old = self
-            .folder
-            .path()
-            .join(format!("old-{}", self.asked.lock().expect("no panic").len()));
+        let name = folder.file_name().expect("below the temporary one");
+        let old = self.folder.path().join("old").join(name);
+        fs::create_dir_all(old.parent().expect("just joined")).expect("folder");
         fs::rename(folder, old).expect("rename");
         fs::create_dir_all(folder).expect("folder");
     }
