@@ -140,8 +140,9 @@ impl Scanner {
     fn collect(&mut self) -> Result<Snapshot, Stop> {
         let now_ms = self.clock.now_ms();
         // In the order in which a standby applies them, so that the configuration is the freshest.
-        let mut found = self.plugins.read(now_ms)?;
-        found.add_all(self.configs.read(now_ms)?);
+        let mut found = Found::default();
+        self.plugins.read(&mut found, now_ms)?;
+        self.configs.read(&mut found, now_ms)?;
         self.snapshot(found, now_ms)
     }
 

@@ -48,18 +48,17 @@ impl Configs {
     ///
     /// # Errors
     /// Why nothing can be said of one of them now.
-    pub(super) fn read(&mut self, now_ms: i64) -> Result<Found, Stop> {
+    pub(super) fn read(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         self.cache.begin_round();
-        let mut found = Found::default();
         for name in self.layout.clone().config_names() {
             if name == Name::CipherDes && !self.include_des_cipher {
                 continue;
             }
-            self.config_file(&name, &mut found, now_ms)?;
+            self.config_file(&name, found, now_ms)?;
         }
         self.cache.end_round();
         self.last = found.config.keys().cloned().collect();
-        Ok(found)
+        Ok(())
     }
 
     /// What the last cruise-config.xml says.

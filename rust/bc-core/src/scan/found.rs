@@ -37,15 +37,6 @@ impl Found {
         self.sources.insert(known.digests.sha256, source);
         self.files.insert(name, entry(known));
     }
-
-    /// Adds what another reader has gathered.
-    pub(super) fn add_all(&mut self, other: Self) {
-        self.files.extend(other.files);
-        self.config.extend(other.config);
-        self.own_jars.extend(other.own_jars);
-        self.sources.extend(other.sources);
-        self.warnings.extend(other.warnings);
-    }
 }
 
 /// How a manifest names a file that was read.

@@ -61,18 +61,17 @@ impl Plugins {
     ///
     /// # Errors
     /// Why nothing can be said of the jars now.
-    pub(super) fn read(&mut self, now_ms: i64) -> Result<Found, Stop> {
+    pub(super) fn read(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         self.cache.begin_round();
-        let found = self.collect(now_ms)?;
+        self.collect(found, now_ms)?;
         self.cache.end_round();
         if let Some(saved) = &self.cache_file {
             self.cache.save(saved);
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn collect(&mut self, now_ms: i64) -> Result<Found, Stop> {
-        let mut found = Found::default();
+    fn collect(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         let folder = &self.folder;
         let listing = plugin_folder::list(folder).map_err(|error| Error::io("read the folder", folder, &error))?;
         let Some(listing) = listing else {
@@ -88,7 +87,7 @@ impl Plugins {
             found
                 .warnings
                 .push(format!("the plugin folder {} does not exist", folder.display()));
-            return Ok(found);
+            return Ok(());
         };
         self.was_there = true;
         found.warnings.extend(listing.warnings);
@@ -132,6 +131,6 @@ impl Plugins {
                 Err(error) => return Err(Error::io("read", &path, &error).into()),
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
