@@ -1,8 +1,8 @@
 //! Where a standby keeps what it fetched, and how it becomes the live files.
 //!
-//! - [`disk`]: the store of a standby, which puts together `receiving` (bytes on their way), `blobs` (fetched bytes), `live` (what is there), `plan`
-//!   (what differs), `guard` (what must not go), `rules` (what may become live), `stage`, `journal` and `apply` (how
-//!   it does), `record` (what did) and `room` (whether it fits);
+//! - [`disk`]: the store of a standby, which puts together `receiving` (bytes on their way), `blobs` (fetched bytes),
+//!   `live` (what is there), `plan` (what differs), `guard` (what must not go), `rules` (what may become live), `stage`,
+//!   `journal` and `apply` (how it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
 //! - [`difference`]: what two sets of files have differently, without showing a secret;
 //! - [`verify`]: whether all of it is still what it was;
@@ -164,8 +164,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; [`Kind::Superseded`] when bytes
-    /// are not here after all, which [`Store::missing`] names from then on; others when the disk fails. The live files are then as before; only where the disk fails in the middle of a set they are a part
-    /// of each, until the next call or start finishes what was begun.
+    /// are not here after all, which [`Store::missing`] names from then on; others when the disk fails. The live files
+    /// are then as before; only where the disk fails in the middle of a set they are a part of each, until the next
+    /// call or start finishes what was begun.
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error>;
 
     /// What was applied last and is still live; none before the first time.

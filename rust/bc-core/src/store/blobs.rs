@@ -68,7 +68,7 @@ impl Blobs {
 
     /// Whether the blob is there and right; a wrong one is removed.
     pub(super) fn has(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
-        if self.in_memory(digest).is_some() {
+        if self.lock_memory().contains_key(digest) {
             return Ok(true);
         }
         let path = self.path(digest);
