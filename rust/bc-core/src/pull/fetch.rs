@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
-const PARALLEL_FETCHES: usize = 4;
+const PARALLEL_FETCHES: u64 = 4;
+
+/// A further fetch runs beside the first for each so many bytes, or files, that the store lacks: its connection costs
+/// both nodes a handshake, and the primary memory.
+const BYTES_OF_A_FETCH: u64 = 4 << 20;
+const FILES_OF_A_FETCH: u64 = 8;
 
 impl<T: Transport, S: Store> Puller<T, S> {
     /// Brings everything that the store lacks, a few files at once.
@@ -33,7 +38,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             done: AtomicU64::new(0),
             received: Arc::clone(&self.received),
         });
-        let free = Arc::new(Semaphore::new(PARALLEL_FETCHES));
+        let free = Arc::new(Semaphore::new(fetches_at_once(progress.total, missing.len() as u64)));
         let mut running = JoinSet::new();
         for wanted in missing {
             let permit = Arc::clone(&free)
@@ -59,6 +64,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
         }
         Ok(())
     }
+}
+
+fn fetches_at_once(bytes: u64, files: u64) -> usize {
+    let worth = (bytes / BYTES_OF_A_FETCH).max(files / FILES_OF_A_FETCH) + 1;
+    usize::try_from(worth.min(PARALLEL_FETCHES)).expect("a few")
 }
 
 struct Progress {
@@ -126,4 +136,19 @@ async fn fetch_one<T: Transport, S: Store>(
     progress.files.fetch_sub(1, Ordering::Relaxed);
     progress.show();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_takes_long_is_fetched_over_several_connections() {
+        let changed_configuration = fetches_at_once(2_000_000, 1);
+        let few_small_files = fetches_at_once(100_000, 7);
+        let many_small_files = fetches_at_once(100_000, 11);
+        let new_plugins = fetches_at_once(600_000_000, 200);
+        let all = [changed_configuration, few_small_files, many_small_files, new_plugins];
+        assert_eq!(all, [1, 1, 2, 4]);
+    }
 }
