@@ -36,7 +36,7 @@ pub(crate) fn run(project: &Project, options: &JarOptions) -> Result<()> {
     Ok(())
 }
 
-/// Packs the jar that tests and demo load, with the library that [`natives::build`] has made.
+/// Packs the jar of a variant, with the library that [`natives::build`] has made.
 pub(crate) fn build(project: &Project, tools: &BuildTools, variant: Variant) -> Result<()> {
     let folder = project.jar_folder(variant);
     pack(

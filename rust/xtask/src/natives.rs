@@ -33,10 +33,14 @@ pub(crate) fn run(project: &Project, options: &NativesOptions) -> Result<()> {
     build(project, &BuildTools::ready(project)?, variant, options.platform)
 }
 
-/// Builds the library that tests and demo load, and puts it under `target/natives`.
+/// Builds the library of a variant and puts it where [`Project::library`] says.
 pub(crate) fn build(project: &Project, tools: &BuildTools, variant: Variant, platform: Platform) -> Result<()> {
     let mut cargo = zigbuild(project, &tools.zig, platform)?;
-    cargo.args(["--package", "bc-jni", "--profile", "natives"]);
+    let profile = match variant {
+        Variant::Optimised => "release",
+        Variant::Product | Variant::Provoke => "natives",
+    };
+    cargo.args(["--package", "bc-jni", "--profile", profile]);
     if variant == Variant::Provoke {
         cargo.args(["--features", "provoke"]);
     }
@@ -44,7 +48,7 @@ pub(crate) fn build(project: &Project, tools: &BuildTools, variant: Variant, pla
     let built = project
         .target()
         .join(platform.rust_target())
-        .join("natives")
+        .join(profile)
         .join(platform.library_file());
     check(&built, platform)?;
     check_variant(&built, variant)?;

@@ -17,8 +17,10 @@ pub(crate) const JAR: &str = "gocd-business-continuity.jar";
 /// A product, or the variant of it that misbehaves on request and that only tests load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// What administrators get.
+    /// What administrators get, built so that it links quickly: for tests and demo.
     Product,
+    /// The same, optimised as what is given away: for measurements.
+    Optimised,
     /// Built with the cargo feature `provoke`.
     Provoke,
 }
@@ -69,6 +71,7 @@ impl Project {
     pub(crate) fn natives(&self, variant: Variant) -> PathBuf {
         match variant {
             Variant::Product => self.path("target/natives"),
+            Variant::Optimised => self.path("target/natives-optimised"),
             Variant::Provoke => self.path("target/natives-provoke"),
         }
     }
@@ -84,6 +87,7 @@ impl Project {
     pub(crate) fn jar_folder(&self, variant: Variant) -> PathBuf {
         match variant {
             Variant::Product => self.path("build/libs"),
+            Variant::Optimised => self.path("target/optimised-jar"),
             Variant::Provoke => self.path("target/provoke-jar"),
         }
     }

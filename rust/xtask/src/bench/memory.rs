@@ -74,7 +74,7 @@ fn resident_mib(bench: &Bench<'_>, has_jar: bool) -> Result<f64> {
     ];
     if has_jar {
         place(
-            &bench.project.jar(Variant::Product),
+            &bench.project.jar(Variant::Optimised),
             &folder.join("plugins/external").join(JAR),
         )?;
         words.push(format!("-javaagent:plugins/external/{JAR}"));
