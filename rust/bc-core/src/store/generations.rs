@@ -4,9 +4,9 @@
 //! describes the files that were here before anything was applied. The bytes are the blobs.
 //!
 //! A file is written without waiting for the disk, after its generation is live; `Generations::settle` waits
-//! later, for it and for its blobs. Until then a power cut may lose or tear it, and one that is torn counts as none,
-//! or lose a blob of it, and then it is refused when somebody wants it back. When generations go, their files are
-//! gone durably before any blob is removed, so that what is settled and listed has all its bytes.
+//! later, for it and for its blobs. Until then a power cut may lose or tear it, and one whose checksum ([`seal`]) is
+//! wrong counts as none, or lose a blob of it, and then it is refused when somebody wants it back. When generations
+//! go, their files are gone durably before any blob is removed, so that what is settled and listed has all its bytes.
 
 use std::{
     collections::HashSet,
@@ -27,6 +27,7 @@ use crate::{
         atomic,
         filesystem::{self, FileSystem},
         record::{self, Record},
+        seal,
     },
 };
 
@@ -221,9 +222,13 @@ pub(super) fn read_all(state_dir: &Path) -> Result<Vec<Kept>, Error> {
     Ok(all)
 }
 
-/// None for what a crash tore, for temporary files, and for what a newer version wrote.
+/// None for what a crash tore or the disk damaged, for temporary files, and for what a newer version wrote.
 fn read(path: &Path) -> Option<Kept> {
-    let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let text = fs::read(path).ok()?;
+    if !seal::is_whole(&text) {
+        return None;
+    }
+    let kept: Kept = serde_json::from_slice(&text).ok()?;
     let manifest = Manifest {
         files: kept.document.files.clone(),
     };
@@ -290,7 +295,10 @@ impl Generations {
             let path = entry.path();
             let is_torn = !known.contains(path.as_path()) && !is_of_the_future(&path);
             if is_torn && self.system.remove(&path).is_ok() {
-                warn!("{} was not whole after a crash and is forgotten", path.display());
+                warn!(
+                    "{} is torn or damaged; this generation cannot be gone back to",
+                    path.display()
+                );
             }
         }
     }
@@ -370,7 +378,7 @@ impl Generations {
     /// Its file cannot be written.
     pub(super) fn put(&mut self, kept: Kept) -> Result<(), Error> {
         let path = self.folder.join(kept.file_name());
-        let text = serde_json::to_vec(&kept).expect("a generation has only plain fields");
+        let text = seal::sealed(&kept).expect("a generation has only plain fields");
         // Once it is on the disk it stays there, whatever is written anew.
         let is_durable = self.kept.iter().any(|known| known.file == path && known.is_durable);
         if is_durable {
@@ -389,7 +397,7 @@ impl Generations {
     /// # Errors
     /// As [`atomic::write`].
     pub(super) fn put_first(&mut self, kept: &Kept) -> Result<(), Error> {
-        let text = serde_json::to_vec(kept).expect("a generation has only plain fields");
+        let text = seal::sealed(kept).expect("a generation has only plain fields");
         atomic::write_on(&*self.system, &self.folder.join(kept.file_name()), &text, 0o600)?;
         self.remember(kept, true);
         Ok(())

@@ -46,7 +46,7 @@ impl Place {
         .expect("open")
     }
 
-    fn kept(&self) -> Vec<KeptGeneration> {
+    pub(super) fn kept(&self) -> Vec<KeptGeneration> {
         generations::list(self.layout.state_dir()).expect("readable")
     }
 

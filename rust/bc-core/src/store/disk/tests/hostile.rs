@@ -99,6 +99,7 @@ proptest! {
         name in prop::sample::select(vec!["applied.json", "journal.json", "paused.json", "live-cache.json", "generation"]),
     ) {
         let (place, _) = begun();
+        let before = place.kept();
         let path = match name {
             "generation" => {
                 let mut kept = fs::read_dir(place.state("generations")).expect("kept").flatten();
@@ -121,6 +122,7 @@ proptest! {
                 .or_else(|_| crate::store::generations::show(place.layout.state_dir(), "0"))
                 .expect("what is listed is shown");
             prop_assert!(!files.is_empty());
+            prop_assert!(name != "generation" || before.contains(&kept), "{kept}: not as it was kept");
         }
         next().apply(&store, 3).expect("goes on");
         // Without a record nothing counts as ours: a file stays that should go.
