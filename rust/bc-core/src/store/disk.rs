@@ -13,6 +13,9 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | `prepare` | finds the bytes of what an apply writes, and stages them |
+//! | `judge` | asks the rules for whole sets, with files read ahead |
+//! | `interrupted` | finishes or gives up what a crash left |
 //! | `keep` | keeps generations and removes those that are too many |
 //! | `restore` | goes back to a kept one |
 //! | `repair` | finds live files and blobs that were changed, and mends them |
@@ -21,43 +24,53 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, HashSet},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-use tracing::{info, warn};
-
 use crate::{
     clock::Clock,
     digest::{Digest, Digests},
-    error::{Error, Kind},
+    error::Error,
     jar_name::JarName,
     layout::Layout,
-    manifest::{Acceptance, Entry, ManifestDocument, Name, PluginIdentity},
-    scan::{self, descriptor::Jar, file_cache::FileCache},
+    manifest::{Acceptance, ManifestDocument, Name, PluginIdentity},
+    scan::{self, file_cache::FileCache},
     status::Paused,
     store::{
         Allowed, Applied, LiveFile, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
-        apply::{Hands, Moment, Probe, StateFiles},
-        atomic,
+        apply::{Hands, Probe, StateFiles},
         blobs::{self, Blobs},
-        filesystem::{self, FileSystem, OperatingSystem},
+        filesystem::{FileSystem, OperatingSystem},
         generations::{Generations, KeptGeneration},
         journal::{Journal, Step},
         live::{self, Live},
         plan::{self, Plan},
         receiving,
-        record::{self, Read, Record},
+        record::Record,
         room,
         rules::{self, set::Rules},
-        stage::{self, Source},
+        stage,
     },
 };
+
+mod interrupted;
+mod judge;
+mod keep;
+mod prepare;
+mod repair;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+pub use interrupted::{abandon, settle};
+pub use keep::release;
+pub use repair::Item;
+
+use prepare::Write;
 
 /// What the administrator has set for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,48 +135,12 @@ impl Seen {
     }
 }
 
-/// A file to write, and what is known of its new bytes.
-struct Write {
-    name: Name,
-    entry: Entry,
-    source: Source,
-    target: PathBuf,
-    /// For a plugin.
-    jar: Option<Jar>,
-    /// Whether the source is another live file, which somebody could be writing.
-    is_live: bool,
-}
-
-/// Finishes what a standby's apply left half live, on a node that is about to let GoCD start. Touches nothing where
-/// no apply was interrupted.
-///
-/// # Errors
-/// As [`DiskStore::open`].
-pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
-    if StateFiles::new(state_dir).journal.exists() {
-        DiskStore::open(state_dir, layout, clock, Options::default())?;
-    }
-    Ok(())
-}
-
-/// Forgets an apply that was interrupted, on a node where GoCD runs already: carried out later it would put old files
-/// in the place of newer ones. Returns whether there was one.
-///
-/// # Errors
-/// The journal cannot be removed.
-pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
-    let journal = StateFiles::new(state_dir).journal;
-    let was_there = journal.exists();
-    Journal::close(&OperatingSystem, &journal)?;
-    Ok(was_there)
-}
-
 impl DiskStore {
     /// Opens the store: finishes an apply that a crash interrupted, then removes the temporary files it left.
     ///
     /// # Errors
-    /// [`Kind::File`] or [`Kind::DiskFull`] naming the file or folder. The live files are then a part of the old
-    /// and a part of the new set only if they were before.
+    /// [`File`](crate::error::Kind::File) or [`DiskFull`](crate::error::Kind::DiskFull) naming the file or folder. The
+    /// live files are then a part of the old and a part of the new set only if they were before.
     pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, options: Options) -> Result<Self, Error> {
         let system = Arc::new(OperatingSystem);
         Self::open_on(system, state_dir, layout, clock, options, Arc::new(|_| Ok(())))
@@ -217,62 +194,6 @@ impl DiskStore {
         }
     }
 
-    /// Rolls an apply forward that did not come to its end, by a crash or an error.
-    fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
-        let mut journal = match Journal::read(&self.files.journal)? {
-            Read::Missing => return Ok(()),
-            Read::Whole(journal) => journal,
-            Read::Damaged => return self.give_up_journal(inner),
-        };
-        if journal.record.serial <= inner.record.serial {
-            // It came to its end; only its removal was lost.
-            return Journal::close(&*self.system, &self.files.journal);
-        }
-        self.hands().carry_out(&mut journal, true)?;
-        info!("an apply that was interrupted is finished");
-        self.generations().forget_applied();
-        inner.record = journal.record;
-        Ok(())
-    }
-
-    /// Goes on without an apply of which nobody knows how far it came: no generation counts as live until the next one
-    /// is applied.
-    fn give_up_journal(&self, inner: &mut Inner) -> Result<(), Error> {
-        self.generations().forget_applied();
-        inner.record.generation = None;
-        inner.record.save(&*self.system, &self.files.record)?;
-        record::set_aside(&self.files.journal, "an apply that was interrupted")
-    }
-
-    /// Removes temporary files from all folders that we write into.
-    fn sweep(&self) {
-        let mut folders = BTreeSet::from([self.files.folder.clone(), self.files.staged.clone()]);
-        let mut paths: Vec<PathBuf> = self
-            .layout
-            .config_names()
-            .map(|name| scan::path_of(&self.layout, &name))
-            .collect();
-        let plugins = self.layout.plugins_external();
-        folders.insert(plugins.to_owned());
-        let jars = fs::read_dir(plugins).into_iter().flatten().flatten();
-        paths.extend(
-            jars.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
-                .map(|entry| entry.path()),
-        );
-        for path in paths {
-            let resolved = stage::resolve(&path).ok();
-            folders.extend(resolved.and_then(|path| path.parent().map(Path::to_owned)));
-        }
-        for folder in folders {
-            match atomic::sweep(&folder) {
-                Ok(0) => {}
-                Ok(removed) => info!("{removed} temporary files of ours removed from {}", folder.display()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => warn!("cannot look for temporary files in {}: {error}", folder.display()),
-            }
-        }
-    }
-
     /// The generation without further files that this node's own setting does not name, and what to say of them.
     fn of_this_node<'a>(&self, generation: &'a ManifestDocument) -> (Cow<'a, ManifestDocument>, Option<String>) {
         let not_here: Vec<&Name> = generation
@@ -291,78 +212,6 @@ impl DiskStore {
             names.join(", ")
         );
         (Cow::Owned(own), Some(warning))
-    }
-
-    /// Finds the new bytes of every file, and judges the plugins.
-    fn writes(&self, plan: &Plan, live: &Live) -> Result<Vec<Write>, Error> {
-        let mut writes = Vec::new();
-        for (name, entry) in &plan.write {
-            let path = scan::path_of(&self.layout, name);
-            if let Some(what) = live.irregular.get(name)
-                && !path.is_symlink()
-            {
-                return Err(Error::new(
-                    Kind::File,
-                    format!("{} {what}", path.display()),
-                    "Move it away: the primary's file belongs there.",
-                ));
-            }
-            if let Some(folder) = path.parent() {
-                stage::make_folder(&*self.system, folder)?;
-            }
-            let is_live = !self.blobs.has(&entry.sha256, entry.size)?;
-            let source = if is_live {
-                Source::File(self.live_source(name, entry, live)?)
-            } else {
-                self.blobs.source(&entry.sha256)
-            };
-            let jar = if let (Name::Plugin(_), Source::File(file)) = (name, &source) {
-                let jar = Jar::inspect(File::open(file).map_err(|error| Error::io("read", file, &error))?);
-                rules::plugin(name, &jar)?;
-                Some(jar)
-            } else {
-                None
-            };
-            writes.push(Write {
-                name: name.clone(),
-                entry: entry.clone(),
-                target: stage::resolve(&path)?,
-                source,
-                jar,
-                is_live,
-            });
-        }
-        Ok(writes)
-    }
-
-    /// Another live file that has the bytes: the primary renamed a jar.
-    fn live_source(&self, name: &Name, entry: &Entry, live: &Live) -> Result<PathBuf, Error> {
-        live.files
-            .iter()
-            .find(|(_, here)| here.sha256 == entry.sha256)
-            .map(|(other, _)| scan::path_of(&self.layout, other))
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Superseded,
-                    format!("the bytes of {name} are not in the store any more"),
-                    "",
-                )
-            })
-    }
-
-    /// Whether what will be copied fits.
-    fn check_room(&self, writes: &[Write]) -> Result<(), Error> {
-        let mut needed: HashMap<&Path, u64> = HashMap::new();
-        for write in writes {
-            let folder = write.target.parent().unwrap_or(Path::new("/"));
-            let is_linked = matches!(write.name, Name::Plugin(_)) && is_same_disk(folder, self.blobs.folder());
-            if !is_linked {
-                *needed.entry(folder).or_default() += write.entry.size;
-            }
-        }
-        needed
-            .into_iter()
-            .try_for_each(|(folder, needed)| self.make_room(folder, needed))
     }
 
     /// Applies a generation. `wait_for_reader` returns when the files that are judged have been read ahead.
@@ -444,83 +293,6 @@ impl DiskStore {
         let _ = self.blobs.settle();
         self.keep_or_warn(&mut inner, whole, &mut applied);
         Ok(applied)
-    }
-
-    /// Stages every file; when one cannot be staged, nothing is left.
-    fn stage(&self, writes: &[Write], serial: u64) -> Result<Vec<Step>, Error> {
-        let mut steps = Vec::new();
-        for (number, write) in writes.iter().enumerate() {
-            match self.stage_one(write, serial, number) {
-                Ok(staged) => steps.push(Step::Write {
-                    name: write.name.clone(),
-                    staged,
-                    target: write.target.clone(),
-                    sha256: write.entry.sha256,
-                    size: write.entry.size,
-                }),
-                Err(error) => {
-                    self.remove_staged(&steps);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(steps)
-    }
-
-    fn stage_one(&self, write: &Write, serial: u64, number: usize) -> Result<PathBuf, Error> {
-        let temporary = format!(
-            "{}{serial}-{number}{}",
-            atomic::TEMPORARY_PREFIX,
-            atomic::TEMPORARY_SUFFIX
-        );
-        let mut staged = write.target.with_file_name(&temporary);
-        let beside = (self.probe)(&Moment::Stage(write.name.clone()))
-            .and_then(|()| stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target));
-        match beside {
-            Ok(()) => {
-                // Known now, a file that can neither be replaced nor written stops the set before any of it is live.
-                if let Err(error) = stage::check_not_read_only(&write.target) {
-                    let _ = self.system.remove(&staged);
-                    return Err(Error::io("write", &write.target, &error));
-                }
-            }
-            // The file itself may be writable all the same.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
-                stage::check_writable(&write.target, error)
-                    .map_err(|error| Error::io("write", &write.target, &error))?;
-                filesystem::own_folder(&*self.system, &self.files.staged, 0o700)?;
-                staged = self.files.staged.join(&temporary);
-                stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target)
-                    .map_err(|error| Error::io("write", &staged, &error))?;
-            }
-            Err(error) => return Err(Error::io("write", &write.target, &error)),
-        }
-        if write.is_live {
-            let digest = blobs::sha256(&staged).map_err(|error| Error::io("read", &staged, &error))?;
-            if digest != write.entry.sha256 {
-                let _ = self.system.remove(&staged);
-                return Err(Error::new(
-                    Kind::Busy,
-                    format!("what has the bytes of {} changed while it was copied", write.name),
-                    "",
-                ));
-            }
-        }
-        Ok(staged)
-    }
-
-    fn remove_staged(&self, steps: &[Step]) {
-        for step in steps {
-            if let Step::Write { staged, .. } = step {
-                // What stays is swept at the next start.
-                let _ = self.system.remove(staged);
-            }
-        }
     }
 
     /// All steps in their order: plugins before the configuration that needs them.
@@ -714,26 +486,3 @@ fn check_can_go(step: &Step) -> Result<(), Error> {
         Step::Write { .. } => Ok(()),
     }
 }
-
-fn is_same_disk(one: &Path, other: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
-        device(one).is_some() && device(one) == device(other)
-    }
-    #[cfg(not(unix))]
-    {
-        one.components().next() == other.components().next()
-    }
-}
-
-mod judge;
-mod keep;
-mod repair;
-mod restore;
-#[cfg(test)]
-mod tests;
-
-pub use keep::release;
-pub use repair::Item;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 
-use super::{DiskStore, Write};
+use super::{DiskStore, prepare::Write};
 use crate::{
     digest::Digest,
     error::{Error, Kind},

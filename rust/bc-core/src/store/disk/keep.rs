@@ -11,7 +11,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, is_same_disk, restore};
+use super::{DiskStore, Inner, prepare::is_same_disk, restore};
 use crate::{
     digest::Digest,
     error::Error,

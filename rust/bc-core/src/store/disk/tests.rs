@@ -1,5 +1,8 @@
 use std::{
+    fs::{self, File},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     thread::sleep,
     time::Duration,
@@ -20,8 +23,13 @@ mod restore;
 
 use crate::{
     clock::SystemClock,
+    error::Kind,
     scan::descriptor::tests::plugin,
-    store::contract::{CONFIG, EDITED, Files, jar, layout_in},
+    store::{
+        apply::Moment,
+        atomic,
+        contract::{CONFIG, EDITED, Files, jar, layout_in},
+    },
 };
 
 struct Place {

@@ -1,0 +1,108 @@
+//! What an apply has left that a crash or an error ended: its journal, and temporary files.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tracing::{info, warn};
+
+use super::{DiskStore, Inner, Options};
+use crate::{
+    clock::Clock,
+    error::Error,
+    layout::Layout,
+    scan,
+    store::{
+        apply::StateFiles,
+        atomic,
+        filesystem::OperatingSystem,
+        journal::Journal,
+        record::{self, Read},
+        stage,
+    },
+};
+
+/// Finishes what a standby's apply left half live, on a node that is about to let GoCD start. Touches nothing where
+/// no apply was interrupted.
+///
+/// # Errors
+/// As [`DiskStore::open`].
+pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
+    if StateFiles::new(state_dir).journal.exists() {
+        DiskStore::open(state_dir, layout, clock, Options::default())?;
+    }
+    Ok(())
+}
+
+/// Forgets an apply that was interrupted, on a node where GoCD runs already: carried out later it would put old files
+/// in the place of newer ones. Returns whether there was one.
+///
+/// # Errors
+/// The journal cannot be removed.
+pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
+    let journal = StateFiles::new(state_dir).journal;
+    let was_there = journal.exists();
+    Journal::close(&OperatingSystem, &journal)?;
+    Ok(was_there)
+}
+
+impl DiskStore {
+    /// Rolls an apply forward that did not come to its end, by a crash or an error.
+    pub(super) fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
+        let mut journal = match Journal::read(&self.files.journal)? {
+            Read::Missing => return Ok(()),
+            Read::Whole(journal) => journal,
+            Read::Damaged => return self.give_up_journal(inner),
+        };
+        if journal.record.serial <= inner.record.serial {
+            // It came to its end; only its removal was lost.
+            return Journal::close(&*self.system, &self.files.journal);
+        }
+        self.hands().carry_out(&mut journal, true)?;
+        info!("an apply that was interrupted is finished");
+        self.generations().forget_applied();
+        inner.record = journal.record;
+        Ok(())
+    }
+
+    /// Goes on without an apply of which nobody knows how far it came: no generation counts as live until the next one
+    /// is applied.
+    fn give_up_journal(&self, inner: &mut Inner) -> Result<(), Error> {
+        self.generations().forget_applied();
+        inner.record.generation = None;
+        inner.record.save(&*self.system, &self.files.record)?;
+        record::set_aside(&self.files.journal, "an apply that was interrupted")
+    }
+
+    /// Removes temporary files from all folders that we write into.
+    pub(super) fn sweep(&self) {
+        let mut folders = BTreeSet::from([self.files.folder.clone(), self.files.staged.clone()]);
+        let mut paths: Vec<PathBuf> = self
+            .layout
+            .config_names()
+            .map(|name| scan::path_of(&self.layout, &name))
+            .collect();
+        let plugins = self.layout.plugins_external();
+        folders.insert(plugins.to_owned());
+        let jars = fs::read_dir(plugins).into_iter().flatten().flatten();
+        paths.extend(
+            jars.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+                .map(|entry| entry.path()),
+        );
+        for path in paths {
+            let resolved = stage::resolve(&path).ok();
+            folders.extend(resolved.and_then(|path| path.parent().map(Path::to_owned)));
+        }
+        for folder in folders {
+            match atomic::sweep(&folder) {
+                Ok(0) => {}
+                Ok(removed) => info!("{removed} temporary files of ours removed from {}", folder.display()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => warn!("cannot look for temporary files in {}: {error}", folder.display()),
+            }
+        }
+    }
+}
