@@ -112,21 +112,26 @@ pub(super) enum Read<T> {
 /// # Errors
 /// It cannot be read, or a newer version of this plugin wrote it.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, Error> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
         Err(error) => return Err(Error::io("read", path, &error)),
     };
-    match serde_json::from_slice::<Format>(&text) {
-        Ok(Format { format }) if format > FORMAT => return Err(too_new(path, format)),
-        Ok(_) if seal::is_whole(&text) => {}
+    match format_of(&text) {
+        Some(format) if format > FORMAT => return Err(too_new(path, format)),
+        Some(_) if seal::is_whole(&text) => {}
         _ => return Ok(Read::Damaged),
     }
     Ok(serde_json::from_slice(&text).map_or(Read::Damaged, Read::Whole))
+}
+
+/// The format that the text of a file of the store names; none where it names none.
+pub(super) fn format_of(text: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    serde_json::from_slice(text).ok().map(|Format { format }| format)
 }
 
 /// Renames a damaged file of the store out of the way, for somebody to look at.

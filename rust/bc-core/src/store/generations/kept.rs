@@ -9,10 +9,7 @@ use crate::{
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
-    store::{
-        record::{self, Record},
-        seal,
-    },
+    store::record::{self, Read, Record},
 };
 
 /// The name of the folder in the state folder.
@@ -208,26 +205,19 @@ pub(in crate::store) fn read_all(state_dir: &Path) -> Result<Vec<Kept>, Error> {
 
 /// None for what a crash tore or the disk damaged, for temporary files, and for what a newer version wrote.
 fn read(path: &Path) -> Option<Kept> {
-    let text = fs::read(path).ok()?;
-    if !seal::is_whole(&text) {
+    let Ok(Read::Whole(kept)) = record::read::<Kept>(path) else {
         return None;
-    }
-    let kept: Kept = serde_json::from_slice(&text).ok()?;
+    };
     let manifest = Manifest {
         files: kept.document.files.clone(),
     };
-    let is_right = kept.format <= record::FORMAT
-        && manifest.generation() == kept.document.generation
+    let is_right = manifest.generation() == kept.document.generation
         && path.file_name().is_some_and(|name| *name == *kept.file_name());
     is_right.then_some(kept)
 }
 
 /// Whether a newer version of this plugin wrote the file.
 pub(super) fn is_of_the_future(path: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let format = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    format.is_some_and(|Format { format }| format > record::FORMAT)
+    let format = fs::read(path).ok().and_then(|text| record::format_of(&text));
+    format.is_some_and(|format| format > record::FORMAT)
 }
