@@ -182,9 +182,9 @@ impl BoundListener {
                         let conversation = conversation.clone();
                         tasks.spawn(async move {
                             let _entry = entry;
-                            let cut = connection.clone();
+                            let watched = connection.clone();
                             tokio::select! {
-                                () = cut.is_cut() => {}
+                                () = watched.evicted() => {}
                                 () = conversation.hold(stream, connection) => {}
                             }
                         });

@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Resolves once the connection is to be closed without another byte.
-    pub(super) async fn is_cut(&self) {
+    pub(super) async fn evicted(&self) {
         self.inner.evicted.cancelled().await;
     }
 

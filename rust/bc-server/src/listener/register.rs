@@ -138,6 +138,6 @@ mod tests {
     }
 
     fn is_evicted(connection: &Connection) -> bool {
-        connection.is_cut().now_or_never().is_some()
+        connection.evicted().now_or_never().is_some()
     }
 }
