@@ -10,7 +10,8 @@
 //! | `site.rs` | a primary and a standby with the harness's data, started by our contestants |
 //! | `numbers.rs` | the table: every number with the best and the worst of the runs |
 //!
-//! Everything is built first, optimised as what is given away. The table goes to standard output, all values to `target/bench/results.json`.
+//! Everything is built first, optimised as what is given away. The table goes to standard output, all values to
+//! `target/bench/results.json`.
 
 mod harness;
 mod idle;
