@@ -29,7 +29,6 @@ class Contestant:
             "versions": versions,
             "encrypted": True,
             "period_s": 0.05,
-            "budget_s": float(os.environ.get("BC_BENCH_BUDGET_S", "60")),
             "destinations": destinations,
         }
         if patience_s:

@@ -42,9 +42,9 @@ pub(crate) struct BenchOptions {
     /// The folder of the harness; `../shared/bench` beside the checkout unless given
     #[arg(long, env = "BC_BENCH_HARNESS", value_name = "DIR")]
     harness: Option<PathBuf>,
-    /// Run the harness's own contestants too, those that are installed
-    #[arg(long)]
-    rivals: bool,
+    /// Run the harness's own contestants too: those named, or all that are installed
+    #[arg(long, value_name = "NAME", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    rivals: Option<Vec<String>>,
     /// Few repetitions and little data: whether everything still works, in a few minutes
     #[arg(long)]
     quick: bool,
@@ -107,6 +107,10 @@ pub(crate) fn run(project: &Project, options: &BenchOptions) -> Result<()> {
         "{} is not the harness; name its folder with --harness",
         harness.display()
     );
+    let rivals = match &options.rivals {
+        Some(names) => harness::rivals(names)?,
+        None => Vec::new(),
+    };
     let tools = build(project)?;
     let folder = project.target().join("bench");
     if folder.exists() {
@@ -135,7 +139,7 @@ pub(crate) fn run(project: &Project, options: &BenchOptions) -> Result<()> {
         standbys::measure(&bench, &mut numbers)?;
     }
     if wanted(Part::Harness) {
-        harness::measure(&bench, options.rivals, &mut numbers)?;
+        harness::measure(&bench, &rivals, &mut numbers)?;
     }
     let results = bench.folder.join("results.json");
     let text = serde_json::to_string_pretty(&numbers.to_json())?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{
@@ -33,24 +33,49 @@ const RIVALS: [(&str, &[&str]); 13] = [
 /// Seconds that one change takes with the harness's pauses around it.
 const SECONDS_A_CHANGE: usize = 2;
 
-pub(crate) fn measure(bench: &Bench<'_>, with_rivals: bool, numbers: &mut Numbers) -> Result<()> {
+/// The contestants that run beside ours: those with the names in `wanted`, or all that are installed if it is empty.
+///
+/// # Errors
+///
+/// If a name in `wanted` is none of the harness's, or one of its programs is not installed.
+pub(crate) fn rivals(wanted: &[String]) -> Result<Vec<&'static str>> {
+    let missing = |programs: &[&'static str]| programs.iter().copied().find(|name| command::on_path(name).is_none());
+    if wanted.is_empty() {
+        let installed = RIVALS.iter().filter(|(_, programs)| missing(programs).is_none());
+        return Ok(installed.map(|(name, _)| *name).collect());
+    }
+    wanted
+        .iter()
+        .map(|wanted| {
+            let (name, programs) = RIVALS
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .with_context(|| format!("the harness has no {wanted}; it has {}", names().join(", ")))?;
+            if let Some(program) = missing(programs) {
+                bail!("{wanted} needs {program}, which is not installed");
+            }
+            Ok(*name)
+        })
+        .collect()
+}
+
+fn names() -> Vec<&'static str> {
+    RIVALS.iter().map(|(name, _)| *name).collect()
+}
+
+pub(crate) fn measure(bench: &Bench<'_>, rivals: &[&str], numbers: &mut Numbers) -> Result<()> {
     for run in 1..=bench.scope.runs {
-        let result = run_once(bench, with_rivals, run)?;
+        let result = run_once(bench, rivals, run)?;
         for contestant in OURS {
-            note(&result, contestant, numbers)?;
+            note(&result, contestant, bench.scope.changes, numbers)?;
         }
         numbers.note(result);
     }
     Ok(())
 }
 
-fn run_once(bench: &Bench<'_>, with_rivals: bool, run: usize) -> Result<Value> {
+fn run_once(bench: &Bench<'_>, rivals: &[&str], run: usize) -> Result<Value> {
     let out = bench.folder.join(format!("harness-{run}"));
-    let rivals: Vec<&str> = RIVALS
-        .iter()
-        .filter(|(_, programs)| with_rivals && programs.iter().all(|program| command::on_path(program).is_some()))
-        .map(|(name, _)| *name)
-        .collect();
     let mut python = bench.with_artefacts("python3".into());
     python
         .arg(bench.harness.join("peers.py"))
@@ -60,12 +85,9 @@ fn run_once(bench: &Bench<'_>, with_rivals: bool, run: usize) -> Result<Value> {
             "--changes",
             &bench.scope.changes.to_string(),
         ])
+        .args(["--budget", &(60 + SECONDS_A_CHANGE * bench.scope.changes).to_string()])
         .arg("--out")
-        .arg(&out)
-        .env(
-            "BC_BENCH_BUDGET_S",
-            (60 + SECONDS_A_CHANGE * bench.scope.changes).to_string(),
-        );
+        .arg(&out);
     if bench.scope.is_quick {
         python.arg("--quick");
     }
@@ -82,7 +104,7 @@ fn run_once(bench: &Bench<'_>, with_rivals: bool, run: usize) -> Result<Value> {
 }
 
 /// The numbers of one contestant in one run.
-fn note(result: &Value, contestant: &str, numbers: &mut Numbers) -> Result<()> {
+fn note(result: &Value, contestant: &str, changes: usize, numbers: &mut Numbers) -> Result<()> {
     let own = &result["contestants"][contestant];
     ensure!(own["status"] == "ok", "{contestant}: {}", own["status"]);
     let name = |what: &str| format!("{contestant}: {what}");
@@ -90,6 +112,8 @@ fn note(result: &Value, contestant: &str, numbers: &mut Numbers) -> Result<()> {
     let ms = |value: &Value, what: &str| Ok::<_, anyhow::Error>(number(value, what)? * 1000.0);
 
     let change = &own["change"];
+    let made = &change["n"];
+    ensure!(*made == changes, "{contestant}: {made} of {changes} changes were made");
     let fastest = fastest_encrypted(result);
     let p50 = fastest.map_or(15.0, |seconds| f64::min(15.0, seconds * 500.0));
     numbers.add(
@@ -166,6 +190,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_rival_that_the_harness_has_not_is_named() {
+        let error = rivals(&["rsink".to_owned()]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the harness has no rsink; it has rsync-loop, "),
+            "{error}"
+        );
+    }
 
     #[test]
     fn the_fastest_encrypted_rival_sets_the_goal() {
