@@ -32,6 +32,7 @@ mod jar;
 mod library;
 mod natives;
 mod platform;
+mod ports;
 mod project;
 mod secrets;
 mod soak;

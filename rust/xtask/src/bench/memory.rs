@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::Path,
     process::{Child, Stdio},
     thread,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     demo::http,
     natives::place,
+    ports,
     project::{JAR, Variant},
 };
 
@@ -62,7 +63,7 @@ fn resident_mib(bench: &Bench<'_>, has_jar: bool) -> Result<f64> {
         "bench = 0123456789abcdef\n",
     )?;
     fs::create_dir_all(folder.join("plugins/external"))?;
-    let [gocd, sync] = [free_port()?, free_port()?];
+    let [gocd, sync] = ports::free()?;
     let mut words = vec![
         "-Xms128m".to_owned(),
         "-Xmx128m".to_owned(),
@@ -114,11 +115,6 @@ fn wait_for(what: &str, folder: &Path, mut is_so: impl FnMut() -> bool) -> Resul
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// A JVM that is ended when dropped.

@@ -1,11 +1,8 @@
 //! The two servers, from nothing to a standby that is in sync.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    time::Duration,
-};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{
     demo::{
@@ -15,6 +12,7 @@ use crate::{
         node::{Node, Ports},
         primary_files,
     },
+    ports,
     project::{JAR, Project},
     tools::Jdk,
 };
@@ -111,19 +109,13 @@ fn start(
     })
 }
 
-/// Ports that were free a moment ago, all different.
 fn free_ports() -> Result<[Ports; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback");
-    let listeners = [bind()?, bind()?, bind()?, bind()?];
-    let port = |index: usize| listeners[index].local_addr().map(|address| address.port());
+    let [gocd, sync, standby_gocd, standby_sync] = ports::free()?;
     Ok([
+        Ports { gocd, sync },
         Ports {
-            gocd: port(0)?,
-            sync: port(1)?,
-        },
-        Ports {
-            gocd: port(2)?,
-            sync: port(3)?,
+            gocd: standby_gocd,
+            sync: standby_sync,
         },
     ])
 }
