@@ -1,7 +1,8 @@
 //! What one node remembers of its own and its primary's history: `ledger.json` in the state folder.
 //!
 //! Its numbers only ever grow. As primary a node writes what it gives out ([`crate::offer`]), as standby whom it follows
-//! ([`crate::pull::history`]); each leaves the other's part as it is.
+//! ([`crate::pull::history`]); each leaves the other's part as it is. It ends with a checksum, since a number that the disk
+//! gave back changed could let a standby follow whom it must not.
 
 use std::{fs, io, path::Path};
 
@@ -12,13 +13,13 @@ use crate::{
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Envelope, Epoch},
-    store::atomic,
+    store::{atomic, seal},
 };
 
 /// The version of the file.
 const FORMAT: u32 = 1;
 
-/// No epoch and no sequence ever comes here by counting; whatever is higher is damage or a lie.
+/// No epoch and no sequence ever comes here by counting; whatever is higher is a lie.
 pub const MAX_COUNT: u64 = u64::MAX / 2;
 
 /// The whole file.
@@ -106,14 +107,8 @@ impl Ledger {
                 "A newer version of this plugin wrote it: install that one again.",
             ));
         }
-        let counts = [
-            ledger.sequence,
-            ledger.reserved,
-            ledger.epoch.number,
-            ledger.highest_epoch.number,
-        ];
-        if counts.into_iter().any(|count| count > MAX_COUNT) {
-            return Err(damaged("no node has counted so far".to_owned()));
+        if !seal::is_whole(&text) {
+            return Err(damaged("its checksum is wrong".to_owned()));
         }
         Ok(ledger)
     }
@@ -123,7 +118,7 @@ impl Ledger {
     /// # Errors
     /// As [`atomic::write`].
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec(self).expect("a ledger has only plain fields");
+        let text = seal::sealed(self).expect("a ledger has only plain fields");
         atomic::write(path, &text, 0o600)
     }
 
@@ -178,8 +173,8 @@ mod tests {
         for (from, to, message) in [
             (
                 "\"sequence\":7",
-                "\"sequence\":18446744073709551615",
-                "ledger.json is damaged",
+                "\"sequence\":8",
+                "ledger.json is damaged: its checksum is wrong",
             ),
             ("\"format\":1", "\"format\":2", "has format 2"),
             ("}", "", "ledger.json is damaged"),

@@ -43,7 +43,7 @@ mod receiving;
 mod record;
 mod room;
 mod rules;
-mod seal;
+pub(crate) mod seal;
 mod stage;
 pub mod verify;
 

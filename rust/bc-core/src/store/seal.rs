@@ -1,4 +1,4 @@
-//! A checksum at the end of a JSON file of the store, so that a file that the disk gave back damaged is known for it.
+//! A checksum at the end of a JSON file of the state folder, so that a file that the disk gave back damaged is known for it.
 //!
 //! The last member of the object is `"sha256"`, over all bytes before it. The file stays JSON, and whoever reads it
 //! without minding the checksum ignores that member.
@@ -15,7 +15,7 @@ const DIGITS: usize = 64;
 ///
 /// # Errors
 /// JSON has no form for it, such as for a path that is not UTF-8.
-pub(super) fn sealed(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn sealed(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut text = serde_json::to_vec(value)?;
     let brace = text.pop();
     debug_assert_eq!(brace, Some(b'}'), "an object");
@@ -27,7 +27,7 @@ pub(super) fn sealed(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 }
 
 /// Whether this is a text of [`sealed`], every byte as it was written.
-pub(super) fn is_whole(text: &[u8]) -> bool {
+pub(crate) fn is_whole(text: &[u8]) -> bool {
     let Some(length) = text.len().checked_sub(BEFORE.len() + DIGITS + AFTER.len()) else {
         return false;
     };

@@ -180,13 +180,9 @@ pub(in crate::store) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> 
 
 /// The id of what was applied last, without touching anything.
 pub(in crate::store) fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
-    let path = state_dir.join("applied.json");
-    match fs::read(&path) {
-        Ok(text) => Ok(serde_json::from_slice::<Record>(&text)
-            .ok()
-            .and_then(|record| record.generation)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", &path, &error)),
+    match record::read::<Record>(&state_dir.join("applied.json"))? {
+        Read::Whole(record) => Ok(record.generation),
+        Read::Missing | Read::Damaged => Ok(None),
     }
 }
 
