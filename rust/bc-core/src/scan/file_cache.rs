@@ -3,11 +3,13 @@
 //! Reading never takes a lock: in GoCD's own process a POSIX lock of ours would not conflict with Java's, and
 //! closing our descriptor would drop GoCD's. Instead the file is looked at before and after, and a file that is
 //! young enough to be in somebody's hands is compared with a second reading.
+//!
+//! `read` opens and reads files; `saved` keeps what is known of jars over a restart.
 
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, Read, Seek},
+    io::{self, Seek},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,21 +19,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Clock,
-    digest::{self, Digest, Digests, Md5},
+    digest::{self, Digests},
     manifest::PluginIdentity,
     scan::{descriptor::Jar, stamp::Stamp},
 };
 
-/// Larger configuration files are refused: their bytes are kept in memory.
-const MAX_IN_MEMORY: u64 = 64 * 1024 * 1024;
+mod read;
+mod saved;
+
+use read::{open, reads_as, whole};
+
 /// Threads that read at once where many files are new.
 const MAX_READERS: usize = 4;
-/// Version of the saved form.
-const FORMAT: u32 = 1;
 
 /// What is to be known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -348,94 +350,6 @@ impl FileCache {
         self.entries.retain(|_, entry| entry.round == round);
         self.is_dirty |= self.entries.len() != before;
     }
-
-    /// Takes up what [`FileCache::save`] wrote. A file that is missing, damaged or of another version is as good
-    /// as none: everything is read again.
-    pub(crate) fn load(&mut self, path: &Path) {
-        let saved = fs::read(path)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Saved>(&text).ok());
-        let Some(saved) = saved.filter(|saved| saved.format == FORMAT) else {
-            return;
-        };
-        for file in saved.files {
-            let content = match file.known {
-                SavedContent::Own(identity) => Content::Own(identity),
-                SavedContent::Jar { sha256, md5, jar } => Content::File(Arc::new(Known {
-                    stamp: file.stamp,
-                    digests: Digests {
-                        sha256,
-                        md5,
-                        size: file.stamp.size(),
-                    },
-                    bytes: None,
-                    jar: Some(jar),
-                })),
-            };
-            self.insert(&file.path, file.stamp, true, content);
-        }
-        self.is_dirty = false;
-        self.saved_md5s = self.known_md5s();
-    }
-
-    fn known_md5s(&self) -> usize {
-        let is_known = |entry: &&Entry| match &entry.content {
-            Content::File(known) => entry.content.is_saved() && known.digests.md5.is_known(),
-            Content::Own(_) => false,
-        };
-        self.entries.values().filter(is_known).count()
-    }
-
-    /// Writes what is known of jars, if that is news, so that a restart need not read them. Losing it costs time
-    /// and nothing else, so it is not forced to the disk, and failing to write it is no error.
-    pub(crate) fn save(&mut self, path: &Path) {
-        let md5s = self.known_md5s();
-        if !self.is_dirty && md5s == self.saved_md5s {
-            return;
-        }
-        let files = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.is_settled && entry.content.is_saved())
-            .map(|(path, entry)| SavedFile {
-                path: path.clone(),
-                stamp: entry.stamp,
-                known: match &entry.content {
-                    Content::Own(identity) => SavedContent::Own(identity.clone()),
-                    Content::File(known) => SavedContent::Jar {
-                        sha256: known.digests.sha256,
-                        md5: known.digests.md5.clone(),
-                        jar: known.jar.clone().unwrap_or(Jar::Plain),
-                    },
-                },
-            })
-            .collect();
-        let Ok(text) = serde_json::to_vec(&Saved { format: FORMAT, files }) else {
-            return;
-        };
-        self.is_dirty = crate::store::atomic::replace(path, &text, 0o600).is_err();
-        self.saved_md5s = md5s;
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    format: u32,
-    files: Vec<SavedFile>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedFile {
-    path: PathBuf,
-    stamp: Stamp,
-    known: SavedContent,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum SavedContent {
-    Own(PluginIdentity),
-    Jar { sha256: Digest, md5: Md5, jar: Jar },
 }
 
 fn nothing_at(path: &Path) -> Observed {
@@ -445,62 +359,18 @@ fn nothing_at(path: &Path) -> Observed {
     }
 }
 
-/// Opens for reading; never waits, even if somebody put a pipe there since we looked.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NONBLOCK.bits());
-    options.open(path)
-}
-
-fn whole(file: &mut File, size: u64) -> io::Result<Bytes> {
-    if size > MAX_IN_MEMORY {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has {size} bytes, more than a configuration file ever has"),
-        ));
-    }
-    // One byte more, or the end of the file would only be seen by growing the buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).expect("bounded above") + 1);
-    file.take(MAX_IN_MEMORY).read_to_end(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-/// Whether a second reading gives the same bytes.
-fn reads_as(file: &mut File, bytes: &[u8]) -> io::Result<bool> {
-    file.rewind()?;
-    let mut piece = vec![0; 64 * 1024];
-    let mut rest = bytes;
-    loop {
-        let read = match file.read(&mut piece) {
-            Ok(0) => return Ok(rest.is_empty()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        match rest.split_at_checked(read) {
-            Some((expected, tail)) if expected == &piece[..read] => rest = tail,
-            _ => return Ok(false),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{thread::sleep, time::Duration};
 
     use super::*;
-    use crate::{
-        clock::SystemClock,
-        scan::descriptor::tests::{jar, plugin},
-    };
+    use crate::{clock::SystemClock, digest::Digest, scan::descriptor::tests::jar};
 
-    fn cache() -> FileCache {
+    pub(super) fn cache() -> FileCache {
         FileCache::new(Arc::new(SystemClock))
     }
 
-    fn known(cache: &mut FileCache, path: &Path, keep: Keep) -> Arc<Known> {
+    pub(super) fn known(cache: &mut FileCache, path: &Path, keep: Keep) -> Arc<Known> {
         match cache.observe(path, keep).expect("readable") {
             Observed::File(known) => known,
             other => panic!("{other:?}"),
@@ -531,46 +401,6 @@ mod tests {
             let known = known(&mut cache, &path, Keep::Bytes);
             assert_eq!(known.digests.sha256, Digest::of(content.as_bytes()));
         }
-    }
-
-    #[test]
-    fn what_is_known_of_jars_survives_a_restart() {
-        let folder = tempfile::tempdir().expect("folder");
-        let saved = folder.path().join("cache.json");
-        let (plain, own) = (folder.path().join("a.jar"), folder.path().join("b.jar"));
-        fs::write(&plain, plugin("a", "1")).expect("write");
-        fs::write(&own, plugin(crate::manifest::OWN_PLUGIN_ID, "1")).expect("write");
-        sleep(Duration::from_millis(40));
-        let mut before = cache();
-        let digests = known(&mut before, &plain, Keep::Jar).digests.clone();
-        before.observe(&own, Keep::Jar).expect("readable");
-        before.save(&saved);
-        let mut after = cache();
-        after.load(&saved);
-        assert_eq!(after.entries.len(), 2);
-        let restored = after.entries[&plain].content.observed();
-        let Observed::File(restored) = restored else {
-            panic!("{restored:?}")
-        };
-        assert_eq!(restored.digests, digests);
-        assert!(Arc::ptr_eq(&restored, &known(&mut after, &plain, Keep::Jar)));
-        assert!(matches!(after.observe(&own, Keep::Jar), Ok(Observed::Own(_))));
-        fs::write(&plain, plugin("a", "2")).expect("write");
-        assert_ne!(known(&mut after, &plain, Keep::Jar).digests, digests);
-        fs::write(&saved, "{").expect("damage");
-        cache().load(&saved);
-    }
-
-    #[test]
-    fn a_second_reading_notices_any_difference() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("x");
-        let content = vec![7; 200_000];
-        fs::write(&path, &content).expect("write");
-        let mut file = open(&path).expect("open");
-        assert!(reads_as(&mut file, &content).expect("read"));
-        assert!(!reads_as(&mut file, &content[1..]).expect("read"));
-        assert!(!reads_as(&mut file, &[content.as_slice(), b"x"].concat()).expect("read"));
     }
 
     #[cfg(unix)]

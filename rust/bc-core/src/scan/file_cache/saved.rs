@@ -1,0 +1,151 @@
+//! What is known of jars, over a restart.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Content, Entry, FileCache, Known};
+use crate::{
+    digest::{Digest, Digests, Md5},
+    manifest::PluginIdentity,
+    scan::{descriptor::Jar, stamp::Stamp},
+};
+
+/// Version of the saved form.
+const FORMAT: u32 = 1;
+
+impl FileCache {
+    /// Takes up what [`FileCache::save`] wrote. A file that is missing, damaged or of another version is as good
+    /// as none: everything is read again.
+    pub(crate) fn load(&mut self, path: &Path) {
+        let saved = fs::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Saved>(&text).ok());
+        let Some(saved) = saved.filter(|saved| saved.format == FORMAT) else {
+            return;
+        };
+        for file in saved.files {
+            let content = match file.known {
+                SavedContent::Own(identity) => Content::Own(identity),
+                SavedContent::Jar { sha256, md5, jar } => Content::File(Arc::new(Known {
+                    stamp: file.stamp,
+                    digests: Digests {
+                        sha256,
+                        md5,
+                        size: file.stamp.size(),
+                    },
+                    bytes: None,
+                    jar: Some(jar),
+                })),
+            };
+            self.insert(&file.path, file.stamp, true, content);
+        }
+        self.is_dirty = false;
+        self.saved_md5s = self.known_md5s();
+    }
+
+    fn known_md5s(&self) -> usize {
+        let is_known = |entry: &&Entry| match &entry.content {
+            Content::File(known) => entry.content.is_saved() && known.digests.md5.is_known(),
+            Content::Own(_) => false,
+        };
+        self.entries.values().filter(is_known).count()
+    }
+
+    /// Writes what is known of jars, if that is news, so that a restart need not read them. Losing it costs time
+    /// and nothing else, so it is not forced to the disk, and failing to write it is no error.
+    pub(crate) fn save(&mut self, path: &Path) {
+        let md5s = self.known_md5s();
+        if !self.is_dirty && md5s == self.saved_md5s {
+            return;
+        }
+        let files = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_settled && entry.content.is_saved())
+            .map(|(path, entry)| SavedFile {
+                path: path.clone(),
+                stamp: entry.stamp,
+                known: match &entry.content {
+                    Content::Own(identity) => SavedContent::Own(identity.clone()),
+                    Content::File(known) => SavedContent::Jar {
+                        sha256: known.digests.sha256,
+                        md5: known.digests.md5.clone(),
+                        jar: known.jar.clone().unwrap_or(Jar::Plain),
+                    },
+                },
+            })
+            .collect();
+        let Ok(text) = serde_json::to_vec(&Saved { format: FORMAT, files }) else {
+            return;
+        };
+        self.is_dirty = crate::store::atomic::replace(path, &text, 0o600).is_err();
+        self.saved_md5s = md5s;
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    format: u32,
+    files: Vec<SavedFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedFile {
+    path: PathBuf,
+    stamp: Stamp,
+    known: SavedContent,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SavedContent {
+    Own(PluginIdentity),
+    Jar { sha256: Digest, md5: Md5, jar: Jar },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread::sleep, time::Duration};
+
+    use super::{
+        super::{
+            Keep, Observed,
+            tests::{cache, known},
+        },
+        *,
+    };
+    use crate::scan::descriptor::tests::plugin;
+
+    #[test]
+    fn what_is_known_of_jars_survives_a_restart() {
+        let folder = tempfile::tempdir().expect("folder");
+        let saved = folder.path().join("cache.json");
+        let (plain, own) = (folder.path().join("a.jar"), folder.path().join("b.jar"));
+        fs::write(&plain, plugin("a", "1")).expect("write");
+        fs::write(&own, plugin(crate::manifest::OWN_PLUGIN_ID, "1")).expect("write");
+        sleep(Duration::from_millis(40));
+        let mut before = cache();
+        let digests = known(&mut before, &plain, Keep::Jar).digests.clone();
+        before.observe(&own, Keep::Jar).expect("readable");
+        before.save(&saved);
+        let mut after = cache();
+        after.load(&saved);
+        assert_eq!(after.entries.len(), 2);
+        let restored = after.entries[&plain].content.observed();
+        let Observed::File(restored) = restored else {
+            panic!("{restored:?}")
+        };
+        assert_eq!(restored.digests, digests);
+        assert!(Arc::ptr_eq(&restored, &known(&mut after, &plain, Keep::Jar)));
+        assert!(matches!(after.observe(&own, Keep::Jar), Ok(Observed::Own(_))));
+        fs::write(&plain, plugin("a", "2")).expect("write");
+        assert_ne!(known(&mut after, &plain, Keep::Jar).digests, digests);
+        fs::write(&saved, "{").expect("damage");
+        cache().load(&saved);
+    }
+}
