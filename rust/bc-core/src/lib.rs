@@ -14,6 +14,7 @@ pub mod clock;
 pub mod control;
 pub mod counters;
 pub mod cruise_config;
+pub mod delta;
 pub mod digest;
 pub mod error;
 pub mod event;

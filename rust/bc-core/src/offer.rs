@@ -2,10 +2,11 @@
 //!
 //! Each generation gets a sequence and a place in the lineage ([`crate::lineage`]). Both are in the ledger, which is
 //! written behind the offer, so that no change waits for it; `given_out` makes good for a process that ends between
-//! the two.
+//! the two. `deltas` leads from one configuration to the next.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
@@ -20,8 +21,9 @@ use crate::{
     status::Generation,
 };
 
-use self::given_out::GivenOut;
+use self::{deltas::Deltas, given_out::GivenOut};
 
+mod deltas;
 mod given_out;
 
 /// Sequences that are reserved at once.
@@ -63,6 +65,7 @@ pub struct Offer {
     file_check_interval_ms: u64,
     next_key: Mutex<Option<Fingerprint>>,
     current: watch::Sender<Option<Arc<Offered>>>,
+    deltas: Deltas,
 }
 
 /// What this primary has written of its offers.
@@ -90,6 +93,7 @@ impl Offer {
             file_check_interval_ms,
             next_key: Mutex::new(None),
             current: watch::Sender::new(None),
+            deltas: Deltas::default(),
         })
     }
 
@@ -139,12 +143,16 @@ impl Offer {
             Some(before) if !is_new => Arc::clone(&before.lineage),
             _ => Arc::new(ledger.lineage.clone()),
         };
+        self.deltas.note(&snapshot);
         self.offer(Offered {
             snapshot,
             sequence: ledger.sequence,
             generated_ms: ledger.generated_ms,
             lineage,
         });
+        if is_other {
+            self.deltas.prepare();
+        }
         if is_behind {
             self.save(ledger)?;
         }
@@ -185,6 +193,12 @@ impl Offer {
     /// What is on offer; nothing before the first reading.
     pub fn current(&self) -> Option<Arc<Offered>> {
         self.current.borrow().clone()
+    }
+
+    /// What leads from a cruise-config.xml that was on offer a moment ago to the newest one ([`crate::delta`]), by their
+    /// digests; none where the file is to be sent whole. May take a few milliseconds.
+    pub fn delta(&self, former: &Digest, newest: &Digest) -> Option<Bytes> {
+        self.deltas.find(former, newest)
     }
 
     /// The newest cruise-config.xml that GoCD is known to have accepted, also before a restart.

@@ -14,9 +14,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    delta,
     digest::Digest,
     error::{Error, Kind},
     manifest::{Acceptance, Entry, Epoch, ManifestDocument, Name},
@@ -56,8 +58,24 @@ pub struct Wanted {
     pub sha256: Digest,
     /// Their length.
     pub size: u64,
-    /// A file that has them, for messages.
+    /// A file that has them.
     pub name: Name,
+    /// What that file has here now, where a delta from it could save time: see [`Store::former`].
+    pub former: Option<Digest>,
+}
+
+impl Wanted {
+    /// Bytes that the primary has as `name`, where this node has `live` instead.
+    fn new(name: &Name, entry: &Entry, live: Option<&Digest>) -> Self {
+        // Other files are small, or are never edited.
+        let is_edited = *name == Name::CruiseConfig && entry.size >= delta::WORTHWHILE;
+        Self {
+            sha256: entry.sha256,
+            size: entry.size,
+            name: name.clone(),
+            former: live.filter(|_| is_edited).copied(),
+        }
+    }
 }
 
 /// What the rules would forbid and an administrator has allowed, for one apply.
@@ -158,6 +176,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// No room or no permission, naming the folder.
     fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error>;
+
+    /// The bytes that [`Wanted::former`] names. None where they are not to be had; somebody may be writing them, so that
+    /// only the digest of what is made of them says whether they are these.
+    fn former(&self, _wanted: &Wanted) -> Option<Bytes> {
+        None
+    }
 
     /// Makes the generation live: plugins before configuration, all or nothing also across a crash.
     /// Everything that [`Store::missing`] named must have been received.

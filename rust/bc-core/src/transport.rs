@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     digest::Digest,
     error::Error,
@@ -45,6 +47,13 @@ pub trait Transport: Send + Sync + 'static {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Asks for what leads from the bytes with the digest `former` to those with `digest` ([`crate::delta`]). None where
+    /// the primary has none: they are then fetched whole.
+    fn delta(&self, digest: Digest, former: Digest) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
+        let _ = (digest, former);
+        std::future::ready(Ok(None))
+    }
 
     /// Tells the primary how far this standby is. None where the primary takes no reports.
     fn report(&self, report: &Report) -> impl Future<Output = Result<Option<ReportReply>, Error>> + Send {

@@ -32,6 +32,7 @@ use bc_core::{
     trust::Trust,
 };
 use bc_server::client::HttpTransport;
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -191,6 +192,10 @@ impl Store for Watched {
 
     fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
         self.store.receive(wanted)
+    }
+
+    fn former(&self, wanted: &Wanted) -> Option<Bytes> {
+        self.store.former(wanted)
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use bc_core::{
+    delta,
     digest::Digest,
     error::{Error, Kind},
     fingerprint::Fingerprint,
@@ -23,6 +24,7 @@ use bc_core::{
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
 };
+use bytes::Bytes;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE},
@@ -168,7 +170,7 @@ impl HttpTransport {
             .await?;
         match response.status() {
             StatusCode::OK => {
-                let reading = whole_body(candidate, response);
+                let reading = whole_body(candidate, response, MAX_MANIFEST, "a manifest");
                 let body = timeout(self.timeout, reading)
                     .await
                     .map_err(|_| no_answer(&candidate.base, self.timeout))??;
@@ -199,7 +201,7 @@ impl HttpTransport {
             }
             _ => return Err(refused(&candidate.base, &response).error),
         }
-        let body = timeout(self.timeout, whole_body(candidate, response))
+        let body = timeout(self.timeout, whole_body(candidate, response, MAX_MANIFEST, "an answer"))
             .await
             .map_err(|_| no_answer(&candidate.base, self.timeout))??;
         let mut reply: ReportReply = serde_json::from_slice(&body)
@@ -209,6 +211,27 @@ impl HttpTransport {
             reply = ReportReply::default();
         }
         Ok(Some(reply))
+    }
+
+    async fn ask_for_delta(
+        &self,
+        candidate: &Candidate,
+        digest: Digest,
+        former: Digest,
+    ) -> Result<Option<Bytes>, Error> {
+        let request = candidate.get(&format!("/api/v2/blobs/{digest}/from/{former}"), self.credentials()?);
+        let response = candidate.send(request, self.timeout).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            // The primary has none, or is of an earlier version.
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(refused(&candidate.base, &response).error),
+        }
+        let reading = whole_body(candidate, response, delta::MAX_LENGTH, "a delta");
+        let body = timeout(self.timeout, reading)
+            .await
+            .map_err(|_| no_answer(&candidate.base, self.timeout))??;
+        Ok(Some(body.into()))
     }
 
     async fn ask_for_blob(
@@ -311,6 +334,11 @@ impl Transport for HttpTransport {
         self.ask_for_blob(&self.candidates[index], digest, offset, sink)
     }
 
+    async fn delta(&self, digest: Digest, former: Digest) -> Result<Option<Bytes>, Error> {
+        let index = self.settled.get().copied().unwrap_or(0);
+        self.ask_for_delta(&self.candidates[index], digest, former).await
+    }
+
     async fn report(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
         match self.settled.get() {
             Some(&index) => self.send_report(&self.candidates[index], report).await,
@@ -326,15 +354,22 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn whole_body(candidate: &Candidate, mut response: Response) -> Result<Vec<u8>, Error> {
+/// The body of an answer that is `what`, `longest` bytes at most.
+async fn whole_body(
+    candidate: &Candidate,
+    mut response: Response,
+    longest: usize,
+    what: &str,
+) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(piece) = response
         .chunk()
         .await
         .map_err(|error| broke_off(&candidate.base, &error))?
     {
-        if body.len() + piece.len() > MAX_MANIFEST {
-            return Err(not_ours(&candidate.base, "a manifest of more than 16 MiB"));
+        if body.len() + piece.len() > longest {
+            let longest = longest / (1024 * 1024);
+            return Err(not_ours(&candidate.base, &format!("{what} of more than {longest} MiB")));
         }
         body.extend_from_slice(&piece);
     }

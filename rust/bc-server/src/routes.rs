@@ -10,6 +10,7 @@
 //! | `/api/v2/node` | token | the envelope: who this node is |
 //! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
 //! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
+//! | `/api/v2/blobs/{sha256}/from/{former}` | token | what leads to them from those with the digest `former`, if that is short |
 //! | `/api/v2/reports` | token | takes in how far a standby is; the nodes that this one knows |
 //! | `/api/health-check` | token | for standbys of GoCD 20.6 to 22.3: `OK!` |
 //! | `/api/latest_database_wal_location` | token | the same: write-ahead log position |
@@ -93,6 +94,7 @@ pub const ROUTES: &[Route] = &[
     guarded("/api/v2/node", || get(v2::node)),
     guarded("/api/v2/manifest", || get(v2::manifest)),
     guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),
+    guarded("/api/v2/blobs/{sha256}/from/{former}", || get(v2::delta)),
     Route {
         method: Asked::Post,
         ..guarded("/api/v2/reports", || post(reports::take))

@@ -3,6 +3,7 @@ use crate::{
     digest::Digests,
     lineage::Descent,
     manifest::{Acceptance, Entry, Manifest, Name},
+    scan::snapshot::Source,
 };
 
 fn snapshot(content: &[u8]) -> Snapshot {
@@ -173,4 +174,54 @@ fn a_snapshot_that_was_restored_knows_nothing_of_what_came_after_it() {
             Descent::Foreign
         );
     }
+}
+
+/// A reading at `scanned_ms` of a large configuration.
+fn large(content: &[u8], scanned_ms: i64) -> Snapshot {
+    let bytes = Bytes::copy_from_slice(content);
+    Snapshot {
+        scanned_ms,
+        sources: [(Digest::of(content), Source::Memory(bytes))].into(),
+        ..snapshot(content)
+    }
+}
+
+#[test]
+fn a_standby_that_keeps_up_is_led_to_the_newest_configuration() {
+    let folder = tempfile::tempdir().expect("folder");
+    let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+    let offer = Offer::new(state, None, 60_000).expect("offer");
+    let lines: String = (0..2_000)
+        .map(|number| format!("a line with the number {number}\n"))
+        .collect();
+    let configs: Vec<String> = (0..5)
+        .map(|edit| lines.replace("number 77\n", &format!("number 77, edited {edit} times\n")))
+        .collect();
+    let sha256 = |edit: usize| Digest::of(configs[edit].as_bytes());
+    let delta = |from: usize, to: usize| offer.delta(&sha256(from), &sha256(to));
+    for (edit, config) in configs.iter().enumerate() {
+        offer.publish(large(config.as_bytes(), edit as i64)).expect("offered");
+    }
+    for former in 1..4 {
+        let found = delta(former, 4).expect("it was on offer a moment ago");
+        let pieces = crate::delta::decode(configs[former].as_bytes(), &found).expect("a delta");
+        assert_eq!(pieces.concat(), configs[4].as_bytes());
+    }
+    assert_eq!(delta(0, 4), None, "too many came since");
+    assert_eq!(delta(4, 4), None, "nothing leads to itself");
+    assert_eq!(delta(2, 3), None, "only the newest is led to");
+    offer.publish(large(configs[4].as_bytes(), 60_000)).expect("read again");
+    assert_eq!(delta(3, 4), None, "long ago");
+}
+
+#[test]
+fn a_small_configuration_is_not_worth_a_delta() {
+    let folder = tempfile::tempdir().expect("folder");
+    let state = Arc::new(StateDir::open(folder.path()).expect("open"));
+    let offer = Offer::new(state, None, 60_000).expect("offer");
+    let (one, two) = ([b'a'; 1_000], [b'b'; 1_000]);
+    for content in [one, two] {
+        offer.publish(large(&content, 5)).expect("offered");
+    }
+    assert_eq!(offer.delta(&Digest::of(&one), &Digest::of(&two)), None);
 }

@@ -6,10 +6,12 @@ use std::sync::{
 };
 
 use tokio::{sync::Semaphore, task::JoinSet};
+use tracing::debug;
 
 use super::{Puller, blocking, joined};
 use crate::{
-    error::Error,
+    delta,
+    error::{Error, Kind},
     manifest::ManifestDocument,
     status::{Fetching, StatusBoard},
     store::{Store, Wanted},
@@ -51,7 +53,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 Arc::clone(&progress),
             );
             running.spawn(async move {
-                let fetched = fetch_one(&*transport, &*store, &wanted, &progress).await;
+                let fetched = fetch_one(&*transport, &store, &wanted, &progress).await;
                 drop(permit);
                 fetched
             });
@@ -107,11 +109,76 @@ impl Progress {
 
 async fn fetch_one<T: Transport, S: Store>(
     transport: &T,
-    store: &S,
+    store: &Arc<S>,
     wanted: &Wanted,
     progress: &Progress,
 ) -> Result<(), Error> {
     progress.show();
+    if !fetch_delta(transport, store, wanted, progress).await? {
+        fetch_whole(transport, &**store, wanted, progress).await?;
+    }
+    progress.files.fetch_sub(1, Ordering::Relaxed);
+    progress.show();
+    Ok(())
+}
+
+/// Brings an edited configuration as what was changed in it. Says whether that is done: whatever stands in the way, the
+/// whole file is as good.
+async fn fetch_delta<T: Transport, S: Store>(
+    transport: &T,
+    store: &Arc<S>,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<bool, Error> {
+    let Some(former) = wanted.former else { return Ok(false) };
+    let mut receive = store.receive(wanted)?;
+    if receive.received() > 0 {
+        return Ok(false);
+    }
+    let read = {
+        let (store, wanted) = (Arc::clone(store), wanted.clone());
+        blocking(move || Ok(store.former(&wanted)))
+    };
+    let (delta, former) = match tokio::join!(transport.delta(wanted.sha256, former), read) {
+        (Ok(Some(delta)), Ok(Some(former))) => (delta, former),
+        (Err(error), _) if error.kind() == Kind::Unreachable => return Err(error),
+        _ => return Ok(false),
+    };
+    let (came, size) = (delta.len() as u64, wanted.size);
+    let made = blocking(move || {
+        let pieces = delta::decode(&former, &delta)
+            // Wrong bytes of the right length are thrown away; too few would be kept for another try.
+            .filter(|pieces| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() == size)
+            .ok_or_else(|| Error::new(Kind::Protocol, "what came as a delta is none to this file", ""))?;
+        pieces.into_iter().try_for_each(|piece| receive.write(piece))?;
+        receive.finish()
+    });
+    let made = made.await;
+    progress.received.fetch_add(came, Ordering::Relaxed);
+    progress.count(came, made.is_ok());
+    match made {
+        Ok(()) => {
+            progress.add(wanted.size);
+            Ok(true)
+        }
+        // Somebody has written into the live file, or the primary is of another mind.
+        Err(error) if error.kind() == Kind::Protocol => {
+            debug!(
+                "{} is fetched whole, since a delta did not lead to it: {error}",
+                wanted.name
+            );
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn fetch_whole<T: Transport, S: Store>(
+    transport: &T,
+    store: &S,
+    wanted: &Wanted,
+    progress: &Progress,
+) -> Result<(), Error> {
     let mut receive = store.receive(wanted)?;
     let offset = receive.received();
     progress.add(offset);
@@ -132,10 +199,7 @@ async fn fetch_one<T: Transport, S: Store>(
         Err(error) => Err(error),
     };
     progress.count(came, finished.is_ok());
-    finished?;
-    progress.files.fetch_sub(1, Ordering::Relaxed);
-    progress.show();
-    Ok(())
+    finished
 }
 
 #[cfg(test)]

@@ -5,9 +5,12 @@ use std::{
     sync::{Mutex, atomic::AtomicBool},
 };
 
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     clock::SystemClock,
+    delta,
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
@@ -26,6 +29,10 @@ struct Fake {
     /// Whether the line breaks as soon as bytes are asked for.
     breaks: AtomicBool,
     asked: AtomicU64,
+    /// What it answers to whoever asks for a delta.
+    delta: Mutex<Option<Result<Vec<u8>, Error>>>,
+    /// How often bytes were asked for.
+    whole: AtomicU64,
 }
 
 impl Fake {
@@ -38,6 +45,8 @@ impl Fake {
             stuck: AtomicBool::new(false),
             breaks: AtomicBool::new(false),
             asked: AtomicU64::new(0),
+            delta: Mutex::default(),
+            whole: AtomicU64::new(0),
         };
         fake.blobs.lock().unwrap().insert(Digest::of(content), content.to_vec());
         Arc::new(fake)
@@ -120,6 +129,7 @@ impl Transport for Fake {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
+        self.whole.fetch_add(1, Ordering::Relaxed);
         wait_while(&self.stuck).await;
         if self.breaks.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::Unreachable, "the line broke", ""));
@@ -131,6 +141,11 @@ impl Transport for Fake {
             return Err(Error::new(Kind::Protocol, "range not satisfiable", ""));
         }
         sink(&bytes[offset..])
+    }
+
+    async fn delta(&self, _digest: Digest, _former: Digest) -> Result<Option<Bytes>, Error> {
+        let delta = self.delta.lock().unwrap().clone();
+        delta.transpose().map(|delta| delta.map(Bytes::from))
     }
 }
 
@@ -146,6 +161,8 @@ struct Memory {
     /// Jars that it keeps beside each generation.
     kept: Mutex<Vec<Name>>,
     settled: AtomicU64,
+    /// What it has instead of what it lacks.
+    former: Option<Vec<u8>>,
 }
 
 struct Receiving {
@@ -185,6 +202,7 @@ impl Store for Memory {
                 sha256: entry.sha256,
                 size: entry.size,
                 name: name.clone(),
+                former: self.former.as_deref().map(Digest::of),
             })
             .collect())
     }
@@ -195,6 +213,10 @@ impl Store for Memory {
             wanted: wanted.sha256,
             bytes: self.partial.lock().unwrap().remove(&wanted.sha256).unwrap_or_default(),
         }))
+    }
+
+    fn former(&self, _wanted: &Wanted) -> Option<Bytes> {
+        self.former.clone().map(Bytes::from)
     }
 
     fn apply(&self, generation: &ManifestDocument, _allowed: Allowed) -> Result<Applied, Error> {
@@ -638,4 +660,68 @@ async fn files_that_never_come_are_critical_although_the_primary_answers() {
     scene.fake.breaks.store(false, Ordering::Relaxed);
     scene.until("in sync", in_sync).await;
     assert_eq!(scene.board.picture(0).problems, []);
+}
+
+/// What is live on the standby, what the primary has, and what leads from one to the other.
+fn an_edit() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let line = |number: u32| format!("<pipeline name=\"service-{number}\"/>\n");
+    let former: String = (0..2_000).map(line).collect();
+    let new = former.replace("service-7\"", "service-seven\"");
+    let delta = delta::encode(former.as_bytes(), new.as_bytes()).expect("short");
+    (former.into_bytes(), new.into_bytes(), delta)
+}
+
+async fn fetched_with(former: Vec<u8>, new: &[u8], delta: Option<Result<Vec<u8>, Error>>) -> (Scene, u64) {
+    let fake = Fake::new(new);
+    *fake.delta.lock().unwrap() = delta;
+    let store = Memory {
+        former: Some(former),
+        ..Memory::default()
+    };
+    let scene = start_with(fake, store);
+    scene.until("in sync", in_sync).await;
+    assert_eq!(
+        scene
+            .store
+            .received
+            .lock()
+            .unwrap()
+            .get(&Digest::of(new))
+            .map(Vec::as_slice),
+        Some(new)
+    );
+    let received = scene.board.picture(0).counters.received.bytes;
+    (scene, received)
+}
+
+#[tokio::test]
+async fn an_edit_comes_as_what_it_changed() {
+    let (former, new, delta) = an_edit();
+    let length = delta.len() as u64;
+    let (scene, received) = fetched_with(former, &new, Some(Ok(delta))).await;
+    assert_eq!(scene.fake.whole.load(Ordering::Relaxed), 0);
+    assert_eq!(received, length);
+}
+
+#[tokio::test]
+async fn where_a_delta_does_not_lead_to_the_file_it_comes_whole() {
+    let (former, new, delta) = an_edit();
+    let edited_here = [b"<!-- edited on the standby -->", &former[30..]].concat();
+    let too_short = delta::encode(&former, &[&former[..40_000], b"x"].concat()).expect("short");
+    let odd = Error::new(Kind::Protocol, "500", "");
+    for (former, delta) in [
+        (former.clone(), None),
+        (former.clone(), Some(Err(odd))),
+        (former.clone(), Some(Ok(b"no delta".to_vec()))),
+        (former, Some(Ok(too_short))),
+        (edited_here, Some(Ok(delta))),
+    ] {
+        let (scene, received) = fetched_with(former, &new, delta).await;
+        assert_eq!(scene.fake.whole.load(Ordering::Relaxed), 1);
+        assert!(received >= new.len() as u64);
+        assert!(
+            scene.store.partial.lock().unwrap().is_empty(),
+            "nothing of the delta is gone on with"
+        );
+    }
 }

@@ -225,6 +225,7 @@ contract!(
     a_renamed_plugin_is_not_fetched_again,
     a_transfer_goes_on_where_it_broke,
     wrong_bytes_are_thrown_away,
+    what_is_live_instead_of_an_edited_configuration_is_named,
     a_bad_set_is_refused_and_changes_nothing,
     another_server_is_refused_unless_it_is_allowed,
     a_server_id_that_was_edited_here_is_set_right,
@@ -389,6 +390,7 @@ fn a_transfer_goes_on_where_it_broke(subject: &impl Subject) {
         sha256: Digest::of(&bytes),
         size: bytes.len() as u64,
         name: jar("a.jar"),
+        former: None,
     };
     let mut broken = subject.store().receive(&wanted).expect("begins");
     broken.write(&bytes[..10]).expect("written");
@@ -407,11 +409,40 @@ fn a_transfer_goes_on_where_it_broke(subject: &impl Subject) {
     assert!(missing.iter().all(|missing| missing.sha256 != wanted.sha256));
 }
 
+fn what_is_live_instead_of_an_edited_configuration_is_named(subject: &impl Subject) {
+    let config = |remark: &str| [CONFIG, format!("<!-- {remark} -->\n").repeat(2_000).as_bytes()].concat();
+    let wanted = |files: &Files, name: &Name| {
+        let missing = subject.store().missing(&files.document(2)).expect("readable");
+        missing
+            .into_iter()
+            .find(|wanted| wanted.name == *name)
+            .expect("missing")
+    };
+    let first = Files::usual().with(Name::CruiseConfig, &config("first"));
+    assert_eq!(wanted(&first, &Name::CruiseConfig).former, None, "nothing is live");
+    first.apply(subject.store(), 1).expect("applied");
+    let edited = first
+        .clone()
+        .with(Name::CruiseConfig, &config("edited"))
+        .with(jar("a.jar"), &plugin("a", "2"));
+    let missing = wanted(&edited, &Name::CruiseConfig);
+    assert_eq!(missing.former, Some(Digest::of(&config("first"))));
+    assert_eq!(subject.store().former(&missing).as_deref(), Some(&*config("first")));
+    assert_eq!(wanted(&edited, &jar("a.jar")).former, None, "jars are compressed");
+    let small = first.with(Name::CruiseConfig, CONFIG);
+    assert_eq!(
+        wanted(&small, &Name::CruiseConfig).former,
+        None,
+        "it comes as quickly whole"
+    );
+}
+
 fn wrong_bytes_are_thrown_away(subject: &impl Subject) {
     let wanted = Wanted {
         sha256: Digest::of(CONFIG),
         size: CONFIG.len() as u64,
         name: Name::CruiseConfig,
+        former: None,
     };
     let mut receive = subject.store().receive(&wanted).expect("begins");
     receive.write(&vec![b'x'; CONFIG.len()]).expect("written");

@@ -25,11 +25,14 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
+    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
+
+use bytes::Bytes;
 
 use crate::{
     clock::Clock,
@@ -71,6 +74,9 @@ pub use keep::release;
 pub use repair::Item;
 
 use prepare::Write;
+
+/// A larger configuration is fetched whole: it would be in memory twice.
+const LONGEST_FORMER: u64 = 8 << 20;
 
 /// What the administrator has set for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +129,8 @@ struct Inner {
 /// A look at all live files.
 struct Seen {
     digests: HashSet<Digest>,
+    /// That of cruise-config.xml.
+    config: Option<Digest>,
     own_jars: BTreeMap<JarName, PluginIdentity>,
 }
 
@@ -130,6 +138,7 @@ impl Seen {
     fn of(live: &Live) -> Self {
         Self {
             digests: live.files.values().map(|entry| entry.sha256).collect(),
+            config: live.files.get(&Name::CruiseConfig).map(|entry| entry.sha256),
             own_jars: live.own_jars.clone(),
         }
     }
@@ -356,11 +365,9 @@ impl Store for DiskStore {
             if seen.digests.contains(&entry.sha256) || self.blobs.has(&entry.sha256, entry.size)? {
                 continue;
             }
-            missing.entry(entry.sha256).or_insert_with(|| Wanted {
-                sha256: entry.sha256,
-                size: entry.size,
-                name: name.clone(),
-            });
+            missing
+                .entry(entry.sha256)
+                .or_insert_with(|| Wanted::new(name, entry, seen.config.as_ref()));
         }
         inner.seen = Some(seen);
         drop(inner);
@@ -375,6 +382,12 @@ impl Store for DiskStore {
 
     fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
         Ok(Box::new(receiving::receive(&self.blobs, wanted)?))
+    }
+
+    fn former(&self, wanted: &Wanted) -> Option<Bytes> {
+        let path = scan::path_of(&self.layout, &wanted.name);
+        let is_usual = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LONGEST_FORMER);
+        is_usual.then(|| fs::read(&path).ok()).flatten().map(Bytes::from)
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {

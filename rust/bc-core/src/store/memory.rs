@@ -107,11 +107,10 @@ impl Store for MemoryStore {
         let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
         for (name, entry) in &generation.files {
             if inner.find(&entry.sha256).is_none() {
-                missing.entry(entry.sha256).or_insert_with(|| Wanted {
-                    sha256: entry.sha256,
-                    size: entry.size,
-                    name: name.clone(),
-                });
+                let live = inner.live.get(name).map(|(live, _)| &live.sha256);
+                missing
+                    .entry(entry.sha256)
+                    .or_insert_with(|| Wanted::new(name, entry, live));
             }
         }
         Ok(missing.into_values().collect())
@@ -124,6 +123,10 @@ impl Store for MemoryStore {
             bytes,
             inner: Arc::clone(&self.inner),
         }))
+    }
+
+    fn former(&self, wanted: &Wanted) -> Option<Bytes> {
+        self.bytes(&wanted.name)
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {

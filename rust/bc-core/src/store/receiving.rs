@@ -198,6 +198,7 @@ mod tests {
             sha256: Digest::of(CONTENT),
             size: CONTENT.len() as u64,
             name,
+            former: None,
         }
     }
 

@@ -88,6 +88,12 @@ pub(super) async fn answer(
     response
 }
 
+/// Answers with what is in memory.
+pub(super) fn small(context: &Context, bytes: Bytes, content_type: &'static str) -> Response {
+    Sending::new(context, bytes.len() as u64).add(bytes.len() as u64);
+    ([(header::CONTENT_TYPE, content_type)], bytes).into_response()
+}
+
 /// The file went, or became another one, since it was listed: a newer manifest names what there is now.
 pub(super) fn gone() -> Response {
     (StatusCode::NOT_FOUND, "no file on offer has these bytes").into_response()

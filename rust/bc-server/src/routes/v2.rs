@@ -9,10 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
+    delta,
     digest::Digest,
     manifest::{Acceptance, Envelope},
     offer::{Offer, Offered},
 };
+use tokio::task::spawn_blocking;
 
 use super::{content, source};
 use crate::{context::Context, listener::Connection};
@@ -160,6 +162,28 @@ pub(super) async fn blob(
         return content::gone();
     };
     content::answer(&context, offered, digest, &headers, "application/octet-stream").await
+}
+
+/// What leads from one cruise-config.xml to the newest: 404 where there is nothing short, and the blob is to be asked for.
+pub(super) async fn delta(
+    State(context): State<Context>,
+    digests: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+) -> Response {
+    let offer = match source::offer(&context) {
+        Ok(offer) => Arc::clone(offer),
+        Err(nothing) => return nothing.into_response(),
+    };
+    let parsed = digests
+        .ok()
+        .and_then(|Path((digest, former))| Some((digest.parse().ok()?, former.parse().ok()?)));
+    let Some((digest, former)) = parsed else {
+        return content::gone();
+    };
+    match spawn_blocking(move || offer.delta(&former, &digest)).await {
+        Ok(Some(delta)) => content::small(&context, delta, delta::MEDIA_TYPE),
+        // A panic in it was printed when it happened; the blob needs none of this.
+        Ok(None) | Err(_) => content::gone(),
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,38 @@ impl Pair {
 }
 
 #[test]
+fn an_edit_of_a_large_configuration_takes_a_few_bytes() {
+    let pair = Pair::in_sync();
+    let config = fs::read_to_string(pair.primary.dir.path().join(CONFIG)).expect("read");
+    // An XML comment, since the rules for whole sets read the rest.
+    let remarks: String = (0..20_000)
+        .map(|number| format!("<!-- a remark with the number {number} -->\n"))
+        .collect();
+    let large = config.replacen("</cruise>", &format!("{remarks}</cruise>"), 1);
+    pair.primary.dir.rewrite_config(&large);
+    pair.standby.until_equal(&pair.primary.dir, CONFIG);
+    let received = || pair.standby.status().expect("it runs").counters.received;
+    let before = received();
+    pair.primary
+        .dir
+        .rewrite_config(&large.replace("number 9000 ", "number nine thousand "));
+    pair.standby.until_equal(&pair.primary.dir, CONFIG);
+    let after = received();
+    assert_eq!((after.files, after.broken), (before.files + 1, before.broken));
+    assert!(
+        after.bytes - before.bytes < 1_000,
+        "{} bytes came",
+        after.bytes - before.bytes
+    );
+    // What was changed on the standby since is no former version of anything: the next edit comes whole, and is right.
+    fs::write(pair.standby.dir.path().join(CONFIG), large.replace("number 8000 ", "")).expect("write");
+    pair.primary
+        .dir
+        .rewrite_config(&large.replace("number 9000 ", "number 9001 "));
+    pair.standby.until_equal(&pair.primary.dir, CONFIG);
+}
+
+#[test]
 fn a_cut_line() {
     Pair::in_sync().survives(Fault::Cut, "cannot reach the primary");
 }

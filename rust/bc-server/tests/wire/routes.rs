@@ -3,9 +3,11 @@
 use std::{fs, time::Duration};
 
 use bc_core::{
+    delta,
     digest::Digest,
     manifest::{Envelope, ManifestDocument, Name, Role},
     status::Phase,
+    transport::Transport,
 };
 use bc_server::routes::{Access, Asked, ROUTES};
 use tokio::time::{Instant, sleep, timeout};
@@ -14,9 +16,13 @@ use crate::common::{self, Kind, Node, PREFIX, jar};
 
 const CONFIG: &[u8] = b"<cruise schemaVersion=\"139\"/>";
 
-/// A path of the table with its capture filled in.
+/// A path of the table with its captures filled in.
 fn concrete(path: &str) -> String {
-    format!("{PREFIX}{}", path.replace("{sha256}", &Digest::of(CONFIG).to_string()))
+    let digest = Digest::of(CONFIG).to_string();
+    format!(
+        "{PREFIX}{}",
+        path.replace("{sha256}", &digest).replace("{former}", &digest)
+    )
 }
 
 fn offered_files<'a>() -> Vec<(Name, &'a [u8])> {
@@ -296,6 +302,7 @@ async fn no_name_from_the_wire_reaches_the_disk() {
             format!("{PREFIX}/api/plugin?folderName={name}&pluginName=a-1.0+7.jar"),
             format!("{PREFIX}/api/plugin?folderName=&pluginName={name}"),
             format!("{PREFIX}/api/v2/blobs/{name}"),
+            format!("{PREFIX}/api/v2/blobs/{name}/from/{name}"),
             format!("{PREFIX}/api/{name}"),
             format!("/{name}"),
         ] {
@@ -383,6 +390,36 @@ async fn blobs_come_whole_or_from_an_offset() {
         .get(&format!("{PREFIX}/api/v2/blobs/{}", Digest::of(b"unknown")), "")
         .await;
     assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test]
+async fn an_edited_configuration_comes_as_what_changed() {
+    let node = Node::start(Kind::Primary).await;
+    let former = b"<cruise>\n".repeat(3_000);
+    let new = [&former[..13_500], b"<edited/>\n", &former[13_500..]].concat();
+    for config in [&former, &new] {
+        node.publish(&[(Name::CruiseConfig, config)]);
+    }
+    let (newest, before) = (Digest::of(&new), Digest::of(&former));
+    let ask = |newest: Digest, before: Digest| {
+        let path = format!("{PREFIX}/api/v2/blobs/{newest}/from/{before}");
+        let node = &node;
+        async move { node.get(&path, "").await }
+    };
+    let answer = ask(newest, before).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.header("content-type").as_deref(), Some(delta::MEDIA_TYPE));
+    assert!(answer.body().len() < 100);
+    let pieces = delta::decode(&former, answer.body()).expect("a delta");
+    assert_eq!(pieces.concat(), new);
+    for (newest, before) in [(before, newest), (newest, newest), (newest, Digest::of(b"unknown"))] {
+        assert_eq!(ask(newest, before).await.status(), 404);
+    }
+    let transport = node.transport();
+    transport.manifest(None, Duration::ZERO).await.expect("an answer");
+    let come = transport.delta(newest, before).await.expect("an answer");
+    assert_eq!(come.as_deref(), Some(answer.body()));
+    assert_eq!(transport.delta(before, newest).await, Ok(None));
 }
 
 #[tokio::test]
