@@ -78,8 +78,9 @@ enum Innermost {
     Other,
 }
 
-#[derive(Default)]
 struct Reading {
+    /// Finds what the names of encrypted attributes begin with: made once, for it is asked of most tags.
+    encrypted: memmem::Finder<'static>,
     /// The element that was opened last, unless one was closed since.
     innermost: Innermost,
     /// The key of the property that we are in, if its value is a path.
@@ -87,6 +88,19 @@ struct Reading {
     has_work: bool,
     secrets: Vec<Secret>,
     files: Vec<MentionedFile>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            encrypted: memmem::Finder::new(ENCRYPTED),
+            innermost: Innermost::default(),
+            property: None,
+            has_work: false,
+            secrets: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 impl Reading {
@@ -104,7 +118,7 @@ impl Visitor for Reading {
         self.has_work = self.has_work || WORK.contains(&name);
         // Most have neither the prefix of a secret nor the beginning of a name for one.
         let attributes = element.attributes_text();
-        if memchr(b':', attributes).is_some() && memmem::find(attributes, ENCRYPTED).is_some() {
+        if memchr(b':', attributes).is_some() && self.encrypted.find(attributes).is_some() {
             for attribute in element
                 .attributes()
                 .filter(|attribute| is_encrypted(attribute.key.as_ref()))

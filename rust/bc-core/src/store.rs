@@ -183,6 +183,10 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Looks at what is live while bytes are on their way, so that an apply that follows at once need not. Its errors are
+    /// left to that apply.
+    fn look_ahead(&self) {}
+
     /// Makes the generation live: plugins before configuration, all or nothing also across a crash.
     /// Everything that [`Store::missing`] named must have been received.
     ///

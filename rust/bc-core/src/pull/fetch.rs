@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinSet, spawn_blocking},
+};
 use tracing::debug;
 
 use super::{Puller, blocking, joined};
@@ -40,6 +43,10 @@ impl<T: Transport, S: Store> Puller<T, S> {
             done: AtomicU64::new(0),
             received: Arc::clone(&self.received),
         });
+        let looking = (!missing.is_empty()).then(|| {
+            let store = Arc::clone(&self.store);
+            spawn_blocking(move || store.look_ahead())
+        });
         let free = Arc::new(Semaphore::new(fetches_at_once(progress.total, missing.len() as u64)));
         let mut running = JoinSet::new();
         for wanted in missing {
@@ -63,6 +70,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
         }
         while let Some(finished) = running.join_next().await {
             joined(finished)?;
+        }
+        if let Some(looking) = looking {
+            joined(looking.await.map(Ok))?;
         }
         Ok(())
     }

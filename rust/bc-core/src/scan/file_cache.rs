@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Seek},
     path::{Path, PathBuf},
     sync::{
@@ -137,8 +137,16 @@ impl FileCache {
     /// # Errors
     /// Those of the operating system; that there is nothing is none.
     pub(crate) fn observe(&mut self, path: &Path, keep: Keep) -> io::Result<Observed> {
+        self.observe_listed(path, None, keep)
+    }
+
+    /// The same of a path that is no link and of which `listed` was said just now.
+    ///
+    /// # Errors
+    /// As [`FileCache::observe`].
+    pub(crate) fn observe_listed(&mut self, path: &Path, listed: Option<Metadata>, keep: Keep) -> io::Result<Observed> {
         let now_ms = self.clock.now_ms();
-        let metadata = match fs::metadata(path) {
+        let metadata = match listed.map_or_else(|| fs::metadata(path), Ok) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing_at(path)),
             Err(error) => return Err(error),

@@ -1,7 +1,8 @@
 //! The jars in `plugins/external`.
 
 use std::{
-    fs, io,
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,9 +12,18 @@ use crate::jar_name::JarName;
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// Jars whose names are safe, in the order of their names.
-    pub(crate) jars: Vec<(JarName, PathBuf)>,
+    pub(crate) jars: Vec<Listed>,
     /// Jars that are left out for their names, each a sentence.
     pub(crate) warnings: Vec<String>,
+}
+
+/// Something with the name of a jar.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: JarName,
+    pub(crate) path: PathBuf,
+    /// What the operating system says of it; none for a link, and where it is gone again.
+    pub(crate) metadata: Option<Metadata>,
 }
 
 /// Lists the folder; none where it does not exist. GoCD reads only `*.jar` directly in it
@@ -29,21 +39,33 @@ pub(crate) fn list(folder: &Path) -> io::Result<Option<Listing>> {
     };
     let mut listing = Listing::default();
     for entry in entries {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         if !name.as_encoded_bytes().ends_with(b".jar") {
             continue;
         }
         match name.to_str().map(str::parse::<JarName>) {
-            Some(Ok(jar)) => listing.jars.push((jar, folder.join(&name))),
+            Some(Ok(jar)) => listing.jars.push(Listed {
+                name: jar,
+                path: folder.join(&name),
+                metadata: metadata(&entry),
+            }),
             Some(Err(error)) => listing.warnings.push(format!("{} and is not synced", error.message())),
             None => listing
                 .warnings
                 .push(format!("the plugin name {name:?} is not UTF-8 and is not synced")),
         }
     }
-    listing.jars.sort();
+    listing.jars.sort_by(|one, other| one.name.cmp(&other.name));
     listing.warnings.sort();
     Ok(Some(listing))
+}
+
+/// Asked of the open folder, so that the way to it is not walked again for each of hundreds of jars. Elsewhere than on
+/// UNIX it could be older than what a look at the file says.
+fn metadata(entry: &fs::DirEntry) -> Option<Metadata> {
+    let metadata = cfg!(unix).then(|| entry.metadata().ok()).flatten();
+    metadata.filter(|metadata| !metadata.is_symlink())
 }
 
 #[cfg(test)]
@@ -68,7 +90,7 @@ mod tests {
             fs::write(folder.path().join(name), "").expect("write");
         }
         let listing = list(folder.path()).expect("readable").expect("there");
-        let found: Vec<&str> = listing.jars.iter().map(|(jar, _)| jar.as_str()).collect();
+        let found: Vec<&str> = listing.jars.iter().map(|jar| jar.name.as_str()).collect();
         assert_eq!(found, ["a.jar", "b.jar"]);
         assert_eq!(listing.warnings.len(), names.len() - 5, "{:?}", listing.warnings);
         assert!(list(&folder.path().join("missing")).expect("no error").is_none());

@@ -18,7 +18,7 @@ use crate::{
         file_cache::{FileCache, Keep, Observed},
         found::{Found, Stop, being_written},
         patience::Patience,
-        plugin_folder,
+        plugin_folder::{self, Listed},
     },
 };
 
@@ -93,10 +93,15 @@ impl Plugins {
         found.warnings.extend(listing.warnings);
         let stopped = Arc::clone(&self.stopped);
         self.cache
-            .read_ahead(listing.jars.iter().map(|(_, path)| path.as_path()), Keep::Jar, || {
+            .read_ahead(listing.jars.iter().map(|jar| jar.path.as_path()), Keep::Jar, || {
                 stopped.load(Ordering::Relaxed)
             });
-        for (jar, path) in listing.jars {
+        for Listed {
+            name: jar,
+            path,
+            metadata,
+        } in listing.jars
+        {
             let name = Name::Plugin(jar.clone());
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Stop::Unstable {
@@ -105,7 +110,7 @@ impl Plugins {
                 });
             }
             let skipped = |why: &str| format!("{name} {why} and is not synced");
-            match self.cache.observe(&path, Keep::Jar) {
+            match self.cache.observe_listed(&path, metadata, Keep::Jar) {
                 // It was removed since the folder was listed.
                 Ok(Observed::Absent) => {}
                 Ok(Observed::Irregular(what)) => found.warnings.push(skipped(what)),

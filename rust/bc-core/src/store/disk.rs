@@ -29,7 +29,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -77,6 +77,8 @@ use prepare::Write;
 
 /// A larger configuration is fetched whole: it would be in memory twice.
 const LONGEST_FORMER: u64 = 8 << 20;
+/// So long the plugins need not be looked at again.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// What the administrator has set for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +126,8 @@ struct Inner {
     paused: Option<Paused>,
     /// What the last look at all live files found, unless an apply began since.
     seen: Option<Seen>,
+    /// A look that was taken for the next apply.
+    ahead: Option<(Instant, Live)>,
 }
 
 /// A look at all live files.
@@ -178,6 +182,7 @@ impl DiskStore {
                 record,
                 paused,
                 seen: None,
+                ahead: None,
             }),
             files,
             probe,
@@ -233,7 +238,11 @@ impl DiskStore {
         let mut inner = self.lock();
         inner.seen = None;
         self.finish_journal(&mut inner)?;
-        let live = live::read(&self.layout, &mut inner.cache)?;
+        let live = match inner.ahead.take().filter(|(at, _)| at.elapsed() < FRESH) {
+            // The files that are edited are looked at once more.
+            Some((_, ahead)) => live::read_config(&self.layout, &mut inner.cache, ahead)?,
+            None => live::read(&self.layout, &mut inner.cache)?,
+        };
         let (own, not_here) = self.of_this_node(generation);
         let whole = generation;
         let generation = own.as_ref();
@@ -388,6 +397,12 @@ impl Store for DiskStore {
         let path = scan::path_of(&self.layout, &wanted.name);
         let is_usual = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LONGEST_FORMER);
         is_usual.then(|| fs::read(&path).ok()).flatten().map(Bytes::from)
+    }
+
+    fn look_ahead(&self) {
+        let inner = &mut *self.lock();
+        let live = live::read(&self.layout, &mut inner.cache);
+        inner.ahead = live.ok().map(|live| (Instant::now(), live));
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {

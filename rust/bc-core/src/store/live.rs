@@ -1,6 +1,6 @@
 //! The live files of a standby as they are.
 
-use std::{collections::BTreeMap, io, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fs::Metadata, io, path::Path, thread, time::Duration};
 
 use crate::{
     error::{Error, Kind},
@@ -10,7 +10,7 @@ use crate::{
     scan::{
         self,
         file_cache::{FileCache, Keep, Observed},
-        plugin_folder,
+        plugin_folder::{self, Listed},
     },
 };
 
@@ -41,17 +41,29 @@ pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error
     cache.begin_round();
     let folder = layout.plugins_external();
     let listing = plugin_folder::list(folder).map_err(|error| Error::io("read the folder", folder, &error))?;
-    for (jar, path) in listing.map_or_else(Vec::new, |listing| {
+    for Listed { name, path, metadata } in listing.map_or_else(Vec::new, |listing| {
         live.warnings = listing.warnings;
         listing.jars
     }) {
-        observe(&mut live, cache, Name::Plugin(jar), &path, Keep::Jar)?;
+        observe(&mut live, cache, Name::Plugin(name), &path, metadata)?;
     }
+    let live = read_config(layout, cache, live)?;
+    cache.end_round();
+    Ok(live)
+}
+
+/// Reads the configuration files again, for what is known of the plugins.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_config(layout: &Layout, cache: &mut FileCache, plugins: Live) -> Result<Live, Error> {
+    let mut live = plugins;
     for name in layout.config_names() {
         let path = scan::path_of(layout, &name);
-        observe(&mut live, cache, name, &path, Keep::Digests)?;
+        live.files.remove(&name);
+        live.irregular.remove(&name);
+        observe(&mut live, cache, name, &path, None)?;
     }
-    cache.end_round();
     Ok(live)
 }
 
@@ -62,13 +74,25 @@ pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error
 pub(super) fn read_one(layout: &Layout, cache: &mut FileCache, name: Name) -> Result<Live, Error> {
     let mut live = Live::default();
     let path = scan::path_of(layout, &name);
-    observe(&mut live, cache, name, &path, Keep::Digests)?;
+    observe(&mut live, cache, name, &path, None)?;
     Ok(live)
 }
 
-fn observe(live: &mut Live, cache: &mut FileCache, name: Name, path: &Path, keep: Keep) -> Result<(), Error> {
+/// Notes what is at a path; `listed` is what its folder said of it just now, for a plugin.
+fn observe(
+    live: &mut Live,
+    cache: &mut FileCache,
+    name: Name,
+    path: &Path,
+    listed: Option<Metadata>,
+) -> Result<(), Error> {
+    let keep = match name {
+        Name::Plugin(_) => Keep::Jar,
+        _ => Keep::Digests,
+    };
+    let mut listed = listed;
     for _ in 0..TRIES {
-        match cache.observe(path, keep) {
+        match cache.observe_listed(path, listed.take(), keep) {
             Ok(Observed::Absent) => {}
             Ok(Observed::Irregular(what)) => {
                 live.irregular.insert(name, what);

@@ -8,7 +8,7 @@ use crate::{
     manifest::Name,
     scan::descriptor::tests::plugin,
     store::{
-        Repaired, Store,
+        Allowed, Repaired, Store,
         contract::{CONFIG, Files, jar},
         disk::Item,
     },
@@ -60,6 +60,20 @@ fn a_newer_generation_keeps_aside_what_was_edited_too() {
     assert_eq!(applied.drift.len(), 1, "{applied:?}");
     assert!(place.is_live(&next()));
     assert_eq!(fs::read_dir(place.state("aside/edited")).expect("made").count(), 1);
+}
+
+#[test]
+fn what_was_edited_after_the_look_ahead_is_kept_aside_too() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    let document = next().document(2);
+    next().fetch(&store, &document);
+    store.look_ahead();
+    fs::write(place.path(&Name::CruiseConfig), "<cruise>mine</cruise>").expect("write");
+    let applied = store.apply(&document, Allowed::default()).expect("applied");
+    assert_eq!(applied.drift.len(), 1, "{applied:?}");
+    assert!(place.is_live(&next()));
 }
 
 #[test]
