@@ -14,10 +14,11 @@ use tracing::debug;
 use super::{Puller, blocking, joined};
 use crate::{
     delta,
+    digest::Digest,
     error::{Error, Kind},
     manifest::ManifestDocument,
     status::{Fetching, StatusBoard},
-    store::{Store, Wanted},
+    store::{Receive, Store, Wanted},
     transport::Transport,
 };
 
@@ -124,27 +125,30 @@ async fn fetch_one<T: Transport, S: Store>(
     progress: &Progress,
 ) -> Result<(), Error> {
     progress.show();
-    if !fetch_delta(transport, store, wanted, progress).await? {
-        fetch_whole(transport, &**store, wanted, progress).await?;
+    let mut receive = Some(store.receive(wanted)?);
+    if let Some(former) = wanted.former
+        && let Some(fresh) = receive.take_if(|receive| receive.received() == 0)
+    {
+        receive = fetch_delta(transport, store, wanted, former, fresh, progress).await?;
+    }
+    if let Some(receive) = receive {
+        fetch_whole(transport, receive, wanted, progress).await?;
     }
     progress.files.fetch_sub(1, Ordering::Relaxed);
     progress.show();
     Ok(())
 }
 
-/// Brings an edited configuration as what was changed in it. Says whether that is done: whatever stands in the way, the
-/// whole file is as good.
+/// Brings an edited configuration as what was changed in it. Whatever stands in the way, the whole file is as good: then
+/// it returns where to put that.
 async fn fetch_delta<T: Transport, S: Store>(
     transport: &T,
     store: &Arc<S>,
     wanted: &Wanted,
+    former: Digest,
+    mut receive: Box<dyn Receive>,
     progress: &Progress,
-) -> Result<bool, Error> {
-    let Some(former) = wanted.former else { return Ok(false) };
-    let mut receive = store.receive(wanted)?;
-    if receive.received() > 0 {
-        return Ok(false);
-    }
+) -> Result<Option<Box<dyn Receive>>, Error> {
     let read = {
         let (store, wanted) = (Arc::clone(store), wanted.clone());
         blocking(move || Ok(store.former(&wanted)))
@@ -152,7 +156,7 @@ async fn fetch_delta<T: Transport, S: Store>(
     let (delta, former) = match tokio::join!(transport.delta(wanted.sha256, former), read) {
         (Ok(Some(delta)), Ok(Some(former))) => (delta, former),
         (Err(error), _) if error.kind() == Kind::Unreachable => return Err(error),
-        _ => return Ok(false),
+        _ => return Ok(Some(receive)),
     };
     let (came, size) = (delta.len() as u64, wanted.size);
     let made = blocking(move || {
@@ -169,7 +173,7 @@ async fn fetch_delta<T: Transport, S: Store>(
     match made {
         Ok(()) => {
             progress.add(wanted.size);
-            Ok(true)
+            Ok(None)
         }
         // Somebody has written into the live file, or the primary is of another mind.
         Err(error) if error.kind() == Kind::Protocol => {
@@ -177,19 +181,18 @@ async fn fetch_delta<T: Transport, S: Store>(
                 "{} is fetched whole, since a delta did not lead to it: {error}",
                 wanted.name
             );
-            Ok(false)
+            store.receive(wanted).map(Some)
         }
         Err(error) => Err(error),
     }
 }
 
-async fn fetch_whole<T: Transport, S: Store>(
+async fn fetch_whole<T: Transport>(
     transport: &T,
-    store: &S,
+    mut receive: Box<dyn Receive>,
     wanted: &Wanted,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let mut receive = store.receive(wanted)?;
     let offset = receive.received();
     progress.add(offset);
     // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
