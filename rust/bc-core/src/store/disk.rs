@@ -75,8 +75,6 @@ pub use repair::Item;
 
 use prepare::Write;
 
-/// A larger configuration is fetched whole: it would be in memory twice.
-const LONGEST_FORMER: u64 = 8 << 20;
 /// So long the plugins need not be looked at again.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -395,7 +393,8 @@ impl Store for DiskStore {
 
     fn former(&self, wanted: &Wanted) -> Option<Bytes> {
         let path = scan::path_of(&self.layout, &wanted.name);
-        let is_usual = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LONGEST_FORMER);
+        let is_usual =
+            fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= receiving::IN_MEMORY);
         is_usual.then(|| fs::read(&path).ok()).flatten().map(Bytes::from)
     }
 

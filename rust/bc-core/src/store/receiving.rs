@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Larger configuration files go to the disk as jars do.
-const IN_MEMORY: u64 = 8 << 20;
+pub(super) const IN_MEMORY: u64 = 8 << 20;
 
 /// Begins to receive a blob, or goes on where an earlier try ended.
 ///
