@@ -3,6 +3,8 @@
 //! [`CruiseConfig::read`] is that pass. [`paths`] names elements for people, and is a second pass that is only worth
 //! its time when there is something to complain of.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memmem};
 use zeroize::Zeroizing;
 
@@ -20,6 +22,8 @@ const FILE_PROPERTIES: [&str; 2] = ["PasswordFilePath", "SecretsFilePath"];
 const WORK: [&[u8]; 4] = [b"pipeline", b"config-repo", b"agent", b"authConfig"];
 /// What the names of encrypted elements and attributes begin with.
 const ENCRYPTED: &[u8] = b"encrypted";
+/// Looks for that: made once, for it is asked of most tags.
+static FIND_ENCRYPTED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(ENCRYPTED));
 /// The longest name of an element's own that is shown.
 const MAX_SHOWN: usize = 60;
 
@@ -78,9 +82,8 @@ enum Innermost {
     Other,
 }
 
+#[derive(Default)]
 struct Reading {
-    /// Finds what the names of encrypted attributes begin with: made once, for it is asked of most tags.
-    encrypted: memmem::Finder<'static>,
     /// The element that was opened last, unless one was closed since.
     innermost: Innermost,
     /// The key of the property that we are in, if its value is a path.
@@ -88,19 +91,6 @@ struct Reading {
     has_work: bool,
     secrets: Vec<Secret>,
     files: Vec<MentionedFile>,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            encrypted: memmem::Finder::new(ENCRYPTED),
-            innermost: Innermost::default(),
-            property: None,
-            has_work: false,
-            secrets: Vec::new(),
-            files: Vec::new(),
-        }
-    }
 }
 
 impl Reading {
@@ -118,7 +108,7 @@ impl Visitor for Reading {
         self.has_work = self.has_work || WORK.contains(&name);
         // Most have neither the prefix of a secret nor the beginning of a name for one.
         let attributes = element.attributes_text();
-        if memchr(b':', attributes).is_some() && self.encrypted.find(attributes).is_some() {
+        if memchr(b':', attributes).is_some() && FIND_ENCRYPTED.find(attributes).is_some() {
             for attribute in element
                 .attributes()
                 .filter(|attribute| is_encrypted(attribute.key.as_ref()))
