@@ -192,28 +192,20 @@ fn nothing_says_where_it_looked() {
             .contains("lib/db/business-continuity, which does not exist"),
         "{failure}"
     );
-    let missing = Search {
-        state_dir: Some(machine.path("nowhere")),
-        ..machine.search()
-    };
-    assert!(
-        missing
-            .node(ExitCode::Usage)
-            .expect_err("no folder")
-            .message()
-            .contains("nowhere")
-    );
-    let missing = Search {
-        gocd: Some(machine.path("nowhere")),
-        ..machine.search()
-    };
-    assert!(
-        missing
-            .node(ExitCode::Usage)
-            .expect_err("no folder")
-            .message()
-            .contains("nowhere")
-    );
+    let nowhere = || Some(machine.path("nowhere"));
+    for missing in [
+        Search {
+            state_dir: nowhere(),
+            ..machine.search()
+        },
+        Search {
+            gocd: nowhere(),
+            ..machine.search()
+        },
+    ] {
+        let failure = missing.node(ExitCode::Usage).expect_err("no folder");
+        assert!(failure.message().contains("nowhere"));
+    }
 }
 
 #[test]
