@@ -36,8 +36,7 @@ const SECONDS_A_CHANGE: usize = 2;
 /// The contestants that run beside ours: those with the names in `wanted`, or all that are installed if it is empty.
 ///
 /// # Errors
-///
-/// If a name in `wanted` is none of the harness's, or one of its programs is not installed.
+/// A name in `wanted` is none of the harness's, or one of its programs is not installed.
 pub(crate) fn rivals(wanted: &[String]) -> Result<Vec<&'static str>> {
     let missing = |programs: &[&'static str]| programs.iter().copied().find(|name| command::on_path(name).is_none());
     if wanted.is_empty() {
@@ -47,20 +46,16 @@ pub(crate) fn rivals(wanted: &[String]) -> Result<Vec<&'static str>> {
     wanted
         .iter()
         .map(|wanted| {
-            let (name, programs) = RIVALS
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .with_context(|| format!("the harness has no {wanted}; it has {}", names().join(", ")))?;
+            let (name, programs) = RIVALS.iter().find(|(name, _)| name == wanted).with_context(|| {
+                let names = RIVALS.map(|(name, _)| name).join(", ");
+                format!("the harness has no {wanted}; it has {names}")
+            })?;
             if let Some(program) = missing(programs) {
                 bail!("{wanted} needs {program}, which is not installed");
             }
             Ok(*name)
         })
         .collect()
-}
-
-fn names() -> Vec<&'static str> {
-    RIVALS.iter().map(|(name, _)| *name).collect()
 }
 
 pub(crate) fn measure(bench: &Bench<'_>, rivals: &[&str], numbers: &mut Numbers) -> Result<()> {
