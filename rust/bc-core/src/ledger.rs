@@ -1,8 +1,8 @@
 //! What one node remembers of its own and its primary's history: `ledger.json` in the state folder.
 //!
 //! Its numbers only ever grow. As primary a node writes what it gives out ([`crate::offer`]), as standby whom it follows
-//! ([`crate::pull::history`]); each leaves the other's part as it is. It ends with a checksum, since a number that the disk
-//! gave back changed could let a standby follow whom it must not.
+//! ([`crate::pull::history`]); each leaves the other's part as it is. It ends with a checksum, since a number that the
+//! disk gave back changed could let a standby follow whom it must not.
 
 use std::{fs, io, path::Path};
 

@@ -1,4 +1,5 @@
-//! A checksum at the end of a JSON file of the state folder, so that a file that the disk gave back damaged is known for it.
+//! A checksum at the end of a JSON file of the state folder, so that a file that the disk gave back damaged is known for
+//! it.
 //!
 //! The last member of the object is `"sha256"`, over all bytes before it. The file stays JSON, and whoever reads it
 //! without minding the checksum ignores that member.
