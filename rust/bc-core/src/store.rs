@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod apply;
+mod aside;
 pub mod atomic;
 mod attributes;
 mod blobs;

@@ -65,6 +65,34 @@ pub(super) fn check(folder: &Path, needed: u64, reserve: u64) -> Result<(), Erro
     ))
 }
 
+/// By how many bytes `needed` and `reserve` do not fit onto the disk of `folder`. Needing nothing always fits.
+pub(super) fn shortage(folder: &Path, needed: u64, reserve: u64) -> u64 {
+    match free(folder) {
+        Some(free) if needed > 0 => needed.saturating_add(reserve).saturating_sub(free),
+        _ => 0,
+    }
+}
+
+/// The bytes that a disk has free again when `names` names of a file are removed: none where it has others, as a
+/// live jar is another name of its blob.
+pub(super) fn freed_by(file: &Path, names: u64) -> u64 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        /// What `st_blocks` counts.
+        const BLOCK: u64 = 512;
+        match std::fs::symlink_metadata(file) {
+            Ok(metadata) if metadata.is_file() && metadata.nlink() <= names => metadata.blocks() * BLOCK,
+            _ => 0,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = names;
+        std::fs::symlink_metadata(file).map_or(0, |metadata| metadata.len())
+    }
+}
+
 fn mebibytes(bytes: u64) -> u64 {
     bytes / (1024 * 1024)
 }

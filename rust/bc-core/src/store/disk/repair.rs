@@ -19,10 +19,8 @@ use crate::{
     manifest::{ManifestDocument, Name},
     scan,
     store::{
-        Allowed, Repaired, Store, atomic, blobs,
-        filesystem::{self, FileSystem},
-        live,
-        live::Live,
+        Allowed, Repaired, Store, aside, atomic, blobs, filesystem,
+        live::{self, Live},
         plan::Plan,
         room,
     },
@@ -32,6 +30,15 @@ use crate::{
 const KEPT_ASIDE: usize = 20;
 /// Their bytes together; the oldest go first. A larger one is not kept.
 const KEPT_ASIDE_BYTES: u64 = 256 << 20;
+
+/// How much of what was changed here is kept aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aside {
+    /// Up to [`KEPT_ASIDE`] and [`KEPT_ASIDE_BYTES`]: a standby may be edited without end.
+    Bounded,
+    /// All of it, and none goes for it.
+    Whole,
+}
 
 /// Something that is read again from time to time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,7 +197,7 @@ impl DiskStore {
             };
             changed.filter(is_edited).cloned().collect()
         };
-        let tell = |name: &Name| match self.keep_aside(name, now_ms) {
+        let tell = |name: &Name| match self.keep_aside(name, now_ms, Aside::Bounded) {
             Ok(path) => format!(
                 "{name} was changed on this standby; what was written into it is kept as {}",
                 path.display()
@@ -204,7 +211,11 @@ impl DiskStore {
         told
     }
 
-    fn keep_aside(&self, name: &Name, now_ms: i64) -> Result<PathBuf, Error> {
+    /// Copies a live file to `aside/edited/`, durably. Returns where.
+    ///
+    /// # Errors
+    /// It is too large or does not fit, or the disk fails; what was kept earlier stays then.
+    pub(super) fn keep_aside(&self, name: &Name, now_ms: i64, aside: Aside) -> Result<PathBuf, Error> {
         let folder = self.files.aside.join("edited");
         filesystem::own_folder(&*self.system, &self.files.aside, 0o700)?;
         filesystem::own_folder(&*self.system, &folder, 0o700)?;
@@ -212,13 +223,24 @@ impl DiskStore {
         let size = fs::metadata(&from)
             .map_err(|error| Error::io("read", &from, &error))?
             .len();
-        if size > KEPT_ASIDE_BYTES {
-            return Err(Error::io("keep aside", &from, &io::ErrorKind::FileTooLarge.into()));
+        let surplus = match aside {
+            Aside::Bounded if size > KEPT_ASIDE_BYTES => {
+                return Err(Error::io("keep aside", &from, &io::ErrorKind::FileTooLarge.into()));
+            }
+            Aside::Bounded => surplus(&folder, size),
+            Aside::Whole => Vec::new(),
+        };
+        // What is to go anyway goes first where that makes the room, and only there.
+        let freed = surplus.iter().map(|path| room::freed_by(path, 1)).sum();
+        let short = room::shortage(&folder, size, self.options.free_space);
+        if short > freed {
+            room::check(&folder, size, self.options.free_space)?;
         }
-        prune(&*self.system, &folder, size);
-        room::check(&folder, size, self.options.free_space)?;
+        if short > 0 {
+            self.drop_aside(&surplus);
+        }
         let file_name = from.file_name().unwrap_or_default().to_string_lossy();
-        let to = folder.join(format!("{now_ms}-{file_name}"));
+        let to = aside::place(&folder, now_ms, &file_name);
         let copy = || -> io::Result<()> {
             let mut copy = atomic::temporary_on(&*self.system, &folder, 0o600)?;
             io::copy(&mut fs::File::open(&from)?, &mut copy)?;
@@ -227,12 +249,27 @@ impl DiskStore {
             self.system.sync_folder(&folder)
         };
         copy().map_err(|error| Error::io("write", &to, &error))?;
+        self.drop_aside(&surplus);
         Ok(to)
+    }
+
+    /// Removes what was kept aside and is too much now.
+    fn drop_aside(&self, surplus: &[PathBuf]) {
+        for path in surplus {
+            // One that cannot be removed stays: the folder is bounded by its owner then.
+            if self.system.remove(path).is_ok() {
+                warn!(
+                    "{} is removed: what was changed on this standby is kept aside up to {KEPT_ASIDE} files of {} MiB",
+                    path.display(),
+                    KEPT_ASIDE_BYTES >> 20
+                );
+            }
+        }
     }
 }
 
-/// Removes the oldest of what is kept aside until one more file of `size` fits.
-fn prune(system: &dyn FileSystem, folder: &Path, size: u64) {
+/// The oldest of what is kept aside, as many as must go so that one more file of `size` is within the limits.
+fn surplus(folder: &Path, size: u64) -> Vec<PathBuf> {
     let mut kept: Vec<(PathBuf, u64)> = fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -242,16 +279,17 @@ fn prune(system: &dyn FileSystem, folder: &Path, size: u64) {
     // Their names begin with the time, in as many digits for some centuries to come.
     kept.sort();
     let mut bytes: u64 = size + kept.iter().map(|(_, size)| size).sum::<u64>();
-    let mut surplus = (kept.len() + 1).saturating_sub(KEPT_ASIDE);
+    let mut count = (kept.len() + 1).saturating_sub(KEPT_ASIDE);
+    let mut surplus = Vec::new();
     for (path, size) in kept {
-        if surplus == 0 && bytes <= KEPT_ASIDE_BYTES {
+        if count == 0 && bytes <= KEPT_ASIDE_BYTES {
             break;
         }
-        // One that cannot be removed stays: the folder is bounded by its owner then.
-        let _ = system.remove(&path);
+        surplus.push(path);
         bytes -= size;
-        surplus = surplus.saturating_sub(1);
+        count = count.saturating_sub(1);
     }
+    surplus
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
