@@ -141,6 +141,20 @@ pub struct Repaired {
     pub lost: Vec<Name>,
 }
 
+/// What was done so that GoCD can start on the live files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MadeWhole {
+    /// Whether a set that was half live was finished or taken back.
+    pub settled: bool,
+    /// How many live files were read and are what was applied, those that are mended among them.
+    pub right: usize,
+    /// What was wrong and is mended, and where the store keeps what was there, each a full sentence part such as
+    /// "jetty.xml was missing".
+    pub mended: Vec<String>,
+    /// What is left as it is, since it cannot be mended and GoCD is to start all the same, each a full sentence part.
+    pub left: Vec<String>,
+}
+
 /// A kept generation that is live again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -262,6 +276,23 @@ pub trait Store: Send + Sync + 'static {
     /// The disk fails still: the live files are a part of each set.
     fn settle(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Makes sure that the live files are, byte for byte, what was applied last: finishes a set that is half live or
+    /// takes it back, reads every live file whole, and mends from verified kept bytes what differs or is missing. What
+    /// was there instead is kept aside first, however much that is; a live file is replaced, never removed for a while.
+    /// To be called before GoCD starts on the live files, when nothing is applied any more. A crash at any instant
+    /// leaves each file as it was or mended; calling it again goes on.
+    ///
+    /// With `as_it_is`, what cannot be mended is left and named in [`MadeWhole::left`]. A store without a disk has
+    /// nothing to mend.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] naming every file that cannot be mended or read, and what to do; also where nothing was ever
+    /// applied here, or nobody knows any more what. No live file has changed then, except where the disk fails while
+    /// mending. With `as_it_is` there is no error.
+    fn make_whole(&self, _as_it_is: bool) -> Result<MadeWhole, Error> {
+        Ok(MadeWhole::default())
     }
 
     /// Which disks are nearly full, for people; none where none is.

@@ -13,12 +13,14 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | `go_live` | makes a generation live: all of it, or nothing |
 //! | `prepare` | finds the bytes of what an apply writes, and stages them |
 //! | `judge` | asks the rules for whole sets, with files read ahead |
 //! | `interrupted` | finishes or gives up what a crash left |
 //! | `keep` | keeps generations and removes those that are too many |
 //! | `restore` | goes back to a kept one |
 //! | `repair` | finds live files and blobs that were changed, and mends them |
+//! | `whole` | reads and mends everything before GoCD starts on it |
 //!
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
 
@@ -36,7 +38,7 @@ use bytes::Bytes;
 
 use crate::{
     clock::Clock,
-    digest::{Digest, Digests},
+    digest::Digest,
     error::Error,
     jar_name::JarName,
     layout::Layout,
@@ -44,22 +46,20 @@ use crate::{
     scan::{self, file_cache::FileCache},
     status::Paused,
     store::{
-        Allowed, Applied, LiveFile, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
+        Allowed, Applied, LiveFile, MadeWhole, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
         apply::{Hands, Probe, StateFiles},
         blobs::{self, Blobs},
         filesystem::{FileSystem, OperatingSystem},
         generations::{Generations, KeptGeneration},
-        journal::{Journal, Step},
         live::{self, Live},
-        plan::{self, Plan},
         receiving,
         record::Record,
         room,
         rules::{self, set::Rules},
-        stage,
     },
 };
 
+mod go_live;
 mod interrupted;
 mod judge;
 mod keep;
@@ -68,12 +68,11 @@ mod repair;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use interrupted::{abandon, settle};
 pub use keep::release;
 pub use repair::Item;
-
-use prepare::Write;
 
 /// So long the plugins need not be looked at again.
 const FRESH: Duration = Duration::from_millis(100);
@@ -225,132 +224,6 @@ impl DiskStore {
         );
         (Cow::Owned(own), Some(warning))
     }
-
-    /// Applies a generation. `wait_for_reader` returns when the files that are judged have been read ahead.
-    fn apply_once_read(
-        &self,
-        generation: &ManifestDocument,
-        allowed: Allowed,
-        wait_for_reader: impl FnOnce(),
-    ) -> Result<Applied, Error> {
-        let mut inner = self.lock();
-        inner.seen = None;
-        self.finish_journal(&mut inner)?;
-        let live = match inner.ahead.take().filter(|(at, _)| at.elapsed() < FRESH) {
-            // The files that are edited are looked at once more.
-            Some((_, ahead)) => live::read_config(&self.layout, &mut inner.cache, ahead)?,
-            None => live::read(&self.layout, &mut inner.cache)?,
-        };
-        let (own, not_here) = self.of_this_node(generation);
-        let whole = generation;
-        let generation = own.as_ref();
-        rules::manifest(generation, &live.own_jars)?;
-        self.generations().pin(generation);
-        let now_ms = self.clock.now_ms();
-        let Record { ours, guard, .. } = &inner.record;
-        let plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
-        let record = inner.record.next(generation, &plan.guard, now_ms);
-        let mut applied = Applied {
-            written: plan.write.iter().map(|(name, _)| name.clone()).collect(),
-            removed: plan.remove.clone(),
-            kept: plan.kept.clone(),
-            drift: Vec::new(),
-            warnings: live
-                .warnings
-                .iter()
-                .chain(&plan.warnings)
-                .chain(&not_here)
-                .cloned()
-                .collect(),
-        };
-        let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
-        if plan.is_empty() && record.says_the_same(&inner.record) {
-            wait_for_reader();
-            applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
-            self.keep_or_warn(&mut inner, whole, &mut applied);
-            return Ok(applied);
-        }
-        let writes = self.writes(&plan, &live)?;
-        self.check_room(&writes)?;
-        let staged = self.stage(&writes, record.serial)?;
-        wait_for_reader();
-        let kept = self.judge(generation, &live, &writes, allowed).and_then(|warnings| {
-            applied.warnings.extend(warnings);
-            self.keep_before(&mut inner, &plan, &live, now_ms)
-        });
-        match kept {
-            Ok(drift) => applied.drift = drift,
-            Err(error) => {
-                self.remove_staged(&staged);
-                return Err(error);
-            }
-        }
-        let steps = self.steps(staged, &plan, now_ms);
-        let mut ready = steps.iter().try_for_each(check_can_go);
-        if steps.len() > 1 {
-            // With these a set that was begun can be finished even where staged files are lost.
-            ready = ready.and_then(|()| self.blobs.settle());
-        }
-        if let Err(error) = ready {
-            self.remove_staged(&steps);
-            return Err(error);
-        }
-        let mut journal = Journal::new(steps, record);
-        if let Err(error) = self.hands().carry_out(&mut journal, false) {
-            // Without a journal no live file has changed; with one, the next call goes on with what is staged.
-            if !self.files.journal.exists() {
-                self.remove_staged(&journal.steps);
-            }
-            return Err(error);
-        }
-        inner.record = journal.record;
-        self.remember(&mut inner.cache, writes);
-        // A blob that cannot be written is made of the live file, or else nothing is kept.
-        let _ = self.blobs.settle();
-        self.keep_or_warn(&mut inner, whole, &mut applied);
-        Ok(applied)
-    }
-
-    /// All steps in their order: plugins before the configuration that needs them.
-    fn steps(&self, staged: Vec<Step>, plan: &Plan, now_ms: i64) -> Vec<Step> {
-        let is_plugin = |name: &Name| matches!(name, Name::Plugin(_));
-        let (mut steps, config): (Vec<_>, Vec<_>) = staged
-            .into_iter()
-            .partition(|step| matches!(step, Step::Write { name, .. } if is_plugin(name)));
-        for jar in &plan.set_aside {
-            let name = Name::Plugin(jar.clone());
-            steps.push(Step::SetAside {
-                from: scan::path_of(&self.layout, &name),
-                to: self.files.aside.join(format!("{now_ms}-{jar}")),
-                name,
-            });
-        }
-        let remove = |name: &Name| Step::Remove {
-            path: scan::path_of(&self.layout, name),
-            name: name.clone(),
-        };
-        let (plugins, others): (Vec<&Name>, Vec<&Name>) = plan.remove.iter().partition(|name| is_plugin(name));
-        steps.extend(plugins.into_iter().map(remove));
-        steps.extend(config);
-        steps.extend(others.into_iter().map(remove));
-        steps
-    }
-
-    /// Takes up what is now known without reading it.
-    fn remember(&self, cache: &mut FileCache, writes: Vec<Write>) {
-        for write in writes {
-            let digests = Digests {
-                sha256: write.entry.sha256,
-                // Not computed here: it is only shown and compared by people.
-                md5: write.entry.md5,
-                size: write.entry.size,
-            };
-            // A file that is gone again is seen at the next look.
-            let _ = cache.placed(&scan::path_of(&self.layout, &write.name), digests, write.jar);
-            self.blobs.touched(&write.entry.sha256);
-        }
-        cache.save(&self.files.cache);
-    }
 }
 
 impl Store for DiskStore {
@@ -469,6 +342,10 @@ impl Store for DiskStore {
         self.finish_journal(&mut self.lock())
     }
 
+    fn make_whole(&self, as_it_is: bool) -> Result<MadeWhole, Error> {
+        self.read_and_mend(as_it_is)
+    }
+
     fn low_disks(&self) -> Option<String> {
         let folders = [
             self.blobs.folder(),
@@ -501,15 +378,5 @@ impl Store for DiskStore {
                 (name, LiveFile { entry, ours })
             })
             .collect())
-    }
-}
-
-/// Whether what a step takes away can go: known now, one that cannot stops the set before any of it is live.
-fn check_can_go(step: &Step) -> Result<(), Error> {
-    match step {
-        Step::Remove { path, .. } | Step::SetAside { from: path, .. } => {
-            stage::check_removable(path).map_err(|error| Error::io("remove", path, &error))
-        }
-        Step::Write { .. } => Ok(()),
     }
 }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     error::Error,
-    manifest::Name,
+    lineage::Lineage,
+    manifest::{ManifestDocument, Name},
     store::{
         atomic,
         filesystem::{self, FileSystem},
@@ -31,6 +32,10 @@ pub(super) struct Journal {
     pub(super) steps: Vec<Step>,
     /// What will have been applied when all steps are done.
     pub(super) record: Record,
+    /// The generation that is live then, so that it is known also after a crash; none where it is live already, and
+    /// in a journal of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) document: Option<ManifestDocument>,
 }
 
 /// One change of the live files. All paths are absolute, with links resolved where they are to be followed.
@@ -52,11 +57,16 @@ pub(super) enum Step {
 }
 
 impl Journal {
-    pub(super) fn new(steps: Vec<Step>, record: Record) -> Self {
+    pub(super) fn new(steps: Vec<Step>, record: Record, document: Option<&ManifestDocument>) -> Self {
         Self {
             format: record::FORMAT,
             steps,
             record,
+            document: document.map(|document| ManifestDocument {
+                // It has been judged, and grows to as much as the rest.
+                lineage: Lineage::default(),
+                ..document.clone()
+            }),
         }
     }
 

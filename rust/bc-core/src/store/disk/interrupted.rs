@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     error::Error,
     layout::Layout,
+    manifest::ManifestDocument,
     scan,
     store::{
         apply::StateFiles,
@@ -63,9 +64,25 @@ impl DiskStore {
         }
         self.hands().carry_out(&mut journal, true)?;
         info!("an apply that was interrupted is finished");
-        self.generations().forget_applied();
         inner.record = journal.record;
+        self.keep_finished(inner, journal.document.as_ref());
         Ok(())
+    }
+
+    /// Keeps the generation that an interrupted apply has made live, where it is known and all of it is.
+    fn keep_finished(&self, inner: &mut Inner, document: Option<&ManifestDocument>) {
+        let Some(document) = document.filter(|document| inner.record.generation == Some(document.generation)) else {
+            // Without a document the same generation was mended, or an older version began.
+            let is_known = self.generations().applied().map(|applied| applied.generation) == inner.record.generation;
+            if !is_known {
+                self.generations().forget_applied();
+            }
+            return;
+        };
+        if let Err(error) = self.keep(inner, document) {
+            warn!("the generation is live but cannot be kept to go back to: {error}");
+            self.generations().forget_applied();
+        }
     }
 
     /// Goes on without an apply of which nobody knows how far it came: no generation counts as live until the next one

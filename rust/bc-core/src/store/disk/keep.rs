@@ -209,7 +209,7 @@ impl DiskStore {
     }
 
     /// Makes sure that the old bytes of everything that is about to change are blobs, if a kept generation has them.
-    fn keep_replaced(&self, inner: &mut Inner, plan: &Plan, live: &Live) -> Result<(), Error> {
+    pub(super) fn keep_replaced(&self, inner: &mut Inner, plan: &Plan, live: &Live) -> Result<(), Error> {
         let changed = plan.write.iter().map(|(name, _)| name).chain(&plan.remove);
         for (name, old) in changed.filter_map(|name| live.files.get_key_value(name)) {
             if self.generations().needs(&old.sha256) {
@@ -229,7 +229,7 @@ impl DiskStore {
         }
     }
 
-    fn keep(&self, inner: &mut Inner, document: &ManifestDocument) -> Result<(), Error> {
+    pub(super) fn keep(&self, inner: &mut Inner, document: &ManifestDocument) -> Result<(), Error> {
         let changed: Vec<(&Name, &Entry)> = {
             let generations = self.generations();
             let before = generations.applied();

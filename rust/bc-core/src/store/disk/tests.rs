@@ -20,6 +20,7 @@ mod mounts;
 mod power_cut;
 mod repair;
 mod restore;
+mod whole;
 
 use crate::{
     clock::SystemClock,

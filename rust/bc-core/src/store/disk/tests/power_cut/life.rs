@@ -174,6 +174,13 @@ impl Life {
             assert_eq!((repaired.drift.len(), repaired.lost.len()), (1, 0), "{repaired:?}");
             life.now.live = lost.clone();
         });
+        life.meanwhile(Name::JettyXml, b"<Configure id=\"y\"/>");
+        life.meanwhile(Name::CipherAes, b"00000000000000000000000000000000");
+        life.then("making it whole", |life| {
+            let made = life.store.make_whole(false).expect("mended");
+            assert_eq!((made.mended.len(), made.left.len()), (2, 0), "{made:?}");
+            life.now.live = lost.clone();
+        });
         life.then("going back", |life| {
             life.store.restore("#3").expect("restored");
             life.now.live = next();
