@@ -1,10 +1,13 @@
 //! Which GoCD is beside us: the `Implementation-Version` of its launcher jar.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use zip::{ZipArchive, result::ZipError};
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    regular_file,
+};
 
 /// Manifests beyond this are not read; GoCD's has a few hundred bytes.
 const MAX_MANIFEST: u64 = 1024 * 1024;
@@ -22,7 +25,7 @@ pub fn has_des_cipher(version: &str) -> bool {
 /// # Errors
 /// [`Kind::File`] when the jar cannot be read.
 pub fn of_jar(jar: &Path) -> Result<Option<String>, Error> {
-    let file = File::open(jar).map_err(|error| Error::io("read", jar, &error))?;
+    let file = regular_file::open(jar).map_err(|error| Error::io("read", jar, &error))?;
     let broken = |error: ZipError| {
         Error::new(
             Kind::File,

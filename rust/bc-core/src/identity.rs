@@ -11,6 +11,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
+    regular_file,
     store::atomic,
 };
 
@@ -86,7 +87,7 @@ impl Identity {
     }
 
     fn load_from(path: &Path) -> Result<Option<Self>, Error> {
-        match fs::read_to_string(path) {
+        match regular_file::read_text(path, regular_file::LARGEST_OF_A_FEW_LINES) {
             Ok(text) => Self::from_pem(&text, path).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read the identity", path, &error)),

@@ -4,7 +4,7 @@
 //! ([`crate::pull::history`]); each leaves the other's part as it is. It ends with a checksum, since a number that the
 //! disk gave back changed could let a standby follow whom it must not.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Envelope, Epoch},
+    regular_file,
     store::{atomic, seal},
 };
 
@@ -90,7 +91,7 @@ impl Ledger {
                 "Restore it from a backup, or remove it if this node may begin anew as epoch 1.",
             )
         };
-        let text = match fs::read(path) {
+        let text = match regular_file::read(path, regular_file::LARGEST_OF_OURS) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(Error::io("read", path, &error)),
@@ -156,6 +157,8 @@ impl Default for Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

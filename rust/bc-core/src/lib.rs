@@ -37,6 +37,7 @@ pub mod primary_url;
 pub mod properties;
 pub mod pull;
 pub mod random;
+pub mod regular_file;
 pub mod report;
 pub mod role;
 pub mod scan;

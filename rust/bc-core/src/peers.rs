@@ -5,7 +5,7 @@
 //! `gocd-bc trust --remove`.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
+    regular_file,
     store::atomic,
 };
 
@@ -44,7 +45,7 @@ impl Peers {
     /// # Errors
     /// [`Kind::File`] when it cannot be read, [`Kind::Setting`] naming the first line that is not understood.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = match fs::read_to_string(path) {
+        let text = match regular_file::read_text(path, regular_file::LARGEST_OF_A_FEW_LINES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(Error::io("read the peers file", path, &error)),
@@ -169,6 +170,8 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -3,12 +3,13 @@
 //! The file `role` is read by the Java agent too, for the case that our library cannot be loaded:
 //! `role=primary|standby|fenced` and `flag=none|property|file`, a Java properties text.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{
     error::{Error, Kind},
     manifest::Role,
     properties::{self, Properties},
+    regular_file,
     settings::Flag,
     store::atomic,
 };
@@ -32,7 +33,7 @@ impl Recorded {
     /// [`Kind::File`] when it cannot be read or is not understood.
     pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join(FILE);
-        let text = match fs::read(&path) {
+        let text = match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path, &error)),
@@ -102,6 +103,8 @@ pub fn start(flag: Flag, recorded: Option<Recorded>) -> Start {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -11,7 +11,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,6 +25,7 @@ use crate::{
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
     peers::{Peer, Peers},
+    regular_file,
     report::{MAX_CONFIRMED, Report, ReportReply},
     status::{Generation, StandbyStatus, Standing},
     store::atomic,
@@ -305,7 +306,7 @@ fn is_same_but_times(a: &StandbyStatus, b: &StandbyStatus) -> bool {
 }
 
 fn load(file: &Path) -> Result<Option<Stored>, Error> {
-    match fs::read(file) {
+    match regular_file::read(file, regular_file::LARGEST_OF_OURS) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
             Error::new(
                 Kind::File,

@@ -17,7 +17,7 @@
 //! The folder has mode 0711, everything in it 0600 or 0700, but for the control socket.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -26,7 +26,7 @@ use std::{
 use crate::{
     error::{Error, Kind},
     ledger::Ledger,
-    random,
+    random, regular_file,
     store::{
         atomic,
         filesystem::{self, FileSystem, OperatingSystem},
@@ -121,7 +121,7 @@ pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
 }
 
 fn node_id(path: &Path) -> Result<String, Error> {
-    match fs::read_to_string(path) {
+    match regular_file::read_text(path, regular_file::LARGEST_OF_A_FEW_LINES) {
         Ok(text) if is_node_id(text.trim()) => Ok(text.trim().to_owned()),
         Ok(_) => Err(Error::new(
             Kind::File,

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     error::{Error, Kind},
-    properties, random,
+    properties, random, regular_file,
 };
 
 /// The longest token file that is read, in bytes.
@@ -47,7 +47,6 @@ impl Token {
                     "Make it with `gocd-bc token generate` on the primary and copy it to the standby.",
                 ));
             }
-            // Opening a pipe would wait for its writer.
             Ok(metadata) if !metadata.is_file() => {
                 return Err(mistake(
                     path,
@@ -57,7 +56,8 @@ impl Token {
             }
             _ => {}
         }
-        let text = fs::read(path).map_err(|error| Error::io("read the token file", path, &error))?;
+        let text =
+            regular_file::read(path, MAX_FILE_SIZE).map_err(|error| Error::io("read the token file", path, &error))?;
         Self::parse(&text, path)
     }
 

@@ -7,7 +7,12 @@
 
 use std::{fs, io, path::PathBuf};
 
-use crate::{digest::Digest, manifest::Acceptance, scan::stamp::Stamp};
+use crate::{
+    digest::Digest,
+    manifest::{Acceptance, Name},
+    regular_file,
+    scan::stamp::Stamp,
+};
 
 /// Remembers what was accepted.
 #[derive(Debug)]
@@ -48,7 +53,8 @@ impl Acceptor {
         if self.differing == Some((*digest, stamp)) {
             return Ok(false);
         }
-        let is_equal = is_equal_but_for_line_ends(config, &fs::read(&self.working_copy)?);
+        let accepted = regular_file::read(&self.working_copy, Name::CruiseConfig.largest())?;
+        let is_equal = is_equal_but_for_line_ends(config, &accepted);
         self.differing = (!is_equal && stamp.is_settled(now_ms)).then_some((*digest, stamp));
         Ok(is_equal)
     }

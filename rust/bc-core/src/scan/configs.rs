@@ -70,7 +70,12 @@ impl Configs {
         let path = super::path_of(&self.layout, name);
         let observed = self
             .cache
-            .observe(&path, Keep::Bytes)
+            .observe(
+                &path,
+                Keep::Bytes {
+                    largest: name.largest(),
+                },
+            )
             .map_err(|error| unreadable(&path, &error))?;
         let known = match observed {
             Observed::File(known) => known,

@@ -24,13 +24,14 @@ use crate::{
     clock::Clock,
     digest::{self, Digests},
     manifest::PluginIdentity,
+    regular_file,
     scan::{descriptor::Jar, stamp::Stamp},
 };
 
 mod read;
 mod saved;
 
-use read::{open, reads_as, whole};
+use read::reads_as;
 
 /// Threads that read at once where many files are new.
 const MAX_READERS: usize = 4;
@@ -40,8 +41,8 @@ const MAX_READERS: usize = 4;
 pub(crate) enum Keep {
     /// Its digests.
     Digests,
-    /// Its digests and bytes.
-    Bytes,
+    /// Its digests and bytes, of which there may be so many: they stay in memory.
+    Bytes { largest: u64 },
     /// Its digests and which plugin it is. It is read in pieces, whatever its size.
     Jar,
 }
@@ -108,7 +109,7 @@ impl Content {
             Content::Own(_) => keep == Keep::Jar,
             Content::File(known) => match keep {
                 Keep::Digests => true,
-                Keep::Bytes => known.bytes.is_some(),
+                Keep::Bytes { .. } => known.bytes.is_some(),
                 Keep::Jar => known.jar.is_some(),
             },
         }
@@ -223,7 +224,7 @@ impl FileCache {
 
     /// Reads a file; nothing where somebody is writing it.
     fn examine(&self, path: &Path, keep: Keep, now_ms: i64) -> io::Result<Option<(Stamp, bool, Content)>> {
-        let mut file = match open(path) {
+        let mut file = match regular_file::open_anything(path) {
             Ok(file) => file,
             // It went between looking and opening.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -263,8 +264,8 @@ impl FileCache {
                 file.rewind()?;
                 (digest::hash(&mut *file)?, None, Some(jar))
             }
-            Keep::Bytes => {
-                let bytes = whole(file, stamp.size())?;
+            Keep::Bytes { largest } => {
+                let bytes = Bytes::from(regular_file::whole(file, stamp.size(), largest)?);
                 let digests = self.digests(path, &bytes);
                 // A writer that overwrites without truncating keeps size and, for the length of one call, times.
                 if !is_settled && !reads_as(file, &bytes)? {
@@ -406,7 +407,7 @@ mod tests {
         for round in 0..200 {
             let content = format!("<a>{round:03}</a>");
             fs::write(&path, &content).expect("write");
-            let known = known(&mut cache, &path, Keep::Bytes);
+            let known = known(&mut cache, &path, Keep::Bytes { largest: 1000 });
             assert_eq!(known.digests.sha256, Digest::of(content.as_bytes()));
         }
     }
@@ -426,6 +427,6 @@ mod tests {
         }
         let observed = cache.observe(&folder.path().join("none"), Keep::Jar);
         assert!(matches!(observed, Ok(Observed::Absent)));
-        drop(open(&pipe).expect("opening a pipe does not wait for a writer"));
+        drop(regular_file::open_anything(&pipe).expect("opening a pipe does not wait for a writer"));
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     digest::{Digest, Digests, Hasher},
     jar_name::JarName,
     manifest::{Acceptance, Manifest, PluginIdentity},
+    regular_file,
 };
 
 /// What the synced files were at one moment, each read while nobody wrote it.
@@ -120,7 +121,7 @@ enum Content {
 
 impl Blob {
     fn open(digest: Digest, size: u64, path: &std::path::Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = regular_file::open(path)?;
         if file.metadata()?.len() != size {
             return Err(changed());
         }

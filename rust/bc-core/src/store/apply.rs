@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,6 +18,7 @@ use crate::{
     digest::Digest,
     error::Error,
     manifest::Name,
+    regular_file,
     store::{
         blobs::{self, Blobs},
         filesystem::{self, FileSystem},
@@ -235,7 +236,7 @@ impl Hands<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                     let mut copy = self.system.open(to, 0o600)?;
-                    let length = io::copy(&mut fs::File::open(from)?, &mut copy)?;
+                    let length = io::copy(&mut regular_file::open(from)?, &mut copy)?;
                     copy.set_len(length)?;
                     self.system.sync(&copy, to)?;
                     self.system.remove(from)

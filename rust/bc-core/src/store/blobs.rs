@@ -24,6 +24,7 @@ use crate::{
     digest::{self, Digest, Hasher},
     error::{Error, Kind},
     manifest::Name,
+    regular_file,
     scan::stamp::Stamp,
     store::{
         atomic,
@@ -191,7 +192,7 @@ impl Blobs {
         let copy = || -> io::Result<Digest> {
             let mut copy = atomic::temporary_on(&*self.system, &self.folder, 0o600)?;
             let mut hasher = Hasher::default();
-            hasher.copy(File::open(file)?, copy.as_file_mut())?;
+            hasher.copy(regular_file::open(file)?, copy.as_file_mut())?;
             let found = hasher.finish().sha256;
             if found == *digest {
                 self.system.sync(copy.as_file(), copy.path())?;
@@ -246,7 +247,7 @@ impl Blobs {
 
 /// The digest of a file, read in pieces.
 pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
-    Ok(digest::hash(File::open(path)?)?.sha256)
+    Ok(digest::hash(regular_file::open(path)?)?.sha256)
 }
 
 /// The same; none where nothing is.

@@ -10,7 +10,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -24,6 +23,7 @@ use crate::{
     error::{Error, Kind},
     layout::Layout,
     manifest::{Entry, Name},
+    regular_file,
     scan::{self, file_cache::FileCache},
     store::{
         blobs,
@@ -138,7 +138,7 @@ impl Side {
         let (generation, files) = generations::show(state_dir, id)?;
         let configuration = files.get(&Name::CruiseConfig).map(|entry| {
             let path = state_dir.join(blobs::FOLDER).join(entry.sha256.to_string());
-            fs::read(&path).map_err(|error| Error::io("read", &path, &error))
+            regular_file::read(&path, Name::CruiseConfig.largest()).map_err(|error| Error::io("read", &path, &error))
         });
         Ok(Self {
             configuration: configuration.transpose()?,
@@ -158,7 +158,9 @@ impl Side {
         let live = live::read(layout, &mut FileCache::new(Arc::clone(clock)))?;
         let path = scan::path_of(layout, &Name::CruiseConfig);
         let there = live.files.contains_key(&Name::CruiseConfig);
-        let configuration = there.then(|| fs::read(&path).map_err(|error| Error::io("read", &path, &error)));
+        let configuration = there.then(|| {
+            regular_file::read(&path, Name::CruiseConfig.largest()).map_err(|error| Error::io("read", &path, &error))
+        });
         Ok(Self {
             generation: None,
             files: live.files,

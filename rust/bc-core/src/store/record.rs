@@ -13,6 +13,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Epoch, ManifestDocument, Name},
+    regular_file,
     store::{atomic, filesystem::FileSystem, guard::Guard, seal},
 };
 
@@ -112,7 +113,7 @@ pub(super) enum Read<T> {
 /// # Errors
 /// It cannot be read, or a newer version of this plugin wrote it.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, Error> {
-    let text = match fs::read(path) {
+    let text = match regular_file::read(path, regular_file::LARGEST_OF_OURS) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
         Err(error) => return Err(Error::io("read", path, &error)),

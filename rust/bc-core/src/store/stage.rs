@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::{
     error::Error,
     manifest::Name,
+    regular_file,
     store::{
         attributes,
         filesystem::{FileSystem, remove_if_there},
@@ -118,7 +119,7 @@ pub(super) fn stage(
 /// # Errors
 /// [`io::ErrorKind::ReadOnlyFilesystem`].
 pub(super) fn check_not_read_only(target: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).open(target) {
+    match for_writing().open(target) {
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Err(error),
         _ => Ok(()),
     }
@@ -129,11 +130,20 @@ pub(super) fn check_not_read_only(target: &Path) -> io::Result<()> {
 /// # Errors
 /// Why the file cannot be written; where it is not there, why the folder cannot.
 pub(super) fn check_writable(target: &Path, folder: io::Error) -> io::Result<()> {
-    match OpenOptions::new().write(true).open(target) {
+    match for_writing().open(target) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(folder),
         Err(error) => Err(error),
     }
+}
+
+/// Opens what is there for writing; a pipe without a reader is refused and not waited for.
+fn for_writing() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NONBLOCK.bits());
+    options
 }
 
 /// Whether a file can be removed or moved away: its folder can be written, and it is no mount of its own.
@@ -163,7 +173,7 @@ pub(super) fn check_removable(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the operating system; doing it again mends what is torn.
 pub(super) fn write_in_place(system: &dyn FileSystem, staged: &Path, target: &Path) -> io::Result<()> {
-    let mut from = File::open(staged)?;
+    let mut from = regular_file::open(staged)?;
     let mut into = system.open(target, 0o640)?;
     let length = io::copy(&mut from, &mut into)?;
     into.set_len(length)?;
@@ -175,7 +185,7 @@ fn copy(system: &dyn FileSystem, source: &Source, staged: &Path) -> io::Result<F
     // Nobody else may read a key while it is written.
     let mut copy = system.create(staged, 0o600)?;
     match source {
-        Source::File(file) => drop(io::copy(&mut File::open(file)?, &mut copy)?),
+        Source::File(file) => drop(io::copy(&mut regular_file::open(file)?, &mut copy)?),
         Source::Memory(bytes) => copy.write_all(bytes)?,
     }
     let written = copy.metadata()?.modified()?;

@@ -15,6 +15,7 @@ use bc_core::{
     clock::Clock,
     error::{Error, Kind},
     own_keys::OwnKeys,
+    regular_file,
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
 };
@@ -124,7 +125,8 @@ impl Keeper {
 
 fn load(files: &CertificateFiles) -> Result<Shown, Error> {
     let read = |path: &Path, property: &str| {
-        fs::read(path).map_err(|error| Error::io(&format!("read the file of {property},"), path, &error))
+        regular_file::read(path, regular_file::LARGEST_OF_A_FEW_LINES)
+            .map_err(|error| Error::io(&format!("read the file of {property},"), path, &error))
     };
     let certificate = read(&files.certificate, "bc.tls.certificate")?;
     let private_key = read(&files.private_key, "bc.tls.private.key")?;

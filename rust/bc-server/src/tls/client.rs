@@ -14,6 +14,7 @@ use std::{
 use bc_core::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
+    regular_file,
     settings::CertificateAuthority,
     trust::Trust,
 };
@@ -213,9 +214,13 @@ fn roots(authority: &CertificateAuthority) -> Result<RootCertStore, Error> {
     };
     let certificates = match authority {
         CertificateAuthority::System => rustls_native_certs::load_native_certs().certs,
-        CertificateAuthority::File(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unreadable(error.to_string()))?,
+        CertificateAuthority::File(path) => {
+            let text = regular_file::read(path, regular_file::LARGEST_OF_OURS)
+                .map_err(|error| unreadable(error.to_string()))?;
+            CertificateDer::pem_slice_iter(&text)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| unreadable(error.to_string()))?
+        }
     };
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates);

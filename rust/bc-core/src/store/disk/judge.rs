@@ -1,6 +1,6 @@
 //! Where the rules of a set find the bytes that they judge.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{ManifestDocument, Name},
-    scan,
+    regular_file, scan,
     store::{
         Allowed, MissingFile,
         live::Live,
@@ -24,8 +24,8 @@ impl DiskStore {
         self.rules.read_ahead(
             generation,
             &|name, entry| match self.blobs.has(&entry.sha256, entry.size) {
-                Ok(true) => read_source(&self.blobs.source(&entry.sha256)),
-                _ => read_as(&scan::path_of(&self.layout, name), &entry.sha256),
+                Ok(true) => read_source(name, &self.blobs.source(&entry.sha256)),
+                _ => read_as(name, &scan::path_of(&self.layout, name), &entry.sha256),
             },
         );
     }
@@ -45,8 +45,8 @@ impl DiskStore {
                     is_live: true,
                     entry,
                     ..
-                }) => read_as(file, &entry.sha256),
-                Some(write) => read_source(&write.source),
+                }) => read_as(name, file, &entry.sha256),
+                Some(write) => read_source(name, &write.source),
                 // What is not written is live already.
                 None => self.read_live(name, live),
             },
@@ -85,27 +85,27 @@ impl DiskStore {
     fn read_live(&self, name: &Name, live: &Live) -> Result<Bytes, Error> {
         let path = scan::path_of(&self.layout, name);
         match live.files.get(name) {
-            Some(entry) => read_as(&path, &entry.sha256),
-            None => read(&path),
+            Some(entry) => read_as(name, &path, &entry.sha256),
+            None => read(name, &path),
         }
     }
 }
 
-fn read_source(source: &Source) -> Result<Bytes, Error> {
+fn read_source(name: &Name, source: &Source) -> Result<Bytes, Error> {
     match source {
-        Source::File(file) => read(file),
+        Source::File(file) => read(name, file),
         Source::Memory(bytes) => Ok(bytes.clone()),
     }
 }
 
-fn read(path: &Path) -> Result<Bytes, Error> {
-    let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+fn read(name: &Name, path: &Path) -> Result<Bytes, Error> {
+    let bytes = regular_file::read(path, name.largest()).map_err(|error| Error::io("read", path, &error))?;
     Ok(bytes.into())
 }
 
 /// Reads a live file, which somebody could be writing.
-fn read_as(path: &Path, digest: &Digest) -> Result<Bytes, Error> {
-    let bytes = read(path)?;
+fn read_as(name: &Name, path: &Path, digest: &Digest) -> Result<Bytes, Error> {
+    let bytes = read(name, path)?;
     if Digest::of(&bytes) != *digest {
         return Err(Error::new(
             Kind::Busy,

@@ -3,8 +3,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,7 @@ use super::DiskStore;
 use crate::{
     error::{Error, Kind},
     manifest::{Entry, Name},
+    regular_file,
     scan::{self, descriptor::Jar},
     store::{
         apply::Moment,
@@ -61,7 +61,7 @@ impl DiskStore {
                 self.blobs.source(&entry.sha256)
             };
             let jar = if let (Name::Plugin(_), Source::File(file)) = (name, &source) {
-                let jar = Jar::inspect(File::open(file).map_err(|error| Error::io("read", file, &error))?);
+                let jar = Jar::inspect(regular_file::open(file).map_err(|error| Error::io("read", file, &error))?);
                 rules::plugin(name, &jar)?;
                 Some(jar)
             } else {

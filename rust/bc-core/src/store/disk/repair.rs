@@ -17,7 +17,7 @@ use crate::{
     digest::Digest,
     error::Error,
     manifest::{ManifestDocument, Name},
-    scan,
+    regular_file, scan,
     store::{
         Allowed, Repaired, Store, aside, atomic, blobs, filesystem,
         live::{self, Live},
@@ -243,7 +243,7 @@ impl DiskStore {
         let to = aside::place(&folder, now_ms, &file_name);
         let copy = || -> io::Result<()> {
             let mut copy = atomic::temporary_on(&*self.system, &folder, 0o600)?;
-            io::copy(&mut fs::File::open(&from)?, &mut copy)?;
+            io::copy(&mut regular_file::open(&from)?, &mut copy)?;
             self.system.sync(copy.as_file(), copy.path())?;
             atomic::place(&*self.system, copy, &to)?;
             self.system.sync_folder(&folder)

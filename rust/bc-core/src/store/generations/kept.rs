@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
+    regular_file,
     store::record::{self, Read, Record},
 };
 
@@ -214,6 +215,8 @@ fn read(path: &Path) -> Option<Kept> {
 
 /// Whether a newer version of this plugin wrote the file.
 pub(super) fn is_of_the_future(path: &Path) -> bool {
-    let format = fs::read(path).ok().and_then(|text| record::format_of(&text));
+    let format = regular_file::read(path, regular_file::LARGEST_OF_OURS)
+        .ok()
+        .and_then(|text| record::format_of(&text));
     format.is_some_and(|format| format > record::FORMAT)
 }
