@@ -17,6 +17,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    characters::is_deceptive,
     digest::{Digest, Digests, Md5},
     error::{Error, Kind},
     extra_name::ExtraName,
@@ -29,10 +30,15 @@ use crate::{
 /// The version of the wire form.
 pub const FORMAT: u32 = 1;
 
+/// So many files are synced at most; GoCD installations have a few hundred.
+pub const MAX_FILES: usize = 10_000;
+
 /// Bytes of all files together that are believed: sums of sizes never overflow.
 const MAX_TOTAL_SIZE: u64 = 1 << 50;
 /// The longest text about a node or a plugin that is believed.
 const MAX_TEXT: usize = 4096;
+/// The ids of all plugins of a bundle together are not longer, in bytes.
+pub(crate) const MAX_PLUGIN_IDS: usize = 64 * 1024;
 
 /// The id of our own plugin: jars with it are never synced.
 pub const OWN_PLUGIN_ID: &str = "cd.go.contrib.business-continuity";
@@ -66,6 +72,18 @@ impl Name {
         Name::FeatureToggles,
         Name::CruiseConfig,
     ];
+
+    /// The longest file of this kind that is synced, in bytes: configuration files are read into memory, on both nodes.
+    /// Jars never are.
+    pub fn largest(&self) -> u64 {
+        match self {
+            Name::Plugin(_) => MAX_TOTAL_SIZE,
+            Name::CipherAes | Name::CipherDes => 64 << 10,
+            Name::JettyXml | Name::FeatureToggles => 4 << 20,
+            Name::Extra(_) => 16 << 20,
+            Name::CruiseConfig => 64 << 20,
+        }
+    }
 }
 
 /// `plugins/external/x.jar`, or the configuration file's usual name.
@@ -131,6 +149,16 @@ pub struct PluginIdentity {
     pub version: Option<String>,
 }
 
+impl PluginIdentity {
+    /// Whether any plugin can be called so: a text from the wire is shown to people and compared with others.
+    fn is_believed(&self) -> bool {
+        let is_short = (1..=MAX_PLUGIN_IDS).contains(&self.id.len());
+        let is_shown = |text: &str| !text.chars().any(is_deceptive);
+        let version = self.version.as_deref().unwrap_or_default();
+        is_short && is_shown(&self.id) && version.len() <= MAX_TEXT && is_shown(version)
+    }
+}
+
 /// The id, and the version where there is one.
 impl fmt::Display for PluginIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,8 +182,9 @@ pub struct Entry {
     pub size: u64,
     /// When it was last written on the primary, milliseconds since 1970 by the primary's clock.
     pub modified_ms: i64,
-    /// Who the plugin is, for a jar with a readable descriptor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Who the plugin is, for a jar with a readable descriptor. What is no identity is none: one odd jar never keeps
+    /// the others from being synced.
+    #[serde(default, deserialize_with = "if_identity", skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginIdentity>,
 }
 
@@ -327,8 +356,8 @@ pub struct ManifestDocument {
     pub envelope: Envelope,
     /// The files.
     pub files: BTreeMap<Name, Entry>,
-    /// Jars of our own plugin on the sender, for information.
-    #[serde(default)]
+    /// Jars of our own plugin on the sender, for information. What is none is left out.
+    #[serde(default, deserialize_with = "identities")]
     pub own_jars: BTreeMap<JarName, PluginIdentity>,
     /// What the sender had at its last sequences.
     #[serde(default, skip_serializing_if = "Lineage::is_empty")]
@@ -368,6 +397,12 @@ impl ManifestDocument {
                 "the primary's manifest is not the generation that it claims to be".to_owned(),
             ));
         }
+        if document.files.len() > MAX_FILES {
+            return Err(wrong(format!(
+                "the primary's manifest names {} files, more than the {MAX_FILES} that are synced",
+                document.files.len()
+            )));
+        }
         let mut sizes = document.files.values().map(|entry| entry.size);
         if sizes
             .try_fold(0, u64::checked_add)
@@ -377,12 +412,16 @@ impl ManifestDocument {
                 "the primary's manifest names more bytes than any disk has".to_owned(),
             ));
         }
-        let mut plugins = document.files.values().filter_map(|entry| entry.plugin.as_ref());
-        let is_odd =
-            |plugin: &PluginIdentity| !is_plain(&plugin.id) || plugin.version.iter().any(|text| !is_plain(text));
-        if plugins.any(is_odd) || document.own_jars.values().any(is_odd) {
-            return Err(wrong(
-                "the primary's manifest names a plugin with control characters".to_owned(),
+        // Before a byte of it is fetched: configuration files are read into memory.
+        if let Some((name, entry)) = document.files.iter().find(|(name, entry)| entry.size > name.largest()) {
+            return Err(Error::new(
+                Kind::Protocol,
+                format!(
+                    "{name} on the primary has {} bytes, more than the {} that are synced of such a file",
+                    entry.size,
+                    name.largest()
+                ),
+                "Make it smaller on the primary: until then this node keeps the files that it has.",
             ));
         }
         Ok(document)
@@ -397,6 +436,33 @@ impl ManifestDocument {
     pub fn has_md5s(&self) -> bool {
         self.files.values().all(|entry| entry.md5.is_known())
     }
+}
+
+/// Takes an identity that is one of a plugin, and nothing else for one.
+fn if_identity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PluginIdentity>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Identity(PluginIdentity),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Identity(identity) => Some(identity).filter(PluginIdentity::is_believed),
+        Any::Other(_) => None,
+    })
+}
+
+/// The same for the jars of our own plugin.
+fn identities<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<JarName, PluginIdentity>, D::Error> {
+    #[derive(Deserialize)]
+    struct Lenient(#[serde(deserialize_with = "if_identity")] Option<PluginIdentity>);
+    let named = BTreeMap::<String, Lenient>::deserialize(deserializer)?;
+    Ok(named
+        .into_iter()
+        .filter_map(|(name, Lenient(identity))| Some((name.parse().ok()?, identity?)))
+        .collect())
 }
 
 /// Whether a text from the wire may be shown as it is.
@@ -444,6 +510,70 @@ mod tests {
         names.sort();
         assert!(matches!(names[0], Name::Plugin(_)));
         assert_eq!(names.last(), Some(&Name::CruiseConfig));
+    }
+
+    #[test]
+    fn more_files_and_longer_ones_than_are_synced_are_refused_before_they_are_fetched() {
+        let document = |files: BTreeMap<Name, Entry>| {
+            let envelope = serde_json::json!({
+                "node_id": "a", "role": "primary", "epoch": {"number": 1, "promotion": ""}, "sequence": 1,
+                "product_version": "1", "acceptance": "unknown", "generated_ms": 0, "scanned_ms": 0, "now_ms": 0,
+                "file_check_interval_ms": 1
+            });
+            serde_json::to_vec(&ManifestDocument {
+                format: FORMAT,
+                generation: generation_of(&files),
+                envelope: serde_json::from_value(envelope).expect("an envelope"),
+                files,
+                own_jars: BTreeMap::new(),
+                lineage: Lineage::default(),
+            })
+            .expect("plain")
+        };
+        let of_size = |name: &Name, size| Entry {
+            size,
+            ..entry(name.to_string().as_bytes())
+        };
+        let extra = Name::Extra("extra.properties".parse().expect("valid"));
+        for name in Name::CONFIG.into_iter().chain([extra]) {
+            let files = |size| BTreeMap::from([(name.clone(), of_size(&name, size))]);
+            ManifestDocument::parse(&document(files(name.largest()))).expect("as long as it may be");
+            let error = ManifestDocument::parse(&document(files(name.largest() + 1))).expect_err("too long");
+            assert!(error.message().starts_with(&name.to_string()), "{error}");
+        }
+        let jars = |count: usize| {
+            let jar = |number| Name::Plugin(format!("{number}.jar").parse().expect("valid"));
+            (0..count).map(|number| (jar(number), entry(b"x"))).collect()
+        };
+        ManifestDocument::parse(&document(jars(MAX_FILES))).expect("as many as there may be");
+        let error = ManifestDocument::parse(&document(jars(MAX_FILES + 1))).expect_err("too many");
+        assert!(error.message().contains("10001 files"), "{error}");
+    }
+
+    #[test]
+    fn an_identity_that_is_none_is_left_out_and_nothing_else() {
+        let text = |plugin: serde_json::Value| {
+            let mut entry = serde_json::to_value(entry(b"x")).expect("plain");
+            entry["plugin"] = plugin;
+            entry.to_string()
+        };
+        let identity = |plugin| serde_json::from_str::<Entry>(&text(plugin)).expect("an entry").plugin;
+        for odd in [
+            serde_json::json!({"id": "a\nb"}),
+            serde_json::json!({"id": "a", "version": "\u{1b}[31m"}),
+            serde_json::json!({"id": "\u{202e}a"}),
+            serde_json::json!({"id": ""}),
+            serde_json::json!({"id": "x".repeat(MAX_PLUGIN_IDS + 1)}),
+            serde_json::json!({"id": 7}),
+            serde_json::json!({"version": "1"}),
+            serde_json::json!([]),
+            serde_json::json!("a"),
+            serde_json::json!(null),
+        ] {
+            assert_eq!(identity(odd.clone()), None, "{odd}");
+        }
+        let plain = identity(serde_json::json!({"id": "a,b", "version": "1"}));
+        assert_eq!(plain.map(|plugin| plugin.to_string()).as_deref(), Some("a,b 1"));
     }
 
     #[test]

@@ -6,19 +6,24 @@
 
 use std::io::{Read, Seek};
 
-use quick_xml::{Reader, events::BytesStart, events::Event};
 use serde::{Deserialize, Serialize};
-use zip::{ZipArchive, result::ZipError};
 
-use crate::{
-    manifest::{OWN_PLUGIN_ID, PluginIdentity},
-    words,
-};
+use crate::manifest::{OWN_PLUGIN_ID, PluginIdentity};
 
-/// Descriptors beyond this are not read; real ones have a few kilobytes.
-const MAX_DESCRIPTOR: u64 = 1024 * 1024;
-/// GoCD's own limit for an id (`plugin-descriptor.xsd`).
-const MAX_ID: usize = 200;
+mod directory;
+#[cfg(test)]
+pub(crate) mod odd_jars;
+mod text;
+
+use directory::Directory;
+
+/// Longer descriptors are not read to their end; real ones have a few kilobytes.
+const MAX_DESCRIPTOR: u64 = 4 * 1024 * 1024;
+/// In the order in which GoCD looks for them: file, root, and the element of a plugin.
+const DESCRIPTORS: [(&str, &str, &str); 2] = [
+    ("gocd-bundle.xml", "gocd-bundle", "plugin"),
+    ("plugin.xml", "go-plugin", "go-plugin"),
+];
 
 /// What is in a file that is called a jar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,39 +31,79 @@ const MAX_ID: usize = 200;
 pub enum Jar {
     /// A plugin, or a bundle of several.
     Plugin(PluginIdentity),
-    /// A zip file without a descriptor that GoCD would take.
+    /// A zip file without a descriptor.
     Plain,
+    /// A zip file of which nobody can say which plugin it is, and why, as a clause. No id in it counts.
+    Odd(String),
     /// No zip file, or not all of it.
     Broken,
 }
 
 impl Jar {
     /// Looks into a jar. The list of its files is at the end, so a jar of which a part is missing is broken.
+    ///
+    /// Whatever GoCD might load under our own id is our own plugin, however odd it is.
     pub fn inspect(file: impl Read + Seek) -> Self {
-        let Ok(mut archive) = ZipArchive::new(file) else {
+        let mut file = file;
+        let names = DESCRIPTORS.map(|(name, ..)| name);
+        let Ok(Some(directory)) = Directory::read(&mut file, &names) else {
             return Jar::Broken;
         };
-        for (descriptor, plugin_element) in [("gocd-bundle.xml", "plugin"), ("plugin.xml", "go-plugin")] {
-            match archive.by_name(descriptor) {
-                Ok(file) => {
-                    let mut text = Vec::new();
-                    if file.take(MAX_DESCRIPTOR).read_to_end(&mut text).is_err() {
-                        return Jar::Broken;
-                    }
-                    return identity(&text, plugin_element).map_or(Jar::Plain, Jar::Plugin);
-                }
-                Err(ZipError::FileNotFound) => {}
-                Err(_) => return Jar::Broken,
+        let described = DESCRIPTORS.iter().enumerate().find_map(|(index, kind)| {
+            let entries = directory.entries(index);
+            (!entries.is_empty()).then_some((entries, kind))
+        });
+        let Some((entries, (_, root, plugin_element))) = described else {
+            return directory.objection.map_or(Jar::Plain, Jar::odd);
+        };
+        let mut odd = (entries.len() > 1).then_some("it has several descriptors of one name");
+        let mut identity = None;
+        for entry in entries {
+            let Ok(bytes) = entry.unpack(&mut file, MAX_DESCRIPTOR + 1) else {
+                odd.get_or_insert("its descriptor cannot be unpacked");
+                continue;
+            };
+            if bytes.len() as u64 > MAX_DESCRIPTOR {
+                odd.get_or_insert("its descriptor is longer than any");
+            }
+            let read = text::read(&bytes, root, plugin_element);
+            if read.names_us && directory.objection.is_none() {
+                return Jar::Plugin(read.identity.unwrap_or_else(|_| PluginIdentity {
+                    id: OWN_PLUGIN_ID.to_owned(),
+                    version: None,
+                }));
+            }
+            match read.identity {
+                Ok(found) => identity = Some(found),
+                Err(reason) => drop(odd.get_or_insert(reason)),
             }
         }
-        Jar::Plain
+        match (directory.objection.or(odd), identity) {
+            (None, Some(identity)) => Jar::Plugin(identity),
+            (reason, _) => Jar::odd(reason.unwrap_or("its descriptor cannot be read")),
+        }
+    }
+
+    fn odd(reason: &str) -> Self {
+        Jar::Odd(reason.to_owned())
     }
 
     /// The plugin's identity, where there is one.
     pub fn identity(&self) -> Option<&PluginIdentity> {
         match self {
             Jar::Plugin(identity) => Some(identity),
-            Jar::Plain | Jar::Broken => None,
+            Jar::Plain | Jar::Odd(_) | Jar::Broken => None,
+        }
+    }
+
+    /// What an administrator should know of it, to be read after its name: it is carried all the same.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Jar::Plugin(_) | Jar::Plain => None,
+            Jar::Odd(reason) => Some(format!(
+                "is synced as it is, but GoCD may not take it as a plugin: {reason}"
+            )),
+            Jar::Broken => Some("is not a jar that can be read; it is synced as it is".to_owned()),
         }
     }
 
@@ -78,59 +123,6 @@ pub fn is_own(identity: &PluginIdentity) -> bool {
 pub fn shares_an_id(one: &str, other: &str) -> bool {
     one.split(',')
         .any(|id| other.split(',').any(|known| known.eq_ignore_ascii_case(id)))
-}
-
-/// Ids of all `plugin_element` elements and the first version of an `about` block.
-fn identity(descriptor: &[u8], plugin_element: &str) -> Option<PluginIdentity> {
-    let mut reader = Reader::from_reader(descriptor);
-    let mut path: Vec<Vec<u8>> = Vec::new();
-    let mut ids: Vec<String> = Vec::new();
-    let mut version: Option<String> = None;
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(start) => {
-                ids.extend(id(&start, plugin_element)?);
-                path.push(start.name().as_ref().to_vec());
-            }
-            Event::Empty(start) => ids.extend(id(&start, plugin_element)?),
-            Event::End(_) => {
-                path.pop();
-            }
-            Event::Text(text) if version.is_none() && is_version(&path) => {
-                version = readable(&String::from_utf8_lossy(&text));
-            }
-            // GoCD parses descriptors with DTDs switched off, so such a jar is no plugin to it.
-            Event::DocType(_) => return None,
-            Event::Eof => break,
-            _ => {}
-        }
-    }
-    let id = (!ids.is_empty()).then(|| ids.join(","))?;
-    Some(PluginIdentity { id, version })
-}
-
-/// Nothing where the element is another one; none where its id is not one that GoCD takes.
-fn id(element: &BytesStart<'_>, plugin_element: &str) -> Option<Option<String>> {
-    if element.name().as_ref() != plugin_element.as_bytes() {
-        return Some(None);
-    }
-    let value = element.try_get_attribute("id").ok()??;
-    let id = value.unescape_value().ok()?;
-    let is_legal = (1..=MAX_ID).contains(&id.len())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-    is_legal.then(|| Some(id.into_owned()))
-}
-
-fn is_version(path: &[Vec<u8>]) -> bool {
-    matches!(path, [.., about, version] if about == b"about" && version == b"version")
-}
-
-/// The version is shown to people: a short line without control characters.
-fn readable(text: &str) -> Option<String> {
-    let line = words::shown(text.trim(), MAX_ID);
-    (!line.is_empty()).then_some(line)
 }
 
 #[cfg(test)]
@@ -199,7 +191,9 @@ pub(crate) mod tests {
             "<go-plugin id='a'",
             "",
         ] {
-            assert_eq!(inspect(&jar(&[("plugin.xml", descriptor)])), Jar::Plain, "{descriptor}");
+            let inspected = inspect(&jar(&[("plugin.xml", descriptor)]));
+            assert!(matches!(inspected, Jar::Odd(_)), "{descriptor}: {inspected:?}");
+            assert_eq!(inspected.identity(), None);
         }
         assert_eq!(inspect(&jar(&[("sub/plugin.xml", "<go-plugin id='a'/>")])), Jar::Plain);
     }

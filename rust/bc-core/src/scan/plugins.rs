@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock::Clock,
     error::{Error, Kind},
-    manifest::Name,
+    manifest::{MAX_FILES, Name},
     scan::{
         descriptor::Jar,
         file_cache::{FileCache, Keep, Observed},
@@ -21,6 +21,9 @@ use crate::{
         plugin_folder::{self, Listed},
     },
 };
+
+/// So many of the files that are synced may be configuration files.
+const MAX_CONFIG_FILES: usize = 1000;
 
 /// The plugin folder, read again and again.
 pub(super) struct Plugins {
@@ -90,6 +93,19 @@ impl Plugins {
             return Ok(());
         };
         self.was_there = true;
+        if listing.jars.len() > MAX_FILES - MAX_CONFIG_FILES {
+            return Err(Error::new(
+                Kind::File,
+                format!(
+                    "the plugin folder {} has {} jars, more than the {} that are synced",
+                    folder.display(),
+                    listing.jars.len(),
+                    MAX_FILES - MAX_CONFIG_FILES
+                ),
+                "Remove what is no plugin: until then the standby keeps the files that it has.",
+            )
+            .into());
+        }
         found.warnings.extend(listing.warnings);
         let stopped = Arc::clone(&self.stopped);
         self.cache
@@ -119,14 +135,16 @@ impl Plugins {
                     found.own_jars.insert(jar, identity);
                 }
                 Ok(Observed::File(known)) => {
+                    // Only one that is not all there may become whole yet.
                     if known.jar == Some(Jar::Broken) {
                         self.patience.wait(&name, &known, now_ms, "is not a whole jar")?;
-                        found
-                            .warnings
-                            .push(format!("{name} is not a jar that can be read; it is synced as it is"));
                     } else {
                         self.patience.end(&name);
                     }
+                    let warning = known.jar.as_ref().and_then(Jar::warning);
+                    found
+                        .warnings
+                        .extend(warning.map(|warning| format!("{name} {warning}")));
                     found.add(name, &known, &path);
                 }
                 // GoCD runs as the same user and cannot read it either.

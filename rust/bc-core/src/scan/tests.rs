@@ -432,3 +432,96 @@ fn further_files_are_synced_once_they_have_settled() {
         snapshot.warnings
     );
 }
+
+#[test]
+fn a_configuration_file_that_is_longer_than_its_kind_may_be_is_named() {
+    let place = Place::new();
+    for name in [
+        Name::CruiseConfig,
+        Name::CipherAes,
+        Name::JettyXml,
+        Name::FeatureToggles,
+    ] {
+        let path = path_of(&place.layout, &name);
+        let usual = fs::read(&path).expect("there");
+        // Without blocks on the disk: only its length is looked at.
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
+        file.set_len(name.largest() + 1).expect("sparse");
+        let error = place.scanner().scan().expect_err("too long");
+        assert!(error.message().contains(&path.display().to_string()), "{error}");
+        assert!(
+            error.message().contains(&format!("at most {}", name.largest())),
+            "{error}"
+        );
+        fs::write(&path, usual).expect("write");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    let place = Place::new();
+    let pipe = |path: &std::path::Path| {
+        fs::remove_file(path).expect("it was there");
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    };
+    for name in [Name::CipherAes, Name::JettyXml, Name::FeatureToggles] {
+        pipe(&path_of(&place.layout, &name));
+    }
+    let jar = fs::read_dir(place.layout.plugins_external())
+        .expect("readable")
+        .next()
+        .expect("one")
+        .expect("readable")
+        .path();
+    pipe(&jar);
+    let accepted = place.layout.accepted_config();
+    fs::create_dir_all(accepted.parent().expect("joined")).expect("folder");
+    nix::unistd::mkfifo(&accepted, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let Ok(Reading::Ready(snapshot)) = place.scanner().scan() else {
+        panic!("everything else is offered");
+    };
+    assert_eq!(snapshot.warnings.len(), 4, "{:?}", snapshot.warnings);
+    assert_eq!(snapshot.acceptance, Acceptance::Unknown);
+    pipe(&path_of(&place.layout, &Name::CruiseConfig));
+    place.scanner().scan().expect_err("nothing without it");
+}
+
+#[test]
+fn odd_jars_are_offered_as_they_are_beside_everything_else_and_named() {
+    use crate::scan::descriptor::odd_jars;
+
+    let place = Place::new();
+    let odd: Vec<_> = odd_jars::odd().into_iter().chain(odd_jars::broken()).collect();
+    for (name, bytes) in odd.iter().chain(&odd_jars::rare()) {
+        place.write(&jar(&format!("{name}.jar")), bytes);
+    }
+    let mut scanner = place.scanner();
+    // What is not a whole jar may be on its way, and is waited for once, however many there are.
+    assert_eq!(unstable(&mut scanner).1, "is not a whole jar");
+    place.turn_clock(PATIENCE_MS);
+    let snapshot = ready(&mut scanner);
+    assert_eq!(snapshot.warnings.len(), odd.len(), "{:?}", snapshot.warnings);
+    for (name, bytes) in &odd {
+        let name = jar(&format!("{name}.jar"));
+        let entry = &snapshot.manifest.files[&name];
+        assert_eq!(
+            (entry.sha256, entry.plugin.as_ref()),
+            (Digest::of(bytes), None),
+            "{name}"
+        );
+        assert!(
+            snapshot
+                .warnings
+                .iter()
+                .any(|warning| warning.starts_with(&format!("{name} is "))),
+            "{name}: {:?}",
+            snapshot.warnings
+        );
+    }
+    for (name, _) in odd_jars::rare() {
+        let plugin = &snapshot.manifest.files[&jar(&format!("{name}.jar"))].plugin;
+        assert_eq!(plugin.as_ref().expect("a plugin").id, "rare");
+    }
+    assert!(snapshot.manifest.files.contains_key(&jar("a.jar")));
+}

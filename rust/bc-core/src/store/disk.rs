@@ -43,6 +43,7 @@ use crate::{
     jar_name::JarName,
     layout::Layout,
     manifest::{Acceptance, ManifestDocument, Name, PluginIdentity},
+    regular_file,
     scan::{self, file_cache::FileCache},
     status::Paused,
     store::{
@@ -268,7 +269,10 @@ impl Store for DiskStore {
         let path = scan::path_of(&self.layout, &wanted.name);
         let is_usual =
             fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= receiving::IN_MEMORY);
-        is_usual.then(|| fs::read(&path).ok()).flatten().map(Bytes::from)
+        is_usual
+            .then(|| regular_file::read(&path, receiving::IN_MEMORY).ok())
+            .flatten()
+            .map(Bytes::from)
     }
 
     fn look_ahead(&self) {

@@ -9,6 +9,7 @@ use crate::{
     manifest::{Entry, Name, PluginIdentity},
     scan::{
         self,
+        descriptor::Jar,
         file_cache::{FileCache, Keep, Observed},
         plugin_folder::{self, Listed},
     },
@@ -28,6 +29,8 @@ pub(super) struct Live {
     pub(super) own_jars: BTreeMap<JarName, PluginIdentity>,
     /// What is in the way of a file: a folder, a device.
     pub(super) irregular: BTreeMap<Name, &'static str>,
+    /// What is odd about a jar that is carried all the same, to be read after its name.
+    pub(super) odd: BTreeMap<Name, String>,
     /// Jars that are left out for their names.
     pub(super) warnings: Vec<String>,
 }
@@ -103,6 +106,9 @@ fn observe(
                 }
             }
             Ok(Observed::File(known)) => {
+                if let Some(warning) = known.jar.as_ref().and_then(Jar::warning) {
+                    live.odd.insert(name.clone(), warning);
+                }
                 live.files.insert(name, scan::entry(&known));
             }
             Ok(Observed::Changing) => {

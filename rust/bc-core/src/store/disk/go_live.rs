@@ -5,7 +5,7 @@ use crate::{
     digest::Digests,
     error::Error,
     manifest::{ManifestDocument, Name},
-    scan::{self, file_cache::FileCache},
+    scan::{self, descriptor::Jar, file_cache::FileCache},
     store::{
         Allowed, Applied, aside,
         journal::{Journal, Step},
@@ -68,6 +68,7 @@ impl DiskStore {
         let allowed = allowed.for_repair(inner.record.generation == Some(generation.generation));
         if plan.is_empty() && record.says_the_same(&inner.record) {
             wait_for_reader();
+            applied.warnings.extend(odd_jars(generation, &live, &[]));
             applied.warnings.extend(self.judge(generation, &live, &[], allowed)?);
             self.keep_or_warn(&mut inner, whole, &mut applied);
             return Ok(applied);
@@ -81,7 +82,8 @@ impl DiskStore {
         };
         let (warnings, drift) = self.make_live(&mut inner, change, |inner, writes| {
             wait_for_reader();
-            let warnings = self.judge(generation, &live, writes, allowed)?;
+            let mut warnings = odd_jars(generation, &live, writes);
+            warnings.extend(self.judge(generation, &live, writes, allowed)?);
             Ok((warnings, self.keep_before(inner, &plan, &live, now_ms)?))
         })?;
         applied.warnings.extend(warnings);
@@ -176,6 +178,18 @@ impl DiskStore {
         }
         cache.save(&self.files.cache);
     }
+}
+
+/// What is odd about the jars of a generation: they are carried all the same, so whoever looks here should know.
+fn odd_jars(generation: &ManifestDocument, live: &Live, writes: &[Write]) -> Vec<String> {
+    let odd = |name: &Name| match writes.iter().find(|write| write.name == *name) {
+        Some(write) => write.jar.as_ref().and_then(Jar::warning),
+        None => live.odd.get(name).cloned(),
+    };
+    let names = generation.files.keys();
+    names
+        .filter_map(|name| odd(name).map(|warning| format!("{name} {warning}")))
+        .collect()
 }
 
 /// Whether what a step takes away can go: known now, one that cannot stops the set before any of it is live.

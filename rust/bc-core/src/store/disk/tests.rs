@@ -308,7 +308,7 @@ fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
         match store.apply(&document, Allowed::default()) {
             Ok(_) if count.load(Ordering::Relaxed) <= number => break,
             // It is live by then.
-            Ok(applied) => assert!(applied.warnings[0].contains("cannot be kept"), "{applied:?}"),
+            Ok(applied) => assert!(applied.warnings.concat().contains("cannot be kept"), "{applied:?}"),
             Err(error) => {
                 assert_eq!(error.kind(), Kind::DiskFull, "{error}");
                 if !place.state("journal.json").exists() {
@@ -703,4 +703,30 @@ fn bytes_that_went_since_the_last_look_are_missed_by_the_apply_and_named_after_i
     assert_eq!(wanted(&store), [name]);
     edited.apply(&store, 2).expect("applied");
     assert!(place.is_live(&edited));
+}
+
+#[test]
+fn odd_jars_cross_with_everything_else_and_are_named() {
+    use crate::scan::descriptor::odd_jars;
+
+    let place = Place::new();
+    let store = place.open();
+    let odd: Vec<_> = odd_jars::odd().into_iter().chain(odd_jars::broken()).collect();
+    let files = odd.iter().fold(Files::usual(), |files, (name, bytes)| {
+        files.with(jar(&format!("{name}.jar")), bytes)
+    });
+    let check = |applied: &Applied| {
+        assert!(place.is_live(&files));
+        for (name, _) in &odd {
+            let begin = format!("plugins/external/{name}.jar is ");
+            let named = applied.warnings.iter().filter(|warning| warning.starts_with(&begin));
+            assert_eq!(named.count(), 1, "{name}: {:?}", applied.warnings);
+        }
+    };
+    check(&files.apply(&store, 1).expect("applied"));
+    // Also where they are live already.
+    check(&files.apply(&store, 2).expect("applied"));
+    check(&files.apply(&place.open(), 3).expect("applied"));
+    // An id in one of them counts for nobody: the plugin of that name that is here stays where it is.
+    assert_eq!(files.apply(&store, 4).expect("applied").kept, Vec::new());
 }

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Kind},
     jar_name::JarName,
     manifest::{Entry, Name},
-    scan,
+    regular_file, scan,
     store::{
         MadeWhole,
         generations::{self, Kept},
@@ -285,7 +285,7 @@ fn digests_of(path: &Path) -> io::Result<Option<Digests>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
         Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no regular file")),
-        Ok(_) => digest::hash(fs::File::open(path)?).map(Some),
+        Ok(_) => digest::hash(regular_file::open(path)?).map(Some),
     }
 }
 
