@@ -21,6 +21,7 @@ pub mod event;
 pub mod extra_name;
 pub mod fingerprint;
 pub mod gocd_version;
+pub mod host;
 pub mod identity;
 pub mod jar_name;
 pub mod layout;

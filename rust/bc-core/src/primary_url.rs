@@ -2,14 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::settings::DEFAULT_PORT;
+use crate::{host::Host, settings::DEFAULT_PORT};
 
 /// `https://host[:port]`, or `http://` for a loopback host. A path, a slash at the end and the original
-/// product's `/go` are dropped; a query, a user or a fragment is refused.
+/// product's `/go` are dropped; a query, a user or a fragment is refused. So it holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrimaryUrl {
     secure: bool,
-    host: String,
+    host: Host,
     port: Option<u16>,
 }
 
@@ -31,9 +31,9 @@ impl PrimaryUrl {
         bases
     }
 
-    /// The host name or address, without the brackets of an IPv6 one.
-    pub fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
+    /// The host name or address.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Whether the connection is encrypted; a plain one is accepted to loopback only.
@@ -67,9 +67,14 @@ pub enum UrlMistake {
     /// The part after the colon is no port.
     #[error("has no valid port number after the colon")]
     Port,
-    /// A user, query or fragment.
+    /// A query or fragment.
     #[error("has more than a host and a port")]
     Extra,
+    /// A user, and perhaps a password.
+    #[error(
+        "names a user or a password, which is never sent and stands open in the list of processes: change that password"
+    )]
+    User,
 }
 
 impl FromStr for PrimaryUrl {
@@ -84,53 +89,31 @@ impl FromStr for PrimaryUrl {
             (None, Some(rest)) => (false, rest),
             (None, None) => return Err(UrlMistake::Scheme),
         };
-        if rest.contains(['?', '#', '@']) {
+        // Also behind a slash or backslash, before which some read the host and some do not.
+        if rest.contains('@') {
+            return Err(UrlMistake::User);
+        }
+        if rest.contains(['?', '#']) {
             return Err(UrlMistake::Extra);
         }
         let authority = rest.split('/').next().unwrap_or_default();
-        let (host, port) = split_port(authority)?;
-        let loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
-        if !secure && !loopback {
+        let (host, port) = Host::with_port(authority).map_err(|_| UrlMistake::Host)?;
+        let port = port.map(|text| parse_port(text).ok_or(UrlMistake::Port)).transpose()?;
+        if !secure && !host.is_loopback() {
             return Err(UrlMistake::Plain);
         }
-        Ok(Self {
-            secure,
-            host: host.to_ascii_lowercase(),
-            port,
-        })
+        Ok(Self { secure, host, port })
     }
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port != 0)
 }
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
-}
-
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlMistake> {
-    let colon = match authority.strip_prefix('[') {
-        Some(_) => {
-            let end = authority.find(']').ok_or(UrlMistake::Host)?;
-            authority[end..].find(':').map(|offset| end + offset)
-        }
-        None => authority.find(':'),
-    };
-    let (host, port) = match colon {
-        Some(at) => (&authority[..at], Some(&authority[at + 1..])),
-        None => (authority, None),
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let valid = !bare.is_empty()
-        && (bare.parse::<std::net::IpAddr>().is_ok()
-            || bare
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')));
-    if !valid {
-        return Err(UrlMistake::Host);
-    }
-    let port = port
-        .map(|text| text.parse().ok().filter(|port| *port != 0).ok_or(UrlMistake::Port))
-        .transpose()?;
-    Ok((host, port))
 }
 
 #[cfg(test)]
@@ -145,6 +128,8 @@ mod tests {
             ("HTTPS://PrimaryGo:9000", "https://primarygo:9000"),
             ("https://[fd00::1]:8155", "https://[fd00::1]:8155"),
             ("http://127.0.0.1:8156", "http://127.0.0.1:8156"),
+            ("http://LOCALHOST", "http://localhost:8155"),
+            ("http://[::ffff:127.0.0.1]:1", "http://[::ffff:127.0.0.1]:1"),
         ] {
             assert_eq!(text.parse::<PrimaryUrl>().map(|url| url.base()), Ok(base.to_owned()));
         }
@@ -158,7 +143,20 @@ mod tests {
             ("https://", UrlMistake::Host),
             ("https://primary go", UrlMistake::Host),
             ("https://primarygo:x", UrlMistake::Port),
-            ("https://user:pw@primarygo", UrlMistake::Extra),
+            ("https://primarygo:+80", UrlMistake::Port),
+            ("https://user:pw@primarygo", UrlMistake::User),
+            ("https://user:pw@primarygo?x#y", UrlMistake::User),
+            ("http://127.0.0.1@evil.example", UrlMistake::User),
+            ("http://127.0.0.1\\@evil.example", UrlMistake::User),
+            ("https://primarygo?x", UrlMistake::Extra),
+            ("http://127.0.0.1.example.org", UrlMistake::Plain),
+            ("http://localhost.example.org", UrlMistake::Plain),
+            ("http://localhost.", UrlMistake::Plain),
+            ("http://127.0.0.1.", UrlMistake::Host),
+            ("http://127.1", UrlMistake::Host),
+            ("http://0x7f.1", UrlMistake::Host),
+            ("http://[::1]evil.example", UrlMistake::Host),
+            ("http://[::ffff:10.0.0.1]", UrlMistake::Plain),
         ] {
             assert_eq!(text.parse::<PrimaryUrl>(), Err(mistake), "{text}");
         }

@@ -2,25 +2,29 @@
 //!
 //! Names of the original product keep their meaning and unit (milliseconds). Everything is parsed at once:
 //! a mistake never hides another one, and it never keeps a node from opening, since a standby must hold
-//! and say what is wrong rather than let GoCD start. [`Settings::parse`] therefore gives settings with the
-//! default in the place of each mistake, and the list of mistakes beside them.
+//! and say what is wrong rather than let GoCD start. [`Settings::parse`] therefore gives settings and the list of
+//! mistakes beside them.
+//!
+//! A mistake never opens anything. In its place stands the default where that is as strict as anything that could
+//! have been meant; a setting that restricts ([`Restriction`]) restricts wholly instead. `never_wider` holds every
+//! setting against that. Names that are none of these are mistakes too where one of these may be meant.
 //!
 //! | property | default | meaning |
 //! |---|---|---|
-//! | `go.server.mode` | | `standby` asks for a standby |
+//! | `go.server.mode` | | `standby` asks for a standby, and so does a word that GoCD does not know |
 //! | `bc.primary.url` | | base URL of the primary; needed on a standby |
-//! | `bc.primary.fingerprint` | | SHA-256 of the primary's public key, hex or base64 |
-//! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name |
+//! | `bc.primary.fingerprint` | | SHA-256 of the primary's public key, hex or base64; malformed: no key is trusted |
+//! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name; unusable: no key is trusted |
 //! | `bc.tls.certificate`, `bc.tls.private.key` | | PEM files of the certificate that this node shows, in place of its self-signed one |
 //! | `bc.primary.status.check.interval` | 60000 ms | longest time without a completed exchange |
 //! | `bc.file.status.check.interval` | 60000 ms | how often the primary reads its folders even if nothing hints at a change |
 //! | `primary.server.connection.timeout` | 30000 ms | longest wait for the primary's next byte |
-//! | `bc.listen` | `0.0.0.0:8155` | where our TLS port listens; port 0 takes a free one |
+//! | `bc.listen` | `0.0.0.0:8155` | where our TLS port listens; port 0 takes a free one; malformed: nowhere |
 //! | `bc.listen.plain` | | a plain listener for a reverse proxy, loopback only |
 //! | `bc.external.url` | | how others reach our TLS port |
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
-//! | `bc.sync.extra` | | further files of the configuration folder, separated by commas |
+//! | `bc.sync.extra` | | further files of the configuration folder, separated by commas; malformed: none, and a standby keeps those it has |
 //! | `bc.adopt.server.id` | | `always`, for trials: follow the primary whatever `serverId` its configuration has; a WARNING |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
@@ -38,22 +42,24 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    extra_name::ExtraName, fingerprint::Fingerprint, layout::Layout, primary_url::PrimaryUrl, properties::Properties,
-};
+use crate::{fingerprint::Fingerprint, layout::Layout, primary_url::PrimaryUrl, properties::Properties};
 
+#[cfg(test)]
+mod never_wider;
+mod property;
 mod reader;
+mod restriction;
 
-pub use reader::without_stray_quotes;
+pub use self::{property::Property, reader::without_stray_quotes, restriction::Restriction};
 
-use reader::{Reader, bytes, launcher_jar, listen_address};
+use self::reader::{Reader, bytes, launcher_jar};
 
 /// Who started this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,9 +88,9 @@ pub enum Flag {
 /// One mistake in the settings: which property or file, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The property's name.
-    pub property: &'static str,
-    /// What is wrong with it and what to write in its place.
+    /// The property's name; one that is no setting is cleaned and bounded.
+    pub property: String,
+    /// What is wrong with it and what to write in its place. Never the value, which may be a secret.
     pub message: String,
 }
 
@@ -122,18 +128,18 @@ pub struct Settings {
     pub flag: Flag,
     /// Where GoCD keeps things.
     pub layout: Layout,
-    /// Our TLS port.
-    pub listen: SocketAddr,
+    /// Our TLS port; none where `bc.listen` is malformed, which opens nothing.
+    pub listen: Option<SocketAddr>,
     /// The plain port for a reverse proxy.
     pub listen_plain: Option<SocketAddr>,
-    /// GoCD's own port, taken while held.
-    pub gocd_listen: SocketAddr,
+    /// GoCD's own port, taken while held; none where GoCD's own settings for it are malformed.
+    pub gocd_listen: Option<SocketAddr>,
     /// The primary that a standby follows.
     pub primary_url: Option<PrimaryUrl>,
     /// The primary's key as the administrator wrote it down.
-    pub primary_fingerprint: Option<Fingerprint>,
+    pub primary_fingerprint: Restriction<Fingerprint>,
     /// Whose signature on the primary's certificate is believed.
-    pub tls_ca: Option<CertificateAuthority>,
+    pub tls_ca: Restriction<CertificateAuthority>,
     /// What this node shows in place of its self-signed certificate.
     pub tls_certificate: Option<CertificateFiles>,
     /// Longest time without a completed exchange before it is CRITICAL.
@@ -185,115 +191,78 @@ pub struct Settings {
 impl Settings {
     /// Parses all settings at once. `is_file` tells whether a file exists (the standby flag may be one).
     pub fn parse(properties: &Properties, is_file: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
-        let mut reader = Reader {
-            properties,
-            mistakes: Vec::new(),
-        };
-        let extra = reader.parsed(
-            "bc.sync.extra",
-            "a list of files in the configuration folder, such as password.properties; database, token and peers are \
-             never synced, and what GoCD itself needs always is",
-            ExtraName::list,
-        );
-        let layout = Layout::from_properties(properties).with_extra(extra.unwrap_or_default());
-        let face = match reader.text("bc.face") {
+        let mut reader = Reader::new(properties);
+        let extra = reader.sync_extra().or(Vec::new()).unwrap_or_default();
+        let layout = Layout::from_properties(properties).with_extra(extra);
+        let face = match reader.text(Property::Face) {
             Some("agent") => Face::Agent,
             Some("plugin") => Face::Plugin,
             _ => Face::Cli,
         };
-        let flag = if let Some(overridden) = reader.text(OVERRIDDEN_FLAG) {
-            if overridden == "property" {
-                Flag::Property
-            } else {
-                Flag::File
-            }
-        } else if reader
-            .text("go.server.mode")
-            .is_some_and(|mode| mode.eq_ignore_ascii_case("standby"))
-        {
-            Flag::Property
-        } else if is_file(&layout.start_in_standby()) {
-            Flag::File
-        } else {
-            Flag::None
-        };
+        let flag = reader.flag(|| is_file(&layout.start_in_standby()));
+        let primary_fingerprint = reader.primary_fingerprint();
+        let tls_ca = reader.tls_ca(layout.working_dir());
+        let is_checked = primary_fingerprint.is_set() || tls_ca.is_set();
         let settings = Self {
             face,
             flag,
-            listen: reader
-                .parsed(
-                    "bc.listen",
-                    "an address and a port such as 0.0.0.0:8155",
-                    listen_address,
-                )
-                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT)),
-            listen_plain: reader.parsed(
-                "bc.listen.plain",
-                "a loopback address and a port such as 127.0.0.1:8156",
-                |text| listen_address(text).filter(|address| address.ip().is_loopback()),
-            ),
+            listen: reader.listen(),
+            listen_plain: reader.listen_plain(),
             gocd_listen: reader.gocd_listen(),
-            primary_url: reader.primary_url(flag),
-            primary_fingerprint: reader.parsed(
-                "bc.primary.fingerprint",
-                "the SHA-256 fingerprint that `gocd-bc identity show` prints on the primary",
-                |text| text.parse().ok(),
-            ),
-            tls_ca: reader.text("bc.tls.ca").map(|text| match text {
-                "system" => CertificateAuthority::System,
-                file => CertificateAuthority::File(layout.working_dir().join(file)),
-            }),
+            primary_url: reader.primary_url(flag, is_checked),
+            primary_fingerprint,
+            tls_ca,
             tls_certificate: reader.certificate_files(layout.working_dir()),
-            primary_check_interval: reader.milliseconds("bc.primary.status.check.interval", 60_000),
-            file_check_interval: reader.milliseconds("bc.file.status.check.interval", 60_000),
-            connection_timeout: reader.milliseconds("primary.server.connection.timeout", 30_000),
-            external_url: reader.parsed(
-                "bc.external.url",
-                "an address such as https://standby.example.com:8155",
-                |text| text.parse::<PrimaryUrl>().ok().map(|url| url.base()),
-            ),
-            trusted_proxies: reader
-                .parsed("bc.trusted.proxies", "IP addresses separated by commas", |text| {
-                    text.split(',')
-                        .map(|address| address.trim().parse().ok())
-                        .collect::<Option<Vec<IpAddr>>>()
-                })
-                .unwrap_or_default(),
+            primary_check_interval: reader.milliseconds(Property::PrimaryCheckInterval, 60_000),
+            file_check_interval: reader.milliseconds(Property::FileCheckInterval, 60_000),
+            connection_timeout: reader.milliseconds(Property::ConnectionTimeout, 30_000),
+            external_url: reader.external_url(),
+            trusted_proxies: reader.trusted_proxies(),
             adopts_server_ids: reader
-                .parsed("bc.adopt.server.id", "`always`, or nothing", |text| {
+                .parsed(Property::AdoptServerId, "`always`, or nothing", |text| {
                     (text == "always").then_some(true)
                 })
                 .unwrap_or(false),
-            accept_wait: reader.milliseconds("bc.accept.wait", 60_000),
-            refusal_critical: reader.milliseconds("bc.refusal.critical", 600_000),
-            standby_silence: reader.milliseconds("bc.standby.silence", 120_000),
+            accept_wait: reader.milliseconds(Property::AcceptWait, 60_000),
+            refusal_critical: reader.milliseconds(Property::RefusalCritical, 600_000),
+            standby_silence: reader.milliseconds(Property::StandbySilence, 120_000),
             generations_keep: reader
-                .parsed("bc.generations.keep", "a whole number above 0", |text| {
+                .parsed(Property::GenerationsKeep, "a whole number above 0; 10 counts", |text| {
                     text.parse().ok().filter(|count| *count > 0)
                 })
                 .unwrap_or(10),
             free_space: reader
-                .parsed("bc.free.space", "a size such as 256 MiB or 268435456", bytes)
+                .parsed(
+                    Property::FreeSpace,
+                    "a size such as 256 MiB or 268435456; 256 MiB counts",
+                    bytes,
+                )
                 .unwrap_or(256 << 20),
-            reverify_interval: reader.milliseconds("bc.reverify.interval", 600_000),
-            rehash_interval: reader.milliseconds("bc.rehash.interval", 86_400_000),
+            reverify_interval: reader.milliseconds(Property::ReverifyInterval, 600_000),
+            rehash_interval: reader.milliseconds(Property::RehashInterval, 86_400_000),
             held_health: reader
-                .parsed("bc.held.health", "200 or 503", |text| {
+                .parsed(Property::HeldHealth, "200 or 503; 503 counts", |text| {
                     text.parse().ok().filter(|code| matches!(code, 200 | 503))
                 })
                 .unwrap_or(503),
-            guard_wait: reader.milliseconds("bc.guard.wait", 60_000),
-            operator_group: reader.text("bc.operator.group").map(str::to_owned),
+            guard_wait: reader.milliseconds(Property::GuardWait, 60_000),
+            operator_group: reader.operator_group(),
             operator_is_owner: reader
-                .parsed("bc.operator", "`owner`, or nothing", |text| {
+                .parsed(Property::Operator, "`owner`, or nothing", |text| {
                     (text == "owner").then_some(true)
                 })
                 .unwrap_or(false),
-            agent_present: reader.text("bc.agent").is_some(),
-            jar: reader.text("bc.jar").map(PathBuf::from),
-            launcher_jar: reader.parsed("bc.launcher", "the absolute path of GoCD's lib/go.jar", launcher_jar),
+            agent_present: reader.text(Property::Agent).is_some(),
+            jar: reader.text(Property::Jar).map(PathBuf::from),
+            launcher_jar: reader.parsed(
+                Property::Launcher,
+                "the absolute path of GoCD's lib/go.jar",
+                launcher_jar,
+            ),
             log_level: reader
-                .parsed("bc.log.level", "DEBUG, INFO, WARN or ERROR", |text| text.parse().ok())
+                .parsed(Property::LogLevel, "DEBUG, INFO, WARN or ERROR; INFO counts", |text| {
+                    text.parse().ok()
+                })
                 .unwrap_or(tracing::Level::INFO),
             notices: notices(&reader),
             layout,
@@ -308,21 +277,21 @@ impl Settings {
 }
 
 /// Set when a held GoCD is released although a flag asks for a standby: `go.server.mode` no longer tells it then.
-pub const OVERRIDDEN_FLAG: &str = "bc.flag.overridden";
+pub const OVERRIDDEN_FLAG: &str = Property::OverriddenFlag.name();
 
 /// The port of our TLS listener where none is named.
 pub const DEFAULT_PORT: u16 = 8155;
 
 fn notices(reader: &Reader<'_>) -> Vec<String> {
-    let mut notices = Vec::new();
-    if reader.text("bc.env.GOCD_SERVER_JVM_OPTIONS").is_some() {
+    let mut notices = reader.notices.clone();
+    if reader.has_variable("GOCD_SERVER_JVM_OPTIONS") {
         notices.push(
             "the environment variable GOCD_SERVER_JVM_OPTIONS is set, but no GoCD reads it, although the original set-up \
              page names it; put the options into GOCD_SERVER_JVM_OPTS"
                 .to_owned(),
         );
     }
-    if reader.text("bc.adopt.server.id") == Some("always") {
+    if reader.text(Property::AdoptServerId) == Some("always") {
         notices.push(
             "bc.adopt.server.id=always is set: as a standby this server replaces its configuration by that of any other \
              GoCD server that bc.primary.url leads to. It is meant for trials; remove it, and run `gocd-bc sync \
@@ -360,7 +329,7 @@ mod tests {
             ("bc.listen.plain", "0.0.0.0:80"),
             ("bc.held.health", "404"),
         ]);
-        let named: Vec<_> = mistakes.iter().map(|mistake| mistake.property).collect();
+        let named: Vec<_> = mistakes.iter().map(|mistake| mistake.property.as_str()).collect();
         assert_eq!(
             named,
             [
@@ -377,7 +346,7 @@ mod tests {
     fn a_certificate_needs_its_key() {
         let (settings, mistakes) = parse(&[("bc.tls.certificate", "tls/node.pem")]);
         assert_eq!(
-            (settings.tls_certificate, mistakes[0].property),
+            (settings.tls_certificate, mistakes[0].property.as_str()),
             (None, "bc.tls.private.key")
         );
         let pair = [

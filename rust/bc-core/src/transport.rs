@@ -28,6 +28,8 @@ pub struct PeerKey {
     pub seen: Option<Fingerprint>,
     /// How it is trusted, in words.
     pub trust: String,
+    /// Whether the connection had a key at all: in the clear nobody proves anything.
+    pub is_proven: bool,
 }
 
 /// A way to ask the primary. Every error says by its kind whether a retry may help.

@@ -8,7 +8,7 @@ use crate::{
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
     peers::Peers,
-    settings::{CertificateAuthority, Settings},
+    settings::{CertificateAuthority, Property, Restriction, Settings},
     status::Standing,
 };
 
@@ -23,16 +23,27 @@ pub enum Trust {
     Peers(Vec<Fingerprint>),
     /// Nothing is configured: the standby does not sync, and shows the key it saw.
     Nothing,
+    /// This setting says how and is malformed: nobody is trusted, whatever the later ways would say.
+    Malformed(Property),
+    /// `bc.primary.url` leads to this host without TLS: no key is ever shown, and nothing is proven.
+    InTheClear,
 }
 
 impl Trust {
     /// The way that the settings and the peers file ask for. `own` are this node's keys.
     pub fn of(settings: &Settings, peers: &Peers, own: &OwnKeys) -> Self {
-        if let Some(pinned) = settings.primary_fingerprint {
-            return Trust::Pinned(pinned);
+        match &settings.primary_fingerprint {
+            Restriction::To(pinned) => return Trust::Pinned(*pinned),
+            Restriction::Malformed => return Trust::Malformed(Property::PrimaryFingerprint),
+            Restriction::Absent => {}
         }
-        if let Some(authority) = &settings.tls_ca {
-            return Trust::Authority(authority.clone());
+        match &settings.tls_ca {
+            Restriction::To(authority) => return Trust::Authority(authority.clone()),
+            Restriction::Malformed => return Trust::Malformed(Property::TlsCa),
+            Restriction::Absent => {}
+        }
+        if settings.primary_url.as_ref().is_some_and(|url| !url.is_secure()) {
+            return Trust::InTheClear;
         }
         let others: Vec<_> = peers.others(own).into_iter().map(|peer| peer.fingerprint).collect();
         if others.is_empty() {
@@ -80,6 +91,19 @@ impl Trust {
                      or copy the file business-continuity-peers from the primary's configuration folder."
                 ),
             )),
+            Trust::Malformed(property) => Err(Error::new(
+                Kind::Trust,
+                format!(
+                    "{} is malformed, so no key is trusted; the primary shows {seen}",
+                    property.name()
+                ),
+                format!("Correct {}, or remove it, and restart this server.", property.name()),
+            )),
+            Trust::InTheClear => Err(Error::new(
+                Kind::Trust,
+                "bc.primary.url is not encrypted, so no key is trusted",
+                "Write https:// into bc.primary.url.",
+            )),
         }
     }
 
@@ -95,6 +119,8 @@ impl Trust {
             Trust::Authority(_) => "by the certificate authority in bc.tls.ca",
             Trust::Peers(_) => "by the peers file",
             Trust::Nothing => "not yet: no key is known",
+            Trust::Malformed(_) => "nobody: the setting that says whom is malformed",
+            Trust::InTheClear => "nobody: the connection is in the clear, and nothing about it is proven",
         }
     }
 }
@@ -147,6 +173,45 @@ mod tests {
             Trust::Authority(CertificateAuthority::System)
         );
         assert_eq!(Trust::of(&settings(&[]), &peers, &own()).judge(&key("primary")), Ok(()));
+    }
+
+    #[test]
+    fn a_malformed_way_trusts_nobody_and_falls_through_to_none() {
+        let mut peers = Peers::default();
+        peers.add(Peer {
+            fingerprint: key("primary"),
+            node_id: None,
+        });
+        let whole = key("primary").to_string();
+        let short = &whole[1..];
+        for pairs in [
+            &[("bc.primary.fingerprint", short)][..],
+            &[("bc.primary.fingerprint", "")],
+            &[("bc.primary.fingerprint", short), ("bc.tls.ca", "system")],
+            &[("bc.primary.fingerprnt", whole.as_str())],
+            &[("bc.tls.ca", " \" ")],
+            &[("bc.tls.cas", "system")],
+        ] {
+            let trust = Trust::of(&settings(pairs), &peers, &own());
+            assert!(matches!(trust, Trust::Malformed(_)), "{pairs:?}: {trust:?}");
+            let refusal = trust.judge(&key("primary")).expect_err("nobody is trusted");
+            assert_eq!(refusal.kind(), Kind::Trust);
+            assert!(!trust.accepts(&key("primary")));
+        }
+    }
+
+    #[test]
+    fn in_the_clear_nobody_is_trusted_whatever_the_peers_file_says() {
+        let mut peers = Peers::default();
+        peers.add(Peer {
+            fingerprint: key("primary"),
+            node_id: None,
+        });
+        let settings = settings(&[("bc.primary.url", "http://127.0.0.1:8156")]);
+        let trust = Trust::of(&settings, &peers, &own());
+        assert_eq!(trust, Trust::InTheClear);
+        assert!(!trust.accepts(&key("primary")));
+        assert!(trust.description().contains("in the clear"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Numbers, lists and texts of others as people read them.
 
+use crate::characters::is_deceptive;
+
 /// A number of bytes: `17 B`, `1.5 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
@@ -16,9 +18,22 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A text of somebody else's, as it may be shown: without control characters, `longest` characters at most.
+/// A text of somebody else's, as it may be shown: one line without characters that cannot be seen or that change how
+/// the rest is read, `longest` characters at most, the last of them `…` where something was cut off.
+///
+/// Everything that leaves a node for people goes through it: an [`Error`](crate::error::Error) when it is made, a
+/// problem when it is raised, a log line when it is written, and what the command line hears when it is read.
 pub fn shown(text: &str, longest: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(longest).collect()
+    let mut line: String = text
+        .chars()
+        .map(|character| if is_deceptive(character) { ' ' } else { character })
+        .take(longest)
+        .collect();
+    if text.chars().nth(longest).is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
 }
 
 /// Several remarks as one; none when there are none.
@@ -29,6 +44,18 @@ pub fn one_line(remarks: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_others_is_one_bounded_line() {
+        assert_eq!(shown("as it is: größer", 100), "as it is: größer");
+        assert_eq!(
+            shown("a\r\nCRITICAL b\u{1b}[31m\u{202e}c\u{2028}", 100),
+            "a  CRITICAL b [31m c "
+        );
+        assert_eq!(shown("abcdef", 6), "abcdef");
+        assert_eq!(shown("abcdefg", 6), "abcde…");
+        assert_eq!(shown("ab", usize::MAX), "ab");
+    }
 
     #[test]
     fn sizes() {

@@ -9,6 +9,7 @@
 
 use std::{
     future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -112,7 +113,7 @@ impl HttpTransport {
         let candidates = url
             .candidates()
             .into_iter()
-            .map(|base| Candidate::new(base, verifier(), connection_timeout))
+            .map(|base| Candidate::new(base, url, verifier(), connection_timeout))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             candidates,
@@ -273,8 +274,19 @@ impl HttpTransport {
 }
 
 impl Candidate {
-    fn new(base: String, verifier: Arc<Verifier>, connection_timeout: Duration) -> Result<Self, Error> {
-        let http = Client::builder()
+    fn new(
+        base: String,
+        url: &PrimaryUrl,
+        verifier: Arc<Verifier>,
+        connection_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let mut builder = Client::builder();
+        if !url.is_secure() {
+            // Whatever a resolver makes of the name: in the clear nothing leaves this host.
+            let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+            builder = builder.resolve_to_addrs("localhost", &own.map(|address| SocketAddr::new(address, 0)));
+        }
+        let http = builder
             .tls_backend_preconfigured(config(Arc::clone(&verifier)))
             .redirect(Policy::none())
             .no_proxy()
@@ -347,9 +359,11 @@ impl Transport for HttpTransport {
     }
 
     fn peer_key(&self) -> PeerKey {
+        let seen = self.seen();
         PeerKey {
-            seen: self.seen(),
+            seen,
             trust: (self.trust)().description().to_owned(),
+            is_proven: seen.is_some(),
         }
     }
 }

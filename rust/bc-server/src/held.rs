@@ -94,6 +94,11 @@ async fn answer(State(held): State<Held>, request: Request) -> Response {
     }
 }
 
+/// Whether a problem of this topic is why the dashboard cannot be reached.
+fn keeps_the_port_closed(topic: &str) -> bool {
+    topic.starts_with("port ") || topic == "setting bc.listen"
+}
+
 /// As GoCD's answer looks, but for the word.
 fn health(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -157,7 +162,7 @@ fn explain(context: &Context, headers: &HeaderMap) -> Response {
     let is_open = status.listening.is_some();
     status
         .problems
-        .retain(|problem| !has_token || !is_open && problem.topic.starts_with("port "));
+        .retain(|problem| !has_token || !is_open && keeps_the_port_closed(&problem.topic));
     let dashboard = encrypted_address(&status, headers)
         .map(|base| format!("{base}{PREFIX}/admin/dashboard"))
         .unwrap_or_default();

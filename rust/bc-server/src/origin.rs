@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
-use bc_core::settings::Settings;
+use bc_core::{host::Host, settings::Settings};
 
 use crate::listener::Connection;
 
@@ -33,17 +33,9 @@ pub fn is_same_origin(headers: &HeaderMap) -> bool {
 }
 
 /// The host of the `Host` header without its port, if it is a plain name or address.
-pub fn host(headers: &HeaderMap) -> Option<&str> {
-    let value = text(headers, "host")?;
-    let host = match value.strip_prefix('[') {
-        Some(rest) => &value[..rest.find(']')? + 2],
-        None => value.split(':').next()?,
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let plain = bare
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    (!bare.is_empty() && (plain || bare.parse::<IpAddr>().is_ok())).then_some(host)
+pub fn host(headers: &HeaderMap) -> Option<Host> {
+    let (host, _port) = Host::with_port(text(headers, "host")?).ok()?;
+    Some(host)
 }
 
 /// A proxy that appends to the header leaves what its own client claimed in front, so every word must agree.
@@ -66,19 +58,8 @@ fn asks_for_loopback(headers: &HeaderMap) -> bool {
         "x-forwarded-proto",
         "x-real-ip",
     ];
-    !LEFT_BY_PROXIES.iter().any(|name| headers.contains_key(*name)) && host(headers).is_some_and(is_loopback_name)
-}
-
-/// Browsers take every name below `localhost` for this host.
-fn is_loopback_name(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => {
-            let name = bare.to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost")
-        }
-    }
+    !LEFT_BY_PROXIES.iter().any(|name| headers.contains_key(*name))
+        && host(headers).is_some_and(|host| host.is_loopback())
 }
 
 fn is_believed(peer: IpAddr, settings: &Settings) -> bool {
@@ -107,11 +88,14 @@ mod tests {
             ("standbygo:8153", Some("standbygo")),
             ("[fd00::1]:8153", Some("[fd00::1]")),
             ("10.0.0.7", Some("10.0.0.7")),
+            ("[fd00::1]evil.example", None),
+            ("10.0.0.7@evil.example", None),
             ("evil.example/path", None),
             ("a b", None),
             ("", None),
         ] {
-            assert_eq!(host(&headers(&[("host", value)])), expected, "{value}");
+            let found = host(&headers(&[("host", value)])).map(|host| host.to_string());
+            assert_eq!(found.as_deref(), expected, "{value}");
         }
     }
 
@@ -122,7 +106,7 @@ mod tests {
             "LocalHost:8153",
             "127.0.0.1:18153",
             "[::1]:8153",
-            "a.localhost",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(asks_for_loopback(&headers(&[("host", own)])), "{own}");
         }
@@ -131,6 +115,9 @@ mod tests {
             "10.0.0.7",
             "localhost.example.com",
             "127.0.0.1.example.com",
+            "127.1",
+            "a.localhost",
+            "localhost.",
             "",
         ] {
             assert!(!asks_for_loopback(&headers(&[("host", foreign)])), "{foreign}");

@@ -35,7 +35,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 primary.connected = true;
                 primary.since_ms = now;
             }
-            primary.trusted = true;
+            primary.trusted = key.is_proven;
             primary.seen_fingerprint = key.seen;
             primary.trust = key.trust;
             primary.last_exchange_ms = Some(now);

@@ -15,6 +15,7 @@ use crate::{
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
     store::{Allowed, Applied, LiveFile, Position, Receive, Wanted},
+    transport::PeerKey,
 };
 
 /// A primary that answers from memory and can be made to fail.
@@ -146,6 +147,13 @@ impl Transport for Fake {
     async fn delta(&self, _digest: Digest, _former: Digest) -> Result<Option<Bytes>, Error> {
         let delta = self.delta.lock().unwrap().clone();
         delta.transpose().map(|delta| delta.map(Bytes::from))
+    }
+
+    fn peer_key(&self) -> PeerKey {
+        PeerKey {
+            is_proven: true,
+            ..PeerKey::default()
+        }
     }
 }
 

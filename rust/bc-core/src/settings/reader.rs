@@ -6,64 +6,272 @@ use std::{
     time::Duration,
 };
 
-use super::{CertificateFiles, DEFAULT_PORT, Flag, Mistake};
-use crate::{percent, primary_url::PrimaryUrl, properties::Properties};
+use super::{CertificateAuthority, CertificateFiles, DEFAULT_PORT, Flag, Mistake, Property, Restriction};
+use crate::{
+    extra_name::ExtraName, fingerprint::Fingerprint, percent, primary_url::PrimaryUrl, properties::Properties, words,
+};
+
+/// Longest time that is believed: ten years. Beyond it, what is reckoned with moments may overflow.
+const LONGEST_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+/// Names that are no setting are each named up to this many.
+const MOST_UNKNOWN: usize = 20;
+/// As many characters of such a name are shown.
+const LONGEST_NAME: usize = 60;
+/// What Java passes on of its environment.
+const ENVIRONMENT: &str = "bc.env.";
 
 /// Reads properties, and gathers the mistakes in them.
+///
+/// A mistake never quotes the value: it may be a secret that was put into the wrong line, and mistakes go to logs, to
+/// GoCD's health messages and to everybody on this machine.
 pub(super) struct Reader<'a> {
-    pub(super) properties: &'a Properties,
+    properties: &'a Properties,
+    /// What somebody meant who wrote a name that is none of ours.
+    misspelt: Vec<Property>,
     pub(super) mistakes: Vec<Mistake>,
+    pub(super) notices: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    /// A reader that has looked through the names already.
+    pub(super) fn new(properties: &'a Properties) -> Self {
+        let mut reader = Self {
+            properties,
+            misspelt: Vec::new(),
+            mistakes: Vec::new(),
+            notices: Vec::new(),
+        };
+        reader.judge_names();
+        reader
+    }
+
+    pub(super) fn text(&self, property: Property) -> Option<&'a str> {
         self.properties
-            .get(name)
+            .get(property.name())
             .map(without_stray_quotes)
             .filter(|value| !value.is_empty())
     }
 
+    /// Whether Java says that this variable is set in its environment.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.properties
+            .get(&format!("{ENVIRONMENT}{name}"))
+            .is_some_and(|value| !value.trim().is_empty())
+    }
+
+    /// Whether a name that is none of ours was meant for this one.
+    pub(super) fn is_misspelt(&self, property: Property) -> bool {
+        self.misspelt.contains(&property)
+    }
+
+    /// A setting that grants or shapes something: what is wrong counts as absent. An empty one is no mistake.
     pub(super) fn parsed<T>(
         &mut self,
-        name: &'static str,
+        property: Property,
         wanted: &str,
         parse: impl Fn(&'a str) -> Option<T>,
     ) -> Option<T> {
-        let text = self.text(name)?;
-        let parsed = parse(text);
+        let parsed = parse(self.text(property)?);
         if parsed.is_none() {
-            self.mistake(name, format!("`{text}` is not {wanted}"));
+            self.mistake(property, format!("what is written there is not {wanted}"));
         }
         parsed
     }
 
-    pub(super) fn mistake(&mut self, property: &'static str, message: String) {
-        self.mistakes.push(Mistake { property, message });
+    /// A setting that restricts. Also an empty one is a mistake then: the variable that was to be there may be
+    /// missing. `until` says what holds until it is corrected.
+    pub(super) fn restriction<T>(
+        &mut self,
+        property: Property,
+        wanted: &str,
+        until: &str,
+        parse: impl Fn(&'a str) -> Option<T>,
+    ) -> Restriction<T> {
+        let Some(value) = self.properties.get(property.name()) else {
+            return if self.is_misspelt(property) {
+                self.mistake(property, format!("its name seems to be misspelt, so {until}"));
+                Restriction::Malformed
+            } else {
+                Restriction::Absent
+            };
+        };
+        let value = without_stray_quotes(value);
+        match (value.is_empty(), parse(value)) {
+            (false, Some(parsed)) => Restriction::To(parsed),
+            (is_empty, _) => {
+                let what = if is_empty {
+                    format!("is empty and should be {wanted}")
+                } else {
+                    format!("what is written there is not {wanted}")
+                };
+                self.mistake(property, format!("{what}. Until it is corrected or removed, {until}"));
+                Restriction::Malformed
+            }
+        }
     }
 
-    pub(super) fn milliseconds(&mut self, name: &'static str, default: u64) -> Duration {
-        let parse = |text: &str| text.parse().ok().filter(|milliseconds| *milliseconds > 0);
-        let given = self.parsed(name, "a whole number of milliseconds above 0", parse);
+    pub(super) fn mistake(&mut self, property: Property, message: String) {
+        self.mistakes.push(Mistake {
+            property: property.name().to_owned(),
+            message,
+        });
+    }
+
+    pub(super) fn milliseconds(&mut self, property: Property, default: u64) -> Duration {
+        let parse = |text: &str| text.parse().ok().filter(|given| (1..=LONGEST_MS).contains(given));
+        let wanted = format!("a whole number of milliseconds above 0, ten years at most; {default} counts");
+        let given = self.parsed(property, &wanted, parse);
         Duration::from_millis(given.unwrap_or(default))
     }
 
-    /// GoCD binds `cruise.listen.host` (all addresses by default) and `cruise.server.port`.
-    pub(super) fn gocd_listen(&mut self) -> SocketAddr {
-        let port = self
-            .parsed("cruise.server.port", "a port number", |text| text.parse().ok())
-            .unwrap_or(8153);
-        let host = self
-            .parsed("cruise.listen.host", "an IP address", |text| match text {
+    /// What asks for a standby. A mode that GoCD does not know may be a `standby` that was misspelt, and then two
+    /// servers would be active: it asks for one too.
+    pub(super) fn flag(&mut self, has_file: impl Fn() -> bool) -> Flag {
+        match self.text(Property::OverriddenFlag) {
+            Some("property") => return Flag::Property,
+            Some(_) => return Flag::File,
+            None => {}
+        }
+        const GUIDANCE: &str =
+            "Write go.server.mode=standby for a standby; for a primary remove it, or write production";
+        match self.text(Property::Mode) {
+            Some(mode) if mode.eq_ignore_ascii_case("standby") => return Flag::Property,
+            // GoCD's own two, and what the original set-up page says for the other server.
+            Some(mode)
+                if ["production", "development", "primary"]
+                    .iter()
+                    .any(|known| mode.eq_ignore_ascii_case(known)) => {}
+            Some(_) => {
+                self.mistake(
+                    Property::Mode,
+                    format!("is no mode that GoCD knows, so this server is held as a standby. {GUIDANCE}"),
+                );
+                return Flag::Property;
+            }
+            None if self.is_misspelt(Property::Mode) => {
+                self.mistake(
+                    Property::Mode,
+                    format!("its name seems to be misspelt, so this server is held as a standby. {GUIDANCE}"),
+                );
+                return Flag::Property;
+            }
+            None => {}
+        }
+        if has_file() { Flag::File } else { Flag::None }
+    }
+
+    /// Our TLS port; none where it must not be opened.
+    pub(super) fn listen(&mut self) -> Option<SocketAddr> {
+        self.restriction(
+            Property::Listen,
+            "an IP address and a port such as 0.0.0.0:8155",
+            "no Business Continuity port is opened",
+            listen_address,
+        )
+        .or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT))
+    }
+
+    /// The plain port; none where none is asked for, and where it must not be opened.
+    pub(super) fn listen_plain(&mut self) -> Option<SocketAddr> {
+        self.parsed(
+            Property::ListenPlain,
+            "a loopback address and a port such as 127.0.0.1:8156, so no plain port is opened",
+            |text| listen_address(text).filter(|address| address.ip().to_canonical().is_loopback()),
+        )
+    }
+
+    /// GoCD binds `cruise.listen.host` (all addresses by default) and `cruise.server.port`. None where either is wrong:
+    /// GoCD would not listen there then.
+    pub(super) fn gocd_listen(&mut self) -> Option<SocketAddr> {
+        const UNTIL: &str = "nothing answers on GoCD's port while this server is held";
+        let port = self.restriction(Property::GocdPort, "a port number", UNTIL, |text| text.parse().ok());
+        let host = self.restriction(
+            Property::GocdHost,
+            "an IP address or localhost",
+            UNTIL,
+            |text| match text {
                 "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 other => other.parse().ok(),
-            })
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        SocketAddr::new(host, port)
+            },
+        );
+        let host = host.or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
+        Some(SocketAddr::new(host, port.or(8153)?))
+    }
+
+    /// The primary's key as it was written down.
+    pub(super) fn primary_fingerprint(&mut self) -> Restriction<Fingerprint> {
+        self.restriction(
+            Property::PrimaryFingerprint,
+            "the SHA-256 fingerprint that `gocd-bc identity show` prints on the primary",
+            "no primary is trusted",
+            |text| text.parse().ok(),
+        )
+    }
+
+    /// Who vouches for the primary. A file that cannot be used is found out where it is read.
+    pub(super) fn tls_ca(&mut self, working_dir: &Path) -> Restriction<CertificateAuthority> {
+        self.restriction(
+            Property::TlsCa,
+            "a PEM file or `system`",
+            "no primary is trusted",
+            |text| match text {
+                "system" => Some(CertificateAuthority::System),
+                file if file.contains('\0') => None,
+                file => Some(CertificateAuthority::File(working_dir.join(file))),
+            },
+        )
+    }
+
+    /// Further files to sync. Where the list is wrong it is not known which ones: none is synced, and none is taken
+    /// for removed.
+    pub(super) fn sync_extra(&mut self) -> Restriction<Vec<ExtraName>> {
+        // An empty list is one: there is nothing that it could have been meant to keep away.
+        if self.properties.get(Property::SyncExtra.name()).is_some() && self.text(Property::SyncExtra).is_none() {
+            return Restriction::To(Vec::new());
+        }
+        self.restriction(
+            Property::SyncExtra,
+            "a list of files in the configuration folder, such as password.properties; database, token and peers are \
+             never synced, and what GoCD itself needs always is",
+            "no further file is synced, and none is removed on a standby",
+            // Such a name may exist, but a list that is separated otherwise than we do is likelier.
+            |text| {
+                (!text.contains([';', '\t', '\n']))
+                    .then(|| ExtraName::list(text))
+                    .flatten()
+            },
+        )
+    }
+
+    /// Whose word on encryption counts. One that is wrong makes all of them doubtful.
+    pub(super) fn trusted_proxies(&mut self) -> Vec<IpAddr> {
+        let wanted = "IP addresses separated by commas, so no proxy but one on this host is trusted";
+        let parse = |text: &str| {
+            text.split(',')
+                .map(|address| {
+                    address
+                        .trim()
+                        .parse()
+                        .ok()
+                        .map(|address: IpAddr| address.to_canonical())
+                })
+                .collect::<Option<Vec<IpAddr>>>()
+        };
+        self.parsed(Property::TrustedProxies, wanted, parse).unwrap_or_default()
+    }
+
+    /// The group whose members may give orders.
+    pub(super) fn operator_group(&mut self) -> Option<String> {
+        let wanted = "the name of a group, so nobody but root may give orders";
+        self.parsed(Property::OperatorGroup, wanted, |text| {
+            let is_name = words::shown(text, usize::MAX) == text && !text.contains(char::is_whitespace);
+            is_name.then(|| text.to_owned())
+        })
     }
 
     pub(super) fn certificate_files(&mut self, working_dir: &Path) -> Option<CertificateFiles> {
-        const CERTIFICATE: &str = "bc.tls.certificate";
-        const PRIVATE_KEY: &str = "bc.tls.private.key";
+        const CERTIFICATE: Property = Property::TlsCertificate;
+        const PRIVATE_KEY: Property = Property::TlsPrivateKey;
         match (self.text(CERTIFICATE), self.text(PRIVATE_KEY)) {
             (Some(certificate), Some(private_key)) => Some(CertificateFiles {
                 certificate: working_dir.join(certificate),
@@ -76,35 +284,95 @@ impl<'a> Reader<'a> {
                 } else {
                     (PRIVATE_KEY, CERTIFICATE)
                 };
-                self.mistake(missing, format!("is missing beside {given}; give both or none"));
+                self.mistake(
+                    missing,
+                    format!(
+                        "is missing beside {}; give both or none. Until then this node shows its self-signed \
+                         certificate, which a standby that goes by bc.tls.ca refuses",
+                        given.name()
+                    ),
+                );
                 None
             }
         }
     }
 
-    pub(super) fn primary_url(&mut self, flag: Flag) -> Option<PrimaryUrl> {
-        const NAME: &str = "bc.primary.url";
-        match self.text(NAME) {
-            Some(text) => match text.parse() {
-                Ok(url) => Some(url),
-                Err(reason) => {
-                    self.mistake(
-                        NAME,
-                        format!("`{text}` {reason}; write the primary's address, such as https://primarygo:8155"),
-                    );
-                    None
-                }
-            },
-            None => {
-                if flag != Flag::None {
-                    self.mistake(
-                        NAME,
-                        "is missing on this standby; add -Dbc.primary.url=https://primarygo:8155 with your primary's name \
-                         beside -Dgo.server.mode=standby"
-                            .to_owned(),
-                    );
-                }
+    /// The primary's address; none where it is missing or wrong. `is_checked` says whether a fingerprint or an
+    /// authority is set, which needs a key to look at.
+    pub(super) fn primary_url(&mut self, flag: Flag, is_checked: bool) -> Option<PrimaryUrl> {
+        const NAME: Property = Property::PrimaryUrl;
+        let Some(text) = self.text(NAME) else {
+            if flag != Flag::None {
+                self.mistake(
+                    NAME,
+                    "is missing on this standby; add -Dbc.primary.url=https://primarygo:8155 with your primary's name \
+                     beside -Dgo.server.mode=standby"
+                        .to_owned(),
+                );
+            }
+            return None;
+        };
+        match text.parse::<PrimaryUrl>() {
+            Ok(url) if !url.is_secure() && is_checked => {
+                self.mistake(
+                    NAME,
+                    "is not encrypted, so that bc.primary.fingerprint or bc.tls.ca could not be checked and nothing \
+                     is pulled; write https:// there, or remove these two"
+                        .to_owned(),
+                );
                 None
+            }
+            Ok(url) => Some(url),
+            Err(reason) => {
+                self.mistake(
+                    NAME,
+                    format!("the address there {reason}; write that of the primary, such as https://primarygo:8155"),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn external_url(&mut self) -> Option<String> {
+        match self.text(Property::ExternalUrl)?.parse::<PrimaryUrl>() {
+            Ok(url) => Some(url.base()),
+            Err(reason) => {
+                self.mistake(
+                    Property::ExternalUrl,
+                    format!("the address there {reason}; write one such as https://standby.example.com:8155"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Names that are none of ours: a misspelt one would be one setting less, and nobody would know.
+    fn judge_names(&mut self) {
+        let properties = self.properties;
+        let unknown = properties
+            .keys()
+            .filter(|name| Property::ALL.iter().all(|known| known.name() != *name));
+        let mut named = 0;
+        for name in unknown {
+            let is_of_ours = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("bc."));
+            let meant = Property::meant_by(name);
+            if name.starts_with(ENVIRONMENT) || !is_of_ours && meant.is_none() {
+                continue;
+            }
+            self.misspelt.extend(meant);
+            named += 1;
+            if named > MOST_UNKNOWN {
+                continue;
+            }
+            let shown = words::shown(name, LONGEST_NAME);
+            match meant {
+                Some(meant) => self.mistakes.push(Mistake {
+                    property: shown,
+                    message: format!("is no setting; {} may be meant. Correct its name", meant.name()),
+                }),
+                None => self.notices.push(format!(
+                    "{shown} is no setting of this version and is not read; remove it"
+                )),
             }
         }
     }
@@ -130,7 +398,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// An address with or without a port.
-pub(super) fn listen_address(text: &str) -> Option<SocketAddr> {
+fn listen_address(text: &str) -> Option<SocketAddr> {
     text.parse()
         .ok()
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)))

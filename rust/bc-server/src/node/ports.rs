@@ -35,8 +35,9 @@ pub(crate) fn start(
         context: context.clone(),
         stop: assembly.stop.clone(),
     };
-    if holds_gocd {
-        tasks.push(runtime.spawn(keeper.clone().keep_gocd_port(assembly.settings.gocd_listen)));
+    // What is malformed opens nothing; the board says so already, with all other mistakes.
+    if holds_gocd && let Some(address) = assembly.settings.gocd_listen {
+        tasks.push(runtime.spawn(keeper.clone().keep_gocd_port(address)));
     }
     if let Some(address) = assembly.settings.listen_plain {
         tasks.push(runtime.spawn(keeper.clone().keep("bc.listen.plain", address, None, |_, _| {})));
@@ -44,8 +45,10 @@ pub(crate) fn start(
     let show = |status: &mut Status, address: Option<SocketAddr>| {
         status.listening = address.map(|address| address.to_string());
     };
-    let config = tls::server::config_of(Arc::clone(&assembly.key), &assembly.identity);
-    tasks.push(runtime.spawn(keeper.keep("bc.listen", assembly.settings.listen, Some(config), show)));
+    if let Some(address) = assembly.settings.listen {
+        let config = tls::server::config_of(Arc::clone(&assembly.key), &assembly.identity);
+        tasks.push(runtime.spawn(keeper.keep("bc.listen", address, Some(config), show)));
+    }
     tasks
 }
 

@@ -21,20 +21,18 @@ use tracing::error;
 /// The board's topic.
 const TOPIC: &str = "unprotected";
 
-/// Waits for GoCD, then says on the board and in the log what is wrong and which line to add.
+/// Waits for GoCD where it is known where that listens, then says on the board and in the log what is wrong and which
+/// line to add.
 pub(crate) async fn judge(
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
-    gocd: SocketAddr,
+    gocd: Option<SocketAddr>,
     gocd_version: Option<String>,
     stop: CancellationToken,
 ) {
-    let gocd = if gocd.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], gocd.port()))
-    } else {
-        gocd
-    };
-    while !answers(gocd).await {
+    while let Some(gocd) = gocd
+        && !answers(gocd).await
+    {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(Duration::from_secs(1)) => {}
@@ -70,6 +68,11 @@ fn turns_passive_itself(version: &str) -> bool {
 }
 
 async fn answers(gocd: SocketAddr) -> bool {
+    let gocd = if gocd.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], gocd.port()))
+    } else {
+        gocd
+    };
     let ask = async {
         let mut stream = TcpStream::connect(gocd).await.ok()?;
         let request = "GET /go/api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

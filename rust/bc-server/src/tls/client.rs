@@ -205,10 +205,14 @@ fn described(authority: &CertificateAuthority) -> String {
 }
 
 fn roots(authority: &CertificateAuthority) -> Result<RootCertStore, Error> {
+    // Whoever vouches for nobody is trusted with nothing: the same kind as a wrong certificate.
     let unreadable = |reason: String| {
         Error::new(
-            Kind::File,
-            format!("cannot read {}: {reason}", described(authority)),
+            Kind::Trust,
+            format!(
+                "no primary is trusted, since {} cannot be used: {reason}",
+                described(authority)
+            ),
             "Name a readable PEM file with the certificate of the primary's authority in bc.tls.ca.",
         )
     };

@@ -15,7 +15,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::Identity,
     manifest::Name,
-    settings::CertificateAuthority,
+    settings::{CertificateAuthority, Property},
     transport::{ManifestReply, Transport},
     trust::Trust,
 };
@@ -211,6 +211,7 @@ async fn trust_is_asked_anew_for_each_connection() {
     *trust.lock().expect("not poisoned") = Trust::Peers(vec![node.identity.fingerprint()]);
     transport.manifest(None, Duration::ZERO).await.expect("trusted now");
     assert_eq!(transport.peer_key().trust, "by the peers file");
+    assert!(transport.peer_key().is_proven);
 }
 
 #[tokio::test]
@@ -299,8 +300,67 @@ async fn an_authority_vouches_for_key_and_name() {
         .manifest(None, Duration::ZERO)
         .await
         .expect_err("no authority");
-    assert_eq!(error.kind(), ErrorKind::File);
+    assert_eq!(error.kind(), ErrorKind::Trust);
     assert!(error.message().contains("authority.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_used_trusts_nobody() {
+    let (folder, primary) = identity();
+    let config = tls::server::config(&primary).expect("config");
+    let (address, received) = fake(config, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let token = watch::Sender::new(Some(common::token()));
+    let key = rcgen::KeyPair::generate().expect("key");
+    let leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .expect("parameters")
+        .self_signed(&key)
+        .expect("certificate")
+        .pem();
+    let files: [(&str, Option<&[u8]>); 8] = [
+        ("missing", None),
+        ("empty", Some(b"")),
+        ("text", Some(b"a file, but no certificate\n")),
+        ("binary", Some(&[0, 159, 146, 150])),
+        ("half", Some(&leaf.as_bytes()[..leaf.len() / 2])),
+        (
+            "garbled",
+            Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ),
+        (
+            "key",
+            Some(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"),
+        ),
+        ("leaf", Some(leaf.as_bytes())),
+    ];
+    let large = folder.path().join("large");
+    std::fs::File::create(&large)
+        .and_then(|file| file.set_len(1 << 40))
+        .expect("a file with a hole");
+    let written = files.into_iter().map(|(name, content)| {
+        let file = folder.path().join(name);
+        if let Some(content) = content {
+            std::fs::write(&file, content).expect("write");
+        }
+        file
+    });
+    for file in written.chain([folder.path().to_owned(), large]) {
+        let name = file.display().to_string();
+        let trust = Arc::new(move || Trust::Authority(CertificateAuthority::File(file.clone())));
+        let transport = transport(address, trust, &token);
+        let error = transport.manifest(None, Duration::ZERO).await.expect_err(&name);
+        assert_eq!(error.kind(), ErrorKind::Trust, "{name}: {error}");
+        assert!(error.message().contains(&format!("bc.tls.ca={name}")), "{error}");
+    }
+    let malformed = Arc::new(|| Trust::Malformed(Property::PrimaryFingerprint));
+    let error = transport(address, malformed, &token)
+        .manifest(None, Duration::ZERO)
+        .await
+        .expect_err("malformed");
+    assert!(
+        error.message().starts_with("bc.primary.fingerprint is malformed"),
+        "{error}"
+    );
+    assert_eq!(received.load(Ordering::SeqCst), 0, "nothing was sent");
 }
 
 #[tokio::test]
@@ -470,4 +530,5 @@ async fn a_plain_connection_to_loopback_works() {
     .expect("client");
     transport.manifest(None, Duration::ZERO).await.expect("an answer");
     assert_eq!(transport.seen(), None);
+    assert!(!transport.peer_key().is_proven, "nobody has proven anything");
 }

@@ -12,6 +12,8 @@ mod liar;
 mod limits;
 mod metrics;
 #[cfg(unix)]
+mod mistakes;
+#[cfg(unix)]
 mod network;
 mod reports;
 mod routes;

@@ -64,12 +64,16 @@ impl Whole {
         Self::open(dir, &settings)
     }
 
-    fn open(dir: GocdDir, settings: &[(&str, &str)]) -> Self {
-        let mut properties = Properties::from_iter(settings.iter().copied());
+    /// A node with these settings, which go before what every node here is told.
+    pub(crate) fn open(dir: GocdDir, settings: &[(&str, &str)]) -> Self {
+        let mut properties = Properties::default();
         properties.set("bc.face", "cli");
         properties.set("user.dir", dir.path().to_str().expect("UTF-8"));
         properties.set("cruise.server.port", dir.gocd_port.to_string());
         properties.set("bc.listen", format!("127.0.0.1:{}", dir.port));
+        for (name, value) in settings {
+            properties.set(*name, *value);
+        }
         let node = Node::open(&properties).expect("the state folder is fresh");
         Self {
             dir,

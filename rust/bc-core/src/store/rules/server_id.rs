@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn both_ids_are_named() {
         let error = judge(Some(&ours(Some("mine\u{1b}[2J"), false)), Some(&"x".repeat(1000))).expect_err("refused");
-        assert!(error.message().contains("the one here has mine[2J:"), "{error}");
+        assert!(error.message().contains("the one here has mine [2J:"), "{error}");
         assert!(error.message().len() < 250, "{error}");
     }
 }
