@@ -4,7 +4,8 @@
 //! can be nudged. Whatever happens is on the board, where `notes` writes it: who the primary is, since when it answers or
 //! does not, what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`]
 //! whether it is not older than what is live, `fetch` brings the bytes, [`compare`] holds the primary's files against
-//! ours, `ordered` carries out what somebody orders, [`reporter`] tells the primary.
+//! ours, [`live_files`] says whether ours are what was applied, `ordered` carries out what somebody orders, [`reporter`]
+//! tells the primary.
 
 use std::{
     sync::{
@@ -37,6 +38,7 @@ pub mod compare;
 mod fetch;
 pub mod history;
 pub mod judge;
+pub mod live_files;
 mod notes;
 mod ordered;
 pub mod reporter;
@@ -93,6 +95,20 @@ pub enum PullOrder {
     BackToAccepted(Duration, oneshot::Sender<Result<Option<Restored>, Error>>),
 }
 
+impl PullOrder {
+    /// Answers, where somebody waits, that it is not carried out.
+    pub fn refuse(self, why: Error) {
+        // A caller that went away needs no answer.
+        match self {
+            PullOrder::Now | PullOrder::Repair(_) => {}
+            PullOrder::Sync(order) => drop(order.answer.send(Err(why))),
+            PullOrder::Restore(order) => drop(order.answer.send(Err(why))),
+            PullOrder::Last(answer) => drop(answer.send(Err(why))),
+            PullOrder::BackToAccepted(_, answer) => drop(answer.send(Err(why))),
+        }
+    }
+}
+
 /// A restore that an administrator orders.
 #[derive(Debug)]
 pub struct RestoreOrder {
@@ -146,6 +162,8 @@ pub struct Puller<T, S> {
     document: Option<Arc<ManifestDocument>>,
     /// Whether that document is refused, so that only another one is worth an answer.
     is_refused: bool,
+    /// Whether the primary says that it has not read its files for long, so that what it has is not known.
+    is_reading_overdue: bool,
     last_exchange: Instant,
     stall: stall::Stall,
     /// Bytes of files that came, ever.
@@ -170,6 +188,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             known: None,
             document: None,
             is_refused: false,
+            is_reading_overdue: false,
             last_exchange: Instant::now(),
             stall: stall::Stall::default(),
             received: Arc::default(),
@@ -178,7 +197,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
 
     /// Pulls until `stop`. [`PullOrder::Last`] breaks a fetch off, since the primary may have stopped in the middle
     /// of it; a generation that is being applied is finished first.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<PullOrder>, stop: CancellationToken) {
+    ///
+    /// The channel outlives the puller: after one that has failed the next one goes on with what was ordered since.
+    pub async fn run(mut self, orders: &mut mpsc::Receiver<PullOrder>, stop: CancellationToken) {
         let mut backoff = backoff::Backoff::default();
         let mut superseded = None;
         self.show_pause();
@@ -187,18 +208,18 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let polled = tokio::select! {
                 () = stop.cancelled() => return,
                 order = orders.recv() => match order {
-                    Some(order) => { self.obey(order, &mut orders).await; continue; }
+                    Some(order) => { self.obey(order, orders).await; continue; }
                     None => return,
                 },
                 polled = self.poll(), if !is_paused => polled,
             };
-            let mut urgent = None;
+            let (mut urgent, mut suspects) = (None, Vec::new());
             let result = match polled {
                 Ok(reply) => {
                     let broken_off = async {
                         tokio::select! {
                             () = stop.cancelled() => {}
-                            order = next_urgent(&mut orders) => urgent = order,
+                            order = next_urgent(orders, &mut suspects) => urgent = order,
                         }
                         Error::new(Kind::Busy, "another order came", "")
                     };
@@ -212,8 +233,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
             if stop.is_cancelled() {
                 return;
             }
+            self.repair_missed(suspects).await;
             if let Some(order) = urgent {
-                self.obey(order, &mut orders).await;
+                self.obey(order, orders).await;
                 continue;
             }
             match result {
@@ -244,7 +266,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                         () = stop.cancelled() => return,
                         () = sleep(backoff.next_wait()) => {}
                         order = orders.recv() => match order {
-                            Some(order) => self.obey(order, &mut orders).await,
+                            Some(order) => self.obey(order, orders).await,
                             None => return,
                         },
                     }
@@ -423,12 +445,14 @@ impl<T: Transport, S: Store> Puller<T, S> {
 /// Where the result of [`PullOrder::Last`] is waited for.
 type LastAnswer = oneshot::Sender<Result<Outcome, Error>>;
 
-/// Waits for an order that a fetch must not delay; none when nobody can order any more.
-async fn next_urgent(orders: &mut mpsc::Receiver<PullOrder>) -> Option<PullOrder> {
+/// Waits for an order that a fetch must not delay; none when nobody can order any more. Files that are to be mended
+/// after it are added to `suspects`.
+async fn next_urgent(orders: &mut mpsc::Receiver<PullOrder>, suspects: &mut Vec<Name>) -> Option<PullOrder> {
     loop {
         match orders.recv().await? {
             // What is being fetched is the newest.
-            PullOrder::Now | PullOrder::Repair(_) => {}
+            PullOrder::Now => {}
+            PullOrder::Repair(more) => suspects.extend(more),
             order => return Some(order),
         }
     }

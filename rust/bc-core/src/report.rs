@@ -26,12 +26,15 @@ pub struct Report {
     pub node_id: String,
     /// The generation that is live there.
     pub generation: Option<ReportedGeneration>,
+    /// Whether all that the primary has is live there and was looked at; none from a version that does not say.
+    #[serde(default)]
+    pub in_sync: Option<bool>,
     /// Milliseconds since it was made live.
     pub applied_ago_ms: Option<u64>,
     /// Its newest error while syncing; none once a sync succeeded.
     #[serde(default)]
     pub error: Option<String>,
-    /// Why the primary's newest generation is not live there.
+    /// Why the primary's newest generation is not live there, or its live files are not those of it.
     #[serde(default)]
     pub problem: Option<ReportedProblem>,
     /// How it is reached: scheme, host and port.
@@ -147,6 +150,7 @@ mod tests {
                 id: Digest::of(b"set"),
                 sequence: 7,
             }),
+            in_sync: Some(true),
             applied_ago_ms: Some(5),
             error: Some("größer".to_owned()),
             problem: None,

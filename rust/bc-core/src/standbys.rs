@@ -183,6 +183,8 @@ impl Standbys {
             applied_ms: report
                 .applied_ago_ms
                 .map(|ago| now_ms.saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX))),
+            says_in_sync: report.in_sync,
+            in_sync: false,
             behind_since_ms: before.as_ref().and_then(|before| before.behind_since_ms),
             reported_ms: now_ms,
             silent: false,
@@ -205,12 +207,15 @@ impl Standbys {
         list.changed |= list.entries.len() != before;
         for entry in list.entries.values_mut() {
             entry.status.silent = entry.heard.elapsed() > self.silence;
+            entry.status.in_sync = false;
             let Some(offered) = offered else { continue };
             let has_it = entry
                 .status
                 .generation
                 .as_ref()
                 .is_some_and(|generation| generation.id == offered.id);
+            // That it once had the generation does not say that its files are still those.
+            entry.status.in_sync = has_it && entry.status.says_in_sync == Some(true) && !entry.status.silent;
             entry.status.behind_since_ms = if has_it {
                 None
             } else {
@@ -298,6 +303,7 @@ fn is_same_but_times(a: &StandbyStatus, b: &StandbyStatus) -> bool {
     let timeless = |status: &StandbyStatus| StandbyStatus {
         applied_ms: None,
         behind_since_ms: None,
+        in_sync: false,
         reported_ms: 0,
         silent: false,
         ..status.clone()

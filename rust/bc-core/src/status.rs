@@ -31,7 +31,7 @@ mod standby;
 mod sync;
 
 pub use self::{
-    board::StatusBoard,
+    board::{PART_TOPIC, StatusBoard},
     files::{FileState, FileStatus, FileVersion, Generation, OwnJar},
     primary::PrimaryStatus,
     problem::{Problem, Severity},
@@ -102,6 +102,9 @@ pub struct Status {
     pub file_check_interval_ms: u64,
     /// Milliseconds without a completed exchange after which it is CRITICAL.
     pub primary_check_interval_ms: u64,
+    /// Parts of this node's program that have failed, and do not run again for long enough yet to be relied upon.
+    #[serde(default)]
+    pub failed_parts: Vec<String>,
     /// What it has counted since it opened.
     #[serde(default)]
     pub counters: Counters,
@@ -138,8 +141,25 @@ impl Status {
             standbys: Vec::new(),
             file_check_interval_ms: 60_000,
             primary_check_interval_ms: 60_000,
+            failed_parts: Vec::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// Says anew whether a standby is in sync, after something has changed of what that takes: it has the primary's newest
+    /// generation, its live files were looked at and are those of it, nothing older is held in place, and no part of the
+    /// program is down that would say otherwise. What is not known is not in sync.
+    pub fn judge_sync(&mut self, now_ms: i64) {
+        let is_whole = self.failed_parts.is_empty();
+        let Some(sync) = &mut self.sync else { return };
+        let is_in_sync =
+            is_whole && sync.has_newest && sync.altered.is_empty() && sync.unseen.is_none() && sync.paused.is_none();
+        if sync.in_sync && !is_in_sync {
+            sync.behind_since_ms = sync.behind_since_ms.or(Some(now_ms));
+        }
+        sync.in_sync = is_in_sync;
+        sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now_ms)).filter(|_| is_in_sync);
+        sync.behind_since_ms = sync.behind_since_ms.filter(|_| !is_in_sync);
     }
 
     /// The worst of all problems.
@@ -244,6 +264,63 @@ mod tests {
         digest::{Digest, Md5},
         manifest::Name,
     };
+
+    #[test]
+    fn whatever_is_wrong_or_not_known_ends_in_sync() {
+        let mut status = Status::new("node", Role::Standby, Phase::Holding, 0);
+        status.judge_sync(1);
+        assert_eq!(status.sync, None, "a primary is in sync with nobody");
+        status.sync = Some(SyncStatus {
+            has_newest: true,
+            ..SyncStatus::default()
+        });
+        let sync = |status: &Status| status.sync.clone().expect("a standby has one");
+        type Spoil = fn(&mut Status, &mut SyncStatus);
+        let spoilt: [Spoil; 5] = [
+            |_, sync| sync.has_newest = false,
+            |_, sync| sync.altered.push(Name::CruiseConfig),
+            |_, sync| sync.unseen = Some("no permission".to_owned()),
+            |_, sync| {
+                sync.paused = Some(Paused {
+                    generation: Digest::of(b""),
+                    since_ms: 0,
+                });
+            },
+            |status, _| status.failed_parts.push("reporter".to_owned()),
+        ];
+        for (number, spoil) in (0..).zip(spoilt) {
+            status.judge_sync(10 * number + 10);
+            let right = status.clone();
+            assert_eq!(
+                (
+                    sync(&right).in_sync,
+                    sync(&right).in_sync_since_ms,
+                    sync(&right).behind_since_ms
+                ),
+                (true, Some(10 * number + 10), None)
+            );
+            let mut changed = sync(&status);
+            spoil(&mut status, &mut changed);
+            status.sync = Some(changed);
+            status.judge_sync(10 * number + 15);
+            let now = sync(&status);
+            assert_eq!(
+                (now.in_sync, now.in_sync_since_ms, now.behind_since_ms),
+                (false, None, Some(10 * number + 15)),
+                "{number}"
+            );
+            let restored = SyncStatus {
+                in_sync: false,
+                in_sync_since_ms: None,
+                behind_since_ms: now.behind_since_ms,
+                ..sync(&right)
+            };
+            status = Status {
+                sync: Some(restored),
+                ..right
+            };
+        }
+    }
 
     #[test]
     fn how_far_behind() {

@@ -260,6 +260,14 @@ pub trait Store: Send + Sync + 'static {
         Ok(Repaired::default())
     }
 
+    /// The live files that are not those of the generation that was applied last, as far as the operating system tells;
+    /// those of which that is unclear are read. While a set is half live, the files that it has still to change. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// A live folder or file cannot be looked at, somebody is writing one, or it is not known what was applied.
+    fn altered(&self) -> Result<Vec<Name>, Error>;
+
     /// Where the primary's GoCD has not accepted the live configuration for `wait`: goes back to the newest kept
     /// generation that is not pending. None where there is no reason to, or an administrator has chosen.
     ///

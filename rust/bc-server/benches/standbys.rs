@@ -171,10 +171,10 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
             history: History::volatile(),
         },
     );
-    let (orders, taken) = mpsc::channel(1);
+    let (orders, mut taken) = mpsc::channel(1);
     let stop = stop.clone();
     tokio::spawn(async move {
-        puller.run(taken, stop).await;
+        puller.run(&mut taken, stop).await;
         drop((orders, token));
     });
 }
@@ -209,6 +209,10 @@ impl Store for Watched {
             let _ = self.applied.send(arrival);
         }
         Ok(applied)
+    }
+
+    fn altered(&self) -> Result<Vec<Name>, Error> {
+        self.store.altered()
     }
 
     fn position(&self) -> Option<Position> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Puller, blocking, compare, judge};
+use super::{Puller, blocking, compare, judge, live_files};
 use crate::{
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument},
@@ -26,6 +26,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
     /// Notes that the primary answered.
     pub(super) fn exchanged(&mut self, envelope: &Envelope, document: Option<&ManifestDocument>) {
         self.last_exchange = Instant::now();
+        let overdue = judge::reading(envelope);
+        self.is_reading_overdue = overdue.is_some();
         let now = self.clock.now_ms();
         let key = self.transport.peer_key();
         self.board.clear(TOPIC_PRIMARY);
@@ -51,11 +53,9 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 let sync = status.sync.get_or_insert_default();
                 // Whether it is in sync again is only said once the round has succeeded.
                 let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
-                if sync.in_sync && !is_live {
-                    sync.in_sync = false;
-                    sync.behind_since_ms = Some(now);
-                }
+                sync.has_newest &= is_live;
                 primary.generation = Some(newest);
+                status.judge_sync(now);
             }
         });
         let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
@@ -64,8 +64,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board.set("acceptance", Severity::Warning, pending, now);
         self.board
             .set("clocks", Severity::Warning, judge::clocks(envelope, now), now);
-        self.board
-            .set("primary's reading", Severity::Warning, judge::reading(envelope), now);
+        self.board.set("primary's reading", Severity::Warning, overdue, now);
     }
 
     /// Notes what is live now.
@@ -91,9 +90,17 @@ impl<T: Transport, S: Store> Puller<T, S> {
     /// Holds the primary's files against ours and shows the result.
     pub(super) async fn compare(&self) -> Result<(), Error> {
         let store = Arc::clone(&self.store);
-        let (live, low, missing) =
-            blocking(move || Ok((store.live()?, store.low_disks(), store.missing_files()?))).await?;
+        let (live, altered, low, missing) = blocking(move || {
+            Ok((
+                store.live()?,
+                store.altered()?,
+                store.low_disks(),
+                store.missing_files()?,
+            ))
+        })
+        .await?;
         let now = self.clock.now_ms();
+        live_files::show_altered(&self.board, &altered, now);
         self.board.set("disk", Severity::Warning, low, now);
         self.board
             .set("missing files", Severity::Warning, compare::missing(&missing), now);
@@ -122,11 +129,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
             if let Some(sync) = &mut status.sync {
                 sync.errors.clear();
                 sync.fetching = None;
-                sync.in_sync = matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
-                sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now)).filter(|_| sync.in_sync);
-                sync.behind_since_ms = sync.behind_since_ms.filter(|_| !sync.in_sync);
+                // What a primary has that does not read its files is not known.
+                sync.has_newest = !self.is_reading_overdue
+                    && matches!((newest, applied), (Some(newest), Some(applied)) if newest.id == applied.id);
                 sync.refusal = None;
             }
+            status.judge_sync(now);
         });
     }
 
@@ -157,8 +165,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 let last = status.primary.as_ref().and_then(|primary| primary.last_exchange_ms);
                 sync.behind_since_ms = last.or(Some(now));
             }
-            sync.in_sync = false;
-            sync.in_sync_since_ms = None;
+            sync.has_newest = false;
             sync.refusal = (error.kind() == Kind::Refused).then(|| Refusal {
                 message: error.to_string(),
                 since_ms: sync.refusal.as_ref().map_or(now, |before| before.since_ms),
@@ -167,6 +174,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 .refusal
                 .as_ref()
                 .map(|refusal| now.saturating_sub(refusal.since_ms));
+            status.judge_sync(now);
             if let Some(primary) = &mut status.primary
                 && stalled.is_none()
                 && matches!(error.kind(), Kind::Unreachable | Kind::Trust | Kind::Protocol)

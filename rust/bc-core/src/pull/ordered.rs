@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     LAST_ANSWER, LastAnswer, Outcome, Permit, PullOrder, Puller, RestoreOrder, SYNC_ANSWER, SyncOrder, blocking,
-    next_urgent, notes, silence, unreachable,
+    live_files, next_urgent, notes, silence, unreachable,
 };
 use crate::{
     error::{Error, Kind},
@@ -36,12 +36,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
             drop(order.answer.send(Err(is_paused())));
             return None;
         }
-        let mut urgent = None;
+        let (mut urgent, mut suspects) = (None, Vec::new());
         let result = match self.newest(SYNC_ANSWER).await {
             Err(error) => Err(error),
             Ok(reply) => {
                 let broken_off = async {
-                    urgent = next_urgent(orders).await;
+                    urgent = next_urgent(orders, &mut suspects).await;
                     Error::new(Kind::Busy, "another order came", "")
                 };
                 self.follow(reply, order.permit, broken_off).await
@@ -52,6 +52,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             Err(error) if urgent.is_none() => self.failed(error),
             Err(_) => {}
         }
+        self.repair_missed(suspects).await;
         // A caller that went away needs no answer.
         drop(order.answer.send(result));
         urgent
@@ -148,6 +149,13 @@ impl<T: Transport, S: Store> Puller<T, S> {
         drop(order.answer.send(restored));
     }
 
+    /// Mends the live files that somebody ordered to be mended while something was fetched.
+    pub(super) async fn repair_missed(&mut self, suspects: Vec<Name>) {
+        if !suspects.is_empty() {
+            self.repair(suspects).await;
+        }
+    }
+
     /// Mends live files. Bytes that are lost come with the next round.
     pub(super) async fn repair(&mut self, suspects: Vec<Name>) {
         let store = Arc::clone(&self.store);
@@ -163,10 +171,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 }
                 self.show_drift(&repaired.drift);
             }
-            Err(error) => self.show_drift(&[error.to_string()]),
+            Err(error) => self.show_unmended(&error),
         }
         if let Err(error) = self.compare().await {
             warn!("{error}");
+            live_files::show_unseen(&self.board, Some(error.to_string()), self.clock.now_ms());
         }
     }
 
@@ -176,6 +185,16 @@ impl<T: Transport, S: Store> Puller<T, S> {
             let message = format!("{message}. Edit files on the primary only; this standby has undone it.");
             self.board
                 .raise(super::TOPIC_DRIFT, Severity::Warning, message, self.clock.now_ms());
+        }
+    }
+
+    /// Says that what was changed on this node could not be undone. It stays on the board until all has been looked at
+    /// once more.
+    fn show_unmended(&self, error: &Error) {
+        let message = format!("the live files on this server cannot be mended: {error}");
+        let now = self.clock.now_ms();
+        if self.board.raise(super::TOPIC_DRIFT, Severity::Critical, message, now) {
+            warn!("the live files cannot be mended: {error}");
         }
     }
 
@@ -214,8 +233,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             sync.paused = paused.clone();
             let Some(paused) = &paused else { return };
             sync.behind_since_ms = sync.behind_since_ms.or(Some(paused.since_ms));
-            sync.in_sync = false;
-            sync.in_sync_since_ms = None;
+            sync.has_newest = false;
             sync.refusal = None;
             sync.errors.clear();
             sync.fetching = None;
@@ -223,6 +241,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 sync.applied_ms = Some(applied.applied_ms);
                 status.generation = Some(in_short(applied));
             }
+            status.judge_sync(now);
             // Nobody asks it.
             if let Some(primary) = &mut status.primary
                 && primary.connected

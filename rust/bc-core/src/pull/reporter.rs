@@ -11,14 +11,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::notes::TOPIC_GENERATION;
+use super::{
+    live_files::{TOPIC_ALTERED, TOPIC_UNSEEN},
+    notes::TOPIC_GENERATION,
+};
 use crate::{
     clock::Clock,
     error::Error,
     fingerprint::Fingerprint,
     peers::Peers,
     report::{MAX_CONFIRMED, Report, ReportReply, ReportedGeneration, ReportedProblem, is_node_id, one_line},
-    status::{Status, StatusBoard},
+    status::{PART_TOPIC, Problem, Status, StatusBoard},
     transport::Transport,
 };
 
@@ -35,7 +38,7 @@ const MAX_ADDED: usize = 2000;
 pub type Accepts = Arc<dyn Fn(&Fingerprint) -> bool + Send + Sync>;
 
 /// How this node is reached, given where it listens.
-pub type OwnUrl = Box<dyn Fn(&Status) -> Option<String> + Send + Sync>;
+pub type OwnUrl = Arc<dyn Fn(&Status) -> Option<String> + Send + Sync>;
 
 /// What a reporter needs to know of its node.
 pub struct ReporterOptions {
@@ -193,15 +196,26 @@ impl<T: Transport> Reporter<T> {
     }
 }
 
+/// What keeps this standby from being in sync, where it is on this node.
+fn problem(status: &Status) -> Option<&Problem> {
+    let is_about = |problem: &&Problem| {
+        let topic = problem.topic.as_str();
+        [TOPIC_ALTERED, TOPIC_UNSEEN].contains(&topic) || topic.starts_with(PART_TOPIC)
+    };
+    let of_generation = status.problems.iter().find(|problem| problem.topic == TOPIC_GENERATION);
+    of_generation.or_else(|| status.problems.iter().find(is_about))
+}
+
 fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report {
     let sync = status.sync.as_ref();
-    let problem = status.problems.iter().find(|problem| problem.topic == TOPIC_GENERATION);
+    let problem = problem(status);
     Report {
         node_id: options.node_id.clone(),
         generation: status.generation.as_ref().map(|generation| ReportedGeneration {
             id: generation.id,
             sequence: generation.sequence,
         }),
+        in_sync: Some(sync.is_some_and(|sync| sync.in_sync)),
         applied_ago_ms: sync
             .and_then(|sync| sync.applied_ms)
             .map(|applied| u64::try_from(now_ms.saturating_sub(applied)).unwrap_or(0)),
@@ -230,8 +244,9 @@ mod tests {
     use crate::{
         clock::SystemClock,
         digest::Digest,
-        manifest::Role,
+        manifest::{Name, Role},
         peers::Peer,
+        pull::live_files,
         status::{Phase, PrimaryStatus, Severity},
         transport::ManifestReply,
     };
@@ -284,7 +299,7 @@ mod tests {
         let primary = Arc::new(Primary::default());
         let options = ReporterOptions {
             node_id: "a".repeat(32),
-            url: Box::new(|_| Some("https://s:8155".to_owned())),
+            url: Arc::new(|_| Some("https://s:8155".to_owned())),
             peers: folder.path().join("peers"),
             accepts,
         };
@@ -334,6 +349,34 @@ mod tests {
         advance(EVERY).await;
         standby.settles().await;
         assert_eq!(standby.heard().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whether_it_is_in_sync_is_told_at_once_with_the_reason() {
+        let standby = start(Arc::new(|_| true));
+        standby.board.update(|status| {
+            status.sync.get_or_insert_default().has_newest = true;
+            status.judge_sync(1);
+        });
+        standby.connects().await;
+        live_files::show_altered(&standby.board, &[Name::CruiseConfig], 2);
+        standby.settles().await;
+        live_files::show_altered(&standby.board, &[], 3);
+        standby.settles().await;
+        standby.board.part_failed("puller", "the puller has failed", 4);
+        standby.settles().await;
+        standby.board.part_runs("puller", 5);
+        standby.settles().await;
+        let heard = standby.heard();
+        let told: Vec<_> = heard
+            .iter()
+            .map(|report| (report.in_sync, report.problem.as_ref().map(|problem| problem.severity)))
+            .collect();
+        let (fine, warned) = ((Some(true), None), (Some(false), Some(Severity::Warning)));
+        assert_eq!(
+            told,
+            [fine, warned, fine, (Some(false), Some(Severity::Critical)), fine]
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::{
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
-    store::{Allowed, Applied, LiveFile, Position, Receive, Wanted},
+    store::{Allowed, Applied, LiveFile, Position, Receive, Repaired, Wanted},
     transport::PeerKey,
 };
 
@@ -158,8 +158,11 @@ impl Transport for Fake {
 }
 
 /// A store that keeps what it was given.
-#[derive(Default)]
 struct Memory {
+    /// What it says of its live files.
+    altered: Mutex<Result<Vec<Name>, Error>>,
+    /// What it was asked to mend.
+    mended: Mutex<Vec<Vec<Name>>>,
     received: Arc<Mutex<HashMap<Digest, Vec<u8>>>>,
     /// What a transfer left that broke off.
     partial: Mutex<HashMap<Digest, Vec<u8>>>,
@@ -171,6 +174,22 @@ struct Memory {
     settled: AtomicU64,
     /// What it has instead of what it lacks.
     former: Option<Vec<u8>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            altered: Mutex::new(Ok(Vec::new())),
+            mended: Mutex::default(),
+            received: Arc::default(),
+            partial: Mutex::default(),
+            applied: Mutex::default(),
+            refusals: Mutex::default(),
+            kept: Mutex::default(),
+            settled: AtomicU64::default(),
+            former: None,
+        }
+    }
 }
 
 struct Receiving {
@@ -250,6 +269,15 @@ impl Store for Memory {
         })
     }
 
+    fn altered(&self) -> Result<Vec<Name>, Error> {
+        self.altered.lock().unwrap().clone()
+    }
+
+    fn repair(&self, suspects: &[Name]) -> Result<Repaired, Error> {
+        self.mended.lock().unwrap().push(suspects.to_vec());
+        Ok(Repaired::default())
+    }
+
     fn settle(&self) -> Result<(), Error> {
         self.settled.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -310,8 +338,9 @@ fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
         clock,
         options,
     );
-    let (orders, taken) = mpsc::channel(4);
-    let task = tokio::spawn(puller.run(taken, stop.clone()));
+    let (orders, mut taken) = mpsc::channel(4);
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move { puller.run(&mut taken, stopped).await });
     Scene {
         fake,
         store,
@@ -468,6 +497,59 @@ async fn a_file_that_was_written_again_meanwhile_is_asked_for_at_once() {
         sleep(Duration::from_millis(1)).await;
     }
     scene.fake.change(b"two");
+    scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_files_that_differ_or_cannot_be_seen_are_not_in_sync_although_the_generation_is_the_newest() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    *scene.store.altered.lock().unwrap() = Ok(vec![Name::CruiseConfig]);
+    let is_named = |status: &Status| {
+        status
+            .problems
+            .iter()
+            .any(|problem| problem.message.contains("cruise-config.xml"))
+    };
+    scene
+        .until("the next exchange finds it", |status| {
+            !in_sync(status) && is_named(status)
+        })
+        .await;
+    *scene.store.altered.lock().unwrap() = Ok(Vec::new());
+    scene
+        .until("mended", |status| in_sync(status) && status.problems.is_empty())
+        .await;
+    *scene.store.altered.lock().unwrap() = Err(Error::new(Kind::File, "input/output error", ""));
+    scene.until("nobody knows", |status| !in_sync(status)).await;
+    *scene.store.altered.lock().unwrap() = Ok(Vec::new());
+    scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_mended_is_mended_after_a_fetch_too() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.fake.stuck.store(true, Ordering::Relaxed);
+    scene.fake.change(b"two");
+    let fetches = |status: &Status| status.sync.as_ref().is_some_and(|sync| sync.fetching.is_some());
+    scene.until("a fetch", fetches).await;
+    let order = PullOrder::Repair(vec![Name::CipherAes]);
+    scene.orders.send(order).await.expect("the puller runs");
+    sleep(Duration::from_secs(1)).await;
+    scene.fake.stuck.store(false, Ordering::Relaxed);
+    scene.until("in sync", in_sync).await;
+    assert_eq!(*scene.store.mended.lock().unwrap(), [vec![Name::CipherAes]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_in_sync_with_a_primary_that_does_not_read_its_files() {
+    let fake = Fake::new(b"one");
+    let scene = start(Arc::clone(&fake));
+    scene.until("in sync", in_sync).await;
+    fake.document.lock().unwrap().envelope.scanned_ms -= 600_000;
+    scene.until("not in sync", |status| !in_sync(status)).await;
+    fake.document.lock().unwrap().envelope.scanned_ms += 600_000;
     scene.until("in sync", in_sync).await;
 }
 

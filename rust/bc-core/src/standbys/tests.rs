@@ -28,6 +28,7 @@ fn report(name: char, set: &str) -> Report {
             id: Digest::of(set.as_bytes()),
             sequence: 1,
         }),
+        in_sync: Some(true),
         applied_ago_ms: Some(10),
         error: None,
         problem: None,
@@ -90,6 +91,31 @@ fn offered(set: &str, generated_ms: i64) -> Generation {
         acceptance: Acceptance::Unknown,
         total_size: 1,
     }
+}
+
+#[tokio::test]
+async fn the_newest_generation_alone_does_not_make_a_standby_in_sync() {
+    let primary = Primary::new();
+    let offered = |set: &str| Generation {
+        id: Digest::of(set.as_bytes()),
+        sequence: 1,
+        generated_ms: 0,
+        acceptance: Acceptance::Unknown,
+        total_size: 0,
+    };
+    let is_in_sync = |says: Option<bool>, set: &str| {
+        let told = Report {
+            in_sync: says,
+            ..report('a', "set")
+        };
+        primary.hears(told, "a");
+        primary.standbys.picture(Some(&offered(set)))[0].in_sync
+    };
+    assert!(is_in_sync(Some(true), "set"));
+    assert!(!is_in_sync(Some(false), "set"), "its live files are others");
+    assert!(!is_in_sync(None, "set"), "it does not say");
+    assert!(!is_in_sync(Some(true), "newer"), "it does not know of it yet");
+    assert!(!primary.standbys.picture(None)[0].in_sync, "nothing is on offer");
 }
 
 #[tokio::test]

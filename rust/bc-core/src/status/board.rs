@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use super::{Problem, Severity, Status};
 use crate::counters::Counters;
 
+/// How the topics of parts of the program that are down begin.
+pub const PART_TOPIC: &str = "part ";
+
 /// The living status of a node: parts of the node write to it, faces take pictures of it.
 #[derive(Debug)]
 pub struct StatusBoard {
@@ -47,6 +50,27 @@ impl StatusBoard {
     /// Counts something. Cheap, and wakes nobody: what is counted happens often.
     pub fn count(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Says that a part of the node's program is down, CRITICAL until [`StatusBoard::part_runs`]. Returns whether this is
+    /// news.
+    pub fn part_failed(&self, part: &str, message: impl Into<String>, now_ms: i64) -> bool {
+        self.update(|status| {
+            if !status.failed_parts.iter().any(|failed| failed == part) {
+                status.failed_parts.push(part.to_owned());
+            }
+            status.judge_sync(now_ms);
+        });
+        self.raise(&part_topic(part), Severity::Critical, message, now_ms)
+    }
+
+    /// Says that a part of the node's program runs again and is relied upon.
+    pub fn part_runs(&self, part: &str, now_ms: i64) {
+        self.update(|status| {
+            status.failed_parts.retain(|failed| failed != part);
+            status.judge_sync(now_ms);
+        });
+        self.clear(&part_topic(part));
     }
 
     /// Says that something is wrong; a problem of the same topic is replaced and keeps its age. Returns whether
@@ -135,6 +159,11 @@ impl StatusBoard {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+}
+
+/// The topic of a part that is down.
+fn part_topic(part: &str) -> String {
+    format!("{PART_TOPIC}{part}")
 }
 
 #[cfg(test)]

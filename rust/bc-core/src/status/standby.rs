@@ -26,6 +26,13 @@ pub struct StandbyStatus {
     pub generation: Option<ReportedGeneration>,
     /// When a generation was last made live there.
     pub applied_ms: Option<i64>,
+    /// Whether it says itself that it is in sync; none where its version does not say.
+    #[serde(default)]
+    pub says_in_sync: Option<bool>,
+    /// Whether it is in sync as far as this primary knows: it is heard, has the newest generation, and says itself that
+    /// its live files are those.
+    #[serde(default)]
+    pub in_sync: bool,
     /// When the first generation that it lacks came to be; none while it has the newest.
     pub behind_since_ms: Option<i64>,
     /// When it last reported.

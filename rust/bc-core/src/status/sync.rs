@@ -10,8 +10,18 @@ pub const KEPT_ERRORS: usize = 5;
 /// How syncing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
-    /// Whether the applied generation is the primary's newest one as far as we know.
+    /// Whether all that the primary has is live here, as far as anybody can know: [`super::Status::judge_sync`] says so
+    /// of the fields below.
     pub in_sync: bool,
+    /// Whether the applied generation is the primary's newest one, as far as the newest exchange tells.
+    #[serde(default)]
+    pub has_newest: bool,
+    /// Live files that are not those of the applied generation, since they were edited, damaged or removed here.
+    #[serde(default)]
+    pub altered: Vec<Name>,
+    /// Why it is not known whether the live files are those of the applied generation.
+    #[serde(default)]
+    pub unseen: Option<String>,
     /// Since when the standby has been in sync without a break; none while it is not.
     #[serde(default)]
     pub in_sync_since_ms: Option<i64>,

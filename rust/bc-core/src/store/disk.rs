@@ -342,6 +342,10 @@ impl Store for DiskStore {
         self.mend(suspects)
     }
 
+    fn altered(&self) -> Result<Vec<Name>, Error> {
+        self.look()
+    }
+
     fn settle(&self) -> Result<(), Error> {
         self.finish_journal(&mut self.lock())
     }

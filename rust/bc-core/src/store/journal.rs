@@ -56,6 +56,15 @@ pub(super) enum Step {
     Remove { name: Name, path: PathBuf },
 }
 
+impl Step {
+    /// The file that it changes.
+    pub(super) fn name(&self) -> &Name {
+        match self {
+            Step::Write { name, .. } | Step::SetAside { name, .. } | Step::Remove { name, .. } => name,
+        }
+    }
+}
+
 impl Journal {
     pub(super) fn new(steps: Vec<Step>, record: Record, document: Option<&ManifestDocument>) -> Self {
         Self {

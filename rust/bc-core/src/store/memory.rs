@@ -196,6 +196,11 @@ impl Store for MemoryStore {
         })
     }
 
+    /// Nobody but the store reaches its files.
+    fn altered(&self) -> Result<Vec<Name>, Error> {
+        Ok(Vec::new())
+    }
+
     fn position(&self) -> Option<Position> {
         self.lock().position.clone()
     }

@@ -1,6 +1,6 @@
 //! Finding live files and blobs that somebody or a disk has changed, and mending them.
 //!
-//! Looking is cheap and changes nothing: [`DiskStore::look`] compares what the operating system says of every live
+//! Looking is cheap and changes nothing: [`Store::altered`] compares what the operating system says of every live
 //! file, [`DiskStore::rehash`] reads one. Mending is an apply of what is live anyway, so it is whole or not at all;
 //! what an administrator wrote into a live file is kept in `aside/edited/` first.
 
@@ -12,16 +12,18 @@ use std::{
 
 use tracing::warn;
 
-use super::DiskStore;
+use super::{DiskStore, Inner};
 use crate::{
     digest::Digest,
-    error::Error,
+    error::{Error, Kind},
     manifest::{ManifestDocument, Name},
     regular_file, scan,
     store::{
         Allowed, Repaired, Store, aside, atomic, blobs, filesystem,
+        journal::Journal,
         live::{self, Live},
         plan::Plan,
+        record::Read,
         room,
     },
 };
@@ -50,21 +52,49 @@ pub enum Item {
 }
 
 impl DiskStore {
-    /// The live files that are not those of the generation that was applied last, as far as sizes and times tell.
-    /// Files of which that is unclear are read. Changes nothing.
-    ///
-    /// # Errors
-    /// A live folder or file cannot be read, or somebody is writing one.
-    pub fn look(&self) -> Result<Vec<Name>, Error> {
+    /// What [`Store::altered`] says.
+    pub(super) fn look(&self) -> Result<Vec<Name>, Error> {
         let mut inner = self.lock();
-        if self.files.journal.exists() {
-            return Ok(Vec::new());
+        let half_live = self.unfinished(&inner)?;
+        if !half_live.is_empty() {
+            return Ok(half_live);
         }
         let live = live::read(&self.layout, &mut inner.cache)?;
-        let generations = self.generations();
-        Ok(generations
-            .applied()
-            .map_or_else(Vec::new, |applied| self.drifted(applied, &live)))
+        match self.generations().applied() {
+            Some(applied) => Ok(self.drifted(applied, &live)),
+            None if inner.record.generation.is_none() => Ok(Vec::new()),
+            None => Err(Error::new(
+                Kind::File,
+                "which files belong to the generation that was applied last is not known here",
+                "The next exchange with the primary tells it: see that it answers.",
+            )),
+        }
+    }
+
+    /// The files that an interrupted apply has still to change.
+    fn unfinished(&self, inner: &Inner) -> Result<Vec<Name>, Error> {
+        match Journal::read(&self.files.journal)? {
+            Read::Whole(journal) if journal.record.serial > inner.record.serial => {
+                Ok(journal.steps.into_iter().map(|step| step.name().clone()).collect())
+            }
+            Read::Missing | Read::Whole(_) => Ok(Vec::new()),
+            Read::Damaged => Err(Error::new(
+                Kind::File,
+                "how far an interrupted sync came is not known here, since its journal is damaged",
+                "The next exchange with the primary mends it: see that it answers.",
+            )),
+        }
+    }
+
+    /// Whether a live file depends on what was to be read: where that cannot be, nobody knows whether it is right.
+    pub fn concerns_live(&self, item: &Item) -> bool {
+        match item {
+            Item::Live(_) => true,
+            Item::Blob(digest) => self
+                .generations()
+                .applied()
+                .is_none_or(|applied| applied.files.values().any(|entry| entry.sha256 == *digest)),
+        }
     }
 
     /// Everything that [`DiskStore::rehash`] can read.
@@ -85,11 +115,28 @@ impl DiskStore {
     }
 
     /// Reads one file whole. A blob that is damaged is removed. Returns the live files that may be damaged too, for
-    /// [`Store::repair`].
+    /// [`Store::repair`]; the next look reads them, whatever the operating system says.
     ///
     /// # Errors
     /// The file cannot be read. That it is gone is none.
     pub fn rehash(&self, item: &Item) -> Result<Vec<Name>, Error> {
+        let suspects = self.read_again(item)?;
+        self.doubt(&suspects);
+        Ok(suspects)
+    }
+
+    /// The next look reads these files, whatever the operating system says of them.
+    pub fn doubt(&self, suspects: &[Name]) {
+        if suspects.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        for name in suspects {
+            inner.cache.forget(&scan::path_of(&self.layout, name));
+        }
+    }
+
+    fn read_again(&self, item: &Item) -> Result<Vec<Name>, Error> {
         match item {
             Item::Live(name) => {
                 let expected = self.generations().applied().and_then(|applied| {
@@ -122,11 +169,9 @@ impl DiskStore {
     }
 
     pub(super) fn mend(&self, suspects: &[Name]) -> Result<Repaired, Error> {
+        self.doubt(suspects);
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
-        for name in suspects {
-            inner.cache.forget(&scan::path_of(&self.layout, name));
-        }
         let live = live::read(&self.layout, &mut inner.cache)?;
         let Some(applied) = self.generations().applied().cloned() else {
             return Ok(Repaired::default());

@@ -19,11 +19,11 @@ fn what_was_edited_or_removed_here_is_found_kept_aside_and_mended() {
     let place = Place::new();
     let store = place.open();
     Files::usual().apply(&store, 1).expect("applied");
-    assert_eq!(store.look(), Ok(Vec::new()));
+    assert_eq!(store.altered(), Ok(Vec::new()));
     assert_eq!(store.repair(&[]), Ok(Repaired::default()));
     fs::write(place.path(&Name::CruiseConfig), "<cruise>mine</cruise>").expect("write");
     fs::remove_file(place.path(&jar("a.jar"))).expect("remove");
-    assert_eq!(store.look(), Ok(vec![jar("a.jar"), Name::CruiseConfig]));
+    assert_eq!(store.altered(), Ok(vec![jar("a.jar"), Name::CruiseConfig]));
     let repaired = store.repair(&[]).expect("repaired");
     assert_eq!(repaired.lost, []);
     assert_eq!(
@@ -35,7 +35,7 @@ fn what_was_edited_or_removed_here_is_found_kept_aside_and_mended() {
         "{repaired:?}"
     );
     assert!(place.is_live(&Files::usual()));
-    assert_eq!(store.look(), Ok(Vec::new()));
+    assert_eq!(store.altered(), Ok(Vec::new()));
     let aside: Vec<_> = fs::read_dir(place.state("aside/edited"))
         .expect("made")
         .map(|entry| entry.expect("readable").path())
@@ -84,7 +84,7 @@ fn a_jar_that_was_written_into_is_fetched_again_since_its_blob_is_the_same_file(
     fs::write(place.path(&jar("a.jar")), "no jar").expect("write");
     let repaired = store.repair(&[]).expect("looked at");
     assert_eq!(repaired.lost, [jar("a.jar")]);
-    assert_eq!(store.look(), Ok(vec![jar("a.jar")]));
+    assert_eq!(store.altered(), Ok(vec![jar("a.jar")]));
     let applied = Files::usual().apply(&store, 1).expect("fetched again");
     assert_eq!(applied.written, [jar("a.jar")]);
     assert!(place.is_live(&Files::usual()));
@@ -161,7 +161,7 @@ fn a_restart_without_any_state_of_its_own_reads_the_disk_and_changes_nothing() {
                 .expect("applied");
             assert_eq!((applied.written, applied.removed), (Vec::new(), Vec::new()), "{name}");
             assert_eq!(store.position().map(|position| position.sequence), Some(1), "{name}");
-            assert_eq!(store.look(), Ok(Vec::new()), "{name}");
+            assert_eq!(store.altered(), Ok(Vec::new()), "{name}");
             assert!(place.is_live(&files), "{name}");
         }
     }
