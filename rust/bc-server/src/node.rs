@@ -5,7 +5,8 @@
 //! | `primary` | reads the folders and offers what it finds |
 //! | `standby` | follows the primary |
 //! | `standbys` | what the primary knows of those that follow it |
-//! | `keeper` | looks after the store of a standby |
+//! | `keeper` | looks after the store of a standby, and whether its live files are what they should be |
+//! | `live_watch` | hears when these are touched |
 //! | `certificate` | the certificate that an administrator gives the node |
 //! | `rotation` | gives a primary another key |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
@@ -16,9 +17,10 @@
 //! | `health` | GoCD's health messages |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
 //! | `log` | log lines as events |
+//! | `supervisor` | starts all of these, and starts again what has failed |
 //!
 //! [`Node::open`] decides the role and returns at once: it never waits for the network. Everything that runs
-//! afterwards belongs to one tokio runtime and one thread for reading folders; [`Node::close`] joins them all.
+//! afterwards belongs to one tokio runtime and one thread for hearing of changed files; [`Node::close`] joins them all.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -31,10 +33,12 @@ use bc_core::{
     event::{Event, Events},
     gocd_version,
     identity::Identity,
+    layout::Layout,
     manifest::Role,
     own_keys::OwnKeys,
     properties::Properties,
     role::{self, Recorded, Start},
+    scan::watch,
     settings::{Face, Settings},
     state_dir::StateDir,
     status::{Phase, Severity, Status, StatusBoard},
@@ -44,6 +48,7 @@ use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, info, warn};
 
+use self::supervisor::{Patience, Supervisor};
 use crate::{
     context::Context,
     rejection_log::RejectionLog,
@@ -54,6 +59,7 @@ mod certificate;
 mod generations;
 mod health;
 mod keeper;
+mod live_watch;
 pub(crate) mod log;
 mod orders;
 mod peers_file;
@@ -63,6 +69,7 @@ mod promote;
 mod rotation;
 mod standby;
 mod standbys;
+mod supervisor;
 mod sync;
 mod token_watch;
 mod unprotected;
@@ -81,8 +88,8 @@ pub struct Node {
 struct Parts {
     stop: CancellationToken,
     runtime: Option<Runtime>,
-    ports: Vec<JoinHandle<()>>,
-    reader: Option<primary::Reader>,
+    /// What has to be over before the node is closed.
+    ending: Vec<JoinHandle<()>>,
     // Held until the end: the lock of the state folder.
     _state: Arc<StateDir>,
 }
@@ -100,7 +107,16 @@ pub(crate) struct Assembly {
     pub(crate) gocd_version: Option<String>,
     pub(crate) stop: CancellationToken,
     pub(crate) dispatch: Dispatch,
+    /// How long is waited before a part that has failed is started again.
+    pub(crate) patience: Patience,
+    /// Where hints of changed files come from.
+    pub(crate) hints: HintsOf,
+    #[cfg(test)]
+    pub(crate) provoked: Arc<supervisor::provoke::Provoked>,
 }
+
+/// Makes a source of hints for the files of a layout.
+pub(crate) type HintsOf = fn(&Layout) -> Box<dyn watch::Hints>;
 
 impl Node {
     /// Opens a node from the text of a `java.util.Properties`.
@@ -117,11 +133,17 @@ impl Node {
     /// # Errors
     /// The state folder cannot be used: not writable, damaged, or open in another process.
     pub fn open(properties: &Properties) -> Result<Self, Error> {
+        Self::open_as(properties, |_| {})
+    }
+
+    /// The same; `change` may put other things in the place of what a node is made of.
+    fn open_as(properties: &Properties, change: impl FnOnce(&mut Assembly)) -> Result<Self, Error> {
         let (settings, mistakes) = Settings::parse(properties, |path| path.is_file());
         let events = Arc::new(Events::default());
         let dispatch = log::dispatch(Arc::clone(&events), settings.log_level);
         let parts = tracing::dispatcher::with_default(&dispatch, || {
-            let assembly = Assembly::new(settings, Arc::clone(&events), dispatch.clone())?;
+            let mut assembly = Assembly::new(settings, Arc::clone(&events), dispatch.clone())?;
+            change(&mut assembly);
             for mistake in &mistakes {
                 warn!("{mistake}");
                 assembly.raise(
@@ -182,17 +204,14 @@ impl Drop for Node {
 impl Parts {
     fn close(mut self) {
         self.stop.cancel();
-        if let Some(reader) = self.reader.take() {
-            reader.join();
-        }
         if let Some(runtime) = self.runtime.take() {
-            // Long polls get their last answer, and GoCD must find its port free.
-            let ports = std::mem::take(&mut self.ports);
+            // Long polls get their last answer, GoCD must find its port free, and threads have to be joined.
+            let ending = std::mem::take(&mut self.ending);
             runtime.block_on(async {
                 let all = async {
-                    for port in ports {
-                        // A task that panicked has given its port back as well.
-                        drop(port.await);
+                    for part in ending {
+                        // Whatever became of it, it is over.
+                        drop(part.await);
                     }
                 };
                 drop(timeout(CLOSE_WITHIN, all).await);
@@ -243,6 +262,10 @@ impl Assembly {
             gocd_version,
             stop: CancellationToken::new(),
             dispatch,
+            patience: Patience::default(),
+            hints: watch::watch,
+            #[cfg(test)]
+            provoked: Arc::default(),
         })
     }
 
@@ -286,8 +309,7 @@ impl Assembly {
             return Ok(Parts {
                 stop: self.stop,
                 runtime: None,
-                ports: Vec::new(),
-                reader: None,
+                ending: Vec::new(),
                 _state: self.state,
             });
         }
@@ -306,16 +328,19 @@ impl Assembly {
                 .build()
                 .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))?
         };
-        let token = token_watch::start(&self, &runtime);
+        let supervisor = Supervisor::new(&self, runtime.handle());
+        let mut ending = Vec::new();
+        let token = token_watch::start(&self, &supervisor);
         if let Some(certificate) = certificate {
-            certificate.start(&self, &runtime);
+            certificate.start(&self, &supervisor);
         }
         let offers = role == Role::Primary && phase == Phase::Running;
-        let (offer, reader) = if offers {
-            let (offer, reader) = primary::start(&self)?;
-            (Some(offer), Some(reader))
+        let offer = if offers {
+            let (offer, reading) = primary::start(&self, &supervisor)?;
+            ending.push(reading);
+            Some(offer)
         } else {
-            (None, None)
+            None
         };
         let context = Context {
             settings: Arc::clone(&self.settings),
@@ -324,31 +349,28 @@ impl Assembly {
             token,
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
-            standbys: offers.then(|| standbys::start(&self, &runtime)),
+            standbys: offers.then(|| standbys::start(&self, &supervisor)),
         };
         let holds = phase == Phase::Holding;
         let puller = if role == Role::Standby && holds {
-            standby::start(&self, &runtime, &context)
+            standby::start(&self, &supervisor, &context).map(|(orders, watching)| {
+                ending.push(watching);
+                orders
+            })
         } else {
             None
         };
-        let ports = ports::start(&self, &runtime, &context, holds && self.settings.face == Face::Agent);
-        orders::start(&self, &runtime, &context, puller);
+        ending.extend(ports::start(
+            &self,
+            &supervisor,
+            &context,
+            holds && self.settings.face == Face::Agent,
+        ));
+        orders::start(&self, &supervisor, &context, puller);
         if self.settings.face == Face::Plugin {
-            runtime.spawn(health::run(
-                Arc::clone(&self.board),
-                Arc::clone(&self.events),
-                Arc::clone(&self.clock),
-                self.stop.clone(),
-            ));
+            health::start(&self, &supervisor);
             if role != Role::Primary {
-                runtime.spawn(unprotected::judge(
-                    Arc::clone(&self.board),
-                    Arc::clone(&self.clock),
-                    self.settings.gocd_listen,
-                    self.gocd_version.clone(),
-                    self.stop.clone(),
-                ));
+                unprotected::start(&self, &supervisor);
             }
         }
         let headline = self.board.picture(self.clock.now_ms()).headline();
@@ -356,8 +378,7 @@ impl Assembly {
         Ok(Parts {
             stop: self.stop,
             runtime: Some(runtime),
-            ports,
-            reader,
+            ending,
             _state: self.state,
         })
     }
@@ -396,6 +417,9 @@ impl Assembly {
         peers_file::join(&self.settings.layout.peers(), own, &self.board, &*self.clock);
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// The channel on which a puller takes orders.
 pub(crate) type PullerOrders = mpsc::Sender<bc_core::pull::PullOrder>;

@@ -232,10 +232,12 @@ fn standbys(status: &Status) -> Vec<Vec<String>> {
             standby
                 .applied_ms
                 .map_or("never".to_owned(), |applied| ago(status.now_ms, applied)),
-            match (standby.silent, standby.behind_since_ms) {
-                (true, _) => "silent".to_owned(),
-                (false, None) => "in sync".to_owned(),
-                (false, Some(since)) => format!("behind for {}", span(status.now_ms, since)),
+            match (standby.silent, standby.behind_since_ms, standby.says_in_sync) {
+                (true, _, _) => "silent".to_owned(),
+                (false, Some(since), _) => format!("behind for {}", span(status.now_ms, since)),
+                (false, None, _) if standby.in_sync => "in sync".to_owned(),
+                (false, None, Some(_)) => "not in sync".to_owned(),
+                (false, None, None) => "not known".to_owned(),
             },
             match standby.standing {
                 Standing::Trusted => "trusted",

@@ -110,10 +110,12 @@ fn state_class(file: &FileStatus) -> &'static str {
 }
 
 fn standby_state(standby: &StandbyStatus) -> &'static str {
-    match (standby.silent, standby.behind_since_ms) {
-        (true, _) => "silent",
-        (false, None) => "in sync",
-        (false, Some(_)) => "behind",
+    match (standby.silent, standby.behind_since_ms, standby.says_in_sync) {
+        (true, _, _) => "silent",
+        (false, Some(_), _) => "behind",
+        (false, None, _) if standby.in_sync => "in sync",
+        (false, None, Some(_)) => "not in sync",
+        (false, None, None) => "not known",
     }
 }
 
@@ -121,7 +123,8 @@ fn standby_class(standby: &StandbyStatus) -> &'static str {
     match (standby.silent, &standby.problem) {
         (true, _) => "warning",
         (false, Some(problem)) => class(&problem.severity),
-        (false, None) => "ok",
+        (false, None) if standby.in_sync => "ok",
+        (false, None) => "warning",
     }
 }
 

@@ -19,10 +19,13 @@ use bc_core::{
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
 };
-use tokio::{runtime::Runtime, time::sleep};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Assembly, peers_file};
+use super::{
+    Assembly, peers_file,
+    supervisor::{Part, Supervisor},
+};
 use crate::tls::node_key::{NodeKey, Shown};
 
 /// The board's topic.
@@ -31,6 +34,7 @@ const TOPIC: &str = "certificate";
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Follows the files of one certificate.
+#[derive(Clone)]
 pub(crate) struct Keeper {
     files: CertificateFiles,
     peers: PathBuf,
@@ -68,13 +72,21 @@ pub(crate) fn first(assembly: &Assembly) -> Option<Keeper> {
 
 impl Keeper {
     /// Follows the files for as long as the node lives.
-    pub(crate) fn start(mut self, assembly: &Assembly, runtime: &Runtime) {
+    pub(crate) fn start(self, assembly: &Assembly, supervisor: &Supervisor) {
         let stop = assembly.stop.clone();
-        runtime.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep(INTERVAL) => self.look(),
+        let part = Part {
+            name: "certificate",
+            does: "watches the certificate in bc.tls.certificate",
+        };
+        supervisor.keep(part, move || {
+            // One that is started again reads what has changed since the node opened.
+            let (mut keeper, stop) = (self.clone(), stop.clone());
+            async move {
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = sleep(INTERVAL) => keeper.look(),
+                    }
                 }
             }
         });

@@ -9,8 +9,31 @@ use bc_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
+
+/// Posts them for as long as the node lives.
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
+    let (board, events) = (Arc::clone(&assembly.board), Arc::clone(&assembly.events));
+    let (clock, stop) = (Arc::clone(&assembly.clock), assembly.stop.clone());
+    let part = Part {
+        name: "health",
+        does: "posts GoCD's health messages",
+    };
+    supervisor.keep(part, move || {
+        run(
+            Arc::clone(&board),
+            Arc::clone(&events),
+            Arc::clone(&clock),
+            stop.clone(),
+        )
+    });
+}
+
 /// Posts the whole list whenever it differs from the one posted last, until `stop`.
-pub(crate) async fn run(board: Arc<StatusBoard>, events: Arc<Events>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn run(board: Arc<StatusBoard>, events: Arc<Events>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut changes = board.changes();
     let mut posted = Vec::new();
     loop {

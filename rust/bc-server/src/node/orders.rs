@@ -17,13 +17,14 @@ use bc_core::{
     status::StatusBoard,
     store::Allowed,
 };
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use super::{
     Assembly, PullerOrders, generations,
     promote::Promotion,
     rotation::{self, Rotation},
+    supervisor::Supervisor,
     sync,
 };
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// Listens on the local socket for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, puller: Option<PullerOrders>) {
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Context, puller: Option<PullerOrders>) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
         settings: Arc::clone(&assembly.settings),
@@ -43,7 +44,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, p
             .standbys
             .as_ref()
             .zip(context.offer.as_ref())
-            .map(|(standbys, offer)| rotation::start(assembly, runtime, standbys, offer)),
+            .map(|(standbys, offer)| rotation::start(assembly, supervisor, standbys, offer)),
         puller: puller.clone(),
         promotion: Arc::new(Promotion {
             board: Arc::clone(&assembly.board),
@@ -59,7 +60,7 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context, p
         operator_group: assembly.settings.operator_group.clone(),
         operator_is_owner: assembly.settings.operator_is_owner,
     };
-    let _entered = runtime.enter();
+    let _entered = supervisor.runtime().enter();
     if let Err(error) = ControlServer::start(assembly.state.path(), rights, orders, assembly.stop.clone()) {
         assembly.raise("local socket", bc_core::status::Severity::Warning, error.to_string());
     }

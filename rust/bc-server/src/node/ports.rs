@@ -10,11 +10,14 @@ use bc_core::{
     status::{Severity, Status, StatusBoard},
 };
 use rustls::ServerConfig;
-use tokio::{runtime::Runtime, task::JoinHandle, time::sleep};
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::Assembly;
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
 use crate::{context::Context, held, listener, routes, tls};
 
 /// Wait before a port that is in use is tried again.
@@ -24,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// ports refuse and their connections are closed.
 pub(crate) fn start(
     assembly: &Assembly,
-    runtime: &Runtime,
+    supervisor: &Supervisor,
     context: &Context,
     holds_gocd: bool,
 ) -> Vec<JoinHandle<()>> {
@@ -37,19 +40,58 @@ pub(crate) fn start(
     };
     // What is malformed opens nothing; the board says so already, with all other mistakes.
     if holds_gocd && let Some(address) = assembly.settings.gocd_listen {
-        tasks.push(runtime.spawn(keeper.clone().keep_gocd_port(address)));
+        let keeper = keeper.clone();
+        let part = Part {
+            name: "held port",
+            does: "answers on GoCD's port",
+        };
+        tasks.push(supervisor.keep(part, move || keeper.clone().keep_gocd_port(address)));
     }
     if let Some(address) = assembly.settings.listen_plain {
-        tasks.push(runtime.spawn(keeper.clone().keep("bc.listen.plain", address, None, |_, _| {})));
+        let keeper = keeper.clone();
+        let part = Part {
+            name: "plain port",
+            does: "answers on the port of bc.listen.plain",
+        };
+        tasks.push(supervisor.keep(part, move || {
+            keeper.clone().keep("bc.listen.plain", address, None, |_, _| {})
+        }));
     }
     let show = |status: &mut Status, address: Option<SocketAddr>| {
         status.listening = address.map(|address| address.to_string());
     };
     if let Some(address) = assembly.settings.listen {
         let config = tls::server::config_of(Arc::clone(&assembly.key), &assembly.identity);
-        tasks.push(runtime.spawn(keeper.keep("bc.listen", address, Some(config), show)));
+        let part = Part {
+            name: "port",
+            does: "answers on the port of bc.listen",
+        };
+        tasks.push(supervisor.keep(part, move || {
+            keeper
+                .clone()
+                .keep("bc.listen", address, Some(Arc::clone(&config)), show)
+        }));
     }
     tasks
+}
+
+/// An address on the board, for as long as it is answered at; also where the part that answers fails.
+struct Shown<'a> {
+    board: &'a StatusBoard,
+    show: fn(&mut Status, Option<SocketAddr>),
+}
+
+impl<'a> Shown<'a> {
+    fn new(board: &'a StatusBoard, at: Option<SocketAddr>, show: fn(&mut Status, Option<SocketAddr>)) -> Self {
+        board.update(|status| show(status, at));
+        Self { board, show }
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.board.update(|status| (self.show)(status, None));
+    }
 }
 
 #[derive(Clone)]
@@ -61,7 +103,8 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Serves our routes while there is a token, until the node closes.
+    /// Serves our routes while there is a token, until the node closes. Where nobody watches the token any more, the port
+    /// is closed and this ends: one that has changed would be the old one here for ever.
     async fn keep(
         self,
         property: &'static str,
@@ -79,20 +122,24 @@ impl Keeper {
                 let bound = bound.with_rejections(self.context.rejections.clone());
                 let at = bound.address();
                 info!("the Business Continuity port {at} ({property}) is open");
-                self.board.update(|status| show(status, Some(at)));
+                let _shown = Shown::new(&self.board, Some(at), show);
+                let mut is_watched = true;
                 let serving = bound.serve(routes::router(self.context.clone()), tls.clone(), closing.clone());
                 tokio::pin!(serving);
                 loop {
                     tokio::select! {
                         () = &mut serving => break,
                         changed = token.changed(), if !closing.is_cancelled() => {
-                            if changed.is_err() || token.borrow_and_update().is_none() {
+                            is_watched = changed.is_ok();
+                            if !is_watched || token.borrow_and_update().is_none() {
                                 closing.cancel();
                             }
                         }
                     }
                 }
-                self.board.update(|status| show(status, None));
+                if !is_watched {
+                    return;
+                }
             } else {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -108,9 +155,10 @@ impl Keeper {
             return;
         };
         info!("GoCD is held; its port {address} says so");
-        self.board.update(|status| status.holding = Some(address.to_string()));
+        let _shown = Shown::new(&self.board, Some(address), |status, address| {
+            status.holding = address.map(|address| address.to_string());
+        });
         held::serve(bound, self.context.clone(), self.stop.clone()).await;
-        self.board.update(|status| status.holding = None);
     }
 
     /// Binds, again and again until it succeeds; none when the node closes.
@@ -132,6 +180,53 @@ impl Keeper {
                 () = self.stop.cancelled() => return None,
                 () = sleep(RETRY) => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::{
+        clock::SystemClock, manifest::Role, properties::Properties, settings::Settings, status::Phase, token::Token,
+    };
+    use tokio::{sync::watch, time::timeout};
+
+    use super::*;
+    use crate::rejection_log::RejectionLog;
+
+    #[tokio::test]
+    async fn a_port_closes_and_does_not_spin_where_nobody_watches_the_token() {
+        let token = Token::parse(b"user = pass", std::path::Path::new("token")).expect("valid");
+        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0)));
+        for known in [Some(token), None] {
+            let (sender, receiver) = watch::channel(known);
+            let context = Context {
+                settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
+                status: Arc::clone(&board),
+                clock: Arc::new(SystemClock),
+                token: receiver,
+                offer: None,
+                rejections: RejectionLog::new(Arc::clone(&board)),
+                standbys: None,
+            };
+            let keeper = Keeper {
+                board: Arc::clone(&board),
+                clock: Arc::new(SystemClock),
+                context,
+                stop: CancellationToken::new(),
+            };
+            let show = |status: &mut Status, address: Option<SocketAddr>| {
+                status.listening = address.map(|address| address.to_string());
+            };
+            let address = SocketAddr::from(([127, 0, 0, 1], 0));
+            let keeping = tokio::spawn(keeper.keep("bc.listen.plain", address, None, show));
+            sleep(Duration::from_millis(200)).await;
+            drop(sender);
+            timeout(Duration::from_secs(20), keeping)
+                .await
+                .expect("it does not go on")
+                .expect("it does not fail");
+            assert_eq!(board.look(|status| status.listening.clone()), None);
         }
     }
 }

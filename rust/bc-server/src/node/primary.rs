@@ -8,28 +8,31 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
 use bc_core::{
     clock::Clock,
-    error::{Error, Kind},
+    error::Error,
     gocd_version,
     offer::Offer,
     pull::{compare, judge},
     scan::{
         Options, Reading, SAY_AFTER, Scanner, retry_after,
         snapshot::Snapshot,
-        watch::{self, Hint, Hints, Waker},
+        watch::{Hint, Hints},
     },
     status::{FileState, FileStatus, Severity, StatusBoard},
     words,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Assembly, log};
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
 
 /// The board's topic for files that cannot be read.
 const TOPIC: &str = "scan";
@@ -42,69 +45,58 @@ const TOPIC_ACCEPTANCE: &str = "acceptance";
 /// Wait after an error before the folders are read again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
-/// The thread that reads.
-pub(crate) struct Reader {
-    thread: thread::JoinHandle<()>,
-    waker: Waker,
-    stopped: Arc<AtomicBool>,
-}
-
-impl Reader {
-    /// Ends the thread; whoever calls has cancelled the node's token.
-    pub(crate) fn join(self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.waker.wake();
-        // A panic of that thread was printed when it happened.
-        drop(self.thread.join());
-    }
-}
-
-/// Starts reading and offering.
-pub(crate) fn start(assembly: &Assembly) -> Result<(Arc<Offer>, Reader), Error> {
+/// Starts reading and offering, on a thread of its own that ends with what is returned.
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc<Offer>, JoinHandle<()>), Error> {
     let interval = assembly.settings.file_check_interval;
     let offer = Arc::new(Offer::new(
         Arc::clone(&assembly.state),
         assembly.gocd_version.clone(),
         interval.as_millis() as u64,
     )?);
+    let (offered, hints_of) = (Arc::clone(&offer), assembly.hints);
+    let (board, clock, stop) = (
+        Arc::clone(&assembly.board),
+        Arc::clone(&assembly.clock),
+        assembly.stop.clone(),
+    );
     let layout = assembly.settings.layout.clone();
-    let hints = watch::watch(&layout);
-    let waker = hints.waker();
-    let stopped = Arc::new(AtomicBool::new(false));
-    let options = Options {
-        stopped: Arc::clone(&stopped),
-        include_des_cipher: assembly
-            .gocd_version
-            .as_deref()
-            .is_some_and(gocd_version::has_des_cipher),
-        accepted_config: offer.accepted_config(),
-        cache_file: Some(assembly.state.path().join("digests.json")),
+    let accept_wait = assembly.settings.accept_wait;
+    let cache_file = assembly.state.path().join("digests.json");
+    let include_des_cipher = assembly
+        .gocd_version
+        .as_deref()
+        .is_some_and(gocd_version::has_des_cipher);
+    let part = Part {
+        name: "scan",
+        does: "reads this server's files, so that newer changes reach no standby,",
     };
-    let work = Work {
-        scanner: Scanner::new(layout, options, Arc::clone(&assembly.clock)),
-        hints,
-        interval,
-        accept_wait: assembly.settings.accept_wait,
-        offer: Arc::clone(&offer),
-        board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
-        stop: assembly.stop.clone(),
-    };
-    let dispatch = assembly.dispatch.clone();
-    let thread = thread::Builder::new()
-        .name("bc-scan".to_owned())
-        .spawn(move || {
-            log::adopt(&dispatch);
-            work.run();
-        })
-        .map_err(|error| {
-            Error::new(
-                Kind::File,
-                format!("cannot start the thread that reads files: {error}"),
-                "",
-            )
-        })?;
-    Ok((offer, Reader { thread, waker, stopped }))
+    let reading = supervisor.keep_thread(part, "bc-scan", move || {
+        let hints = hints_of(&layout);
+        let waker = hints.waker();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let options = Options {
+            stopped: Arc::clone(&stopped),
+            include_des_cipher,
+            accepted_config: offered.accepted_config(),
+            cache_file: Some(cache_file.clone()),
+        };
+        let work = Work {
+            scanner: Scanner::new(layout.clone(), options, Arc::clone(&clock)),
+            hints,
+            interval,
+            accept_wait,
+            offer: Arc::clone(&offered),
+            board: Arc::clone(&board),
+            clock: Arc::clone(&clock),
+            stop: stop.clone(),
+        };
+        let end = move || {
+            stopped.store(true, Ordering::Relaxed);
+            waker.wake();
+        };
+        (move || work.run(), end)
+    });
+    Ok((offer, reading))
 }
 
 /// Whether the folders must be read now.

@@ -29,13 +29,15 @@ use bc_core::{
     status::{Severity, StatusBoard},
 };
 use tokio::{
-    runtime::Runtime,
     sync::mpsc,
     time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
-use super::Assembly;
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
 use crate::tls::node_key::{NodeKey, Shown};
 
 /// How often is looked whether all have confirmed.
@@ -63,7 +65,7 @@ pub(crate) struct Rotation {
 /// Goes on with a change that was begun before, and switches when it may, for as long as the node lives.
 pub(crate) fn start(
     assembly: &Assembly,
-    runtime: &Runtime,
+    supervisor: &Supervisor,
     standbys: &Arc<Standbys>,
     offer: &Arc<Offer>,
 ) -> Arc<Rotation> {
@@ -79,13 +81,20 @@ pub(crate) fn start(
         is_given: assembly.settings.tls_certificate.is_some(),
         next: Mutex::new(None),
     });
-    let (going_on, stop) = (Arc::clone(&rotation), assembly.stop.clone());
-    runtime.spawn(async move {
-        going_on.go_on();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(LOOK_EVERY) => going_on.look(),
+    let (kept, stop) = (Arc::clone(&rotation), assembly.stop.clone());
+    let part = Part {
+        name: "rotation",
+        does: "gives it another key once its standbys have confirmed it",
+    };
+    supervisor.keep(part, move || {
+        let (going_on, stop) = (Arc::clone(&kept), stop.clone());
+        async move {
+            going_on.go_on();
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(LOOK_EVERY) => going_on.look(),
+                }
             }
         }
     });
@@ -284,6 +293,7 @@ mod tests {
     /// A standby reports and confirms what it was told of the keys in `confirms`.
     fn report(rotation: &Rotation, name: char, confirms: &[Fingerprint]) -> Vec<Fingerprint> {
         let report = Report {
+            in_sync: Some(true),
             node_id: name.to_string().repeat(32),
             generation: None,
             applied_ago_ms: None,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bc_core::{
+    error::{Error, Kind},
     primary_url::PrimaryUrl,
     pull::{
-        Options, Puller,
+        Options, PullOrder, Puller,
         history::History,
         reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
     },
@@ -13,15 +14,27 @@ use bc_core::{
     store::disk::{self, DiskStore},
     trust::Trust,
 };
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::{
+    sync::{Mutex, Notify, mpsc},
+    task::{JoinHandle, spawn_blocking},
+};
 use tracing::error;
 
-use super::{Assembly, PullerOrders, keeper::Keeper, peers_file};
+use super::{
+    Assembly, PullerOrders,
+    keeper::Keeper,
+    live_watch, peers_file,
+    supervisor::{Part, Supervisor},
+};
 use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
 /// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
-/// pull from or nothing to write to; the board says why.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -> Option<PullerOrders> {
+/// pull from or nothing to write to; the board says why. What is returned besides ends with the node.
+pub(crate) fn start(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    context: &Context,
+) -> Option<(PullerOrders, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
     let trust = trust_source(assembly);
@@ -59,61 +72,122 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime, context: &Context) -
             return None;
         }
     };
-    let reporter = Reporter::new(
-        Arc::clone(&transport),
-        Arc::clone(&assembly.board),
-        Arc::clone(&assembly.clock),
-        ReporterOptions {
-            node_id: assembly.state.node_id().to_owned(),
-            url: own_url(assembly),
-            peers: assembly.settings.layout.peers(),
-            accepts: accepts(&url, trust),
-        },
-    );
-    runtime.spawn(reporter.run(assembly.stop.clone()));
+    report(assembly, supervisor, &transport, &url, trust);
     let (orders, taken) = mpsc::channel(4);
+    let touched = Arc::new(Notify::new());
+    let watching = live_watch::start(assembly, supervisor, &touched);
     let keeper = Keeper {
         store: Arc::clone(&store),
         puller: orders.clone(),
+        touched,
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
         reverify: assembly.settings.reverify_interval,
         rehash: assembly.settings.rehash_interval,
     };
-    runtime.spawn(keeper.run(assembly.stop.clone()));
-    let puller = Puller::new(
-        transport,
-        store,
-        Arc::clone(&assembly.board),
-        Arc::clone(&assembly.clock),
-        Options {
-            node_id: assembly.state.node_id().to_owned(),
-            gocd_version: assembly.gocd_version.clone(),
-            long_poll_wait: assembly.settings.long_poll_wait(),
-            check_interval: assembly.settings.primary_check_interval,
-            refusal_critical: assembly.settings.refusal_critical,
-            accept_wait: assembly.settings.accept_wait,
-            history: History::of(Arc::clone(&assembly.state)),
+    let (part, stop) = (
+        Part {
+            name: "keeper",
+            does: "looks whether the live files are what they should be",
         },
+        assembly.stop.clone(),
     );
-    let pulling = runtime.spawn(puller.run(taken, assembly.stop.clone()));
+    supervisor.keep(part, move || keeper.clone().run(stop.clone()));
+    pull(assembly, supervisor, transport, store, taken);
+    Some((orders, watching))
+}
+
+fn report(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    transport: &Arc<HttpTransport>,
+    url: &PrimaryUrl,
+    trust: TrustSource,
+) {
+    let transport = Arc::clone(transport);
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    runtime.spawn(async move {
-        if pulling.await.is_err_and(|end| end.is_panic()) {
-            let message = "this node no longer follows the primary, since its own program failed. Restart it, and \
-                           report the lines before this one.";
-            error!("{message}");
-            board.raise("puller", Severity::Critical, message.to_owned(), clock.now_ms());
-        }
+    let (own_url, accepts) = (own_url(assembly), accepts(url, trust));
+    let (node_id, peers) = (assembly.state.node_id().to_owned(), assembly.settings.layout.peers());
+    let stop = assembly.stop.clone();
+    let part = Part {
+        name: "reporter",
+        does: "tells the primary how far it is",
+    };
+    supervisor.keep(part, move || {
+        let options = ReporterOptions {
+            node_id: node_id.clone(),
+            url: Arc::clone(&own_url),
+            peers: peers.clone(),
+            accepts: Arc::clone(&accepts),
+        };
+        Reporter::new(Arc::clone(&transport), Arc::clone(&board), Arc::clone(&clock), options).run(stop.clone())
     });
-    Some(orders)
+}
+
+fn pull(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    transport: Arc<HttpTransport>,
+    store: Arc<DiskStore>,
+    orders: mpsc::Receiver<PullOrder>,
+) {
+    let options = Options {
+        node_id: assembly.state.node_id().to_owned(),
+        gocd_version: assembly.gocd_version.clone(),
+        long_poll_wait: assembly.settings.long_poll_wait(),
+        check_interval: assembly.settings.primary_check_interval,
+        refusal_critical: assembly.settings.refusal_critical,
+        accept_wait: assembly.settings.accept_wait,
+        history: History::of(Arc::clone(&assembly.state)),
+    };
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let stop = assembly.stop.clone();
+    let part = Part {
+        name: "puller",
+        does: "follows the primary",
+    };
+    // It outlives a puller that fails: what is ordered afterwards reaches the next one.
+    let orders = Arc::new(Mutex::new(orders));
+    let (waiting, doubted) = (Arc::clone(&orders), Arc::clone(&store));
+    let start = move || {
+        let puller = Puller::new(
+            Arc::clone(&transport),
+            Arc::clone(&store),
+            Arc::clone(&board),
+            Arc::clone(&clock),
+            options.clone(),
+        );
+        let (orders, stop) = (Arc::clone(&orders), stop.clone());
+        async move { puller.run(&mut *orders.lock().await, stop).await }
+    };
+    supervisor.keep_with(part, start, move || refuse(Arc::clone(&waiting), Arc::clone(&doubted)));
+}
+
+/// Answers what is ordered while nobody follows the primary: a promotion, for one, goes on with what is here. Files that
+/// were to be mended are found by the next look.
+async fn refuse(orders: Arc<Mutex<mpsc::Receiver<PullOrder>>>, store: Arc<DiskStore>) {
+    let mut orders = orders.lock().await;
+    while let Some(order) = orders.recv().await {
+        if let PullOrder::Repair(suspects) = &order {
+            let (store, suspects) = (Arc::clone(&store), suspects.clone());
+            // It only waits for whoever has the store now.
+            drop(spawn_blocking(move || store.doubt(&suspects)).await);
+        }
+        order.refuse(Error::new(
+            Kind::Busy,
+            "the part of this node that follows the primary has failed and is about to be started again",
+            "Look at `gocd-bc status`, and run the command again in a minute.",
+        ));
+    }
+    // Nobody can order any more.
+    std::future::pending().await
 }
 
 /// How others reach this node: as the administrator says, else by the name of this host and our port.
 fn own_url(assembly: &Assembly) -> OwnUrl {
     let external = assembly.settings.external_url.clone();
     let host = host_name();
-    Box::new(move |status| {
+    Arc::new(move |status| {
         external.clone().or_else(|| {
             let port = status.listening.as_ref()?.rsplit(':').next()?;
             let url: PrimaryUrl = format!("https://{}:{port}", host.as_ref()?).parse().ok()?;

@@ -7,11 +7,14 @@ use bc_core::{
     standbys::Standbys,
     status::{Severity, StandbyStatus, Standing, StatusBoard},
 };
-use tokio::{runtime::Runtime, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Assembly;
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor, blocking},
+};
 
 /// How often is looked who has fallen silent.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -19,11 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const TOGETHER: Duration = Duration::from_millis(200);
 /// The board's topic for those who say nothing.
 const TOPIC_SILENT: &str = "standbys";
+/// How the topics for single standbys begin.
+const TOPIC_OF_ONE: &str = "standby ";
 /// The board's topic for the file.
 const TOPIC_FILE: &str = "standbys file";
 
 /// Reads the list, and keeps the board and the file up to date for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> Arc<Standbys> {
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standbys> {
     let (standbys, problem) = Standbys::open(
         assembly.state.path(),
         &assembly.settings.layout.peers(),
@@ -42,10 +47,16 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> Arc<Standbys> {
         refused: BTreeSet::new(),
         unwritten: false,
     };
-    runtime.spawn(keeper.run(assembly.stop.clone()));
+    let part = Part {
+        name: "standbys",
+        does: "keeps the list of standbys",
+    };
+    let stop = assembly.stop.clone();
+    supervisor.keep(part, move || keeper.clone().run(stop.clone()));
     standbys
 }
 
+#[derive(Clone)]
 struct Keeper {
     standbys: Arc<Standbys>,
     board: Arc<StatusBoard>,
@@ -58,21 +69,25 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self, stop: CancellationToken) {
+        // What a keeper before this one has said.
+        self.refused = self.board.look(|status| {
+            let topics = status.problems.iter().map(|problem| problem.topic.clone());
+            topics.filter(|topic| topic.starts_with(TOPIC_OF_ONE)).collect()
+        });
         loop {
             self.show();
             let standbys = Arc::clone(&self.standbys);
-            // A panic is in the log already, and the next round may do better.
-            match tokio::task::spawn_blocking(move || standbys.save_if_due()).await {
-                Ok(Err(error)) => {
+            match blocking(move || standbys.save_if_due()).await {
+                Err(error) => {
                     let now = self.clock.now_ms();
                     self.board.raise(TOPIC_FILE, Severity::Warning, error.to_string(), now);
                     self.unwritten = true;
                 }
-                Ok(Ok(())) if self.unwritten => {
+                Ok(()) if self.unwritten => {
                     self.board.clear(TOPIC_FILE);
                     self.unwritten = false;
                 }
-                _ => {}
+                Ok(()) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -118,8 +133,8 @@ impl Keeper {
         let mut refused = BTreeSet::new();
         for standby in list.iter().filter(|standby| !standby.silent) {
             let Some(problem) = &standby.problem else { continue };
-            let topic = format!("standby {}", standby.node_id);
-            let message = format!("The standby {} does not follow: {}", standby.name(), problem.message);
+            let topic = format!("{TOPIC_OF_ONE}{}", standby.node_id);
+            let message = format!("The standby {} is not in sync: {}", standby.name(), problem.message);
             self.board.raise(&topic, problem.severity, message, now);
             refused.insert(topic);
         }

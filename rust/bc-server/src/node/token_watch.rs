@@ -8,10 +8,13 @@ use std::{
 };
 
 use bc_core::{status::Severity, token::Token};
-use tokio::{runtime::Runtime, sync::watch, time::sleep};
+use tokio::{sync::watch, time::sleep};
 use tracing::{error, info};
 
-use super::Assembly;
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
 
 /// The board's topic.
 const TOPIC: &str = "token";
@@ -20,15 +23,18 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reads the token and follows its file for as long as the node lives. While it is missing or bad the value is
 /// none and the board says why.
-pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<Option<Token>> {
+///
+/// The channel lives as long as the node, whatever becomes of the part that watches: nobody who waits on it is woken by
+/// its end, and what that part has missed is read when it starts again.
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> watch::Receiver<Option<Token>> {
     let path = assembly.settings.layout.token();
-    let mut seen = stamp(&path);
+    let before = stamp(&path);
     let (board, clock, stop) = (
         Arc::clone(&assembly.board),
         Arc::clone(&assembly.clock),
         assembly.stop.clone(),
     );
-    let read = move |path: &Path| match Token::load(path) {
+    let read = Arc::new(move |path: &Path| match Token::load(path) {
         Ok(token) => {
             board.clear(TOPIC);
             board.update(|status| status.user = Some(token.user().to_owned()));
@@ -42,23 +48,34 @@ pub(crate) fn start(assembly: &Assembly, runtime: &Runtime) -> watch::Receiver<O
             }
             None
         }
-    };
+    });
     let (sender, receiver) = watch::channel(read(&path));
-    runtime.spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(INTERVAL) => {}
-            }
-            let now = stamp(&path);
-            // A file that could not be read looks the same once its owner or mode is mended.
-            if now != seen || sender.borrow().is_none() {
-                seen = now;
-                let token = read(&path);
-                if token.is_some() {
-                    info!("the token file {} was read again", path.display());
+    let sender = Arc::new(sender);
+    let part = Part {
+        name: "token",
+        does: "watches the token file",
+    };
+    let mut known = Some(before);
+    supervisor.keep(part, move || {
+        // Only the first time it is known to have been read.
+        let mut seen = known.take();
+        let (path, stop, sender, read) = (path.clone(), stop.clone(), Arc::clone(&sender), Arc::clone(&read));
+        async move {
+            loop {
+                let now = stamp(&path);
+                // A file that could not be read looks the same once its owner or mode is mended.
+                if seen != Some(now) || sender.borrow().is_none() {
+                    let token = read(&path);
+                    if token.is_some() {
+                        info!("the token file {} was read again", path.display());
+                    }
+                    sender.send_if_modified(|current| std::mem::replace(current, token.clone()) != token);
+                    seen = Some(now);
                 }
-                sender.send_if_modified(|current| std::mem::replace(current, token.clone()) != token);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(INTERVAL) => {}
+                }
             }
         }
     });

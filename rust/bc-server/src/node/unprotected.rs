@@ -18,12 +18,37 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
+
 /// The board's topic.
 const TOPIC: &str = "unprotected";
 
+/// Judges this for as long as it takes.
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let (gocd, version) = (assembly.settings.gocd_listen, assembly.gocd_version.clone());
+    let stop = assembly.stop.clone();
+    let part = Part {
+        name: "unprotected",
+        does: "sees whether GoCD runs although a standby was asked for",
+    };
+    supervisor.finish(part, move || {
+        judge(
+            Arc::clone(&board),
+            Arc::clone(&clock),
+            gocd,
+            version.clone(),
+            stop.clone(),
+        )
+    });
+}
+
 /// Waits for GoCD where it is known where that listens, then says on the board and in the log what is wrong and which
 /// line to add.
-pub(crate) async fn judge(
+async fn judge(
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
     gocd: Option<SocketAddr>,

@@ -97,6 +97,11 @@ impl Page<'_> {
             "Problems that the dashboard shows now",
             "severity",
             severities.map(|(severity, name)| (name.to_owned(), status.problem_count(severity) as u64)),
+        )?;
+        self.gauge(
+            "failed_parts",
+            "Parts of the node's program that have failed and are not relied upon yet",
+            status.failed_parts.len() as u64,
         )
     }
 
@@ -146,13 +151,24 @@ impl Page<'_> {
                 .encode_family(&[("node_id", standby.node_id.as_str())])?
                 .encode_gauge(&seconds)?;
         }
+        let mut family = self.encoder.encode_descriptor(
+            "standby_in_sync",
+            "1 for each standby that has all of this primary's files live and looks at them, else 0",
+            None,
+            MetricType::Gauge,
+        )?;
+        for standby in &status.standbys {
+            family
+                .encode_family(&[("node_id", standby.node_id.as_str())])?
+                .encode_gauge(&u64::from(standby.in_sync))?;
+        }
         Ok(())
     }
 
     fn sync(&mut self, status: &Status, sync: &SyncStatus) -> fmt::Result {
         self.gauge(
             "in_sync",
-            "1 while all that the primary has is live on this standby, else 0",
+            "1 while all that the primary has is live on this standby and looked at, else 0",
             u64::from(sync.in_sync),
         )?;
         if let Some(behind) = status.behind() {

@@ -78,7 +78,7 @@ pub(super) async fn manifest(
             }
         };
         tokio::select! {
-            _ = changes.changed() => {}
+            Ok(()) = changes.changed() => {}
             () = closing => {}
             () = tokio::time::sleep(wait(&headers)) => {}
         }

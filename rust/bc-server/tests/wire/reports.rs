@@ -97,6 +97,7 @@ fn report(name: char) -> Report {
             id: Digest::of(b"set"),
             sequence: 1,
         }),
+        in_sync: Some(true),
         applied_ago_ms: Some(100),
         error: None,
         problem: None,

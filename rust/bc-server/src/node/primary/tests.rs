@@ -8,6 +8,7 @@ use std::{
         Mutex,
         atomic::{AtomicI64, AtomicU32},
     },
+    thread,
     time::Instant,
 };
 
@@ -17,7 +18,7 @@ use bc_core::{
     layout::Layout,
     manifest::{Name, Role},
     properties::Properties,
-    scan::watch::{Hint, Interval},
+    scan::watch::{Hint, Interval, Waker},
     state_dir::StateDir,
     status::{Phase, Status},
 };

@@ -123,6 +123,7 @@ fn standby() -> Status {
             ..SyncStatus::default()
         }),
         counters,
+        failed_parts: vec!["puller".to_owned(), "keeper".to_owned()],
         ..Status::new("0123", Role::Standby, Phase::Holding, 1_000)
     }
 }
@@ -141,6 +142,7 @@ fn every_number_of_a_standby_is_there() {
         ("gocd_bc_open_seconds", 99.0),
         (r#"gocd_bc_problems{severity="warning"}"#, 2.0),
         (r#"gocd_bc_problems{severity="critical"}"#, 1.0),
+        ("gocd_bc_failed_parts", 2.0),
         ("gocd_bc_scan_age_seconds", 0.5),
         ("gocd_bc_generation_sequence", 17.0),
         ("gocd_bc_generation_bytes", 2_000_000.0),
@@ -191,6 +193,8 @@ fn a_primary_says_nothing_of_a_primary() {
         gocd_version: None,
         generation: None,
         applied_ms: None,
+        says_in_sync: Some(true),
+        in_sync: true,
         behind_since_ms: None,
         reported_ms: 1_500,
         silent: false,
@@ -206,6 +210,7 @@ fn a_primary_says_nothing_of_a_primary() {
     let samples = parsed(&render(status).expect("text"));
     assert_eq!(samples["gocd_bc_standbys"], 1.0);
     assert_eq!(samples[r#"gocd_bc_standby_report_age_seconds{node_id="4567"}"#], 2.5);
+    assert_eq!(samples[r#"gocd_bc_standby_in_sync{node_id="4567"}"#], 1.0);
     assert_eq!(samples[r#"gocd_bc_role{role="primary"}"#], 1.0);
     assert!(!samples.contains_key("gocd_bc_in_sync"));
     assert!(!samples.contains_key("gocd_bc_generation_sequence"), "none yet");

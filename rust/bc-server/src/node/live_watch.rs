@@ -1,0 +1,46 @@
+//! Hears when somebody touches the live files of a standby, and has them looked at.
+//!
+//! It is only a hint: the keeper looks regularly all the same. Our own applies are heard as well, and cost one more look.
+
+use std::{sync::Arc, time::Duration};
+
+use bc_core::scan::watch::{Hint, Hints};
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
+
+/// How long one wait for a hint is. A wait begins with a look which folders there are.
+const WAIT: Duration = Duration::from_secs(60);
+/// What happens within this time is looked at together, and so long nobody is in the way of an apply that follows.
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// Watches, on a thread of its own that ends with what is returned; `touched` is told.
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, touched: &Arc<Notify>) -> JoinHandle<()> {
+    let (layout, hints_of) = (assembly.settings.layout.clone(), assembly.hints);
+    let (touched, stop) = (Arc::clone(touched), assembly.stop.clone());
+    let part = Part {
+        name: "live watch",
+        does: "hears when live files are touched",
+    };
+    supervisor.keep_thread(part, "bc-live", move || {
+        let hints = hints_of(&layout);
+        let waker = hints.waker();
+        let (touched, stop) = (Arc::clone(&touched), stop.clone());
+        (move || watch(hints, &touched, &stop), move || waker.wake())
+    })
+}
+
+fn watch(mut hints: Box<dyn Hints>, touched: &Notify, stop: &CancellationToken) {
+    // Something may have happened before the first wait.
+    touched.notify_one();
+    while !stop.is_cancelled() {
+        if hints.wait(WAIT) == Hint::Changed {
+            std::thread::sleep(TOGETHER);
+            touched.notify_one();
+        }
+    }
+}

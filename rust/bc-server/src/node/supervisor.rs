@@ -1,0 +1,307 @@
+//! Starts the long-lived parts of a node's program, and starts each one again that ends before the node does.
+//!
+//! None of them is meant to end, so that one that does has met a mistake in this program: a panic, or a way out that
+//! nobody thought of. What it did is not done then, and nobody else would know. So it is CRITICAL on the board, the node
+//! is not in sync ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one
+//! time to the next. Once it has run for a minute it is relied upon again.
+//!
+//! A part is made anew from what its start function owns: whatever it had learned is gone, and locks that it held are
+//! taken over by whoever needs them next, as everywhere in this program.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use bc_core::{
+    clock::Clock,
+    error::{Error, Kind},
+    report::one_line,
+    status::StatusBoard,
+};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::{JoinError, JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Dispatch, error, info};
+
+use super::{Assembly, log};
+
+/// A part of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// One word or two, for topics and reports.
+    pub(crate) name: &'static str,
+    /// What it does, as in "the part of this node that …".
+    pub(crate) does: &'static str,
+}
+
+/// How long is waited for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Wait before a part is started again for the first time; it doubles from then on.
+    pub(crate) first: Duration,
+    /// Longest such wait.
+    pub(crate) longest: Duration,
+    /// Time that a part has to run before it is relied upon again.
+    pub(crate) proven: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+            proven: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Starts parts and watches over them. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Supervisor {
+    runtime: Handle,
+    board: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
+    dispatch: Dispatch,
+    stop: CancellationToken,
+    patience: Patience,
+    #[cfg(test)]
+    provoked: Arc<provoke::Provoked>,
+}
+
+impl Supervisor {
+    /// A supervisor of the parts of this node, which run on `runtime`.
+    pub(crate) fn new(assembly: &Assembly, runtime: &Handle) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            board: Arc::clone(&assembly.board),
+            clock: Arc::clone(&assembly.clock),
+            dispatch: assembly.dispatch.clone(),
+            stop: assembly.stop.clone(),
+            patience: assembly.patience,
+            #[cfg(test)]
+            provoked: Arc::clone(&assembly.provoked),
+        }
+    }
+
+    /// Where a part may start tasks of its own that end with it.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Runs what `start` makes until the node closes, and makes it anew where it ends before. What is returned ends with
+    /// the node, once the part has ended.
+    pub(crate) fn keep<F>(&self, part: Part, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.keep_with(part, start, std::future::pending)
+    }
+
+    /// The same; while the part is down, what `meanwhile` makes runs in its place. Where that ends, the part is started
+    /// at once.
+    pub(crate) fn keep_with<F, M>(
+        &self,
+        part: Part,
+        start: impl FnMut() -> F + Send + 'static,
+        meanwhile: impl FnMut() -> M + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+        M: Future<Output = ()> + Send + 'static,
+    {
+        self.runtime.spawn(self.clone().watch(part, start, meanwhile))
+    }
+
+    /// Runs work on a thread of its own named `name`, in the same way: `start` makes the work and what ends it soon.
+    pub(crate) fn keep_thread<W, E>(
+        &self,
+        part: Part,
+        name: &'static str,
+        mut start: impl FnMut() -> (W, E) + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        W: FnOnce() + Send + 'static,
+        E: FnOnce() + Send + 'static,
+    {
+        let (dispatch, stop) = (self.dispatch.clone(), self.stop.clone());
+        self.keep(part, move || {
+            let (work, end) = start();
+            on_thread(name, dispatch.clone(), work, end, stop.clone())
+        })
+    }
+
+    /// Runs something that may come to its end, and starts it again only where it failed.
+    pub(crate) fn finish<F>(&self, part: Part, mut start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        self.keep(part, move || {
+            let (work, stop) = (start(), stop.clone());
+            async move {
+                work.await;
+                stop.cancelled().await;
+            }
+        })
+    }
+
+    async fn watch<F, M>(
+        self,
+        part: Part,
+        mut start: impl FnMut() -> F + Send + 'static,
+        mut meanwhile: impl FnMut() -> M + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+        M: Future<Output = ()> + Send + 'static,
+    {
+        let mut failures = 0;
+        loop {
+            let end = self.run(part, &mut start, &mut failures).await;
+            if self.stop.is_cancelled() {
+                return;
+            }
+            failures += 1;
+            self.tell(part, failures, &end);
+            let doubled = self.patience.first * 2_u32.saturating_pow((failures - 1).min(16));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(doubled.min(self.patience.longest)) => {}
+                () = meanwhile() => {}
+            }
+        }
+    }
+
+    /// Runs the part once, and says how it ended.
+    async fn run<F>(&self, part: Part, start: &mut (impl FnMut() -> F + Send), failures: &mut u32) -> String
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = match panic::catch_unwind(AssertUnwindSafe(&mut *start)) {
+            Ok(work) => work,
+            Err(panic) => return words(&*panic),
+        };
+        #[cfg(test)]
+        let work = self.provoked.open_to(part.name, work);
+        // A panic ends that task alone.
+        let mut task = Owned(self.runtime.spawn(work));
+        if *failures > 0 {
+            match timeout(self.patience.proven, &mut task.0).await {
+                Ok(end) => return how(end),
+                Err(_) => {
+                    *failures = 0;
+                    info!("the part of this node that {} runs again", part.does);
+                    self.board.part_runs(part.name, self.clock.now_ms());
+                }
+            }
+        }
+        how((&mut task.0).await)
+    }
+
+    fn tell(&self, part: Part, failures: u32, end: &str) {
+        let times = if failures == 1 {
+            String::new()
+        } else {
+            format!(" {failures} times")
+        };
+        let message = format!(
+            "the part of this node that {} has failed{times}: {end}. It is started again after a while, and is not relied \
+             upon before it has run for {} s. This is a mistake in the program: report it with the lines of the log \
+             before this one.",
+            part.does,
+            self.patience.proven.as_secs()
+        );
+        if self.board.part_failed(part.name, message.as_str(), self.clock.now_ms()) {
+            error!("{message}");
+        }
+    }
+}
+
+/// A task that does not outlive whoever waits for it.
+struct Owned(JoinHandle<()>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs `work` on a thread; its panic becomes that of the caller. Once the node is to stop, `end` is called.
+async fn on_thread(
+    name: &'static str,
+    dispatch: Dispatch,
+    work: impl FnOnce() + Send + 'static,
+    end: impl FnOnce() + Send,
+    stop: CancellationToken,
+) {
+    let (running, mut ended) = oneshot::channel::<()>();
+    let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Dropped when the work is done or has panicked.
+        let _running = running;
+        log::adopt(&dispatch);
+        work();
+    });
+    let thread = match started {
+        Ok(thread) => thread,
+        Err(problem) => {
+            error!("cannot start the thread {name}: {problem}");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = &mut ended => {}
+        () = stop.cancelled() => {
+            end();
+            // It says nothing but that it is over.
+            drop(ended.await);
+        }
+    }
+    if let Err(panic) = thread.join() {
+        panic::resume_unwind(panic);
+    }
+}
+
+/// Runs file work where it may block. A panic in it is one of the part that waits for it.
+///
+/// # Errors
+/// Those of the work, and [`Kind::Busy`] where the node closes.
+pub(super) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Error> + Send + 'static,
+) -> Result<R, Error> {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(result) => result,
+        Err(Ok(panic)) => panic::resume_unwind(panic),
+        Err(Err(_)) => Err(Error::new(Kind::Busy, "the node is being closed", "")),
+    }
+}
+
+fn how(end: Result<(), JoinError>) -> String {
+    match end.map_err(JoinError::try_into_panic) {
+        Ok(()) => "it came to an end although this node goes on".to_owned(),
+        Err(Ok(panic)) => words(&*panic),
+        Err(Err(_)) => "it was broken off".to_owned(),
+    }
+}
+
+/// What a panic says of itself, in one bounded line.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it did not say why");
+    one_line(text)
+}
+
+#[cfg(test)]
+pub(crate) mod provoke;
+#[cfg(test)]
+mod tests;

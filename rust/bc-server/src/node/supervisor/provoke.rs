@@ -1,0 +1,61 @@
+//! Makes parts of a node fail on purpose. In tests alone: nothing of this is in the product.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::Notify;
+
+/// The panics that a test asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Provoked {
+    parts: Mutex<HashMap<&'static str, Arc<Running>>>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    panics: Notify,
+    starts: std::sync::atomic::AtomicU32,
+}
+
+impl Provoked {
+    /// `work`, which panics once [`Provoked::panic`] names it.
+    pub(super) fn open_to<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        part: &'static str,
+        work: F,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let running = self.running(part);
+        running.starts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            tokio::select! {
+                biased;
+                () = running.panics.notified() => panic!("provoked by a test"),
+                () = work => {}
+            }
+        }
+    }
+
+    /// Makes that part panic now, or else as soon as it runs.
+    pub(crate) fn panic(&self, part: &'static str) {
+        self.running(part).panics.notify_one();
+    }
+
+    /// How often that part was started.
+    pub(crate) fn starts(&self, part: &'static str) -> u32 {
+        self.running(part).starts.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// All parts that ever ran.
+    pub(crate) fn parts(&self) -> Vec<&'static str> {
+        let mut parts: Vec<_> = self.parts.lock().expect("no panic").keys().copied().collect();
+        parts.sort_unstable();
+        parts
+    }
+
+    fn running(&self, part: &'static str) -> Arc<Running> {
+        Arc::clone(self.parts.lock().expect("no panic").entry(part).or_default())
+    }
+}
