@@ -129,7 +129,7 @@ pub enum Reply {
     /// The generation that was asked for.
     Generation {
         /// In short.
-        generation: KeptGeneration,
+        generation: Box<KeptGeneration>,
         /// Its files.
         files: BTreeMap<Name, Entry>,
     },
@@ -141,7 +141,7 @@ pub enum Reply {
     /// What was found.
     Verified {
         /// File by file.
-        verified: Verified,
+        verified: Box<Verified>,
     },
     /// It is done.
     Done {

@@ -7,6 +7,7 @@
 use std::{fmt, fs, io, path::Path};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use tracing::info;
 
 use crate::{
     error::{Error, Kind},
@@ -37,7 +38,13 @@ impl Identity {
         if let Some(identity) = Self::load(state_dir)? {
             return Ok(identity);
         }
-        Self::create(&state_dir.join(FILE))
+        let identity = Self::create(&state_dir.join(FILE))?;
+        info!(
+            "this node had no key in {} and has a new one now: {}",
+            state_dir.display(),
+            identity.fingerprint
+        );
+        Ok(identity)
     }
 
     /// Reads the key that is to follow this one, or makes it.

@@ -23,6 +23,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use tracing::{info, warn};
+
 use crate::{
     error::{Error, Kind},
     ledger::Ledger,
@@ -44,7 +46,8 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the folder where it is missing, locks it and reads or makes the node id.
+    /// Makes the folder where it is missing, locks it and reads or makes the node id. A node that begins anew is logged:
+    /// the disk of its folder may not be mounted.
     ///
     /// # Errors
     /// [`Kind::Busy`] when another process has this node open, [`Kind::File`] when the folder cannot be written.
@@ -130,10 +133,31 @@ fn node_id(path: &Path) -> Result<String, Error> {
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = random::hex_id()?;
+            say_that_it_is_new(path);
             atomic::write(path, format!("{id}\n").as_bytes(), 0o600)?;
             Ok(id)
         }
         Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+/// Nothing tells a first start from one on a disk that is not mounted, or whose files were lost, but a person.
+fn say_that_it_is_new(path: &Path) {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if ["identity.pem", "ledger.json", "role"]
+        .iter()
+        .any(|name| folder.join(name).exists())
+    {
+        warn!(
+            "{} was not there although this node has run before: it gets a new id, by which its peers do not know it",
+            path.display()
+        );
+    } else {
+        info!(
+            "{} holds nothing of a node: this one begins anew. If it has run before, see whether the disk of that folder \
+             is mounted",
+            folder.display()
+        );
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Fa
     let node = search.node(ExitCode::Usage)?;
     let order = Order::Generation { id: id.to_owned() };
     let (generation, files) = match client::ask(&node.state_dir, &order, |_| {})? {
-        Some(Reply::Generation { generation, files }) => (generation, files),
+        Some(Reply::Generation { generation, files }) => (*generation, files),
         Some(other) => return Err(client::unexpected(&other)),
         None => {
             say_that_files_were_read();
@@ -81,6 +81,25 @@ fn say_that_files_were_read() {
 fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
     let heading = ["", "SEQUENCE", "ID", "EPOCH", "LIVE HERE", "FILES", "SIZE", "GOCD"];
     let rows = kept.iter().map(|kept| {
+        let first = if kept.is_first { "0" } else { "" };
+        if let Some(unread) = &kept.unread {
+            let id = if kept.is_first {
+                String::new()
+            } else {
+                format!("{:.12}", kept.id)
+            };
+            let nothing = String::new;
+            return vec![
+                nothing(),
+                first.to_owned(),
+                id,
+                nothing(),
+                nothing(),
+                nothing(),
+                nothing(),
+                unread.clone(),
+            ];
+        }
         let number = |number: u64| {
             if kept.is_first {
                 String::new()
@@ -174,7 +193,20 @@ mod tests {
             applied_ms: 0,
             files: 3,
             total_size: 2048,
+            unread: None,
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_listed_and_said() {
+        let unread = |sequence| KeptGeneration {
+            unread: Some("cannot read 1.json: it fails".to_owned()),
+            ..kept(sequence)
+        };
+        let text = table(&rows(&[unread(1), unread(0)], 60_000));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].trim().starts_with("2d711642b726") && lines[1].ends_with("cannot read 1.json: it fails"));
+        assert!(lines[2].trim().starts_with("0 ") && lines[2].ends_with("cannot read 1.json: it fails"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     };
     let unknown = |failure: Failure| failure.with_exit(ExitCode::Unknown);
     let verified = match asked.map_err(unknown)? {
-        Some(Reply::Verified { verified }) => verified,
+        Some(Reply::Verified { verified }) => *verified,
         Some(other) => return Err(unknown(client::unexpected(&other))),
         None => return Err(unknown(client::nobody_answers(&node.state_dir))),
     };

@@ -149,7 +149,7 @@ impl FileCache {
         let now_ms = self.clock.now_ms();
         let metadata = match listed.map_or_else(|| fs::metadata(path), Ok) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing_at(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing_at(path),
             Err(error) => return Err(error),
         };
         if !metadata.is_file() {
@@ -361,10 +361,11 @@ impl FileCache {
     }
 }
 
-fn nothing_at(path: &Path) -> Observed {
+fn nothing_at(path: &Path) -> io::Result<Observed> {
     match fs::symlink_metadata(path) {
-        Ok(_) => Observed::Irregular("is a symbolic link to nothing"),
-        Err(_) => Observed::Absent,
+        Ok(_) => Ok(Observed::Irregular("is a symbolic link to nothing")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Observed::Absent),
+        Err(error) => Err(error),
     }
 }
 

@@ -196,7 +196,12 @@ impl Hands<'_> {
             .and_then(|()| self.system.rename(staged, target));
         match renamed {
             Ok(()) => Ok(Renamed::Done),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !staged.exists() => Ok(Renamed::NothingStaged),
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && matches!(filesystem::is_there(self.system, staged), Ok(false)) =>
+            {
+                Ok(Renamed::NothingStaged)
+            }
             Err(error) if is_place_fixed(&error) => Ok(Renamed::Impossible),
             Err(error) => Err(Error::io("replace", target, &error)),
         }

@@ -3,7 +3,8 @@
 //! A blob is written as `<sha256>.partial`, which a broken transfer leaves for the next one to go on with, and
 //! renamed to `<sha256>` when its digest is right. A blob that was not verified by this process, or was touched
 //! since, is hashed again before it is used: a jar's blob is the live file too (a hard link), and somebody may
-//! have written into that.
+//! have written into that. It is removed as damaged only when a second reading gives the same other digest: what cannot
+//! be read, or reads differently each time, stays.
 //!
 //! What is made durable here: the bytes of jars, since the live file is the same inode. A configuration file is
 //! copied to its place and made durable there, so waiting for its blob as well would only cost time: what has just
@@ -19,6 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::{
     digest::{self, Digest, Hasher},
@@ -67,32 +69,53 @@ impl Blobs {
         self.folder.join(digest.to_string())
     }
 
-    /// Whether the blob is there and right; a wrong one is removed.
+    /// Whether the blob is there and right; a wrong one is removed, unless only the size is another one than was named.
+    ///
+    /// # Errors
+    /// It cannot be looked at or read: it is neither gone nor damaged.
     pub(super) fn has(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
         if self.lock_memory().contains_key(digest) {
             return Ok(true);
         }
         let path = self.path(digest);
         let failed = |error: io::Error| Error::io("read", &path, &error);
-        let stamp = match fs::symlink_metadata(&path) {
+        let stamp = match self.system.look(&path) {
             Ok(metadata) if metadata.is_file() => Stamp::of(&metadata),
             Ok(_) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),
         };
-        if stamp.size() == size {
-            if self.lock().get(digest) == Some(&stamp) {
-                return Ok(true);
-            }
-            if sha256(&path).map_err(failed)? == *digest {
-                self.lock().insert(*digest, stamp);
-                return Ok(true);
-            }
+        if self.lock().get(digest) == Some(&stamp) {
+            return Ok(stamp.size() == size);
         }
+        match read_if_there(&*self.system, &path, digest)? {
+            None => return Ok(false),
+            Some(found) if found == *digest => {
+                self.lock().insert(*digest, stamp);
+                // Somebody names these bytes with a size that they do not have.
+                return Ok(stamp.size() == size);
+            }
+            Some(_) => {}
+        }
+        warn!("{} is damaged and is removed", path.display());
         self.system
             .remove(&path)
             .map_err(|error| Error::io("remove", &path, &error))?;
         Ok(false)
+    }
+
+    /// All blobs that are there.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when the folder cannot be read.
+    pub(super) fn digests(&self) -> Result<Vec<Digest>, Error> {
+        let digest = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
+        Ok(self.list()?.into_iter().filter_map(digest).collect())
+    }
+
+    fn list(&self) -> Result<Vec<PathBuf>, Error> {
+        let listed = self.system.list(&self.folder);
+        listed.map_err(|error| Error::io("read the folder", &self.folder, &error))
     }
 
     /// The next look at this blob reads it.
@@ -173,8 +196,16 @@ impl Blobs {
     }
 
     /// Whether a blob of this size is there, right or not.
-    pub(super) fn is_there(&self, digest: &Digest, size: u64) -> bool {
-        fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(super) fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let path = self.path(digest);
+        match self.system.look(&path) {
+            Ok(metadata) => Ok(metadata.is_file() && metadata.len() == size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("look at", &path, &error)),
+        }
     }
 
     /// Makes a blob of a live file whose digest is known: another name of a jar where the file system can do that,
@@ -213,16 +244,14 @@ impl Blobs {
     /// Removes all blobs but these, and what broken transfers of others left. `before` is called for each.
     ///
     /// # Errors
-    /// Those of `before`. Whatever cannot be removed stays.
+    /// Those of `before`, and the folder cannot be read. Whatever cannot be removed stays.
     pub(super) fn retain(&self, keep: &HashSet<Digest>, before: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
+        for path in self.list()? {
+            let name = path.file_name().and_then(|name| name.to_str());
             let digest = name
-                .to_str()
                 .map(|name| name.strip_suffix(PARTIAL).unwrap_or(name))
                 .and_then(|name| name.parse::<Digest>().ok());
             if digest.is_none_or(|digest| !keep.contains(&digest)) {
-                let path = entry.path();
                 before(&path).map_err(|error| Error::io("remove", &path, &error))?;
                 let _ = self.system.remove(&path);
             }
@@ -250,16 +279,48 @@ pub(super) fn sha256(path: &Path) -> io::Result<Digest> {
     Ok(digest::hash(regular_file::open(path)?)?.sha256)
 }
 
-/// The same; none where nothing is.
+/// The digest of a file that should be `expected`; none where nothing is. Another one is believed once a second reading,
+/// past the memory of the operating system where that is possible, gives it too.
 ///
 /// # Errors
-/// [`Kind::File`] naming the file.
-pub(super) fn sha256_if_there(path: &Path) -> Result<Option<Digest>, Error> {
-    match sha256(path) {
-        Ok(digest) => Ok(Some(digest)),
+/// [`Kind::File`] when it cannot be read, [`Kind::Busy`] when it gives other bytes at each reading.
+pub(super) fn read_if_there(system: &dyn FileSystem, path: &Path, expected: &Digest) -> Result<Option<Digest>, Error> {
+    let read = || match system.open_to_read(path) {
+        Ok(mut file) => {
+            let digest = digest::hash(&mut file)?.sha256;
+            if digest != *expected {
+                forget_cached(&file);
+            }
+            Ok(Some(digest))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
+        Err(error) => Err(error),
+    };
+    let read = || read().map_err(|error: io::Error| Error::io("read", path, &error));
+    let first = read()?;
+    if first.is_none_or(|found| found == *expected) {
+        return Ok(first);
     }
+    let second = read()?;
+    if second == first || second.is_none_or(|found| found == *expected) {
+        return Ok(second);
+    }
+    Err(Error::new(
+        Kind::Busy,
+        format!("{} gives other bytes at each reading", path.display()),
+        "Either somebody is writing it, or its disk fails: see the kernel's log.",
+    ))
+}
+
+/// Lets the next reading ask the disk again.
+fn forget_cached(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        // Only advice: without it the second reading sees what the first one saw.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 #[cfg(test)]

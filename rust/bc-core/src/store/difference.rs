@@ -185,6 +185,13 @@ fn applied(state_dir: &Path) -> Result<String, Error> {
 fn before(state_dir: &Path, to: Option<&KeptGeneration>) -> Result<String, Error> {
     let Some(to) = to else { return applied(state_dir) };
     let all = generations::list(state_dir)?;
+    if let Some(unread) = all.iter().find_map(|kept| kept.unread.as_ref()) {
+        return Err(Error::new(
+            Kind::File,
+            format!("which generation was before {to} is not known: {unread}"),
+            "Name two of them.",
+        ));
+    }
     let mut older = all.iter().skip_while(|kept| *kept != to).skip(1);
     let before = older.next().ok_or_else(|| {
         Error::new(

@@ -168,13 +168,16 @@ impl DiskStore {
         let files = StateFiles::new(state_dir);
         let mut cache = FileCache::new(Arc::clone(&clock));
         cache.load(&files.cache);
-        let record = Record::load(&files.record)?;
-        let paused = restore::load(state_dir, record.generation, clock.now_ms())?;
+        let mut record = Record::load(&*system, &files.record)?;
+        let paused = restore::load(&*system, state_dir, record.generation, clock.now_ms())?;
+        let generations = Generations::open(Arc::clone(&system), state_dir, &record)?;
+        // Where the record was lost, what comes next is still newer than all that is kept.
+        record.serial = record.serial.max(generations.newest_serial());
         let store = Self {
             layout: layout.clone(),
             clock,
             blobs: Arc::new(Blobs::open(Arc::clone(&system), state_dir.join(blobs::FOLDER))?),
-            generations: Mutex::new(Generations::open(Arc::clone(&system), state_dir, &record)?),
+            generations: Mutex::new(generations),
             inner: Mutex::new(Inner {
                 cache,
                 record,

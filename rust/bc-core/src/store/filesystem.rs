@@ -9,16 +9,18 @@
 //! | a folder | the same of the folder above it |
 //!
 //! All that the store writes goes through this trait, so that a test can see the order and cut the power in between.
-//! Reading goes past it, and so do mode, owner and attributes of a file that is not live yet: it is synced after.
+//! So does what it reads of its own files, so that a test can let any reading fail: what could not be read is neither
+//! missing nor damaged. Reading live files goes past it, and so do mode, owner and attributes of a file that is not
+//! live yet: it is synced after.
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::error::Error;
+use crate::{error::Error, regular_file};
 
 /// A place where files are written. All calls block.
 ///
@@ -51,6 +53,28 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 
     /// Waits until the names in a folder are durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// All bytes of a file of our own.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        regular_file::read(path, regular_file::LARGEST_OF_OURS)
+    }
+
+    /// Opens a file for reading alone.
+    fn open_to_read(&self, path: &Path) -> io::Result<File> {
+        regular_file::open(path)
+    }
+
+    /// What is said of a path itself, be it a link or not.
+    fn look(&self, path: &Path) -> io::Result<Metadata> {
+        fs::symlink_metadata(path)
+    }
+
+    /// The paths of all that is in a folder.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    }
 }
 
 /// The disks of this machine.
@@ -108,6 +132,18 @@ fn for_writing(mode: u32) -> OpenOptions {
     #[cfg(not(unix))]
     let _ = mode;
     options
+}
+
+/// Whether there is anything at a path.
+///
+/// # Errors
+/// Those of the operating system: then nobody knows.
+pub(crate) fn is_there(system: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+    match system.look(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes a file; that it is gone already is no error.

@@ -5,17 +5,21 @@
 //!
 //! A file is written without waiting for the disk, after its generation is live; `Generations::settle` waits
 //! later, for it and for its blobs. Until then a power cut may lose or tear it, and one whose checksum (`seal`) is
-//! wrong counts as none, or lose a blob of it, and then it is refused when somebody wants it back. When generations
-//! go, their files are gone durably before any blob is removed, so that what is settled and listed has all its bytes.
+//! wrong counts as none and is renamed to `<id>.damaged`, or lose a blob of it, and then it is refused when somebody
+//! wants it back. When generations go, their files are gone durably before any blob is removed, so that what is settled
+//! and listed has all its bytes.
+//!
+//! A file that is there and cannot be read is kept as any other: it stays listed, it is tried again, and until it is read
+//! no generation is dropped and no blob removed, since nobody knows which of them it needs.
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs, io, mem,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     digest::Digest,
@@ -24,17 +28,17 @@ use crate::{
     store::{
         atomic,
         filesystem::{self, FileSystem},
-        record::Record,
+        record::{self, Read, Record},
         seal,
     },
 };
 
 mod kept;
 
-pub(super) use kept::{FIRST, Kept, applied, find, read_all};
+pub(super) use kept::{FIRST, Kept, Stored, applied, find, read_all};
 pub use kept::{KeptGeneration, list, show};
 
-use kept::{FOLDER, is_of_the_future};
+use kept::{FOLDER, Unread};
 
 /// What the store remembers of a kept generation.
 #[derive(Debug, Clone)]
@@ -55,8 +59,12 @@ pub(super) struct Generations {
     folder: PathBuf,
     /// Oldest first.
     kept: Vec<Remembered>,
+    /// Those that could not be read when they were last tried.
+    unread: Vec<Unread>,
     /// The manifest of what was applied last.
     applied: Option<ManifestDocument>,
+    /// Its id, also where its file could not be read.
+    applied_id: Option<Digest>,
     /// Bytes that are being fetched for a generation that is not kept yet; not known until the first one is named,
     /// and by then they may have come before a restart.
     pinned: Option<HashSet<Digest>>,
@@ -71,39 +79,89 @@ impl Generations {
         let mut generations = Self {
             system,
             kept: Vec::new(),
+            unread: Vec::new(),
             applied: None,
+            applied_id: record.generation,
             pinned: None,
             is_dirty: true,
             folder,
         };
-        for kept in read_all(state_dir)?.into_iter().rev() {
-            generations.remember(&kept, false);
-            if !kept.is_first() && record.generation == Some(kept.document.generation) {
-                generations.applied = Some(kept.document);
-            }
+        let stored = read_all(&*generations.system, state_dir)?;
+        for kept in stored.kept.into_iter().rev() {
+            generations.take_up(kept);
+        }
+        for unread in stored.unread {
+            warn!("{}; it is tried again, and nothing is removed until then", unread.error);
+            generations.unread.push(unread);
+        }
+        for file in stored.damaged {
+            generations.set_aside(&file);
         }
         generations.sweep();
         Ok(generations)
     }
 
-    /// Removes what cannot be read.
+    /// Takes up a generation that was read.
+    fn take_up(&mut self, kept: Kept) {
+        self.remember(&kept, false);
+        if !kept.is_first() && self.applied.is_none() && self.applied_id == Some(kept.document.generation) {
+            self.applied = Some(kept.document);
+        }
+    }
+
+    /// One that cannot even be renamed stays, and is no generation.
+    fn set_aside(&self, file: &Path) {
+        let what = "this generation cannot be gone back to";
+        if let Err(error) = record::set_aside(&*self.system, file, what) {
+            warn!("{error}");
+        }
+    }
+
+    /// Removes what was on its way to its name when a crash came.
     fn sweep(&self) {
-        let known: HashSet<&Path> = self.kept.iter().map(|kept| kept.file.as_path()).collect();
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let is_torn = !known.contains(path.as_path()) && !is_of_the_future(&path);
-            if is_torn && self.system.remove(&path).is_ok() {
-                warn!(
-                    "{} is torn or damaged; this generation cannot be gone back to",
-                    path.display()
-                );
+        for path in self.system.list(&self.folder).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(atomic::TEMPORARY_PREFIX.as_bytes())
+                && name.ends_with(atomic::TEMPORARY_SUFFIX.as_bytes())
+            {
+                // One that stays is swept the next time.
+                let _ = self.system.remove(&path);
             }
         }
+    }
+
+    /// Tries again to read what could not be read.
+    pub(super) fn look_again(&mut self) {
+        for unread in mem::take(&mut self.unread) {
+            match kept::read(&*self.system, &unread.file) {
+                Ok(Read::Whole(kept)) => {
+                    info!("{} can be read again", unread.file.display());
+                    self.take_up(kept);
+                }
+                Ok(Read::Damaged) => self.set_aside(&unread.file),
+                Ok(Read::Missing) => {}
+                Err(error) => self.unread.push(Unread { error, ..unread }),
+            }
+        }
+    }
+
+    /// Whether everything that is kept is known.
+    ///
+    /// # Errors
+    /// Why a file could not be read: nothing may go that it could need.
+    pub(super) fn check_all_read(&self) -> Result<(), Error> {
+        self.unread.first().map_or(Ok(()), |unread| Err(unread.error.clone()))
+    }
+
+    /// The highest serial of all; 0 where nothing is kept.
+    pub(super) fn newest_serial(&self) -> u64 {
+        self.kept.iter().map(|kept| kept.serial).max().unwrap_or(0)
     }
 
     fn remember(&mut self, kept: &Kept, is_durable: bool) {
         let file = self.folder.join(kept.file_name());
         self.kept.retain(|known| known.file != file);
+        self.unread.retain(|unread| unread.file != file);
         let files = &kept.document.files;
         self.kept.push(Remembered {
             serial: kept.serial,
@@ -121,7 +179,7 @@ impl Generations {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.kept.is_empty() && self.unread.is_empty()
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -136,6 +194,18 @@ impl Generations {
     /// The manifest of what was applied last; none before the first time, and when its file was lost.
     pub(super) fn applied(&self) -> Option<&ManifestDocument> {
         self.applied.as_ref()
+    }
+
+    /// The same, for who decides by it.
+    ///
+    /// # Errors
+    /// Its file is there and could not be read.
+    pub(super) fn applied_or_why_not(&self) -> Result<Option<&ManifestDocument>, Error> {
+        let is_it = |unread: &&Unread| unread.id().is_some() && unread.id() == self.applied_id;
+        match (&self.applied, self.unread.iter().find(is_it)) {
+            (None, Some(unread)) => Err(unread.error.clone()),
+            (applied, _) => Ok(applied.as_ref()),
+        }
     }
 
     /// Notes what the primary's GoCD thinks of the generation that was applied last. Accepted is for good.
@@ -158,6 +228,7 @@ impl Generations {
     /// Notes that another set may be live than the one that was applied last.
     pub(super) fn forget_applied(&mut self) {
         self.applied = None;
+        self.applied_id = None;
     }
 
     /// Whether it is known which bytes are on their way.
@@ -178,7 +249,8 @@ impl Generations {
         let path = self.folder.join(kept.file_name());
         let text = seal::sealed(&kept).expect("a generation has only plain fields");
         // Once it is on the disk it stays there, whatever is written anew.
-        let is_durable = self.kept.iter().any(|known| known.file == path && known.is_durable);
+        let is_durable = self.kept.iter().any(|known| known.file == path && known.is_durable)
+            || self.unread.iter().any(|unread| unread.file == path);
         if is_durable {
             atomic::write_on(&*self.system, &path, &text, 0o600)?;
         } else {
@@ -186,6 +258,7 @@ impl Generations {
                 .map_err(|error| Error::io("write", &path, &error))?;
         }
         self.remember(&kept, is_durable);
+        self.applied_id = Some(kept.document.generation);
         self.applied = Some(kept.document);
         Ok(())
     }
@@ -274,15 +347,17 @@ impl Generations {
         &self.folder
     }
 
-    /// Whether a generation has these bytes: one of those that are kept, the applied one or the one that is named.
+    /// Whether a generation has these bytes: one of those that are kept, the applied one or the one that is named. One
+    /// that could not be read may have any.
     pub(super) fn needs(&self, bytes: &Digest) -> bool {
         let mut applied = self.applied.iter().flat_map(|document| document.files.values());
-        self.kept.iter().any(|kept| kept.blobs.contains(bytes))
+        !self.unread.is_empty()
+            || self.kept.iter().any(|kept| kept.blobs.contains(bytes))
             || applied.any(|entry| entry.sha256 == *bytes)
             || self.pinned.as_ref().is_some_and(|pinned| pinned.contains(bytes))
     }
 
-    /// All bytes that somebody may still want.
+    /// All bytes that somebody may still want, once [`Generations::check_all_read`] has said that all are known.
     pub(super) fn wanted(&self) -> HashSet<Digest> {
         let kept = self.kept.iter().flat_map(|kept| &kept.blobs);
         let applied = self.applied.iter().flat_map(|document| document.files.values());

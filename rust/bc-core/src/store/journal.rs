@@ -80,8 +80,19 @@ impl Journal {
     }
 
     /// Reads the journal.
-    pub(super) fn read(path: &Path) -> Result<Read<Self>, Error> {
-        record::read(path)
+    ///
+    /// # Errors
+    /// As [`record::read`]: then a set may be half live.
+    pub(super) fn read(system: &dyn FileSystem, path: &Path) -> Result<Read<Self>, Error> {
+        record::read(system, path)
+    }
+
+    /// Whether an apply has begun that did not come to its end.
+    ///
+    /// # Errors
+    /// Nobody knows.
+    pub(super) fn is_open(system: &dyn FileSystem, path: &Path) -> Result<bool, Error> {
+        filesystem::is_there(system, path).map_err(|error| Error::io("look at", path, &error))
     }
 
     pub(super) fn save(&self, system: &dyn FileSystem, path: &Path) -> Result<(), Error> {

@@ -4,7 +4,11 @@
 //! this plugin wrote it. Like the other files that are read by this module it ends with a checksum
 //! ([`crate::store::seal`]): a damaged one could make a file of somebody else count as ours.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tracing::warn;
@@ -13,12 +17,19 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Epoch, ManifestDocument, Name},
-    regular_file,
-    store::{atomic, filesystem::FileSystem, guard::Guard, seal},
+    store::{
+        atomic,
+        filesystem::{self, FileSystem},
+        guard::Guard,
+        seal,
+    },
 };
 
 /// The newest format.
 pub(super) const FORMAT: u32 = 1;
+
+/// How many damaged files of one name are kept.
+const MAX_DAMAGED: usize = 9;
 
 /// The last generation that became live, and which files are ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,12 +90,15 @@ impl Record {
 
     /// Reads the record. A damaged one is set aside: then nothing counts as ours until the next generation is
     /// applied, so that at worst a file stays that should go.
-    pub(super) fn load(path: &Path) -> Result<Self, Error> {
-        match read(path)? {
+    ///
+    /// # Errors
+    /// As [`read`]: one that cannot be read may say anything.
+    pub(super) fn load(system: &dyn FileSystem, path: &Path) -> Result<Self, Error> {
+        match read(system, path)? {
             Read::Whole(record) => Ok(record),
             Read::Missing => Ok(Self::default()),
             Read::Damaged => {
-                set_aside(path, "what was applied last")?;
+                set_aside(system, path, "what was applied last; syncing begins anew")?;
                 Ok(Self::default())
             }
         }
@@ -104,16 +118,16 @@ pub(super) enum Read<T> {
     Missing,
     /// All of it, as it was written.
     Whole(T),
-    /// Something else.
+    /// All of it was read, and it is something else.
     Damaged,
 }
 
-/// Reads a file of the store.
+/// Reads a file of the store. Only bytes that were read make it a damaged one.
 ///
 /// # Errors
 /// It cannot be read, or a newer version of this plugin wrote it.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, Error> {
-    let text = match regular_file::read(path, regular_file::LARGEST_OF_OURS) {
+pub(super) fn read<T: DeserializeOwned>(system: &dyn FileSystem, path: &Path) -> Result<Read<T>, Error> {
+    let text = match system.read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
         Err(error) => return Err(Error::io("read", path, &error)),
@@ -127,7 +141,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, Error> {
 }
 
 /// The format that the text of a file of the store names; none where it names none.
-pub(super) fn format_of(text: &[u8]) -> Option<u32> {
+fn format_of(text: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -135,19 +149,32 @@ pub(super) fn format_of(text: &[u8]) -> Option<u32> {
     serde_json::from_slice(text).ok().map(|Format { format }| format)
 }
 
-/// Renames a damaged file of the store out of the way, for somebody to look at.
+/// Renames a damaged file of the store out of the way, for somebody to look at. `what` it is, and what comes of it.
 ///
 /// # Errors
 /// It cannot be renamed.
-pub(super) fn set_aside(path: &Path, what: &str) -> Result<(), Error> {
-    let aside = path.with_extension("damaged");
-    fs::rename(path, &aside).map_err(|error| Error::io("rename", path, &error))?;
+pub(super) fn set_aside(system: &dyn FileSystem, path: &Path, what: &str) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::io("rename", path, &error);
+    let aside = free_name(system, path).map_err(failed)?;
+    system.rename(path, &aside).map_err(failed)?;
     warn!(
-        "{} ({what}) is damaged and was renamed to {}; syncing begins anew",
+        "{} is damaged and was renamed to {}: {what}",
         path.display(),
         aside.display()
     );
     Ok(())
+}
+
+/// A name beside the file that nothing has yet; after so many that the disk must be failing, the last one again.
+fn free_name(system: &dyn FileSystem, path: &Path) -> io::Result<PathBuf> {
+    let mut aside = path.with_extension("damaged");
+    for number in 2..=MAX_DAMAGED {
+        if !filesystem::is_there(system, &aside)? {
+            break;
+        }
+        aside = path.with_extension(format!("damaged-{number}"));
+    }
+    Ok(aside)
 }
 
 fn too_new(path: &Path, format: u32) -> Error {
@@ -163,14 +190,20 @@ fn too_new(path: &Path, format: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::store::filesystem::OperatingSystem;
+
+    fn load(path: &Path) -> Result<Record, Error> {
+        Record::load(&OperatingSystem, path)
+    }
 
     #[test]
     fn a_record_survives_its_file() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("applied.json");
-        assert_eq!(Record::load(&path), Ok(Record::default()));
+        assert_eq!(load(&path), Ok(Record::default()));
         let record = Record {
             serial: 3,
             generation: Some(Digest::of(b"x")),
@@ -178,7 +211,7 @@ mod tests {
             ..Record::default()
         };
         record.save(&OperatingSystem, &path).expect("save");
-        assert_eq!(Record::load(&path), Ok(record));
+        assert_eq!(load(&path), Ok(record));
     }
 
     #[test]
@@ -186,10 +219,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("applied.json");
         fs::write(&path, "{\"format\": 1, \"serial\"").expect("write");
-        assert_eq!(Record::load(&path), Ok(Record::default()));
-        assert!(folder.path().join("applied.damaged").exists());
+        assert_eq!(load(&path), Ok(Record::default()));
+        fs::write(&path, "").expect("write");
+        assert_eq!(load(&path), Ok(Record::default()));
+        for (aside, text) in [
+            ("applied.damaged", "{\"format\": 1, \"serial\""),
+            ("applied.damaged-2", ""),
+        ] {
+            assert_eq!(fs::read_to_string(folder.path().join(aside)).expect("kept"), text);
+        }
         fs::write(&path, "{\"format\": 2}").expect("write");
-        let error = Record::load(&path).expect_err("too new");
+        let error = load(&path).expect_err("too new");
         assert!(error.message().contains("format 2"), "{error}");
         assert!(path.exists());
     }

@@ -44,10 +44,19 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
         let resolved = folder.join(name);
         match fs::read_link(&resolved) {
             Ok(target) => path_now = folder.join(target),
-            Err(_) => return Ok(resolved),
+            Err(error) if is_no_link(&error) => return Ok(resolved),
+            Err(error) => return Err(failed(error)),
         }
     }
     Err(failed(io::Error::other("too many symbolic links")))
+}
+
+/// Whether asking where a link leads has failed since there is none.
+fn is_no_link(error: &io::Error) -> bool {
+    /// `ERROR_NOT_A_REPARSE_POINT`, which has no kind of its own.
+    const NO_LINK_ON_WINDOWS: i32 = 4390;
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput)
+        || (cfg!(windows) && error.raw_os_error() == Some(NO_LINK_ON_WINDOWS))
 }
 
 /// Makes a folder and its parents where they are missing, durably. They belong to whom the folder above belongs, or

@@ -18,6 +18,7 @@ use crate::{
     status::Severity,
     store::{
         blobs,
+        filesystem::OperatingSystem,
         generations::{self, Kept, KeptGeneration},
     },
 };
@@ -88,10 +89,10 @@ impl VerifiedState {
 ///
 /// # Errors
 /// [`Kind::Refused`] when nothing is applied here, [`Kind::Busy`] when another generation is applied meanwhile,
-/// [`Kind::File`] when a file cannot be read.
+/// [`Kind::File`] when a file cannot be read: it is neither right nor damaged then.
 pub fn verify(state_dir: &Path, layout: &Layout, mut on_bytes: impl FnMut(u64, u64)) -> Result<Verified, Error> {
     let id = generations::applied(state_dir)?;
-    let all = generations::read_all(state_dir)?;
+    let all = generations::read_all(&OperatingSystem, state_dir)?.whole()?;
     let applied = all
         .iter()
         .find(|kept| !kept.is_first() && Some(kept.document.generation) == id)
@@ -110,7 +111,7 @@ pub fn verify(state_dir: &Path, layout: &Layout, mut on_bytes: impl FnMut(u64, u
     let mut done = 0;
     let mut files = Vec::new();
     for (name, entry) in live {
-        let found = blobs::sha256_if_there(&scan::path_of(layout, name))?;
+        let found = blobs::read_if_there(&OperatingSystem, &scan::path_of(layout, name), &entry.sha256)?;
         let state = match found {
             Some(found) if found == entry.sha256 => VerifiedState::Ok,
             Some(_) => VerifiedState::Differs,
@@ -126,7 +127,8 @@ pub fn verify(state_dir: &Path, layout: &Layout, mut on_bytes: impl FnMut(u64, u
         on_bytes(done, total);
     }
     for (digest, (name, size)) in &wanted {
-        let found = blobs::sha256_if_there(&state_dir.join(blobs::FOLDER).join(digest.to_string()))?;
+        let blob = state_dir.join(blobs::FOLDER).join(digest.to_string());
+        let found = blobs::read_if_there(&OperatingSystem, &blob, digest)?;
         let state = match found {
             Some(found) if found == *digest => None,
             Some(_) => Some(VerifiedState::KeptDamaged),

@@ -30,7 +30,7 @@ pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     let folder = state_dir.to_owned();
     let shown = blocking(move || generations::show(&folder, &id)).await;
     shown.map_or_else(Reply::from, |(generation, files)| Reply::Generation {
-        generation,
+        generation: Box::new(generation),
         files,
     })
 }
@@ -109,7 +109,9 @@ pub(crate) async fn verify(
         // A puller that is gone ends with the node.
         drop(puller.send(PullOrder::Repair(suspects)).await);
     }
-    Reply::Verified { verified }
+    Reply::Verified {
+        verified: Box::new(verified),
+    }
 }
 
 /// Reads files where that may block.

@@ -42,6 +42,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 const NAMED: usize = 5;
 /// The board's topic for generations that cannot be removed.
 const TOPIC_GENERATIONS: &str = "generations";
+/// The board's topic for what is kept and cannot be listed.
+const TOPIC_LISTED: &str = "kept files that are read";
 /// The board's topic for kept bytes that cannot be read.
 const TOPIC_KEPT: &str = "kept files";
 
@@ -82,7 +84,9 @@ impl Keeper {
                     let tidied = self.blocking(STUCK_AFTER, |store| store.tidy()).await;
                     self.show(TOPIC_GENERATIONS, &tidied);
                     if reading.is_done() {
-                        let items = self.blocking(STUCK_AFTER, |store| Ok(store.items())).await.unwrap_or_default();
+                        let items = self.blocking(STUCK_AFTER, DiskStore::items).await;
+                        self.show(TOPIC_LISTED, &items);
+                        let items = items.unwrap_or_default();
                         reading = Reading::new(items, tick.as_secs_f64() / self.rehash.as_secs_f64());
                     }
                     for item in reading.next() {

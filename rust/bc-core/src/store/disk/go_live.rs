@@ -128,7 +128,7 @@ impl DiskStore {
         let mut journal = Journal::new(steps, change.record, change.document);
         if let Err(error) = self.hands().carry_out(&mut journal, false) {
             // Without a journal no live file has changed; with one, the next call goes on with what is staged.
-            if !self.files.journal.exists() {
+            if matches!(Journal::is_open(&*self.system, &self.files.journal), Ok(false)) {
                 self.remove_staged(&journal.steps);
             }
             return Err(error);

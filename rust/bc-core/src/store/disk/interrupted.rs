@@ -32,7 +32,7 @@ use crate::{
 /// # Errors
 /// As [`DiskStore::open`].
 pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
-    if StateFiles::new(state_dir).journal.exists() {
+    if Journal::is_open(&OperatingSystem, &StateFiles::new(state_dir).journal)? {
         DiskStore::open(state_dir, layout, clock, Options::default())?;
     }
     Ok(())
@@ -42,10 +42,10 @@ pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Resul
 /// in the place of newer ones. Returns whether there was one.
 ///
 /// # Errors
-/// The journal cannot be removed.
+/// The journal cannot be looked at or removed.
 pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
     let journal = StateFiles::new(state_dir).journal;
-    let was_there = journal.exists();
+    let was_there = Journal::is_open(&OperatingSystem, &journal)?;
     Journal::close(&OperatingSystem, &journal)?;
     Ok(was_there)
 }
@@ -53,7 +53,7 @@ pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
 impl DiskStore {
     /// Rolls an apply forward that did not come to its end, by a crash or an error.
     pub(super) fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
-        let mut journal = match Journal::read(&self.files.journal)? {
+        let mut journal = match Journal::read(&*self.system, &self.files.journal)? {
             Read::Missing => return Ok(()),
             Read::Whole(journal) => journal,
             Read::Damaged => return self.give_up_journal(inner),
@@ -91,7 +91,11 @@ impl DiskStore {
         self.generations().forget_applied();
         inner.record.generation = None;
         inner.record.save(&*self.system, &self.files.record)?;
-        record::set_aside(&self.files.journal, "an apply that was interrupted")
+        record::set_aside(
+            &*self.system,
+            &self.files.journal,
+            "an apply that was interrupted; it comes with the next sync",
+        )
     }
 
     /// Removes temporary files from all folders that we write into.

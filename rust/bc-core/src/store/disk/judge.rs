@@ -73,7 +73,7 @@ impl DiskStore {
             .into_iter()
             .filter(|file| !file.path.is_empty())
             .map(|file| (working_dir.join(&file.path), file))
-            .filter(|(path, _)| !path.exists())
+            .filter(|(path, _)| matches!(path.try_exists(), Ok(false)))
             .map(|(path, file)| MissingFile {
                 property: file.property,
                 can_be_synced: path.parent() == Some(self.layout.pair_dir()),

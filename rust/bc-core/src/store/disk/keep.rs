@@ -50,19 +50,22 @@ impl DiskStore {
     /// of generations go durably before their bytes do.
     ///
     /// # Errors
-    /// The disk fails; what is left is removed the next time.
+    /// The disk fails, or the file of a generation cannot be read, and what it needs is not known: what is left is removed
+    /// the next time.
     pub fn tidy(&self) -> Result<(), Error> {
         let unsettled = {
-            let generations = self.generations();
+            let mut generations = self.generations();
             if !generations.is_dirty() {
                 return Ok(());
             }
+            generations.look_again();
             generations.unsettled(self.blobs.folder())
         };
         // Without the lock: this is what takes time.
         Generations::settle(&*self.system, &unsettled)?;
         let mut generations = self.generations();
         generations.settled(&unsettled);
+        generations.check_all_read()?;
         let surplus = generations.surplus(self.options.generations_keep);
         self.drop_generations(&mut generations, &surplus)?;
         if generations.is_pinned() && generations.unsettled(self.blobs.folder()).is_empty() {
@@ -76,7 +79,12 @@ impl DiskStore {
     }
 
     /// Drops the files of these generations, durably, and then the bytes that nobody needs any more.
+    ///
+    /// # Errors
+    /// The disk fails, or who needs what is not known: then nothing goes.
     fn drop_generations(&self, generations: &mut Generations, ids: &[Digest]) -> Result<(), Error> {
+        generations.check_all_read()?;
+        let journal = Journal::read(&*self.system, &self.files.journal)?;
         let folder = generations.folder().to_owned();
         for id in ids {
             self.at(&Moment::DropGeneration(*id))
@@ -92,13 +100,14 @@ impl DiskStore {
             return Ok(());
         }
         let mut wanted = generations.wanted();
-        if self.files.journal.exists()
-            && let Read::Whole(journal) = Journal::read(&self.files.journal)?
-        {
-            wanted.extend(journal.steps.iter().filter_map(|step| match step {
+        match journal {
+            Read::Missing => {}
+            Read::Whole(journal) => wanted.extend(journal.steps.iter().filter_map(|step| match step {
                 Step::Write { sha256, .. } => Some(*sha256),
                 _ => None,
-            }));
+            })),
+            // What it needs is not known before the next apply gives it up.
+            Read::Damaged => return Ok(()),
         }
         self.blobs
             .retain(&wanted, |blob| self.at(&Moment::RemoveBlob(blob.to_owned())))
@@ -263,7 +272,7 @@ impl DiskStore {
 
     /// Makes a blob of a live file that has these bytes, unless there is one.
     pub(super) fn adopt(&self, inner: &mut Inner, name: &Name, digest: &Digest, size: u64) -> Result<(), Error> {
-        if self.blobs.is_there(digest, size) {
+        if self.blobs.is_there(digest, size)? {
             return Ok(());
         }
         let path = scan::path_of(&self.layout, name);

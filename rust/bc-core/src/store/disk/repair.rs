@@ -60,7 +60,7 @@ impl DiskStore {
             return Ok(half_live);
         }
         let live = live::read(&self.layout, &mut inner.cache)?;
-        match self.generations().applied() {
+        match self.generations().applied_or_why_not()? {
             Some(applied) => Ok(self.drifted(applied, &live)),
             None if inner.record.generation.is_none() => Ok(Vec::new()),
             None => Err(Error::new(
@@ -73,7 +73,7 @@ impl DiskStore {
 
     /// The files that an interrupted apply has still to change.
     fn unfinished(&self, inner: &Inner) -> Result<Vec<Name>, Error> {
-        match Journal::read(&self.files.journal)? {
+        match Journal::read(&*self.system, &self.files.journal)? {
             Read::Whole(journal) if journal.record.serial > inner.record.serial => {
                 Ok(journal.steps.into_iter().map(|step| step.name().clone()).collect())
             }
@@ -98,27 +98,28 @@ impl DiskStore {
     }
 
     /// Everything that [`DiskStore::rehash`] can read.
-    pub fn items(&self) -> Vec<Item> {
-        let mut items = Vec::new();
-        for entry in fs::read_dir(self.blobs.folder()).into_iter().flatten().flatten() {
-            let digest = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            items.extend(digest.map(Item::Blob));
-        }
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    pub fn items(&self) -> Result<Vec<Item>, Error> {
+        let blobs = self.blobs.digests()?;
+        let mut items: Vec<Item> = blobs.into_iter().map(Item::Blob).collect();
         let generations = self.generations();
-        let applied = generations.applied().into_iter().flat_map(|applied| &applied.files);
+        let applied = generations.applied_or_why_not()?;
+        let applied = applied.into_iter().flat_map(|applied| &applied.files);
         for (name, entry) in applied.filter(|(name, _)| self.layout.syncs(name)) {
             if !is_same_file(&scan::path_of(&self.layout, name), &self.blobs.path(&entry.sha256)) {
                 items.push(Item::Live(name.clone()));
             }
         }
-        items
+        Ok(items)
     }
 
-    /// Reads one file whole. A blob that is damaged is removed. Returns the live files that may be damaged too, for
-    /// [`Store::repair`]; the next look reads them, whatever the operating system says.
+    /// Reads one file whole. A blob that is damaged, by two readings that agree, is removed. Returns the live files that
+    /// may be damaged too, for [`Store::repair`]; the next look reads them, whatever the operating system says.
     ///
     /// # Errors
-    /// The file cannot be read. That it is gone is none.
+    /// The file cannot be read, or gives other bytes at each reading. That it is gone is none.
     pub fn rehash(&self, item: &Item) -> Result<Vec<Name>, Error> {
         let suspects = self.read_again(item)?;
         self.doubt(&suspects);
@@ -144,12 +145,15 @@ impl DiskStore {
                     Some(entry.sha256)
                 });
                 let path = scan::path_of(&self.layout, name);
-                let is_right = expected.is_none() || blobs::sha256_if_there(&path)? == expected;
+                let Some(expected) = expected else {
+                    return Ok(Vec::new());
+                };
+                let is_right = blobs::read_if_there(&*self.system, &path, &expected)? == Some(expected);
                 Ok(if is_right { Vec::new() } else { vec![name.clone()] })
             }
             Item::Blob(digest) => {
                 let path = self.blobs.path(digest);
-                match blobs::sha256_if_there(&path)? {
+                match blobs::read_if_there(&*self.system, &path, digest)? {
                     Some(found) if found != *digest => {
                         warn!("{} is damaged and is removed", path.display());
                         self.blobs.forget(digest);
@@ -173,7 +177,7 @@ impl DiskStore {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         let live = live::read(&self.layout, &mut inner.cache)?;
-        let Some(applied) = self.generations().applied().cloned() else {
+        let Some(applied) = self.generations().applied_or_why_not()?.cloned() else {
             return Ok(Repaired::default());
         };
         let drifted = self.drifted(&applied, &live);

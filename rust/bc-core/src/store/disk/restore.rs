@@ -20,6 +20,7 @@ use crate::{
         Allowed, Applied, Restored, Store, atomic,
         filesystem::FileSystem,
         generations::{self, KeptGeneration},
+        journal::Journal,
         record::{self, Read},
         seal,
     },
@@ -46,9 +47,17 @@ pub(super) fn file(state_dir: &Path) -> PathBuf {
 
 /// Whether nothing is to be pulled, and since when. A damaged file still says that somebody wanted it so: `live` is
 /// held in place then, since `now_ms`.
-pub(super) fn load(state_dir: &Path, live: Option<Digest>, now_ms: i64) -> Result<Option<Paused>, Error> {
+///
+/// # Errors
+/// As [`record::read`]: somebody may have wanted it so.
+pub(super) fn load(
+    system: &dyn FileSystem,
+    state_dir: &Path,
+    live: Option<Digest>,
+    now_ms: i64,
+) -> Result<Option<Paused>, Error> {
     let path = file(state_dir);
-    Ok(match record::read::<PausedFile>(&path)? {
+    Ok(match record::read::<PausedFile>(system, &path)? {
         Read::Missing => None,
         Read::Whole(file) => Some(file.paused),
         Read::Damaged => {
@@ -93,7 +102,7 @@ impl DiskStore {
             }
             Err(error) => {
                 // Half live, it is finished later, and must not be followed by another one then.
-                if !self.files.journal.exists() {
+                if matches!(Journal::is_open(&*self.system, &self.files.journal), Ok(false)) {
                     self.pause(was_paused)?;
                 }
                 Err(error)
@@ -115,7 +124,8 @@ impl DiskStore {
         if !self.generations().applied().is_some_and(is_pending) || waited < wait.as_millis() {
             return Ok(None);
         }
-        let all = generations::read_all(&self.files.folder)?;
+        // The newest that GoCD has accepted may be one that cannot be read.
+        let all = generations::read_all(&*self.system, &self.files.folder)?.whole()?;
         for kept in all
             .iter()
             .filter(|kept| !kept.is_first() && !is_pending(&kept.document))

@@ -21,7 +21,8 @@ use crate::{
     regular_file, scan,
     store::{
         MadeWhole,
-        generations::{self, Kept},
+        generations::{self, Kept, Stored},
+        journal::Journal,
         live::{self, Live},
         plan::{self, Plan},
         record::Record,
@@ -58,7 +59,7 @@ impl DiskStore {
         let mut inner = self.lock();
         (inner.seen, inner.ahead) = (None, None);
         let mut made = MadeWhole::default();
-        let was_half_live = fs::exists(&self.files.journal).unwrap_or(true);
+        let was_half_live = Journal::is_open(&*self.system, &self.files.journal).unwrap_or(true);
         let expected = match self.finish_journal(&mut inner) {
             Ok(()) => {
                 made.settled = was_half_live;
@@ -93,7 +94,8 @@ impl DiskStore {
     /// What every live file should be, as far as the applied generation says.
     fn expected(&self) -> Result<BTreeMap<Name, Entry>, String> {
         let generations = self.generations();
-        let applied = generations.applied().ok_or_else(|| {
+        let applied = generations.applied_or_why_not().map_err(|error| error.to_string())?;
+        let applied = applied.ok_or_else(|| {
             if generations.is_empty() {
                 "nothing was ever applied here".to_owned()
             } else {
@@ -114,7 +116,7 @@ impl DiskStore {
         if held.is_empty() {
             return;
         }
-        let all = match generations::read_all(&self.files.folder) {
+        let all = match generations::read_all(&*self.system, &self.files.folder).and_then(Stored::whole) {
             Ok(all) => all,
             Err(error) => return found.faults.push(error.to_string()),
         };

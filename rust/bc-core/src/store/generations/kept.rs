@@ -1,6 +1,10 @@
 //! One kept generation: its file, and finding the one that a person means.
 
-use std::{collections::BTreeMap, fmt, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +13,10 @@ use crate::{
     error::{Error, Kind},
     lineage::Lineage,
     manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
-    regular_file,
-    store::record::{self, Read, Record},
+    store::{
+        filesystem::{FileSystem, OperatingSystem},
+        record::{self, Read, Record},
+    },
 };
 
 /// The name of the folder in the state folder.
@@ -41,6 +47,10 @@ pub struct KeptGeneration {
     pub files: usize,
     /// Bytes of all its files.
     pub total_size: u64,
+    /// Why its file could not be read now; then nothing else in here is known but its id, and of generation 0 not even
+    /// that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 impl KeptGeneration {
@@ -57,6 +67,25 @@ impl KeptGeneration {
             applied_ms,
             files: document.files.len(),
             total_size: document.total_size(),
+            unread: None,
+        }
+    }
+
+    /// One whose file could not be read.
+    fn unread(unread: &Unread, applied: Option<Digest>) -> Self {
+        let id = unread.id();
+        Self {
+            id: id.unwrap_or_else(|| Digest::of(b"")),
+            is_first: unread.is_first(),
+            is_applied: id.is_some() && id == applied,
+            epoch: 0,
+            sequence: 0,
+            acceptance: Acceptance::Unknown,
+            generated_ms: 0,
+            applied_ms: 0,
+            files: 0,
+            total_size: 0,
+            unread: Some(unread.error.to_string()),
         }
     }
 }
@@ -66,6 +95,8 @@ impl fmt::Display for KeptGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_first {
             f.write_str("0")
+        } else if self.unread.is_some() {
+            write!(f, "{:.12}", self.id)
         } else {
             write!(f, "#{} {:.12}", self.sequence, self.id)
         }
@@ -118,6 +149,15 @@ impl Kept {
         }
     }
 
+    /// Whether it is what it says, and in the file that is its own.
+    fn is_of(&self, file: &Path) -> bool {
+        let manifest = Manifest {
+            files: self.document.files.clone(),
+        };
+        manifest.generation() == self.document.generation
+            && file.file_name().is_some_and(|name| *name == *self.file_name())
+    }
+
     pub(in crate::store) fn summary(&self, applied: Option<Digest>) -> KeptGeneration {
         KeptGeneration {
             is_first: self.is_first(),
@@ -127,22 +167,77 @@ impl Kept {
     }
 }
 
-/// What is kept in the state folder `state_dir`, newest first, generation 0 last. Reads files only, so that it also
-/// works beside a running node and without one.
+/// A file of a generation that is there and could not be read now. What it keeps nobody knows, so nothing that it may
+/// need goes.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Unread {
+    pub(super) file: PathBuf,
+    pub(super) error: Error,
+}
+
+impl Unread {
+    /// The generation that it is of, by its name; none for generation 0.
+    pub(super) fn id(&self) -> Option<Digest> {
+        self.file.file_stem()?.to_str()?.parse().ok()
+    }
+
+    fn is_first(&self) -> bool {
+        self.file.file_stem().is_some_and(|stem| stem == FIRST)
+    }
+}
+
+/// What is in the folder of generations.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Stored {
+    /// Newest first, generation 0 last.
+    pub(in crate::store) kept: Vec<Kept>,
+    pub(in crate::store) unread: Vec<Unread>,
+    /// Files that were read and are not what was written.
+    pub(super) damaged: Vec<PathBuf>,
+}
+
+impl Stored {
+    /// All generations.
+    ///
+    /// # Errors
+    /// [`Kind::File`] naming the first file that could not be read.
+    pub(in crate::store) fn whole(self) -> Result<Vec<Kept>, Error> {
+        match self.unread.into_iter().next() {
+            Some(unread) => Err(unread.error),
+            None => Ok(self.kept),
+        }
+    }
+}
+
+/// What is kept in the state folder `state_dir`, newest first, generation 0 last, and before it what could not be read.
+/// Reads files only, so that it also works beside a running node and without one.
 ///
 /// # Errors
 /// [`Kind::File`] when the folder cannot be read.
 pub fn list(state_dir: &Path) -> Result<Vec<KeptGeneration>, Error> {
     let applied = applied(state_dir)?;
-    Ok(read_all(state_dir)?.iter().map(|kept| kept.summary(applied)).collect())
+    let stored = read_all(&OperatingSystem, state_dir)?;
+    let unread = stored
+        .unread
+        .iter()
+        .map(|unread| KeptGeneration::unread(unread, applied));
+    let mut all: Vec<_> = stored
+        .kept
+        .iter()
+        .map(|kept| kept.summary(applied))
+        .chain(unread)
+        .collect();
+    // Stable: the others stay in their order.
+    all.sort_by_key(|kept| kept.is_first);
+    Ok(all)
 }
 
 /// One kept generation with its files. `id` is what a person writes: `0`, `#` and a sequence, or an id or its
 /// beginning.
 ///
 /// # Errors
-/// [`Kind::Refused`] when no kept generation, or more than one, is meant; [`Kind::File`] when the folder cannot be
-/// read.
+/// [`Kind::Refused`] when no kept generation, or more than one, is meant; [`Kind::File`] when the folder, or the file
+/// of the one that may be meant, cannot be read.
 pub fn show(state_dir: &Path, id: &str) -> Result<(KeptGeneration, BTreeMap<Name, Entry>), Error> {
     let kept = find(state_dir, id)?;
     Ok((kept.summary(applied(state_dir)?), kept.document.files))
@@ -150,8 +245,17 @@ pub fn show(state_dir: &Path, id: &str) -> Result<(KeptGeneration, BTreeMap<Name
 
 /// The kept generation that a person means.
 pub(in crate::store) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> {
-    let all = read_all(state_dir)?;
+    let Stored { kept: all, unread, .. } = read_all(&OperatingSystem, state_dir)?;
     let guidance = "See `gocd-bc generations list`; an id may be shortened, #12 means the sequence 12.";
+    let may_be_meant = |unread: &&Unread| {
+        if id == FIRST {
+            unread.is_first()
+        } else {
+            let begins = |other: Digest| other.to_string().starts_with(&id.to_ascii_lowercase());
+            id.starts_with('#') || (!id.is_empty() && unread.id().is_some_and(begins))
+        }
+    };
+    let unread = unread.iter().find(may_be_meant).map(|unread| unread.error.clone());
     let is_meant: Box<dyn Fn(&Kept) -> bool> = if id == FIRST {
         Box::new(Kept::is_first)
     } else if let Some(sequence) = id.strip_prefix('#') {
@@ -166,6 +270,7 @@ pub(in crate::store) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> 
     let mut meant = all.into_iter().filter(|kept| !id.is_empty() && is_meant(kept));
     match (meant.next(), meant.next()) {
         (Some(kept), None) => Ok(kept),
+        (None, _) if unread.is_some() => Err(unread.expect("just seen")),
         (None, _) => Err(Error::new(
             Kind::Refused,
             format!("no generation {id:?} is kept here"),
@@ -181,42 +286,45 @@ pub(in crate::store) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> 
 
 /// The id of what was applied last, without touching anything.
 pub(in crate::store) fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
-    match record::read::<Record>(&state_dir.join("applied.json"))? {
+    match record::read::<Record>(&OperatingSystem, &state_dir.join("applied.json"))? {
         Read::Whole(record) => Ok(record.generation),
         Read::Missing | Read::Damaged => Ok(None),
     }
 }
 
-/// All that can be read, newest first, generation 0 last.
-pub(in crate::store) fn read_all(state_dir: &Path) -> Result<Vec<Kept>, Error> {
+/// Reads the folder. What goes meanwhile was dropped.
+///
+/// # Errors
+/// [`Kind::File`] when it cannot be listed.
+pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> Result<Stored, Error> {
     let folder = state_dir.join(FOLDER);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+    let mut stored = Stored::default();
+    let files = match system.list(&folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(stored),
         Err(error) => return Err(Error::io("read the folder", &folder, &error)),
     };
-    let mut all: Vec<Kept> = entries.flatten().filter_map(|entry| read(&entry.path())).collect();
-    all.sort_by_key(|kept| std::cmp::Reverse(kept.serial));
-    Ok(all)
+    // Others are on their way to their names, or were never ours.
+    let is_kept = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "json");
+    for file in files.into_iter().filter(is_kept) {
+        match read(system, &file) {
+            Ok(Read::Whole(kept)) => stored.kept.push(kept),
+            Ok(Read::Damaged) => stored.damaged.push(file),
+            Ok(Read::Missing) => {}
+            Err(error) => stored.unread.push(Unread { file, error }),
+        }
+    }
+    stored.kept.sort_by_key(|kept| std::cmp::Reverse(kept.serial));
+    Ok(stored)
 }
 
-/// None for what a crash tore or the disk damaged, for temporary files, and for what a newer version wrote.
-fn read(path: &Path) -> Option<Kept> {
-    let Ok(Read::Whole(kept)) = record::read::<Kept>(path) else {
-        return None;
-    };
-    let manifest = Manifest {
-        files: kept.document.files.clone(),
-    };
-    let is_right = manifest.generation() == kept.document.generation
-        && path.file_name().is_some_and(|name| *name == *kept.file_name());
-    is_right.then_some(kept)
-}
-
-/// Whether a newer version of this plugin wrote the file.
-pub(super) fn is_of_the_future(path: &Path) -> bool {
-    let format = regular_file::read(path, regular_file::LARGEST_OF_OURS)
-        .ok()
-        .and_then(|text| record::format_of(&text));
-    format.is_some_and(|format| format > record::FORMAT)
+/// Reads one file. A crash may have torn it, since nobody waits for it.
+///
+/// # Errors
+/// As [`record::read`].
+pub(super) fn read(system: &dyn FileSystem, file: &Path) -> Result<Read<Kept>, Error> {
+    Ok(match record::read::<Kept>(system, file)? {
+        Read::Whole(kept) if !kept.is_of(file) => Read::Damaged,
+        read => read,
+    })
 }

@@ -240,6 +240,11 @@ fn a_torn_file_of_a_generation_counts_as_none() {
     let store = place.open();
     assert_eq!(place.sequences(), [2]);
     assert!(!place.state(&file).exists());
+    let aside = place.state(&file).with_extension("damaged");
+    assert_eq!(
+        fs::read(aside).expect("for somebody to look at"),
+        &text[..text.len() / 2]
+    );
     edited(2).fetch(&store, &edited(2).document(2));
     store.tidy().expect("tidy");
     place.assert_whole(&[&edited(2)]);

@@ -79,12 +79,12 @@ proptest! {
 
         let damaged = damage.of(&journal);
         fs::write(&path, &damaged).expect("write");
-        if let Ok(Read::Whole(_)) = Journal::read(&path) {
+        if let Ok(Read::Whole(_)) = Journal::read(&OperatingSystem, &path) {
             prop_assert_eq!(&damaged, &journal);
         }
         let damaged = damage.of(&record);
         fs::write(&path, &damaged).expect("write");
-        if Record::load(&path).is_ok_and(|record| record.serial == 7) {
+        if Record::load(&OperatingSystem, &path).is_ok_and(|record| record.serial == 7) {
             prop_assert_eq!(&damaged, &record);
         }
     }

@@ -105,7 +105,7 @@ fn reading_all_again_finds_what_no_time_tells() {
     let place = Place::new();
     let store = place.open();
     Files::usual().apply(&store, 1).expect("applied");
-    let mut items = store.items();
+    let mut items = store.items().expect("readable");
     // Three blobs; the key and the configuration are copies, the jar is not.
     assert_eq!(items.len(), 5, "{items:?}");
     let damaged = Digest::of(CONFIG);

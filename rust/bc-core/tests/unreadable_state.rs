@@ -1,0 +1,133 @@
+//! Files of a node's state folder that are there and cannot be read for a while: each is named, none is made anew, and
+//! when it can be read again the node is who it was.
+#![cfg(target_os = "linux")]
+
+use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+
+use bc_core::{
+    error::Error,
+    identity::Identity,
+    ledger::Ledger,
+    manifest::{Epoch, Role},
+    offer::Offer,
+    peers::Peers,
+    role::Recorded,
+    settings::Flag,
+    state_dir::StateDir,
+};
+
+/// What stands in the place of a file, and gives an error to whoever reads it, root as well.
+#[derive(Debug, Clone, Copy)]
+enum InTheWay {
+    /// `EIO`: nothing is mapped where a process's memory begins.
+    FailingDisk,
+    /// `EISDIR`.
+    Folder,
+    /// `ELOOP`.
+    Circle,
+}
+
+impl InTheWay {
+    const ALL: [Self; 3] = [Self::FailingDisk, Self::Folder, Self::Circle];
+
+    fn put(self, path: &Path) {
+        let put = match self {
+            Self::FailingDisk => symlink("/proc/self/mem", path),
+            Self::Folder => fs::create_dir(path),
+            Self::Circle => symlink(path.file_name().expect("a name"), path),
+        };
+        put.expect("put");
+    }
+
+    /// Only what was put there can be taken away like this.
+    fn take_away(self, path: &Path) {
+        match self {
+            Self::Folder => fs::remove_dir(path),
+            Self::FailingDisk | Self::Circle => fs::read_link(path).and_then(|_| fs::remove_file(path)),
+        }
+        .expect("nobody else has put anything there");
+    }
+}
+
+/// Everything that a node reads of its state folder when it opens.
+#[derive(Debug, PartialEq, Eq)]
+struct Opened {
+    node_id: String,
+    fingerprint: String,
+    next: Option<String>,
+    recorded: Option<Recorded>,
+    ledger: Ledger,
+    sequence: u64,
+}
+
+fn open(state_dir: &Path) -> Result<Opened, Error> {
+    let state = Arc::new(StateDir::open(state_dir)?);
+    let identity = Identity::load_or_create(state_dir)?;
+    let next = Identity::next(state_dir)?;
+    let recorded = Recorded::load(state_dir)?;
+    let ledger = state.change_ledger(|_| {})?;
+    let offer = Offer::new(Arc::clone(&state), None, 60_000)?;
+    Ok(Opened {
+        node_id: state.node_id().to_owned(),
+        fingerprint: identity.fingerprint().to_string(),
+        next: next.map(|next| next.fingerprint().to_string()),
+        recorded,
+        sequence: ledger.sequence.max(offer.epoch().number),
+        ledger,
+    })
+}
+
+#[test]
+fn a_node_is_who_it_was_when_its_files_can_be_read_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let state_dir = folder.path();
+    open(state_dir).expect("made");
+    Identity::next_or_create(state_dir).expect("made");
+    let recorded = Recorded {
+        role: Role::Standby,
+        flag: Flag::File,
+    };
+    recorded.save(state_dir).expect("written");
+    let ledger = Ledger {
+        epoch: Epoch {
+            number: 7,
+            promotion: "x".to_owned(),
+        },
+        sequence: 11,
+        ..Ledger::default()
+    };
+    ledger.save(&state_dir.join("ledger.json")).expect("written");
+    let before = open(state_dir).expect("open");
+    for name in [
+        "node-id",
+        "identity.pem",
+        "identity-next.pem",
+        "role",
+        "ledger.json",
+        "offered",
+    ] {
+        for in_the_way in InTheWay::ALL {
+            let (path, aside) = (state_dir.join(name), state_dir.join("aside"));
+            fs::rename(&path, &aside).expect("moved");
+            in_the_way.put(&path);
+            let error = open(state_dir).expect_err("it cannot be read");
+            assert!(error.message().contains(name), "{in_the_way:?}: {error}");
+            in_the_way.take_away(&path);
+            fs::rename(&aside, &path).expect("moved back");
+            assert_eq!(open(state_dir).expect("open"), before, "{name}, {in_the_way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_peers_file_that_cannot_be_read_is_not_an_empty_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("business-continuity-peers");
+    for in_the_way in InTheWay::ALL {
+        in_the_way.put(&path);
+        let error = Peers::load(&path).expect_err("it cannot be read");
+        assert!(error.message().contains("business-continuity-peers"), "{error}");
+        Peers::change(&path, |_| {}).expect_err("nor is it written anew");
+        in_the_way.take_away(&path);
+    }
+}
