@@ -1,11 +1,12 @@
 //! The name of a further file of the configuration folder that an administrator has asked to sync.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::{
     error::{Error, Kind},
     jar_name,
     layout::{PEERS_FILE, START_IN_STANDBY_FILE, TOKEN_FILE},
+    spelling,
 };
 
 /// Never synced, each for its own reason: every server has its own database, token and peers are copied by the
@@ -32,7 +33,8 @@ impl ExtraName {
         &self.0
     }
 
-    /// Reads a list such as `password.properties, logback-include.xml`; none when one of the names is not allowed.
+    /// Reads a list such as `password.properties, logback-include.xml`; none when one of the names is not allowed, or two
+    /// are one file where upper and lower case are the same.
     pub fn list(text: &str) -> Option<Vec<Self>> {
         let mut names = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -40,7 +42,11 @@ impl ExtraName {
         }
         names.sort();
         names.dedup();
-        Some(names)
+        let files: BTreeSet<String> = names
+            .iter()
+            .map(|name: &Self| spelling::folded(name.as_str()))
+            .collect();
+        (files.len() == names.len()).then_some(names)
     }
 }
 
@@ -54,14 +60,17 @@ impl FromStr for ExtraName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // A file system may not tell upper from lower case.
-        let is_one_of = |names: &[&str]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
+        // A file system may not tell upper from lower case, or give a file a second name.
+        let folded = spelling::folded(text);
+        let is_one_of = |names: &[&str]| names.iter().any(|name| folded == *name);
         let objection = if is_one_of(&NEVER) {
             Some("is never synced")
         } else if is_one_of(&ALWAYS) {
             Some("is synced without being named")
         } else if text.is_empty() {
             Some("is empty")
+        } else if spelling::is_short_form(text) {
+            Some("could be the short name of another file on Windows")
         } else {
             jar_name::objection_to_plain_name(text)
         };
@@ -109,9 +118,14 @@ mod tests {
             "a\nb",
             "NUL",
             "x.\u{202E}txt",
+            "cipher.ae\u{17f}",
+            "db.properties.",
+            "DB~1.PRO",
+            "busine~1",
         ] {
             assert!(name.parse::<ExtraName>().is_err(), "{name:?}");
         }
         assert_eq!(ExtraName::list("password.properties,../x"), None);
+        assert_eq!(ExtraName::list("password.properties,Password.properties"), None);
     }
 }

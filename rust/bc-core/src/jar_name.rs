@@ -64,6 +64,8 @@ pub(crate) fn objection_to_plain_name(text: &str) -> Option<&'static str> {
         Some("holds a character that no plain file name has")
     } else if text.contains(is_deceptive) {
         Some("holds a control character")
+    } else if text.ends_with(['.', ' ']) {
+        Some("ends with a dot or a blank, which Windows leaves out")
     } else if is_reserved_on_windows(text) {
         Some("is reserved on Windows")
     } else {
@@ -137,6 +139,13 @@ mod tests {
             &long,
         ] {
             assert!(name.parse::<JarName>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_windows_leaves_out_is_no_end_of_a_name() {
+        for name in ["db.properties.", "db.properties ", "x.", " "] {
+            assert!(objection_to_plain_name(name).is_some(), "{name:?}");
         }
     }
 

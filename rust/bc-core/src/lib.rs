@@ -43,6 +43,7 @@ pub mod report;
 pub mod role;
 pub mod scan;
 pub mod settings;
+mod spelling;
 pub mod standbys;
 pub mod state_dir;
 pub mod status;

@@ -43,6 +43,9 @@ pub(crate) const MAX_PLUGIN_IDS: usize = 64 * 1024;
 /// The id of our own plugin: jars with it are never synced.
 pub const OWN_PLUGIN_ID: &str = "cd.go.contrib.business-continuity";
 
+/// The name of our own jar, which has no version in it, since `-javaagent` names it.
+pub const OWN_JAR: &str = "gocd-business-continuity.jar";
+
 /// What a synced file is. The configuration files are fixed names or those of this node's own setting: no path ever
 /// comes from the wire.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

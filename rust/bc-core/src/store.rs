@@ -1,7 +1,7 @@
 //! Where a standby keeps what it fetched, and how it becomes the live files.
 //!
 //! - [`disk`]: the store of a standby, which puts together `receiving` (bytes on their way), `blobs` (fetched bytes),
-//!   `live` (what is there), `plan` (what differs), `guard` (what must not go), `rules` (what may become live), `stage`,
+//!   `live` (what is there), `names` (which names are one), `plan` (what differs), `guard` (what must not go), `rules` (what may become live), `stage`,
 //!   `journal` and `apply` (how it does), `record` (what did) and `room` (whether it fits);
 //! - [`generations`]: what is kept to go back to;
 //! - [`difference`]: what two sets of files have differently, without showing a secret;
@@ -41,6 +41,7 @@ mod guard;
 mod journal;
 mod live;
 pub mod memory;
+mod names;
 mod plan;
 mod receiving;
 mod record;

@@ -26,7 +26,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -53,6 +53,7 @@ use crate::{
         filesystem::{FileSystem, OperatingSystem},
         generations::{Generations, KeptGeneration},
         live::{self, Live},
+        names::Folder,
         receiving,
         record::Record,
         room,
@@ -133,6 +134,7 @@ struct Seen {
     digests: HashSet<Digest>,
     /// That of cruise-config.xml.
     config: Option<Digest>,
+    jars: BTreeSet<JarName>,
     own_jars: BTreeMap<JarName, PluginIdentity>,
 }
 
@@ -141,6 +143,7 @@ impl Seen {
         Self {
             digests: live.files.values().map(|entry| entry.sha256).collect(),
             config: live.files.get(&Name::CruiseConfig).map(|entry| entry.sha256),
+            jars: live.jars(),
             own_jars: live.own_jars.clone(),
         }
     }
@@ -200,6 +203,14 @@ impl DiskStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which names are one in the plugin folder.
+    fn plugin_names(&self) -> Folder<'_> {
+        Folder {
+            system: &*self.system,
+            path: self.layout.plugins_external(),
+        }
+    }
+
     fn hands(&self) -> Hands<'_> {
         Hands {
             system: &*self.system,
@@ -230,6 +241,14 @@ impl DiskStore {
     }
 }
 
+/// The jars among these names.
+fn jars<'a>(names: impl IntoIterator<Item = &'a Name>) -> impl Iterator<Item = &'a JarName> {
+    names.into_iter().filter_map(|name| match name {
+        Name::Plugin(jar) => Some(jar),
+        _ => None,
+    })
+}
+
 impl Store for DiskStore {
     fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
         let mut inner = self.lock();
@@ -243,6 +262,8 @@ impl Store for DiskStore {
         let (generation, _) = self.of_this_node(generation);
         let generation = generation.as_ref();
         rules::manifest(generation, &seen.own_jars)?;
+        self.plugin_names()
+            .judge(jars(generation.files.keys()), &seen.jars, &seen.own_jars)?;
         self.generations().pin(generation);
         let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
         for (name, entry) in &generation.files {
@@ -375,8 +396,9 @@ impl Store for DiskStore {
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
         let mut inner = self.lock();
-        let live = live::read(&self.layout, &mut inner.cache)?;
+        let mut live = live::read(&self.layout, &mut inner.cache)?;
         inner.seen = Some(Seen::of(&live));
+        self.plugin_names().respell(&mut live, jars(&inner.record.ours))?;
         inner.cache.save(&self.files.cache);
         let ours = &inner.record.ours;
         Ok(live

@@ -1,6 +1,13 @@
 //! The live files of a standby as they are.
 
-use std::{collections::BTreeMap, fs::Metadata, io, path::Path, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::Metadata,
+    io,
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use crate::{
     error::{Error, Kind},
@@ -33,6 +40,18 @@ pub(super) struct Live {
     pub(super) odd: BTreeMap<Name, String>,
     /// Jars that are left out for their names.
     pub(super) warnings: Vec<String>,
+}
+
+impl Live {
+    /// The names of all jars that are there, as their folder lists them.
+    pub(super) fn jars(&self) -> BTreeSet<JarName> {
+        let names = self.files.keys().chain(self.irregular.keys());
+        let jars = names.filter_map(|name| match name {
+            Name::Plugin(jar) => Some(jar),
+            _ => None,
+        });
+        jars.chain(self.own_jars.keys()).cloned().collect()
+    }
 }
 
 /// Reads the live files; those that the cache knows are only looked at.

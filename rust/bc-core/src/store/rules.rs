@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use crate::{
     error::{Error, Kind},
     jar_name::JarName,
-    manifest::{ManifestDocument, Name, PluginIdentity},
+    manifest::{self, ManifestDocument, Name, PluginIdentity},
     scan::descriptor::{self, Jar},
+    spelling,
 };
 
 mod secrets;
@@ -35,6 +36,12 @@ pub(super) fn manifest(
     }
     for (name, entry) in &generation.files {
         let Name::Plugin(jar) = name else { continue };
+        if spelling::folded(jar.as_str()) == manifest::OWN_JAR {
+            return Err(refused(
+                format!("the primary has another plugin under the name of our own jar, {name}"),
+                "Give that jar another name on the primary.",
+            ));
+        }
         if own_jars.contains_key(jar) {
             return Err(refused(
                 format!("the primary has another plugin under the name of our own jar here, {name}"),

@@ -55,6 +55,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         present: || Path::new("/usr/share/java/wrapper.jar").exists(),
     },
     Package {
+        name: "ntfs-3g",
+        instead: None,
+        present: || command::on_path("lowntfs-3g").is_some(),
+    },
+    Package {
         name: "chromium",
         instead: None,
         present: || command::on_path("chromium").is_some(),

@@ -1,6 +1,6 @@
 //! Making a generation live: all of it, or nothing.
 
-use super::{DiskStore, FRESH, Inner, prepare::Write};
+use super::{DiskStore, FRESH, Inner, jars, prepare::Write};
 use crate::{
     digest::Digests,
     error::Error,
@@ -38,7 +38,7 @@ impl DiskStore {
         let mut inner = self.lock();
         inner.seen = None;
         self.finish_journal(&mut inner)?;
-        let live = match inner.ahead.take().filter(|(at, _)| at.elapsed() < FRESH) {
+        let mut live = match inner.ahead.take().filter(|(at, _)| at.elapsed() < FRESH) {
             // The files that are edited are looked at once more.
             Some((_, ahead)) => live::read_config(&self.layout, &mut inner.cache, ahead)?,
             None => live::read(&self.layout, &mut inner.cache)?,
@@ -47,6 +47,10 @@ impl DiskStore {
         let whole = generation;
         let generation = own.as_ref();
         rules::manifest(generation, &live.own_jars)?;
+        let names = jars(generation.files.keys());
+        self.plugin_names().judge(names, &live.jars(), &live.own_jars)?;
+        let names = jars(generation.files.keys().chain(&inner.record.ours));
+        self.plugin_names().respell(&mut live, names)?;
         self.generations().pin(generation);
         let now_ms = self.clock.now_ms();
         let Record { ours, guard, .. } = &inner.record;

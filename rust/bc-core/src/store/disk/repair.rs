@@ -12,7 +12,7 @@ use std::{
 
 use tracing::warn;
 
-use super::{DiskStore, Inner};
+use super::{DiskStore, Inner, jars};
 use crate::{
     digest::Digest,
     error::{Error, Kind},
@@ -59,9 +59,12 @@ impl DiskStore {
         if !half_live.is_empty() {
             return Ok(half_live);
         }
-        let live = live::read(&self.layout, &mut inner.cache)?;
+        let mut live = live::read(&self.layout, &mut inner.cache)?;
         match self.generations().applied_or_why_not()? {
-            Some(applied) => Ok(self.drifted(applied, &live)),
+            Some(applied) => {
+                self.plugin_names().respell(&mut live, jars(applied.files.keys()))?;
+                Ok(self.drifted(applied, &live))
+            }
             None if inner.record.generation.is_none() => Ok(Vec::new()),
             None => Err(Error::new(
                 Kind::File,
@@ -176,10 +179,11 @@ impl DiskStore {
         self.doubt(suspects);
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
-        let live = live::read(&self.layout, &mut inner.cache)?;
+        let mut live = live::read(&self.layout, &mut inner.cache)?;
         let Some(applied) = self.generations().applied_or_why_not()?.cloned() else {
             return Ok(Repaired::default());
         };
+        self.plugin_names().respell(&mut live, jars(applied.files.keys()))?;
         let drifted = self.drifted(&applied, &live);
         for (name, entry) in applied.files.iter().filter(|(name, _)| self.layout.syncs(name)) {
             if !drifted.contains(name) {

@@ -12,6 +12,8 @@ use super::*;
 #[cfg(unix)]
 mod failing_disk;
 #[cfg(target_os = "linux")]
+mod folding;
+#[cfg(target_os = "linux")]
 mod full_disk;
 mod generations;
 mod hostile;

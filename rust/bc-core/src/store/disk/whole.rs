@@ -12,7 +12,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, go_live::Change, repair::Aside};
+use super::{DiskStore, Inner, go_live::Change, jars, repair::Aside};
 use crate::{
     digest::{self, Digest, Digests},
     error::{Error, Kind},
@@ -159,7 +159,7 @@ impl DiskStore {
         for name in found.wrong.keys() {
             inner.cache.forget(&scan::path_of(&self.layout, name));
         }
-        let live = match live::read(&self.layout, &mut inner.cache) {
+        let mut live = match live::read(&self.layout, &mut inner.cache) {
             Ok(live) => live,
             Err(error) => {
                 // A synced file is named already.
@@ -173,6 +173,11 @@ impl DiskStore {
             return Plan::default();
         };
         let Record { ours, guard, .. } = &inner.record;
+        let names = jars(applied.files.keys().chain(ours));
+        if let Err(error) = self.plugin_names().respell(&mut live, names) {
+            found.faults.push(error.message().to_owned());
+            return Plan::default();
+        }
         let plan = plan::plan(&applied, &live.files, ours, guard, false, self.clock.now_ms());
         let is_of_one = |line: &&String| plan.set_aside.iter().any(|jar| line.contains(jar.as_str()));
         Plan {
