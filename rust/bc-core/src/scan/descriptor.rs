@@ -4,18 +4,20 @@
 //! (`GoPluginBundleDescriptorParser`, `GoPluginDescriptorParser`). Whatever is wrong with either makes a plugin
 //! that GoCD shows as invalid, never a reason for us not to carry the jar.
 
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{OWN_PLUGIN_ID, PluginIdentity};
 
 mod directory;
+mod faults;
 #[cfg(test)]
 pub(crate) mod odd_jars;
 mod text;
 
 use directory::Directory;
+use faults::Watched;
 
 /// Longer descriptors are not read to their end; real ones have a few kilobytes.
 const MAX_DESCRIPTOR: u64 = 4 * 1024 * 1024;
@@ -40,6 +42,16 @@ pub enum Jar {
 }
 
 impl Jar {
+    /// Looks into a jar on a disk, as [`Jar::inspect`].
+    ///
+    /// # Errors
+    /// It cannot be read: it may be anything then, our own plugin too, and is not broken for that.
+    pub fn read(file: impl Read + Seek) -> io::Result<Self> {
+        let mut file = Watched::new(file);
+        let jar = Self::inspect(&mut file);
+        file.unless_failed(jar)
+    }
+
     /// Looks into a jar. The list of its files is at the end, so a jar of which a part is missing is broken.
     ///
     /// Whatever GoCD might load under our own id is our own plugin, however odd it is.

@@ -255,7 +255,7 @@ impl FileCache {
         let (digests, bytes, jar) = match keep {
             Keep::Digests => (digest::hash(&mut *file)?, None, None),
             Keep::Jar => {
-                let jar = Jar::inspect(&mut *file);
+                let jar = Jar::read(&mut *file)?;
                 if let Jar::Plugin(identity) = &jar
                     && jar.is_own()
                 {

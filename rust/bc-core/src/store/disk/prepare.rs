@@ -61,7 +61,8 @@ impl DiskStore {
                 self.blobs.source(&entry.sha256)
             };
             let jar = if let (Name::Plugin(_), Source::File(file)) = (name, &source) {
-                let jar = Jar::inspect(regular_file::open(file).map_err(|error| Error::io("read", file, &error))?);
+                let jar = regular_file::open(file).and_then(Jar::read);
+                let jar = jar.map_err(|error| Error::io("read", file, &error))?;
                 rules::plugin(name, &jar)?;
                 Some(jar)
             } else {
