@@ -125,7 +125,11 @@ mod platform {
         time::Duration,
     };
 
-    use bc_core::control::{SOCKET, SOCKET_POINTER};
+    use bc_core::{
+        control::{SOCKET, SOCKET_POINTER},
+        regular_file,
+        short_path::ShortPath,
+    };
 
     use super::{ExitCode, Failure, Path, PathBuf, fs, io};
     use crate::owner;
@@ -135,17 +139,25 @@ mod platform {
 
     /// Connects to the node; none when none is there.
     pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, UnixStream)>, Failure> {
-        let address = address(state_dir);
-        let stream = match UnixStream::connect(&address) {
-            Ok(stream) => stream,
-            Err(error) => match error.kind() {
-                // Refused: the socket of a node that was killed.
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
-                    return Ok(None);
-                }
-                _ => return Err(unreachable(&address, &error)),
+        let inside = state_dir.join(SOCKET);
+        let found = match pointed_to(state_dir) {
+            Some(elsewhere) => match UnixStream::connect(&elsewhere) {
+                Ok(stream) => Some((elsewhere, stream)),
+                Err(error) if is_nobody(&error) => None,
+                Err(error) => return Err(unreachable(&elsewhere, &error)),
+            },
+            None => None,
+        };
+        let found = match found {
+            Some(found) => found,
+            None => match connect_inside(state_dir) {
+                Ok(Some(stream)) => (inside, stream),
+                Ok(None) => return Ok(None),
+                Err(error) if is_nobody(&error) => return Ok(None),
+                Err(error) => return Err(unreachable(&inside, &error)),
             },
         };
+        let (address, stream) = found;
         if !is_the_nodes_own(&address, state_dir) {
             return Err(Failure::new(
                 ExitCode::Failed,
@@ -162,12 +174,26 @@ mod platform {
         Ok(Some((address, stream)))
     }
 
-    /// The socket in the state folder, or where the file beside it points.
-    fn address(state_dir: &Path) -> PathBuf {
-        match fs::read_to_string(state_dir.join(SOCKET_POINTER)) {
-            Ok(text) if !text.trim().is_empty() => PathBuf::from(text.trim()),
-            _ => state_dir.join(SOCKET),
-        }
+    /// None where the path is too long for a socket and has no short way: a node would have left a pointer.
+    fn connect_inside(state_dir: &Path) -> io::Result<Option<UnixStream>> {
+        let Some(way) = ShortPath::to(state_dir, SOCKET)? else {
+            return Ok(None);
+        };
+        UnixStream::connect(way.path()).map(Some)
+    }
+
+    /// Nothing is there, or the socket of a node that was killed.
+    fn is_nobody(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused
+        )
+    }
+
+    /// Where a node that has no short way, or one of an earlier version, says that its socket is.
+    fn pointed_to(state_dir: &Path) -> Option<PathBuf> {
+        let text = regular_file::read_text(&state_dir.join(SOCKET_POINTER), 4096).ok()?;
+        (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
     }
 
     /// Anybody could have put a socket where a pointer from before a restart of the machine leads to.

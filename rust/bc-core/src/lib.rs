@@ -43,6 +43,7 @@ pub mod report;
 pub mod role;
 pub mod scan;
 pub mod settings;
+pub mod short_path;
 mod spelling;
 pub mod standbys;
 pub mod state_dir;

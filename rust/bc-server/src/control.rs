@@ -4,7 +4,8 @@
 //! |---|---|
 //! | this one | one connection: an order in, progress and one reply out |
 //! | `rights` | who may give which order |
-//! | `unix` | `control.sock` in the state folder, or in `/tmp` where that path is too long |
+//! | `visitors` | who is connected, and who must make room |
+//! | `unix` | `control.sock` in the state folder |
 //! | `windows` | a named pipe |
 //!
 //! A connection carries one [`Order`] on one line and is closed after the last [`Reply`]. Anybody on the machine
@@ -25,7 +26,7 @@ use bc_core::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ use tracing::info;
 mod rights;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod visitors;
 #[cfg(windows)]
 mod windows;
 
@@ -52,10 +55,10 @@ pub const MAX_ORDER_SIZE: u64 = 64 * 1024;
 const ORDER_WITHIN: Duration = Duration::from_secs(5);
 /// How long a caller may take to read one line of the answer.
 const LINE_WITHIN: Duration = Duration::from_secs(5);
-/// Connections of root at a time.
-const CONNECTIONS_OF_ROOT: usize = 8;
-/// Connections of everybody else at a time: nobody keeps root out by opening many.
-const CONNECTIONS_OF_OTHERS: usize = 16;
+/// Callers whose groups are looked up at a time: a directory service may never answer.
+const LOOKED_UP_AT_ONCE: usize = 2;
+/// How long a caller waits for that.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Carries orders out.
 pub trait ControlHandler: Send + Sync + 'static {
@@ -63,6 +66,9 @@ pub trait ControlHandler: Send + Sync + 'static {
     /// `progress`; a caller that went away does not end the call.
     fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> impl Future<Output = Reply> + Send;
 }
+
+/// Is told why there is no socket whenever it cannot be made, and none once it is there.
+pub type Tell = Arc<dyn Fn(Option<&Error>) + Send + Sync>;
 
 /// A listening local socket. It lives until `shutdown`, whether or not this is dropped.
 #[derive(Debug)]
@@ -72,29 +78,28 @@ pub struct ControlServer {
 
 impl ControlServer {
     /// Listens for the node whose state folder is `state_dir` and answers until `shutdown`. Must be called inside
-    /// a tokio runtime, by the holder of the state folder's lock: a socket that is there is a dead one's.
-    ///
-    /// # Errors
-    /// The socket cannot be made, or a file of somebody else is in its place.
+    /// a tokio runtime, by the holder of the state folder's lock: a socket that is there is a dead one's. One that cannot
+    /// be made, or is gone later, is tried again; `tell` hears of it.
     pub fn start<H: ControlHandler>(
         state_dir: &Path,
         rights: Rights,
         handler: Arc<H>,
+        tell: Tell,
         shutdown: CancellationToken,
-    ) -> Result<Self, Error> {
-        let address = platform::serve(state_dir, rights, handler, shutdown)?;
-        Ok(Self { address })
+    ) -> Self {
+        let address = platform::serve(state_dir, rights, handler, tell, shutdown);
+        Self { address }
     }
 
-    /// Where it listens: a path, or the name of a pipe.
+    /// Where it listens, or is to: a path, or the name of a pipe.
     pub fn address(&self) -> &Path {
         &self.address
     }
 }
 
 /// Serves one connection. Errors of the caller end in a refusal that it may read, those of the connection in its
-/// end.
-async fn converse<S, H>(stream: S, caller: Caller, rights: &Rights, handler: &H)
+/// end. `stay` says that an order is about to be carried out, and learns whether the connection is still there for it.
+async fn converse<S, H>(stream: S, caller: Caller, rights: &Rights, handler: &H, stay: impl FnOnce() -> bool)
 where
     S: AsyncRead + AsyncWrite + Send,
     H: ControlHandler,
@@ -103,6 +108,7 @@ where
     let mut answer = Answer { write, gone: false };
     let reply = match timeout(ORDER_WITHIN, read_order(read)).await {
         Ok(Ok(order)) => match allow(&order, caller, rights).await {
+            Ok(()) if order.changes_anything() && !stay() => return,
             Ok(()) => carry_out(order, handler, &mut answer).await,
             Err(refusal) => refusal,
         },
@@ -129,22 +135,39 @@ async fn allow(order: &Order, caller: Caller, rights: &Rights) -> Result<(), Rep
     if !order.changes_anything() {
         return Ok(());
     }
-    let judged = {
-        let rights = rights.clone();
-        // Looking up groups may ask a directory service.
-        tokio::task::spawn_blocking(move || rights.judge(caller)).await
+    let judged = if rights.needs_groups_of(caller) {
+        looked_up(caller, rights).await
+    } else {
+        rights.judge(caller)
     };
-    let judged = judged.unwrap_or_else(|_| {
-        Err(Reply::refused(
-            "whether you may give this order could not be found out",
-            "",
-        ))
-    });
     match &judged {
         Ok(()) => info!("{caller} orders {order:?}"),
         Err(_) => info!("{caller} was refused {order:?}"),
     }
     judged
+}
+
+/// Looking up groups may ask a directory service, which may never answer: whoever is known without it never waits for
+/// those who are not.
+async fn looked_up(caller: Caller, rights: &Rights) -> Result<(), Reply> {
+    static PLACES: Semaphore = Semaphore::const_new(LOOKED_UP_AT_ONCE);
+    let rights = rights.clone();
+    let looking = async {
+        let place = PLACES.acquire().await;
+        // The place is taken for as long as the thread is.
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            rights.judge(caller)
+        })
+        .await
+    };
+    match timeout(LOOKED_UP_WITHIN, looking).await {
+        Ok(Ok(judged)) => judged,
+        _ => Err(Reply::refused(
+            "whether you may give this order could not be found out: the groups of this machine cannot be looked up",
+            "Run the command as root.",
+        )),
+    }
 }
 
 async fn carry_out<W, H>(order: Order, handler: &H, answer: &mut Answer<W>) -> Reply
@@ -224,7 +247,7 @@ mod tests {
     async fn answers(request: &[u8], caller: Caller) -> Vec<Reply> {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(request).await.expect("room");
-        converse(server, caller, &Rights::default(), &TwoSteps).await;
+        converse(server, caller, &Rights::default(), &TwoSteps, || true).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("text");
         text.lines()
@@ -286,7 +309,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_says_nothing_is_let_go() {
         let (mut client, server) = duplex(1024);
-        converse(server, Caller::Root, &Rights::default(), &TwoSteps).await;
+        converse(server, Caller::Root, &Rights::default(), &TwoSteps, || true).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("text");
         assert!(text.contains("5 seconds"), "{text}");
@@ -314,7 +337,7 @@ mod tests {
                 .expect("room");
             drop(client);
         };
-        tokio::join!(ask, converse(server, Caller::Root, &rights, &handler));
+        tokio::join!(ask, converse(server, Caller::Root, &rights, &handler, || true));
         assert_eq!(handler.0.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 }

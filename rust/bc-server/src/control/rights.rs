@@ -50,6 +50,11 @@ pub(super) enum Membership {
 }
 
 impl Rights {
+    /// Whether it takes the caller's groups to judge an order of his.
+    pub(super) fn needs_groups_of(&self, caller: Caller) -> bool {
+        matches!(caller, Caller::Other { .. }) && self.operator_group.is_some()
+    }
+
     /// Judges an order that changes something. May block: groups can come from a directory service.
     ///
     /// # Errors

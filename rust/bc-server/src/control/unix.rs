@@ -1,53 +1,75 @@
 //! The socket on UNIX.
 //!
-//! `<state folder>/control.sock`. The address of a socket has room for 107 bytes on Linux: where that path is
-//! longer, the socket is `/tmp/gocd-bc-<user number>/<node id>.sock`, and the file `<state folder>/socket` tells so.
-//! That folder must be a real folder of our own user, since everybody may write to `/tmp`.
+//! It has mode 0666: who may give orders is judged by user, not by permission bits. It is looked at every two seconds,
+//! and made again where it or its folder is gone; where it cannot be made that is tried again and again.
 //!
-//! The socket has mode 0666 and the file 0644: who may give orders is judged by user, not by permission bits.
+//! | module | has |
+//! |---|---|
+//! | `place` | where it is |
 
 use std::{
     ffi::CString,
-    fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use bc_core::{
-    control::{SOCKET, SOCKET_POINTER},
-    error::{Error, Kind},
-    store::atomic,
-};
+use bc_core::{control::SOCKET, error::Error};
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    task::spawn_blocking,
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use super::{
-    CONNECTIONS_OF_OTHERS, CONNECTIONS_OF_ROOT, ControlHandler, converse,
+    ControlHandler, Tell, converse,
     rights::{Caller, Membership, Rights},
+    visitors::Visitors,
 };
 
-/// The longest path of a socket: `sun_path` has 108 bytes, the last of which is zero.
-const LONGEST_PATH: usize = 107;
+mod place;
 
-/// Binds the socket and answers on it until `shutdown`.
+use place::Bound;
+
+/// How often is looked whether callers still find the socket: one stat.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Wait before a socket that cannot be made is tried again; each time twice as long, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// For sockets that have no short way.
+const COMMON: &str = "/tmp";
+
+/// Binds the socket and answers on it until `shutdown`. Returns where it is or should be.
 pub(super) fn serve<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
     handler: Arc<H>,
+    tell: Tell,
     shutdown: CancellationToken,
-) -> Result<PathBuf, Error> {
-    let bound = Bound::bind(state_dir, Path::new("/tmp"))?;
-    let path = bound.path.clone();
-    tokio::spawn(accept(bound, Arc::new(rights), handler, shutdown));
-    Ok(path)
+) -> PathBuf {
+    let keeper = Keeper {
+        state_dir: state_dir.to_owned(),
+        rights: Arc::new(rights),
+        handler,
+        visitors: Arc::default(),
+        tell,
+    };
+    let first = keeper.listening(Bound::bind(state_dir, Path::new(COMMON)));
+    let path = match &first {
+        Some((bound, _)) => bound.path.clone(),
+        None => state_dir.join(SOCKET),
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = keeper.keep(first) => {}
+        }
+    });
+    path
 }
 
 /// Whether the user `uid` that came with the group `gid` is in `group`.
@@ -68,254 +90,237 @@ pub(super) fn membership(uid: u32, gid: u32, group: &str) -> Membership {
     }
 }
 
-/// A bound socket; its files go when it is dropped.
-struct Bound {
-    listener: UnixListener,
-    path: PathBuf,
-    pointer: Option<PathBuf>,
+struct Keeper<H> {
+    state_dir: PathBuf,
+    rights: Arc<Rights>,
+    handler: Arc<H>,
+    visitors: Arc<Visitors>,
+    tell: Tell,
 }
 
-impl Bound {
-    /// `common` is the folder for sockets whose own path would be too long.
-    fn bind(state_dir: &Path, common: &Path) -> Result<Self, Error> {
-        let inside = state_dir.join(SOCKET);
-        let pointer = state_dir.join(SOCKET_POINTER);
-        // What an earlier node of this folder left: ours, since we hold its lock.
-        remove_socket(&inside)?;
-        remove_file(&pointer)?;
-        if inside.as_os_str().len() <= LONGEST_PATH {
-            return Ok(Self {
-                listener: listen(&inside)?,
-                path: inside,
-                pointer: None,
+impl<H: ControlHandler> Keeper<H> {
+    /// Answers, and binds again whenever the socket is gone.
+    async fn keep(self, first: Option<(Arc<Bound>, UnixListener)>) {
+        let mut listening = first;
+        let mut wait = FIRST_RETRY;
+        loop {
+            if let Some((bound, listener)) = listening.take() {
+                wait = FIRST_RETRY;
+                tokio::select! {
+                    () = self.answer(&bound.path, &listener) => {}
+                    () = gone(&bound) => {}
+                }
+                info!("the local socket {} is gone and is made again", bound.path.display());
+                // It looks at the disk once more.
+                drop(spawn_blocking(move || drop(bound)));
+            } else {
+                sleep(wait).await;
+                wait = LONGEST_RETRY.min(wait * 2);
+            }
+            let state_dir = self.state_dir.clone();
+            let Ok(bound) = spawn_blocking(move || Bound::bind(&state_dir, Path::new(COMMON))).await else {
+                continue;
+            };
+            listening = self.listening(bound);
+        }
+    }
+
+    /// Takes up a socket, and tells whether there is one.
+    fn listening(
+        &self,
+        bound: Result<(Bound, std::os::unix::net::UnixListener), Error>,
+    ) -> Option<(Arc<Bound>, UnixListener)> {
+        let listening = bound.and_then(|(bound, listener)| {
+            let listener = UnixListener::from_std(listener)
+                .map_err(|error| Error::io("listen on the local socket", &bound.path, &error))?;
+            Ok((Arc::new(bound), listener))
+        });
+        match listening {
+            Ok(listening) => {
+                (self.tell)(None);
+                Some(listening)
+            }
+            Err(problem) => {
+                error!("{problem}");
+                (self.tell)(Some(&problem));
+                None
+            }
+        }
+    }
+
+    async fn answer(&self, path: &Path, listener: &UnixListener) {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors: somebody has to close one first.
+                    warn!("cannot accept on the local socket {}: {error}", path.display());
+                    sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let Ok((uid, caller)) = caller(&stream) else { continue };
+            // Without a place the connection is closed, which the caller is told as "busy".
+            let Some(visit) = self.visitors.enter(uid) else {
+                continue;
+            };
+            let (rights, handler) = (Arc::clone(&self.rights), Arc::clone(&self.handler));
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = visit.dismissed() => {}
+                    () = converse(stream, caller, &rights, handler.as_ref(), || visit.stay()) => {}
+                }
             });
         }
-        let folder = common.join(format!("gocd-bc-{}", geteuid()));
-        make_own(&folder)?;
-        let path = folder.join(format!("{}.sock", node_id(state_dir)?));
-        remove_socket(&path)?;
-        let bound = Self {
-            listener: listen(&path)?,
-            path,
-            pointer: Some(pointer.clone()),
-        };
-        let text = format!("{}\n", bound.path.display());
-        atomic::write(&pointer, text.as_bytes(), 0o644)?;
-        Ok(bound)
     }
 }
 
-impl Drop for Bound {
-    fn drop(&mut self) {
-        // What cannot be removed is found and removed by the next node.
-        drop(fs::remove_file(&self.path));
-        if let Some(pointer) = &self.pointer {
-            drop(fs::remove_file(pointer));
+/// Returns when callers do not find the socket any more.
+async fn gone(bound: &Arc<Bound>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let looked = Arc::clone(bound);
+        if spawn_blocking(move || looked.is_gone()).await.unwrap_or(false) {
+            return;
         }
     }
 }
 
-async fn accept<H: ControlHandler>(bound: Bound, rights: Arc<Rights>, handler: Arc<H>, shutdown: CancellationToken) {
-    let of_root = Arc::new(Semaphore::new(CONNECTIONS_OF_ROOT));
-    let of_others = Arc::new(Semaphore::new(CONNECTIONS_OF_OTHERS));
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = bound.listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors: somebody has to close one first.
-                warn!("cannot accept on the local socket {}: {error}", bound.path.display());
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
-            }
-        };
-        let Ok(caller) = caller(&stream) else { continue };
-        let places = if caller == Caller::Root { &of_root } else { &of_others };
-        // Without a free place the connection is closed, which the caller is told as "busy".
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            continue;
-        };
-        let (rights, handler) = (Arc::clone(&rights), Arc::clone(&handler));
-        tokio::spawn(async move {
-            converse(stream, caller, &rights, handler.as_ref()).await;
-            drop(place);
-        });
-    }
-}
-
-fn caller(stream: &UnixStream) -> io::Result<Caller> {
+fn caller(stream: &UnixStream) -> io::Result<(u32, Caller)> {
     let peer = stream.peer_cred()?;
-    Ok(match peer.uid() {
+    let caller = match peer.uid() {
         0 => Caller::Root,
         uid if uid == geteuid().as_raw() => Caller::Owner,
         uid => Caller::Other { uid, gid: peer.gid() },
-    })
-}
-
-fn listen(path: &Path) -> Result<UnixListener, Error> {
-    let failed = |error: io::Error| Error::io("listen on the local socket", path, &error);
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
-    Ok(listener)
-}
-
-fn remove_socket(path: &Path) -> Result<(), Error> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => remove_file(path),
-        Ok(_) => Err(Error::new(
-            Kind::File,
-            format!("{} is not a socket, but in the place of one", path.display()),
-            "Move it away.",
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("look at", path, &error)),
-    }
-}
-
-fn remove_file(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, &error)),
-        _ => Ok(()),
-    }
-}
-
-/// Makes `folder`, or finds it as a real folder of our own user that nobody else can write to.
-fn make_own(folder: &Path) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::io("create the folder", folder, &error);
-    match DirBuilder::new().mode(0o711).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => {}
-    }
-    let metadata = fs::symlink_metadata(folder).map_err(failed)?;
-    if !metadata.is_dir() || metadata.uid() != geteuid().as_raw() {
-        return Err(Error::new(
-            Kind::File,
-            format!("{} is not a folder of the user that GoCD runs as", folder.display()),
-            "Remove it, or shorten the path of the state folder with bc.state.dir.",
-        ));
-    }
-    // Also where it existed, and whatever the umask took away.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).map_err(failed)
-}
-
-fn node_id(state_dir: &Path) -> Result<String, Error> {
-    let path = state_dir.join("node-id");
-    let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
-    Ok(text.trim().to_owned())
+    };
+    Ok((peer.uid(), caller))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        io::{Read, Write},
+        sync::Mutex,
+        time::Instant,
+    };
+
+    use bc_core::{
+        control::{Order, Reply},
+        short_path::ShortPath,
+    };
     use tokio::sync::mpsc;
 
     use super::*;
-    use bc_core::control::{Order, Reply};
 
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).expect("stat").permissions().mode() & 0o777
-    }
+    struct Echo;
 
-    /// A state folder whose path is too long for a socket.
-    fn deep_state_dir(folder: &Path) -> PathBuf {
-        let deep = folder.join("x".repeat(LONGEST_PATH));
-        fs::create_dir(&deep).expect("folder");
-        fs::write(deep.join("node-id"), format!("{}\n", "ab".repeat(16))).expect("write");
-        deep
-    }
-
-    #[tokio::test]
-    async fn takes_the_place_of_a_dead_socket_and_leaves_none() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join(SOCKET);
-        drop(std::os::unix::net::UnixListener::bind(&path).expect("an earlier node"));
-        let bound = Bound::bind(folder.path(), Path::new("/tmp")).expect("bind");
-        assert_eq!(mode(&path), 0o666);
-        assert!(!folder.path().join(SOCKET_POINTER).exists());
-        drop(bound);
-        assert!(!path.exists());
-    }
-
-    #[tokio::test]
-    async fn a_file_in_its_place_is_not_removed() {
-        let folder = tempfile::tempdir().expect("folder");
-        fs::write(folder.path().join(SOCKET), "mine").expect("write");
-        let refusal = Bound::bind(folder.path(), Path::new("/tmp")).err().expect("refused");
-        assert!(refusal.message().contains("control.sock is not a socket"), "{refusal}");
-    }
-
-    #[tokio::test]
-    async fn a_long_path_leads_elsewhere() {
-        let folder = tempfile::tempdir().expect("folder");
-        let common = tempfile::tempdir_in("/tmp").expect("folder");
-        let deep = deep_state_dir(folder.path());
-        let bound = Bound::bind(&deep, common.path()).expect("bind");
-        let pointer = deep.join(SOCKET_POINTER);
-        assert_eq!(
-            fs::read_to_string(&pointer).expect("read").trim(),
-            bound.path.to_str().expect("text")
-        );
-        assert_eq!(
-            bound.path.file_name().expect("a file").to_str(),
-            Some(format!("{}.sock", "ab".repeat(16)).as_str())
-        );
-        assert_eq!(
-            (mode(&pointer), mode(bound.path.parent().expect("folder"))),
-            (0o644, 0o711)
-        );
-        drop(bound);
-        assert!(!pointer.exists());
-    }
-
-    #[tokio::test]
-    async fn a_link_in_the_common_folder_is_not_followed() {
-        let folder = tempfile::tempdir().expect("folder");
-        let common = tempfile::tempdir_in("/tmp").expect("folder");
-        let elsewhere = tempfile::tempdir_in("/tmp").expect("folder");
-        let place = common.path().join(format!("gocd-bc-{}", geteuid()));
-        std::os::unix::fs::symlink(elsewhere.path(), &place).expect("link");
-        let refusal = Bound::bind(&deep_state_dir(folder.path()), common.path())
-            .err()
-            .expect("refused");
-        assert!(refusal.message().contains("is not a folder of the user"), "{refusal}");
-        assert_eq!(fs::read_dir(elsewhere.path()).expect("list").count(), 0);
-    }
-
-    #[tokio::test]
-    async fn answers_until_shutdown() {
-        struct Echo;
-        impl ControlHandler for Echo {
-            async fn handle(&self, order: Order, _: mpsc::Sender<String>) -> Reply {
-                Reply::Done {
-                    message: format!("{order:?}"),
-                }
+    impl ControlHandler for Echo {
+        async fn handle(&self, order: Order, _: mpsc::Sender<String>) -> Reply {
+            Reply::Done {
+                message: format!("{order:?}"),
             }
         }
+    }
+
+    /// What the socket in this folder answers, if there is one.
+    async fn answer(state_dir: &Path) -> io::Result<String> {
+        let way = ShortPath::to(state_dir, SOCKET)?.expect("Linux");
+        spawn_blocking(move || {
+            let mut stream = std::os::unix::net::UnixStream::connect(way.path())?;
+            stream.write_all(b"{\"order\":\"status\"}\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        })
+        .await
+        .expect("no panic")
+    }
+
+    async fn comes_back(state_dir: &Path) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while answer(state_dir).await.is_err() {
+            assert!(Instant::now() < end, "nobody answers in {}", state_dir.display());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn answers_until_shutdown() {
         let folder = tempfile::tempdir().expect("folder");
         let shutdown = CancellationToken::new();
-        let path = serve(folder.path(), Rights::default(), Arc::new(Echo), shutdown.clone()).expect("serve");
-        let asked = path.clone();
-        let answer = tokio::task::spawn_blocking(move || {
-            use std::io::{Read, Write};
-            let mut stream = std::os::unix::net::UnixStream::connect(asked).expect("connect");
-            stream.write_all(b"{\"order\":\"status\"}\n").expect("write");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).expect("read");
-            answer
-        });
+        let tell: Tell = Arc::new(|_| {});
+        let path = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
         assert_eq!(
-            answer.await.expect("no panic"),
+            answer(folder.path()).await.expect("an answer"),
             "{\"reply\":\"done\",\"message\":\"Status\"}\n"
         );
         shutdown.cancel();
         tokio::time::timeout(Duration::from_secs(5), async {
             while path.exists() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                sleep(Duration::from_millis(5)).await;
             }
         })
         .await
         .expect("the socket goes");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_socket_that_is_deleted_comes_back_and_so_does_its_folder() {
+        let folder = tempfile::tempdir().expect("folder");
+        for state_dir in [folder.path().join("state"), folder.path().join("x".repeat(200))] {
+            let shutdown = CancellationToken::new();
+            let tell: Tell = Arc::new(|_| {});
+            let path = serve(&state_dir, Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+            comes_back(&state_dir).await;
+            fs::remove_file(&path).expect("there");
+            comes_back(&state_dir).await;
+            fs::remove_dir_all(&state_dir).expect("there");
+            comes_back(&state_dir).await;
+            // A socket of somebody else in its place answers nobody for long.
+            fs::remove_file(&path).expect("there");
+            let way = ShortPath::to(&state_dir, SOCKET).expect("there").expect("Linux");
+            drop(std::os::unix::net::UnixListener::bind(way.path()).expect("bind"));
+            comes_back(&state_dir).await;
+            shutdown.cancel();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_socket_that_cannot_be_made_is_told_and_tried_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let blocked = folder.path().join(SOCKET);
+        fs::write(&blocked, "in the way").expect("write");
+        let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+        let noted = Arc::clone(&told);
+        let tell: Tell = Arc::new(move |problem: Option<&Error>| {
+            noted.lock().expect("no panic").push(problem.map(Error::to_string));
+        });
+        let shutdown = CancellationToken::new();
+        serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+        let first = told.lock().expect("no panic").last().cloned().expect("told at once");
+        assert!(first.expect("a problem").contains("control.sock"));
+        fs::remove_file(&blocked).expect("there");
+        comes_back(folder.path()).await;
+        assert_eq!(told.lock().expect("no panic").last(), Some(&None));
+        shutdown.cancel();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_who_say_nothing_keep_nobody_out() {
+        let folder = tempfile::tempdir().expect("folder");
+        let shutdown = CancellationToken::new();
+        let tell: Tell = Arc::new(|_| {});
+        let path = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+        let silent: Vec<_> = (0..200)
+            .map(|_| std::os::unix::net::UnixStream::connect(&path).expect("connect"))
+            .collect();
+        for _ in 0..10 {
+            let asked = Instant::now();
+            answer(folder.path()).await.expect("an answer");
+            assert!(asked.elapsed() < Duration::from_secs(2));
+        }
+        drop(silent);
+        shutdown.cancel();
     }
 }

@@ -20,12 +20,34 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
-    CONNECTIONS_OF_OTHERS, CONNECTIONS_OF_ROOT, ControlHandler, converse,
+    ControlHandler, Tell, converse,
     rights::{Caller, Rights},
 };
 
-/// Makes the pipe and answers on it until `shutdown`.
+/// Connections at a time.
+const CONNECTIONS: usize = 24;
+
+/// Makes the pipe and answers on it until `shutdown`. Returns its name.
 pub(super) fn serve<H: ControlHandler>(
+    state_dir: &Path,
+    rights: Rights,
+    handler: Arc<H>,
+    tell: Tell,
+    shutdown: CancellationToken,
+) -> PathBuf {
+    match make(state_dir, rights, handler, shutdown) {
+        Ok(name) => {
+            tell(None);
+            name
+        }
+        Err(problem) => {
+            tell(Some(&problem));
+            PathBuf::new()
+        }
+    }
+}
+
+fn make<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
     handler: Arc<H>,
@@ -49,7 +71,7 @@ async fn accept<H: ControlHandler>(
     handler: Arc<H>,
     shutdown: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_OF_ROOT + CONNECTIONS_OF_OTHERS));
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let connected = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -74,7 +96,7 @@ async fn accept<H: ControlHandler>(
         };
         let (rights, handler) = (Arc::clone(&rights), Arc::clone(&handler));
         tokio::spawn(async move {
-            converse(stream, Caller::Owner, &rights, handler.as_ref()).await;
+            converse(stream, Caller::Owner, &rights, handler.as_ref(), || true).await;
             drop(place);
         });
     }

@@ -14,7 +14,7 @@ use bc_core::{
     pull::{Permit, PullOrder},
     settings::Settings,
     standbys::Standbys,
-    status::StatusBoard,
+    status::{Phase, Severity, StatusBoard},
     store::Allowed,
 };
 use tokio::sync::mpsc;
@@ -29,8 +29,11 @@ use super::{
 };
 use crate::{
     context::Context,
-    control::{ControlHandler, ControlServer, Rights},
+    control::{ControlHandler, ControlServer, Rights, Tell},
 };
+
+/// The board's topic.
+const TOPIC: &str = "local socket";
 
 /// Listens on the local socket for as long as the node lives.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Context, puller: Option<PullerOrders>) {
@@ -61,9 +64,29 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Cont
         operator_is_owner: assembly.settings.operator_is_owner,
     };
     let _entered = supervisor.runtime().enter();
-    if let Err(error) = ControlServer::start(assembly.state.path(), rights, orders, assembly.stop.clone()) {
-        assembly.raise("local socket", bc_core::status::Severity::Warning, error.to_string());
-    }
+    ControlServer::start(
+        assembly.state.path(),
+        rights,
+        orders,
+        told_to(Arc::clone(&assembly.board), Arc::clone(&assembly.clock)),
+        assembly.stop.clone(),
+    );
+}
+
+/// Says on the board why there is no socket. On a node that holds GoCD nobody could let it go then.
+fn told_to(board: Arc<StatusBoard>, clock: Arc<dyn Clock>) -> Tell {
+    Arc::new(move |problem| {
+        let Some(problem) = problem else {
+            return board.clear(TOPIC);
+        };
+        let holds = board.look(|status| status.phase == Phase::Holding);
+        let (severity, meaning) = if holds {
+            (Severity::Critical, "Until it is there nobody can promote this server.")
+        } else {
+            (Severity::Warning, "Until it is there `gocd-bc` finds no node here.")
+        };
+        board.raise(TOPIC, severity, format!("{problem} {meaning}"), clock.now_ms());
+    })
 }
 
 struct Orders {
