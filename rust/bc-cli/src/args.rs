@@ -66,11 +66,12 @@ pub(crate) enum Command {
     /// Trust the key of another node, or list the keys that are trusted
     ///
     /// Compare the fingerprint with what `gocd-bc identity show` prints on the other node before you trust it.
-    /// A running node takes it up at once.
+    /// A running node takes it up at once. A key that is removed stays out, whoever names it, until it is trusted
+    /// again on this node; where a primary removes one, its standbys do so with their next report.
     Trust {
         /// The key's SHA-256 fingerprint, hex or base64; without one the trusted keys are listed
         fingerprint: Option<Fingerprint>,
-        /// Do not trust it any more
+        /// Do not trust it any more, and never again by itself
         #[arg(long, requires = "fingerprint")]
         remove: bool,
         /// List as JSON
@@ -253,9 +254,9 @@ pub(crate) enum IdentityCommand {
     ///
     /// The next key is published to the standbys first; the primary shows it once every standby that is not silent
     /// has confirmed that it trusts it. If that takes longer than the command waits, it happens by itself later. The
-    /// former key is trusted until `gocd-bc trust --remove` on every node.
+    /// former key is removed then, here and on each standby.
     Rotate {
-        /// Do not wait for the standbys that have not confirmed it; they are named
+        /// Wait only a moment for the standbys that have not confirmed it; they are named
         #[arg(long)]
         now: bool,
     },

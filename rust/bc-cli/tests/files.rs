@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use bc_core::{fingerprint::Fingerprint, identity::Identity, peers::Peers};
+use bc_core::{fingerprint::Fingerprint, identity::Identity, peers::PeersFile};
 use support::{NOBODY, Place, is_root};
 
 mod support;
@@ -162,7 +162,8 @@ fn trust_without_a_node_writes_the_peers_file() {
         answer.stderr
     );
     let path = place.path("config/business-continuity-peers");
-    assert!(Peers::load(&path).expect("read").contains(&key));
+    let peers = || PeersFile::new(&path, None).load().expect("read");
+    assert!(peers().contains(&key));
     if is_root() {
         assert_eq!(fs::metadata(&path).expect("stat").uid(), NOBODY);
     }
@@ -174,7 +175,13 @@ fn trust_without_a_node_writes_the_peers_file() {
         (removed.code, removed.stdout),
         (0, format!("{key} is not trusted any more\n"))
     );
-    assert!(!Peers::load(&path).expect("read").contains(&key));
+    assert!(!peers().contains(&key) && peers().is_removed(&key));
+    let listed = place.run(&["trust", "--json"]).json();
+    assert_eq!(listed["removed"][0]["fingerprint"], key.to_string());
+    let listed = place.run(&["trust"]);
+    assert!(listed.stdout.ends_with("  removed, not trusted\n"), "{listed:?}");
+    let again = place.run(&["trust", &key.to_string()]);
+    assert_eq!((again.code, again.stdout), (0, format!("{key} is trusted again\n")));
 }
 
 #[test]

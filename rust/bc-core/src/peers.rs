@@ -1,24 +1,31 @@
-//! `business-continuity-peers`: the public keys of all nodes of a pair.
+//! Whom a node trusts, and whose trust has ended: the public keys of all nodes of a pair.
 //!
-//! No secret. It lies beside the token, so that it comes along when the administrator copies the primary's
-//! configuration folder. One node a line, `fingerprint node-id`, with `#` comments; entries leave only by
-//! `gocd-bc trust --remove`.
-
-use std::{
-    io,
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+//! A key that was taken out stays out. Others still list it, and send their lists: the primary in each reply to a
+//! report, an administrator who copies a configuration folder or restores yesterday's. So a key is not merely absent
+//! once it is removed, but known as removed, until `gocd-bc trust` says otherwise on this very node. That is kept twice,
+//! since each of the two places is lost by an everyday act that leaves the other one alone:
+//!
+//! | place | goes along | is lost |
+//! |---|---|---|
+//! | a `#removed` line of the peers file (`file`) | with a copied configuration folder, to a standby that is set up later | when a folder of before the removal is copied over it |
+//! | `removed-keys.json` in the state folder (`removed`), sealed | never | with the state folder |
+//!
+//! A key is removed if either says so, and where the second cannot be read nobody is trusted. The line is a comment to
+//! versions that do not know it: they go on with the keys that are left.
+//!
+//! A key speaks for one node. Where the peers file names the node of a key, that key proves no other.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    own_keys::OwnKeys,
-    regular_file,
-    store::atomic,
-};
+use crate::{fingerprint::Fingerprint, own_keys::OwnKeys};
+
+mod file;
+mod removed;
+
+pub use self::file::PeersFile;
+
+/// Removed keys that another node may make this one know; an administrator's own word always counts.
+pub const MAX_REMOVED: usize = 1000;
 
 /// One node of the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,185 +37,176 @@ pub struct Peer {
     pub node_id: Option<String>,
 }
 
-/// The content of the peers file, in its order.
+/// All that a node knows of keys, in the order of the peers file. No key is both trusted and removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peers(Vec<Peer>);
-
-const HEAD: &str = "\
-# Public keys of all nodes of this GoCD Business Continuity pair: SHA-256 fingerprint, node id.
-# No secret. Copy it with the configuration folder; change it with `gocd-bc trust`.
-";
+pub struct Peers {
+    trusted: Vec<Peer>,
+    removed: Vec<Peer>,
+}
 
 impl Peers {
-    /// Reads the peers file; a missing one is empty.
-    ///
-    /// # Errors
-    /// [`Kind::File`] when it cannot be read, [`Kind::Setting`] naming the first line that is not understood.
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = match regular_file::read_text(path, regular_file::LARGEST_OF_A_FEW_LINES) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(Error::io("read the peers file", path, &error)),
-        };
-        let mut peers = Self::default();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default();
-            let mut words = line.split_whitespace();
-            let Some(first) = words.next() else { continue };
-            let fingerprint = first.parse().map_err(|reason| {
-                Error::new(
-                    Kind::Setting,
-                    format!(
-                        "line {} of the peers file {}: `{first}` {reason}",
-                        index + 1,
-                        path.display()
-                    ),
-                    "Copy the file from the other server again, or remove that line.",
-                )
-            })?;
-            peers.add(Peer {
-                fingerprint,
-                node_id: words.next().map(str::to_owned),
-            });
-        }
-        Ok(peers)
-    }
-
-    /// Writes the peers file durably, mode 0644.
-    ///
-    /// # Errors
-    /// As [`atomic::write`].
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut text = HEAD.to_owned();
-        for peer in &self.0 {
-            text.push_str(&format!(
-                "{} {}\n",
-                peer.fingerprint,
-                peer.node_id.as_deref().unwrap_or("")
-            ));
-        }
-        atomic::write(path, text.as_bytes(), 0o644)
-    }
-
-    /// Adds a node unless its key is there; a node id that was unknown is filled in. Says whether anything changed.
+    /// Adds a node unless its key is there or was removed; a node id that was unknown is filled in. Says whether anything
+    /// changed. For keys that somebody else names: it never brings a removed one back.
     pub fn add(&mut self, peer: Peer) -> bool {
-        match self.0.iter_mut().find(|known| known.fingerprint == peer.fingerprint) {
+        if self.is_removed(&peer.fingerprint) {
+            return false;
+        }
+        match self.find(&peer.fingerprint) {
             Some(known) if known.node_id.is_none() && peer.node_id.is_some() => {
                 known.node_id = peer.node_id;
                 true
             }
             Some(_) => false,
             None => {
-                self.0.push(peer);
+                self.trusted.push(peer);
                 true
             }
         }
     }
 
-    /// Removes a key. Says whether it was there.
-    pub fn remove(&mut self, fingerprint: &Fingerprint) -> bool {
-        let before = self.0.len();
-        self.0.retain(|peer| peer.fingerprint != *fingerprint);
-        self.0.len() != before
-    }
-
-    /// Reads the file at `path`, changes what was read, and writes it if anything differs then. Gives what `change`
-    /// gave, and the content. Changes of one process wait for each other.
-    ///
-    /// # Errors
-    /// As [`Peers::load`] and [`Peers::save`]; the file is then as before.
-    pub fn change<R>(path: &Path, change: impl FnOnce(&mut Self) -> R) -> Result<(R, Self), Error> {
-        static CHANGING: Mutex<()> = Mutex::new(());
-        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = Self::load(path)?;
-        let mut peers = before.clone();
-        let result = change(&mut peers);
-        if peers != before {
-            peers.save(path)?;
-        }
-        Ok((result, peers))
-    }
-
-    /// Adds or removes a key in the file at `path`, and says what has happened in words.
-    ///
-    /// # Errors
-    /// As [`Peers::load`] and [`Peers::save`].
-    pub fn change_file(path: &Path, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
-        let (changed, _) = Self::change(path, |peers| {
-            if remove {
-                peers.remove(&fingerprint)
-            } else {
-                peers.add(Peer {
-                    fingerprint,
-                    node_id: None,
-                })
+    /// Adds a node whatever was said of its key before: by the word of an administrator of this node, or because the key
+    /// is its own. A node id that is given takes the place of the one that was known. Says whether anything changed.
+    pub fn trust(&mut self, peer: Peer) -> bool {
+        let before = self.removed.len();
+        self.removed.retain(|removed| removed.fingerprint != peer.fingerprint);
+        let was_removed = self.removed.len() != before;
+        match self.find(&peer.fingerprint) {
+            Some(known) if peer.node_id.is_some() && known.node_id != peer.node_id => {
+                known.node_id = peer.node_id;
+                true
             }
-        })?;
-        Ok(match (remove, changed) {
-            (false, true) => format!("{fingerprint} is trusted now"),
-            (false, false) => format!("{fingerprint} was trusted already"),
-            (true, true) => format!("{fingerprint} is not trusted any more"),
-            (true, false) => format!("{fingerprint} was not in the peers file"),
-        })
+            Some(_) => was_removed,
+            None => {
+                self.trusted.push(peer);
+                true
+            }
+        }
     }
 
-    /// Whether this key is listed.
+    /// Takes a key out for good, whether or not it was there. Says whether it was trusted.
+    pub fn remove(&mut self, fingerprint: &Fingerprint) -> bool {
+        let at = self.trusted.iter().position(|peer| peer.fingerprint == *fingerprint);
+        let was_trusted = at.map(|at| self.trusted.remove(at));
+        let is_known = self.is_removed(fingerprint);
+        if !is_known {
+            self.removed.push(was_trusted.clone().unwrap_or(Peer {
+                fingerprint: *fingerprint,
+                node_id: None,
+            }));
+        }
+        was_trusted.is_some()
+    }
+
+    /// Takes out every key of this node that it neither shows nor is to show. Gives those that were there.
+    pub fn end_former_keys(&mut self, own: &OwnKeys) -> Vec<Fingerprint> {
+        let former: Vec<_> = self
+            .trusted
+            .iter()
+            .filter(|peer| own.is_own(peer) && !own.has(&peer.fingerprint))
+            .map(|peer| peer.fingerprint)
+            .collect();
+        for key in &former {
+            self.remove(key);
+        }
+        former
+    }
+
+    /// Whether this key is trusted.
     pub fn contains(&self, fingerprint: &Fingerprint) -> bool {
-        self.0.iter().any(|peer| peer.fingerprint == *fingerprint)
+        self.trusted.iter().any(|peer| peer.fingerprint == *fingerprint)
+    }
+
+    /// Whether this key was removed.
+    pub fn is_removed(&self, fingerprint: &Fingerprint) -> bool {
+        self.removed.iter().any(|peer| peer.fingerprint == *fingerprint)
+    }
+
+    /// The node whose key this is, as far as it is known.
+    pub fn node_of(&self, fingerprint: &Fingerprint) -> Option<&str> {
+        let peer = self.trusted.iter().find(|peer| peer.fingerprint == *fingerprint)?;
+        peer.node_id.as_deref()
+    }
+
+    /// The trusted keys of a node.
+    pub fn keys_of<'a>(&'a self, node_id: &'a str) -> impl Iterator<Item = Fingerprint> + 'a {
+        self.trusted
+            .iter()
+            .filter(move |peer| peer.node_id.as_deref() == Some(node_id))
+            .map(|peer| peer.fingerprint)
     }
 
     /// All nodes but the one with the keys `own`.
     pub fn others(&self, own: &OwnKeys) -> Vec<Peer> {
-        self.0.iter().filter(|peer| !own.is_own(peer)).cloned().collect()
+        self.trusted.iter().filter(|peer| !own.is_own(peer)).cloned().collect()
     }
 
-    /// All nodes.
+    /// All trusted nodes.
     pub fn all(&self) -> &[Peer] {
-        &self.0
+        &self.trusted
+    }
+
+    /// The keys that were removed, and of which node, as far as that was known.
+    pub fn removed(&self) -> &[Peer] {
+        &self.removed
+    }
+
+    fn find(&mut self, fingerprint: &Fingerprint) -> Option<&mut Peer> {
+        self.trusted.iter_mut().find(|peer| peer.fingerprint == *fingerprint)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
-    #[test]
-    fn survives_its_file() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("business-continuity-peers");
-        let (one, two) = (Fingerprint::of_public_key(b"1"), Fingerprint::of_public_key(b"2"));
-        let mut peers = Peers::load(&path).expect("missing is empty");
-        assert!(peers.add(Peer {
-            fingerprint: one,
-            node_id: Some("ab".repeat(16))
-        }));
-        assert!(peers.add(Peer {
-            fingerprint: two,
-            node_id: None
-        }));
-        assert!(!peers.add(Peer {
-            fingerprint: one,
-            node_id: None
-        }));
-        peers.save(&path).expect("save");
-        let mut read = Peers::load(&path).expect("load");
-        assert_eq!(read, peers);
-        assert_eq!(read.others(&OwnKeys::new("me", one)).len(), 1);
-        assert!(read.remove(&two) && !read.contains(&two));
+    fn key(name: &str) -> Fingerprint {
+        Fingerprint::of_public_key(name.as_bytes())
+    }
+
+    fn peer(name: &str, node_id: Option<&str>) -> Peer {
+        Peer {
+            fingerprint: key(name),
+            node_id: node_id.map(str::to_owned),
+        }
     }
 
     #[test]
-    fn a_line_that_is_not_understood_is_named() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("business-continuity-peers");
-        fs::write(&path, "# head\nnonsense\n").expect("write");
-        assert!(
-            Peers::load(&path)
-                .expect_err("refused")
-                .message()
-                .starts_with("line 2 of the peers file")
-        );
+    fn a_removed_key_comes_back_by_an_administrators_word_alone() {
+        let mut peers = Peers::default();
+        assert!(peers.add(peer("a", Some("A"))));
+        assert!(peers.remove(&key("a")));
+        assert!(!peers.remove(&key("a")), "it is not trusted any more");
+        assert!(!peers.add(peer("a", Some("A"))) && !peers.contains(&key("a")));
+        assert_eq!(peers.removed(), [peer("a", Some("A"))]);
+        assert!(peers.trust(peer("a", None)));
+        assert!(peers.contains(&key("a")) && peers.removed().is_empty());
+        assert!(!peers.remove(&key("never seen")), "but it never comes");
+        assert!(!peers.add(peer("never seen", None)));
+    }
+
+    #[test]
+    fn a_key_keeps_its_node_unless_an_administrator_says_otherwise() {
+        let mut peers = Peers::default();
+        peers.add(peer("a", None));
+        assert_eq!(peers.node_of(&key("a")), None);
+        assert!(peers.add(peer("a", Some("A"))), "what was unknown is filled in");
+        assert!(!peers.add(peer("a", Some("B"))));
+        assert_eq!(peers.node_of(&key("a")), Some("A"));
+        assert!(peers.trust(peer("a", Some("B"))) && !peers.trust(peer("a", None)));
+        assert_eq!(peers.keys_of("B").collect::<Vec<_>>(), [key("a")]);
+    }
+
+    #[test]
+    fn former_keys_of_this_node_end_and_no_others_do() {
+        let mut peers = Peers::default();
+        for (name, node) in [("former", "me"), ("shown", "me"), ("next", "me"), ("other", "you")] {
+            peers.add(peer(name, Some(node)));
+        }
+        let own = OwnKeys::new("me", key("shown"));
+        own.set(key("shown"), [key("next")]);
+        assert_eq!(peers.end_former_keys(&own), [key("former")]);
+        assert_eq!(peers.all().len(), 3);
+        assert!(peers.is_removed(&key("former")));
+        assert!(peers.end_former_keys(&own).is_empty());
     }
 }

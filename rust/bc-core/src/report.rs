@@ -74,8 +74,11 @@ pub struct ReportedProblem {
 /// What the primary answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportReply {
-    /// All nodes that the primary knows, itself included: the content of its peers file.
+    /// All nodes that the primary trusts, itself included.
     pub peers: Vec<Peer>,
+    /// Keys that it trusts no longer.
+    #[serde(default)]
+    pub removed: Vec<Fingerprint>,
     /// The keys that the primary shows now or is about to show.
     #[serde(default)]
     pub keys: Vec<Fingerprint>,

@@ -1,71 +1,90 @@
-//! The primary's list of its standbys: who they are, how far each is, and which of them is trusted.
+//! The primary's list of its standbys: who they are and how far each is.
 //!
-//! Filled by reports ([`crate::report`]), kept in `standbys.json` of the state folder, so that one that falls silent
-//! while the primary restarts is still missed. The file is written at once when anything but a time has changed,
+//! Filled by reports ([`crate::report`]), kept in `standbys.json` of the state folder (`file`), so that one that falls
+//! silent while the primary restarts is still missed. The file is written at once when anything but a time has changed,
 //! else every minute at most; a crash loses nothing else.
 //!
-//! A standby is known by its node id and the key of its connection together: whoever reports under a node id that is
-//! not his is another entry, and never changes that of the right one. An entry goes when its key is no longer
-//! trusted ([`Standbys::forget`]), when its node shows a newer trusted key, or, if its key never was trusted, after a
-//! day of silence.
+//! A standby is known by its key, and that key speaks for one node ([`trust::standing`]). Whoever has the token can send
+//! reports, so what comes under any other key, or none, is a stranger's: it never changes what is said of a standby,
+//! takes no place among them, leaves nothing on the disk, and of what it says of itself nothing is kept but a node id. A
+//! few dozen strangers are remembered, each for ten minutes after its last report.
+//!
+//! A standby goes when its key is no longer trusted, or when an administrator trusts another key of its node.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
+    collections::BTreeMap,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
+use tracing::warn;
 
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
-    peers::{Peer, Peers},
-    regular_file,
+    peers::{MAX_REMOVED, Peer, Peers, PeersFile},
     report::{MAX_CONFIRMED, Report, ReportReply},
-    status::{Generation, StandbyStatus, Standing},
-    store::atomic,
-    trust,
+    status::{Generation, StandbyStatus, Standing, Stranger},
+    trust::{self, Reporter},
 };
 
-/// The name of the file in the state folder.
-pub const FILE: &str = "standbys.json";
+mod file;
+
+pub use self::file::FILE;
+use self::file::{Read, Stored};
+
 /// Standbys that are listed at most.
 pub const MAX_STANDBYS: usize = 1000;
+/// Strangers that are remembered at most.
+pub const MAX_STRANGERS: usize = 32;
 /// Longest time until a change of a time alone is written.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// Silence after which a standby that nobody trusted is no longer listed.
-const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Silence after which a stranger is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// All standbys of one primary.
 #[derive(Debug)]
 pub struct Standbys {
     file: PathBuf,
-    peers: PathBuf,
+    peers: PeersFile,
     own: Arc<OwnKeys>,
     silence: Duration,
     list: Mutex<List>,
     news: Notify,
 }
 
+/// Where a report came from, as far as the connection proves it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender {
+    /// The key that the client has proven to hold.
+    pub key: Option<Fingerprint>,
+    /// The other end of the connection.
+    pub address: Option<IpAddr>,
+}
+
 #[derive(Debug)]
 struct List {
-    entries: BTreeMap<Id, Entry>,
-    /// Keys that an administrator removed: they come back only by his word.
-    removed: BTreeSet<Fingerprint>,
+    /// By node id: a node has one key.
+    trusted: BTreeMap<String, Entry>,
+    strangers: BTreeMap<(String, Option<Fingerprint>), (Stranger, Instant)>,
+    /// What the file holds is not known yet, since it could not be read.
+    is_unread: bool,
+    /// A file that may have named removed keys was damaged: nobody joins by himself until an administrator trusts a key.
+    is_closed: bool,
+    /// What was wrong with that file, until then.
+    damage: Option<Error>,
+    /// Keys that a version before kept as removed in this file, until they are in the peers file.
+    removed: Vec<Fingerprint>,
     /// Something that is no time has changed since the last write.
     changed: bool,
     /// A time has.
     aged: bool,
     written: Instant,
 }
-
-/// Node id and key.
-type Id = (String, Option<Fingerprint>);
 
 #[derive(Debug)]
 struct Entry {
@@ -74,84 +93,72 @@ struct Entry {
     heard: Instant,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    /// Version of this file: 1.
-    format: u32,
-    standbys: Vec<StandbyStatus>,
-    #[serde(default)]
-    removed: BTreeSet<Fingerprint>,
-}
-
 impl Standbys {
-    /// The list that is kept in `state_dir`, for the primary with the keys `own` and the peers file `peers`. A
-    /// standby that says nothing for longer than `silence` is silent. Besides the list there is an error when
-    /// its file could not be used: the list then begins empty.
-    pub fn open(state_dir: &Path, peers: &Path, own: Arc<OwnKeys>, silence: Duration) -> (Self, Option<Error>) {
-        let file = state_dir.join(FILE);
-        let (stored, problem) = match load(&file) {
-            Ok(stored) => (stored, None),
-            Err(problem) => (None, Some(problem)),
-        };
-        let (standbys, removed) = stored.map_or_else(Default::default, |stored| (stored.standbys, stored.removed));
-        let heard = Instant::now();
-        let entries = standbys.into_iter().take(MAX_STANDBYS).map(|status| {
-            let id = (status.node_id.clone(), status.fingerprint);
-            (id, Entry { status, heard })
-        });
+    /// The list that is kept in `state_dir`, for the primary with the keys `own` and this peers file. A standby that says
+    /// nothing for longer than `silence` is silent. Besides the list there is an error when its file could not be used:
+    /// one that cannot be read is tried again by each [`Standbys::save_if_due`]; in the place of one that is damaged the
+    /// list begins anew. Until that is over nobody joins by himself.
+    pub fn open(state_dir: &Path, peers: PeersFile, own: Arc<OwnKeys>, silence: Duration) -> (Self, Option<Error>) {
         let standbys = Self {
-            file,
-            peers: peers.to_owned(),
+            file: state_dir.join(FILE),
+            peers,
             own,
             silence,
             list: Mutex::new(List {
-                entries: entries.collect(),
-                removed,
+                trusted: BTreeMap::new(),
+                strangers: BTreeMap::new(),
+                is_unread: true,
+                is_closed: false,
+                damage: None,
+                removed: Vec::new(),
                 changed: false,
                 aged: false,
                 written: Instant::now(),
             }),
             news: Notify::new(),
         };
+        let problem = standbys.read().err();
         (standbys, problem)
     }
 
-    /// Takes in a report that [`Report::check`] has let pass, from a connection whose client has proven to hold the
-    /// key `shown`. Reads and may write the peers file.
+    /// Takes in a report that [`Report::check`] has let pass. Reads and may write the peers file.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the report is under our own node id, and [`Kind::File`] or [`Kind::Setting`] when the
-    /// peers file cannot be used; the standby is on the list all the same then, as one that is not trusted.
-    pub fn report(&self, report: Report, shown: Option<Fingerprint>, now_ms: i64) -> Result<ReportReply, Error> {
-        if report.node_id == self.own.node_id() || shown.is_some_and(|key| self.own.has(&key)) {
+    /// [`Kind::Refused`] when the report is under our own node id or key, or under those of another node, and
+    /// [`Kind::File`] or [`Kind::Setting`] when the peers file cannot be used; whoever reports is a stranger then.
+    pub fn report(&self, report: Report, sender: Sender, now_ms: i64) -> Result<ReportReply, Error> {
+        if report.node_id == self.own.node_id() || sender.key.is_some_and(|key| self.own.has(&key)) {
             return Err(Error::new(
                 Kind::Refused,
                 "a report came under this node's own id or key",
                 "If the standby's state folder was copied from here, remove identity.pem and node-id in it.",
             ));
         }
-        let judged = self.judge(&report.node_id, shown);
+        let judged = self.judge(&report.node_id, sender.key);
         let standing = judged.as_ref().map_or(Standing::Seen, |(standing, _)| *standing);
-        self.enter(report, shown, standing, now_ms);
+        let node_id = report.node_id.clone();
+        match (standing, sender.key) {
+            (Standing::Trusted, Some(key)) => self.enter(report, key, now_ms),
+            _ => self.note_stranger(report.node_id, sender, standing, now_ms),
+        }
         self.news.notify_one();
         let (_, peers) = judged?;
-        let mut keys = self.own.all();
-        keys.truncate(MAX_CONFIRMED);
-        Ok(ReportReply {
-            peers: peers.all().to_vec(),
-            keys,
-        })
+        if standing == Standing::Foreign {
+            return Err(foreign(&peers, &node_id, sender.key));
+        }
+        Ok(self.reply(&peers))
     }
 
     /// Whether the key joins the peers file, is in it, or waits.
-    fn judge(&self, node_id: &str, shown: Option<Fingerprint>) -> Result<(Standing, Peers), Error> {
-        let is_removed = shown.is_some_and(|key| self.locked().removed.contains(&key));
-        Peers::change(&self.peers, |peers| {
-            let Some(fingerprint) = shown else {
-                return Standing::Unproven;
-            };
-            let standing = trust::standing(peers, &self.own, &fingerprint, is_removed);
-            if standing == Standing::Trusted {
+    fn judge(&self, node_id: &str, key: Option<Fingerprint>) -> Result<(Standing, Peers), Error> {
+        let joins = {
+            let list = self.locked();
+            !list.is_unread && !list.is_closed && list.removed.is_empty()
+        };
+        let reporter = Reporter { key, node_id };
+        self.peers.change(|peers| {
+            let standing = trust::standing(peers, &self.own, reporter, joins);
+            if let (Standing::Trusted, Some(fingerprint)) = (standing, key) {
                 peers.add(Peer {
                     fingerprint,
                     node_id: Some(node_id.to_owned()),
@@ -161,21 +168,29 @@ impl Standbys {
         })
     }
 
-    fn enter(&self, report: Report, shown: Option<Fingerprint>, standing: Standing, now_ms: i64) {
-        let mut list = self.locked();
-        let id = (report.node_id.clone(), shown);
-        let before = list.entries.remove(&id).map(|entry| entry.status);
-        if standing == Standing::Trusted {
-            // The newer key of the same node stands for it from now on.
-            list.entries.retain(|(node_id, _), _| *node_id != report.node_id);
+    fn reply(&self, peers: &Peers) -> ReportReply {
+        let mut keys = self.own.all();
+        keys.truncate(MAX_CONFIRMED);
+        let removed = peers.removed().iter().map(|peer| peer.fingerprint);
+        ReportReply {
+            peers: peers.all().to_vec(),
+            keys,
+            removed: removed.filter(|key| !self.own.has(key)).take(MAX_REMOVED).collect(),
         }
-        if list.entries.len() >= MAX_STANDBYS {
+    }
+
+    fn enter(&self, report: Report, key: Fingerprint, now_ms: i64) {
+        let mut list = self.locked();
+        let heard = Instant::now();
+        let before = list.trusted.remove(&report.node_id).map(|entry| entry.status);
+        list.strangers.remove(&(report.node_id.clone(), Some(key)));
+        if list.trusted.len() >= MAX_STANDBYS {
             list.make_room();
         }
         let status = StandbyStatus {
             node_id: report.node_id,
-            fingerprint: shown,
-            standing,
+            fingerprint: Some(key),
+            standing: Standing::Trusted,
             url: report.url,
             product_version: report.product_version,
             gocd_version: report.gocd_version,
@@ -194,18 +209,30 @@ impl Standbys {
         };
         list.aged = true;
         list.changed |= before.is_none_or(|before| !is_same_but_times(&before, &status));
-        let heard = Instant::now();
-        list.entries.insert(id, Entry { status, heard });
+        list.trusted.insert(status.node_id.clone(), Entry { status, heard });
     }
 
-    /// The list as of now, in the order of addresses and node ids. `offered` is this primary's newest generation.
+    fn note_stranger(&self, node_id: String, sender: Sender, standing: Standing, now_ms: i64) {
+        let mut list = self.locked();
+        let id = (node_id, sender.key);
+        list.strangers.remove(&id);
+        if list.strangers.len() >= MAX_STRANGERS {
+            list.forget_a_stranger();
+        }
+        let stranger = Stranger {
+            node_id: id.0.clone(),
+            fingerprint: sender.key,
+            standing,
+            address: sender.address,
+            reported_ms: now_ms,
+        };
+        list.strangers.insert(id, (stranger, Instant::now()));
+    }
+
+    /// The standbys as of now, in the order of addresses and node ids. `offered` is this primary's newest generation.
     pub fn picture(&self, offered: Option<&Generation>) -> Vec<StandbyStatus> {
         let mut list = self.locked();
-        let before = list.entries.len();
-        list.entries
-            .retain(|_, entry| entry.status.standing == Standing::Trusted || entry.heard.elapsed() < FORGET_AFTER);
-        list.changed |= list.entries.len() != before;
-        for entry in list.entries.values_mut() {
+        for entry in list.trusted.values_mut() {
             entry.status.silent = entry.heard.elapsed() > self.silence;
             entry.status.in_sync = false;
             let Some(offered) = offered else { continue };
@@ -222,35 +249,74 @@ impl Standbys {
                 entry.status.behind_since_ms.or(Some(offered.generated_ms))
             };
         }
-        let mut standbys: Vec<_> = list.entries.values().map(|entry| entry.status.clone()).collect();
+        let mut standbys: Vec<_> = list.trusted.values().map(|entry| entry.status.clone()).collect();
         drop(list);
         standbys.sort_by(|a, b| (&a.url, &a.node_id).cmp(&(&b.url, &b.node_id)));
         standbys
     }
 
-    /// An administrator trusts this key, whatever was said before.
-    pub fn trust(&self, fingerprint: &Fingerprint) {
+    /// All others that have reported within the last ten minutes: those with a key first, in the order of node ids.
+    pub fn strangers(&self) -> Vec<Stranger> {
         let mut list = self.locked();
-        list.removed.remove(fingerprint);
-        for entry in list.entries.values_mut() {
-            if entry.status.fingerprint.as_ref() == Some(fingerprint) {
-                entry.status.standing = Standing::Trusted;
-            }
-        }
-        list.changed = true;
+        list.strangers.retain(|_, (_, heard)| heard.elapsed() < FORGET_AFTER);
+        let mut strangers: Vec<_> = list.strangers.values().map(|(stranger, _)| stranger.clone()).collect();
         drop(list);
-        self.news.notify_one();
+        strangers.sort_by_key(|stranger| stranger.fingerprint.is_none());
+        strangers
     }
 
-    /// An administrator no longer trusts this key: its standby goes from the list, and it joins no more by itself.
-    pub fn forget(&self, fingerprint: Fingerprint) {
+    /// An administrator trusts this key, whatever was said before. Where it has reported, it is from now on that of the
+    /// node under whose id it did, and every other key of that node is removed. Says what has happened in words.
+    ///
+    /// # Errors
+    /// As [`PeersFile::change`].
+    pub fn trust(&self, fingerprint: Fingerprint) -> Result<String, Error> {
+        let node_id = {
+            let list = self.locked();
+            let reported = list
+                .strangers
+                .values()
+                .filter(|(stranger, _)| stranger.fingerprint == Some(fingerprint));
+            let newest = reported.max_by_key(|(_, heard)| *heard);
+            newest.map(|(stranger, _)| stranger.node_id.clone())
+        };
+        let mut said = self.peers.change_key(fingerprint, false)?;
+        if let Some(node_id) = &node_id {
+            let (former, _) = self.peers.change(|peers| {
+                let former: Vec<_> = peers.keys_of(node_id).filter(|key| *key != fingerprint).collect();
+                for key in &former {
+                    peers.remove(key);
+                }
+                peers.trust(Peer {
+                    fingerprint,
+                    node_id: Some(node_id.clone()),
+                });
+                former
+            })?;
+            said.push_str(&format!(", as the key of the node {node_id}"));
+            for key in former {
+                said.push_str(&format!("; its former one, {key}, is not any more"));
+            }
+        }
         let mut list = self.locked();
-        list.entries
-            .retain(|_, entry| entry.status.fingerprint != Some(fingerprint));
-        list.removed.insert(fingerprint);
+        list.removed.retain(|removed| *removed != fingerprint);
+        list.strangers.retain(|(_, key), _| *key != Some(fingerprint));
+        (list.is_closed, list.damage) = (false, None);
         list.changed = true;
         drop(list);
-        self.news.notify_one();
+        self.reconcile();
+        Ok(said)
+    }
+
+    /// An administrator no longer trusts this key: its standby goes from the list, it joins no more by itself, and every
+    /// standby is told. Says what has happened in words.
+    ///
+    /// # Errors
+    /// As [`PeersFile::change`].
+    pub fn remove(&self, fingerprint: Fingerprint) -> Result<String, Error> {
+        let said = self.peers.change_key(fingerprint, true)?;
+        self.reconcile();
+        Ok(format!("{said}; standbys hear of it with their next report"))
     }
 
     /// Resolves when something has changed.
@@ -258,26 +324,97 @@ impl Standbys {
         self.news.notified().await;
     }
 
-    /// Writes the list if it is due.
+    /// Lets those go whose keys are trusted no longer, reads the file where that was not possible so far, and writes it
+    /// if that is due.
     ///
     /// # Errors
-    /// As [`atomic::write`]; it is tried again by the next call.
+    /// As [`Standbys::open`], and those of writing; it is tried again by the next call. What could not be read is not
+    /// written either. That a file was damaged is said until an administrator trusts a key.
     pub fn save_if_due(&self) -> Result<(), Error> {
-        let stored = {
-            let mut list = self.locked();
-            let is_due = list.changed || list.aged && list.written.elapsed() >= WRITE_EVERY;
-            if !is_due {
-                return Ok(());
-            }
-            (list.changed, list.aged, list.written) = (false, false, Instant::now());
-            Stored {
-                format: 1,
-                standbys: list.entries.values().map(|entry| entry.status.clone()).collect(),
-                removed: list.removed.clone(),
+        self.read()?;
+        let handed_over = self.hand_over_removed();
+        self.reconcile();
+        if let Some(stored) = self.due() {
+            stored.save(&self.file).inspect_err(|_| self.locked().changed = true)?;
+        }
+        handed_over?;
+        self.locked().damage.clone().map_or(Ok(()), Err)
+    }
+
+    /// What is to be written now.
+    fn due(&self) -> Option<Stored> {
+        let mut list = self.locked();
+        let is_due = list.changed || list.aged && list.written.elapsed() >= WRITE_EVERY;
+        if !is_due {
+            return None;
+        }
+        (list.changed, list.aged, list.written) = (false, false, Instant::now());
+        let standbys = list.trusted.values().map(|entry| entry.status.clone());
+        Some(Stored::new(standbys.collect(), list.removed.clone(), list.is_closed))
+    }
+
+    /// Reads the file unless that is done. What was reported meanwhile is newer.
+    fn read(&self) -> Result<(), Error> {
+        if !self.locked().is_unread {
+            return Ok(());
+        }
+        let read = file::read(&self.file)?;
+        let mut list = self.locked();
+        list.is_unread = false;
+        let stored = match read {
+            Read::None => return Ok(()),
+            Read::Whole(stored) => stored,
+            Read::Damaged(problem) => {
+                (list.is_closed, list.changed) = (true, true);
+                list.damage = Some(problem.clone());
+                return Err(problem);
             }
         };
-        let text = serde_json::to_vec(&stored).expect("a list of standbys has only plain fields");
-        atomic::write(&self.file, &text, 0o600).inspect_err(|_| self.locked().changed = true)
+        list.is_closed = stored.closed;
+        list.removed = stored.removed;
+        let heard = Instant::now();
+        for status in stored.standbys.into_iter().take(MAX_STANDBYS) {
+            if status.standing == Standing::Trusted && status.fingerprint.is_some() {
+                let id = status.node_id.clone();
+                list.trusted.entry(id).or_insert(Entry { status, heard });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts keys that a version before kept here as removed to where all removed keys are. One that was trusted by hand
+    /// since then stays so.
+    fn hand_over_removed(&self) -> Result<(), Error> {
+        let removed = self.locked().removed.clone();
+        if removed.is_empty() {
+            return Ok(());
+        }
+        self.peers.change(|peers| {
+            for key in removed.iter().filter(|key| !peers.contains(key)).collect::<Vec<_>>() {
+                peers.remove(key);
+            }
+        })?;
+        let mut list = self.locked();
+        list.removed.clear();
+        list.changed = true;
+        Ok(())
+    }
+
+    /// Drops the standbys whose keys the peers file does not have for them any more. While it cannot be read they stay.
+    fn reconcile(&self) {
+        let Ok(peers) = self.peers.load() else { return };
+        let mut list = self.locked();
+        let before = list.trusted.len();
+        list.trusted.retain(|node_id, entry| {
+            let key = entry.status.fingerprint.as_ref();
+            key.is_some_and(|key| peers.contains(key) && peers.node_of(key).is_none_or(|known| known == node_id))
+        });
+        let is_changed = list.trusted.len() != before;
+        list.changed |= is_changed;
+        drop(list);
+        if is_changed {
+            self.news.notify_one();
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, List> {
@@ -286,17 +423,44 @@ impl Standbys {
 }
 
 impl List {
-    /// Drops the entry that matters least: one that is not trusted, and of those the one that was silent longest.
+    /// Drops the standby that was silent longest.
     fn make_room(&mut self) {
-        let least = self
-            .entries
-            .iter()
-            .min_by_key(|(_, entry)| (entry.status.standing == Standing::Trusted, entry.heard))
-            .map(|(id, _)| id.clone());
-        if let Some(id) = least {
-            self.entries.remove(&id);
+        let least = self.trusted.iter().min_by_key(|(_, entry)| entry.heard);
+        if let Some(id) = least.map(|(id, _)| id.clone()) {
+            warn!("more than {MAX_STANDBYS} standbys report; the node {id}, silent longest, is no longer listed");
+            self.trusted.remove(&id);
         }
     }
+
+    /// Drops the stranger that matters least: one without a key, and of those the one that was silent longest.
+    fn forget_a_stranger(&mut self) {
+        let least = self
+            .strangers
+            .iter()
+            .min_by_key(|((_, key), (_, heard))| (key.is_some(), *heard))
+            .map(|(id, _)| id.clone());
+        if let Some(id) = least {
+            self.strangers.remove(&id);
+        }
+    }
+}
+
+/// Why a key that is proven is not believed to be of the node that it says.
+fn foreign(peers: &Peers, node_id: &str, key: Option<Fingerprint>) -> Error {
+    let key = key.map(|key| key.to_string()).unwrap_or_default();
+    let known: Vec<_> = peers.keys_of(node_id).map(|key| key.to_string()).collect();
+    let otherwise = if known.is_empty() {
+        "has that key for another node".to_owned()
+    } else {
+        format!("has the key {} for that node", known.join(" and "))
+    };
+    Error::new(
+        Kind::Refused,
+        format!(
+            "a report came from the node {node_id} with the key {key}, but the peers file of the primary {otherwise}"
+        ),
+        format!("If key or node id were made anew there on purpose, run `gocd-bc trust {key}` on the primary."),
+    )
 }
 
 fn is_same_but_times(a: &StandbyStatus, b: &StandbyStatus) -> bool {
@@ -309,20 +473,6 @@ fn is_same_but_times(a: &StandbyStatus, b: &StandbyStatus) -> bool {
         ..status.clone()
     };
     timeless(a) == timeless(b)
-}
-
-fn load(file: &Path) -> Result<Option<Stored>, Error> {
-    match regular_file::read(file, regular_file::LARGEST_OF_OURS) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
-            Error::new(
-                Kind::File,
-                format!("{} is damaged: {error}", file.display()),
-                "The list of standbys begins anew; one that has fallen silent meanwhile is not missed.",
-            )
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read the list of standbys", file, &error)),
-    }
 }
 
 #[cfg(test)]

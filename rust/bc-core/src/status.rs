@@ -35,7 +35,7 @@ pub use self::{
     files::{FileState, FileStatus, FileVersion, Generation, OwnJar},
     primary::PrimaryStatus,
     problem::{Problem, Severity},
-    standby::{StandbyStatus, Standing},
+    standby::{StandbyStatus, Standing, Stranger},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
 };
 
@@ -95,9 +95,12 @@ pub struct Status {
     pub primary: Option<PrimaryStatus>,
     /// On a standby: how syncing goes.
     pub sync: Option<SyncStatus>,
-    /// On a primary: its standbys.
+    /// On a primary: the standbys that it trusts.
     #[serde(default)]
     pub standbys: Vec<StandbyStatus>,
+    /// On a primary: others that have reported with the token, the newest first.
+    #[serde(default)]
+    pub strangers: Vec<Stranger>,
     /// Milliseconds between two reads of the folders.
     pub file_check_interval_ms: u64,
     /// Milliseconds without a completed exchange after which it is CRITICAL.
@@ -139,6 +142,7 @@ impl Status {
             primary: None,
             sync: None,
             standbys: Vec::new(),
+            strangers: Vec::new(),
             file_check_interval_ms: 60_000,
             primary_check_interval_ms: 60_000,
             failed_parts: Vec::new(),
@@ -222,6 +226,11 @@ impl Status {
                 _ => "Standby: not in sync, GoCD is held".to_owned(),
             },
         }
+    }
+
+    /// One line about all who report with the token and are not trusted.
+    pub fn strangers_line(&self) -> Option<String> {
+        standby::strangers_line(&self.strangers)
     }
 
     /// GoCD's health messages: each begins with its severity, since GoCD knows warnings alone.

@@ -1,7 +1,7 @@
 //! Whether the primary is who it should be, and which standby is one of the pair.
 //!
 //! The first way that is *configured* decides; a mismatch is a refusal, never a fall-through to the next way.
-//! The token is sent only after this check.
+//! The token is sent only after this check. Beside it, and before it, stands what is known of single keys ([`Judge`]).
 
 use crate::{
     error::{Error, Kind},
@@ -125,11 +125,127 @@ impl Trust {
     }
 }
 
-/// How a primary with the keys `own` stands to a standby that has just proven to hold the key `shown`: the first
-/// standby ever is trusted at once, later ones, and those whose key an administrator removed (`is_removed`), wait for
-/// his word. Whoever is found [`Standing::Trusted`] belongs into the peers file.
-pub fn standing(peers: &Peers, own: &OwnKeys, shown: &Fingerprint, is_removed: bool) -> Standing {
-    if peers.contains(shown) || !is_removed && peers.others(own).is_empty() {
+/// What decides about whoever answers as the primary: the way that is configured, and beside it, whichever way that is,
+/// what the peers file says of keys. A key that was removed proves nobody, and one whose node is known no other node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judge {
+    /// The way that is configured.
+    pub trust: Trust,
+    /// Which keys are known; otherwise why that cannot be said, and then nobody is proven.
+    peers: Result<Peers, Error>,
+}
+
+impl From<Trust> for Judge {
+    /// One to whom the peers file says nothing else.
+    fn from(trust: Trust) -> Self {
+        Self {
+            trust,
+            peers: Ok(Peers::default()),
+        }
+    }
+}
+
+impl Judge {
+    /// The judge that the settings and the peers file ask for. `own` are this node's keys.
+    pub fn of(settings: &Settings, peers: Result<Peers, Error>, own: &OwnKeys) -> Self {
+        let known = peers.as_ref().ok();
+        Self {
+            trust: Trust::of(settings, known.unwrap_or(&Peers::default()), own),
+            peers,
+        }
+    }
+
+    fn peers(&self) -> Result<&Peers, Error> {
+        self.peers.as_ref().map_err(|error| {
+            Error::new(
+                Kind::Trust,
+                format!(
+                    "which keys are trusted and which were removed cannot be read, so nobody is the primary: {}",
+                    error.message()
+                ),
+                error.guidance(),
+            )
+        })
+    }
+
+    /// Judges a key that the primary has just proven to hold, as [`Trust::judge`] does, unless it was removed.
+    ///
+    /// # Errors
+    /// [`Kind::Trust`] naming the fingerprints on both sides and what to do.
+    pub fn key(&self, seen: &Fingerprint) -> Result<(), Error> {
+        if self.peers()?.is_removed(seen) {
+            return Err(Error::new(
+                Kind::Trust,
+                format!(
+                    "the primary shows the key {seen}, which is trusted no longer: somebody ran `gocd-bc trust --remove`, \
+                     or the primary was given another key since. Whoever shows it may have stolen it"
+                ),
+                format!(
+                    "Find out with `gocd-bc identity show` on the primary which key it has, and run `gocd-bc trust` with \
+                     that one here. Only if {seen} is to be trusted again: gocd-bc trust {seen}"
+                ),
+            ));
+        }
+        self.trust.judge(seen)
+    }
+
+    /// Judges whether the holder of the key `seen` may speak as the node `node_id`.
+    ///
+    /// # Errors
+    /// [`Kind::Trust`] when the key was not trusted at all, or the peers file has it for another node.
+    pub fn node(&self, seen: &Fingerprint, node_id: &str) -> Result<(), Error> {
+        self.key(seen)?;
+        match self.peers()?.node_of(seen) {
+            Some(known) if known != node_id => Err(Error::new(
+                Kind::Trust,
+                format!(
+                    "the primary shows the key {seen} and says that it is the node {node_id:.32}, but the peers file has \
+                     that key for the node {known:.32}"
+                ),
+                format!(
+                    "A standby's key makes nobody the primary of another node. Compare with `gocd-bc identity show` on \
+                     both servers; where that node's state folder was made anew, run `gocd-bc trust --remove {seen}` and \
+                     then `gocd-bc trust {seen}` here."
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this key alone makes a primary trusted. With [`Trust::Authority`] none does.
+    pub fn accepts(&self, key: &Fingerprint) -> bool {
+        self.peers().is_ok_and(|peers| !peers.is_removed(key)) && self.trust.accepts(key)
+    }
+}
+
+/// Who has sent a report to a primary.
+#[derive(Debug, Clone, Copy)]
+pub struct Reporter<'a> {
+    /// The key that it has proven to hold.
+    pub key: Option<Fingerprint>,
+    /// The node that it says it is.
+    pub node_id: &'a str,
+}
+
+/// How a primary with the keys `own` stands to whoever reports to it. The first standby ever is trusted at once where
+/// `joins` says that one may be; later ones wait for an administrator's word, and so do all once he has removed a key.
+/// Nobody is trusted under the node id of another key, or with the key of another node. Whoever is found [`Standing::Trusted`]
+/// belongs into the peers file, with that node id.
+pub fn standing(peers: &Peers, own: &OwnKeys, reporter: Reporter<'_>, joins: bool) -> Standing {
+    let Some(key) = &reporter.key else {
+        return Standing::Unproven;
+    };
+    if peers.is_removed(key) {
+        return Standing::Removed;
+    }
+    let is_known_otherwise = match peers.node_of(key) {
+        Some(node_id) => node_id != reporter.node_id,
+        None => peers.keys_of(reporter.node_id).any(|known| known != *key),
+    };
+    let is_first = || peers.others(own).is_empty() && peers.removed().iter().all(|peer| own.is_own(peer));
+    if is_known_otherwise {
+        Standing::Foreign
+    } else if peers.contains(key) || joins && is_first() {
         Standing::Trusted
     } else {
         Standing::Seen
@@ -229,5 +345,120 @@ mod tests {
                 .guidance()
                 .contains(&format!("gocd-bc trust {}", key("primary")))
         );
+    }
+
+    fn peers(pairs: &[(&str, Option<&str>)]) -> Peers {
+        let mut peers = Peers::default();
+        for (name, node_id) in pairs {
+            peers.add(Peer {
+                fingerprint: key(name),
+                node_id: node_id.map(str::to_owned),
+            });
+        }
+        peers
+    }
+
+    #[test]
+    fn a_removed_key_proves_nobody_whichever_way_is_configured() {
+        let mut peers = peers(&[("stolen", Some("A")), ("good", Some("A"))]);
+        peers.remove(&key("stolen"));
+        let pin = key("stolen").to_string();
+        for settings in [
+            settings(&[]),
+            settings(&[("bc.primary.fingerprint", &pin)]),
+            settings(&[("bc.tls.ca", "system")]),
+        ] {
+            let judge = Judge::of(&settings, Ok(peers.clone()), &own());
+            let refusal = judge.key(&key("stolen")).expect_err("removed");
+            assert!(refusal.message().contains(&pin), "{refusal}");
+            assert!(
+                refusal.guidance().contains(&format!("gocd-bc trust {pin}")),
+                "{refusal}"
+            );
+            assert!(!judge.accepts(&key("stolen")));
+            judge.node(&key("stolen"), "A").expect_err("in no name");
+        }
+        let judge = Judge::of(&settings(&[]), Ok(peers), &own());
+        assert_eq!(judge.node(&key("good"), "A"), Ok(()));
+    }
+
+    #[test]
+    fn while_nobody_can_say_which_keys_were_removed_none_proves_anything() {
+        let pin = key("primary").to_string();
+        for settings in [
+            settings(&[("bc.primary.fingerprint", &pin)]),
+            settings(&[("bc.tls.ca", "system")]),
+            settings(&[]),
+        ] {
+            let unreadable = Err(Error::new(Kind::File, "removed-keys.json is damaged", "Mend it."));
+            let judge = Judge::of(&settings, unreadable, &own());
+            let refusal = judge.key(&key("primary")).expect_err("unknown");
+            assert!(refusal.message().ends_with("removed-keys.json is damaged"), "{refusal}");
+            assert!(!judge.accepts(&key("primary")));
+        }
+    }
+
+    #[test]
+    fn a_key_speaks_for_its_own_node_only() {
+        let peers = peers(&[("primary", Some("A")), ("standby", Some("B")), ("by hand", None)]);
+        let pin = key("standby").to_string();
+        for settings in [settings(&[]), settings(&[("bc.primary.fingerprint", &pin)])] {
+            let judge = Judge::of(&settings, Ok(peers.clone()), &own());
+            let refusal = judge.node(&key("standby"), "A").expect_err("not the primary's key");
+            assert!(
+                refusal.message().contains("node A") && refusal.message().contains("node B"),
+                "{refusal}"
+            );
+            assert_eq!(
+                judge.node(&key("standby"), "B"),
+                Ok(()),
+                "as itself, when it was promoted"
+            );
+        }
+        let judge = Judge::of(&settings(&[]), Ok(peers), &own());
+        assert_eq!(judge.node(&key("by hand"), "A"), Ok(()), "nobody said yet whose it is");
+        judge.node(&key("stranger"), "A").expect_err("and nobody else");
+    }
+
+    #[test]
+    fn who_reports_is_known_by_key_and_node_together() {
+        let mut peers = peers(&[
+            ("own", Some("me")),
+            ("a", Some("A")),
+            ("by hand", None),
+            ("gone", Some("C")),
+        ]);
+        peers.remove(&key("gone"));
+        let stands = |peers: &Peers, name: Option<&str>, node_id: &str| {
+            let reporter = Reporter {
+                key: name.map(key),
+                node_id,
+            };
+            standing(peers, &own(), reporter, true)
+        };
+        for (name, node_id, expected) in [
+            (Some("a"), "A", Standing::Trusted),
+            (Some("a"), "B", Standing::Foreign),
+            (Some("new"), "A", Standing::Foreign),
+            (Some("by hand"), "A", Standing::Foreign),
+            (Some("by hand"), "B", Standing::Trusted),
+            (Some("new"), "B", Standing::Seen),
+            (Some("gone"), "C", Standing::Removed),
+            (None, "A", Standing::Unproven),
+        ] {
+            assert_eq!(stands(&peers, name, node_id), expected, "{name:?} as {node_id}");
+        }
+        peers.remove(&key("a"));
+        peers.remove(&key("by hand"));
+        assert_eq!(stands(&peers, Some("first"), "D"), Standing::Seen, "not the first ever");
+        assert_eq!(stands(&peers, Some("a"), "A"), Standing::Removed);
+        let mut peers = self::peers(&[("own", Some("me")), ("former", Some("me"))]);
+        peers.remove(&key("former"));
+        assert_eq!(stands(&peers, Some("first"), "D"), Standing::Trusted);
+        let reporter = Reporter {
+            key: Some(key("first")),
+            node_id: "D",
+        };
+        assert_eq!(standing(&peers, &own(), reporter, false), Standing::Seen);
     }
 }

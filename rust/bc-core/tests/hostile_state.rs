@@ -5,12 +5,14 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
     digest::Digest,
+    error::Error,
     fingerprint::Fingerprint,
     identity::Identity,
     ledger::Ledger,
     manifest::Role,
     offer::Offer,
     own_keys::OwnKeys,
+    peers::PeersFile,
     role::Recorded,
     settings::Flag,
     standbys::{self, MAX_STANDBYS, Standbys},
@@ -84,10 +86,29 @@ fn ledger_text() -> Vec<u8> {
     fs::read(path).expect("read")
 }
 
-const STANDBYS: &str = r#"{"format":1,"standbys":[{"node_id":"0123456789abcdef0123456789abcdef","fingerprint":null,
-    "standing":"trusted","url":"https://standby:8155","product_version":"0.1.0","gocd_version":"26.1.0","generation":null,
+/// As the version before wrote it.
+const STANDBYS: &str = r#"{"format":1,"standbys":[{"node_id":"0123456789abcdef0123456789abcdef",
+    "fingerprint":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","standing":"trusted","url":"https://standby:8155","product_version":"0.1.0","gocd_version":"26.1.0","generation":null,
     "applied_ms":5,"behind_since_ms":6,"reported_ms":7,"silent":false,"error":null,"problem":null,"confirms":[]}],
     "removed":[]}"#;
+
+/// The same as it is written now.
+fn standbys_text() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("folder");
+    written(folder.path(), standbys::FILE, STANDBYS.as_bytes());
+    let (standbys, problem) = open(folder.path());
+    assert_eq!(problem, None);
+    let key = "0123456789abcdef".repeat(4).parse().expect("a key");
+    standbys.trust(key).expect("so that it stays on the list");
+    standbys.save_if_due().expect("written");
+    fs::read(folder.path().join(standbys::FILE)).expect("read")
+}
+
+fn open(folder: &Path) -> (Standbys, Option<Error>) {
+    let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"mine")));
+    let peers = PeersFile::new(&folder.join("business-continuity-peers"), Some(folder));
+    Standbys::open(folder, peers, own, Duration::from_secs(60))
+}
 
 fn written(folder: &Path, name: &str, content: &[u8]) {
     fs::write(folder.join(name), content).expect("write");
@@ -96,11 +117,12 @@ fn written(folder: &Path, name: &str, content: &[u8]) {
 #[test]
 fn the_originals_are_whole() {
     let folder = tempfile::tempdir().expect("folder");
-    written(folder.path(), standbys::FILE, STANDBYS.as_bytes());
     written(folder.path(), "ledger.json", &ledger_text());
-    let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"mine")));
-    let (standbys, problem) = Standbys::open(folder.path(), folder.path(), own, Duration::from_secs(60));
-    assert_eq!((standbys.picture(None).len(), problem), (1, None));
+    for text in [STANDBYS.as_bytes().to_vec(), standbys_text()] {
+        written(folder.path(), standbys::FILE, &text);
+        let (standbys, problem) = open(folder.path());
+        assert_eq!((standbys.picture(None).len(), problem), (1, None));
+    }
     let state = StateDir::open(folder.path()).expect("open");
     assert_eq!(state.ledger(), Ok(ledger()));
 }
@@ -130,15 +152,27 @@ proptest! {
     fn lists_of_standbys(text in hostile(STANDBYS.as_bytes().to_vec())) {
         let folder = tempfile::tempdir().expect("folder");
         written(folder.path(), standbys::FILE, &text);
-        let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"mine")));
-        let peers = folder.path().join("business-continuity-peers");
-        let (standbys, problem) = Standbys::open(folder.path(), &peers, own, Duration::from_secs(60));
+        let (standbys, problem) = open(folder.path());
         let picture = standbys.picture(None);
         prop_assert!(picture.len() <= MAX_STANDBYS);
         if let Some(problem) = problem {
             prop_assert!(picture.is_empty() && problem.message().contains(standbys::FILE), "{}", problem);
         }
-        prop_assert!(!peers.exists(), "nobody is trusted by it");
+        prop_assert!(!folder.path().join("business-continuity-peers").exists(), "nobody is trusted by it");
+    }
+
+    #[test]
+    fn sealed_lists_of_standbys(text in hostile(standbys_text())) {
+        let folder = tempfile::tempdir().expect("folder");
+        written(folder.path(), standbys::FILE, &text);
+        let (standbys, problem) = open(folder.path());
+        if let Some(problem) = problem {
+            prop_assert!(standbys.picture(None).is_empty(), "{}", problem);
+            let aside = fs::read(folder.path().join("standbys.json.damaged")).expect("set aside");
+            prop_assert_eq!(aside, text);
+        } else {
+            prop_assert_eq!(text, standbys_text());
+        }
     }
 
     #[test]

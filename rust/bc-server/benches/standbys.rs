@@ -24,7 +24,7 @@ use bc_core::{
     error::Error,
     fingerprint::Fingerprint,
     manifest::{ManifestDocument, Name, Role},
-    peers::Peers,
+    peers::PeersFile,
     pull::{Options, Puller, history::History},
     status::{Phase, PrimaryStatus, Status, StatusBoard, SyncStatus},
     store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, memory::MemoryStore},
@@ -144,7 +144,7 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
     let transport = HttpTransport::new(
         &primary.url().parse().expect("URL"),
         own,
-        Arc::new(move || Trust::Pinned(fingerprint)),
+        Arc::new(move || Trust::Pinned(fingerprint).into()),
         token.subscribe(),
         Duration::from_secs(30),
     )
@@ -261,10 +261,10 @@ impl Primary {
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {binary}: {error}"));
-        let peers = root.join("config/business-continuity-peers");
+        let peers = PeersFile::new(&root.join("config/business-continuity-peers"), None);
         let end = Instant::now() + PATIENCE;
         let fingerprint = loop {
-            match Peers::load(&peers).ok().and_then(|peers| peers.all().first().cloned()) {
+            match peers.load().ok().and_then(|peers| peers.all().first().cloned()) {
                 Some(peer) => break peer.fingerprint,
                 None => assert!(Instant::now() < end, "the primary made no peers file"),
             }

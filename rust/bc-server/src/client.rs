@@ -2,7 +2,9 @@
 //!
 //! Nothing but the primary's own answer is ever followed: no redirect, no proxy of the environment, no
 //! compression, HTTP/1.1 alone. The token goes out only on a connection whose handshake [`Verifier`] has let
-//! pass, or in the clear to a loopback address, which is all that [`PrimaryUrl`] permits.
+//! pass, or in the clear to a loopback address, which is all that [`PrimaryUrl`] permits. A connection lives no longer
+//! than the trust under which it was opened: once that is another, no request goes out on it, and no answer that comes
+//! over it counts. Who answers with a manifest, or to a report, must hold the key of the node that it says it is.
 //!
 //! The address that the administrator wrote may stand for two ports ([`PrimaryUrl::candidates`]). Both are tried
 //! until one has answered in our protocol; from then on only that one.
@@ -10,7 +12,7 @@
 use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -24,19 +26,23 @@ use bc_core::{
     report::{Report, ReportReply},
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
+    trust::Judge,
 };
 use bytes::Bytes;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE},
     redirect::Policy,
+    tls::TlsInfo,
 };
+use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     routes::{ENVELOPE_HEADER, PREFIX},
     tls::{
         client::{TrustSource, Verifier, config},
+        fingerprint_of_certificate,
         node_key::NodeKey,
     },
 };
@@ -61,13 +67,19 @@ pub struct HttpTransport {
     trust: TrustSource,
     token: watch::Receiver<Option<Token>>,
     timeout: Duration,
+    /// What decided when the connections that are kept were opened.
+    judged: Mutex<Option<Judge>>,
+    /// The node whose manifest was the last one.
+    primary: Mutex<Option<String>>,
 }
 
 /// One address that may be the primary's port.
 struct Candidate {
     base: String,
-    http: Client,
+    is_secure: bool,
+    http: Mutex<Client>,
     verifier: Arc<Verifier>,
+    connection_timeout: Duration,
 }
 
 impl HttpTransport {
@@ -121,6 +133,8 @@ impl HttpTransport {
             trust,
             token,
             timeout: connection_timeout,
+            judged: Mutex::new(None),
+            primary: Mutex::new(None),
         })
     }
 
@@ -135,6 +149,28 @@ impl HttpTransport {
     /// The address that answered as a primary, once one did.
     pub fn settled(&self) -> Option<&str> {
         self.settled.get().map(|&index| self.candidates[index].base.as_str())
+    }
+
+    /// What decides now. Where something else did when the connections that are kept were opened, they are given up.
+    fn judge(&self) -> Result<Judge, Error> {
+        let judge = (self.trust)();
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if judged.as_ref() != Some(&judge) {
+            if judged.is_some() {
+                self.candidates.iter().try_for_each(Candidate::forget_connections)?;
+            }
+            *judged = Some(judge.clone());
+        }
+        Ok(judge)
+    }
+
+    /// Whether the holder of the key `shown` may speak as this node; in the clear nobody shows one.
+    fn judge_primary(&self, shown: Option<Fingerprint>, node_id: &str) -> Result<(), Error> {
+        if let Some(shown) = shown {
+            (self.trust)().node(&shown, node_id)?;
+        }
+        *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(node_id.to_owned());
+        Ok(())
     }
 
     fn credentials(&self) -> Result<HeaderValue, Error> {
@@ -169,30 +205,42 @@ impl HttpTransport {
         let response = candidate
             .send(request, wait + Duration::from_secs(1) + self.timeout)
             .await?;
+        let shown = key_of(&response)?;
         match response.status() {
             StatusCode::OK => {
                 let reading = whole_body(candidate, response, MAX_MANIFEST, "a manifest");
                 let body = timeout(self.timeout, reading)
                     .await
                     .map_err(|_| no_answer(&candidate.base, self.timeout))??;
-                Ok(ManifestReply::Changed(ManifestDocument::parse(&body)?))
+                let document = ManifestDocument::parse(&body)?;
+                self.judge_primary(shown, &document.envelope.node_id)?;
+                Ok(ManifestReply::Changed(document))
             }
             StatusCode::NOT_MODIFIED if known.is_some() => {
-                Ok(ManifestReply::Unchanged(envelope(candidate, &response)?))
+                let envelope = envelope(candidate, &response)?;
+                self.judge_primary(shown, &envelope.node_id)?;
+                Ok(ManifestReply::Unchanged(envelope))
             }
             _ => Err(refused(&candidate.base, &response)),
         }
     }
 
     async fn send_report(&self, candidate: &Candidate, report: &Report) -> Result<Option<ReportReply>, Error> {
+        let judge = self.judge()?;
         let body = serde_json::to_vec(report).expect("a report has only plain fields");
         let request = candidate
-            .http
+            .http()
             .post(format!("{}{PREFIX}/api/v2/reports", candidate.base))
             .header(AUTHORIZATION, self.credentials()?)
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         let response = candidate.send(request, self.timeout).await?;
+        let shown = key_of(&response)?;
+        if let Some(shown) = shown {
+            // Another node that is trusted may lead nobody: that of the manifest is the one that is reported to.
+            let primary = self.primary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            primary.map_or_else(|| judge.key(&shown), |node_id| judge.node(&shown, &node_id))?;
+        }
         match response.status() {
             StatusCode::OK => {}
             // A primary of an earlier version.
@@ -207,7 +255,7 @@ impl HttpTransport {
             .map_err(|_| no_answer(&candidate.base, self.timeout))??;
         let mut reply: ReportReply = serde_json::from_slice(&body)
             .map_err(|error| not_ours(&candidate.base, &format!("an answer to a report with {error}")))?;
-        if candidate.verifier.seen().is_none() {
+        if shown.is_none() {
             // In the clear nobody has proven anything: whoever sits on that port may name no keys.
             reply = ReportReply::default();
         }
@@ -220,6 +268,7 @@ impl HttpTransport {
         digest: Digest,
         former: Digest,
     ) -> Result<Option<Bytes>, Error> {
+        self.judge()?;
         let request = candidate.get(&format!("/api/v2/blobs/{digest}/from/{former}"), self.credentials()?);
         let response = candidate.send(request, self.timeout).await?;
         match response.status() {
@@ -242,6 +291,7 @@ impl HttpTransport {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
+        self.judge()?;
         let base = &candidate.base;
         let mut request = candidate.get(&format!("/api/v2/blobs/{digest}"), self.credentials()?);
         if offset > 0 {
@@ -280,27 +330,30 @@ impl Candidate {
         verifier: Arc<Verifier>,
         connection_timeout: Duration,
     ) -> Result<Self, Error> {
-        let mut builder = Client::builder();
-        if !url.is_secure() {
-            // Whatever a resolver makes of the name: in the clear nothing leaves this host.
-            let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-            builder = builder.resolve_to_addrs("localhost", &own.map(|address| SocketAddr::new(address, 0)));
-        }
-        let http = builder
-            .tls_backend_preconfigured(config(Arc::clone(&verifier)))
-            .redirect(Policy::none())
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(connection_timeout.min(LONGEST_CONNECT))
-            .pool_idle_timeout(KEEP_IDLE)
-            .user_agent(concat!("gocd-business-continuity/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::new(Kind::Setting, format!("cannot make a client for {base}: {error}"), ""))?;
-        Ok(Self { base, http, verifier })
+        let is_secure = url.is_secure();
+        let http = Mutex::new(client(&base, is_secure, &verifier, connection_timeout)?);
+        Ok(Self {
+            base,
+            is_secure,
+            http,
+            verifier,
+            connection_timeout,
+        })
+    }
+
+    /// The next request opens a connection of its own.
+    fn forget_connections(&self) -> Result<(), Error> {
+        let other = client(&self.base, self.is_secure, &self.verifier, self.connection_timeout)?;
+        *self.http.lock().unwrap_or_else(PoisonError::into_inner) = other;
+        Ok(())
+    }
+
+    fn http(&self) -> Client {
+        self.http.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn get(&self, path: &str, credentials: HeaderValue) -> RequestBuilder {
-        self.http
+        self.http()
             .get(format!("{}{PREFIX}{path}", self.base))
             .header(AUTHORIZATION, credentials)
     }
@@ -314,8 +367,8 @@ impl Candidate {
     }
 }
 
-impl Transport for HttpTransport {
-    async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
+impl HttpTransport {
+    async fn ask(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
         if let Some(&index) = self.settled.get() {
             let answer = self.ask_for_manifest(&self.candidates[index], known, wait).await;
             return answer.map_err(|failure| failure.error);
@@ -333,6 +386,18 @@ impl Transport for HttpTransport {
             }
         }
         Err(failure::summed_up(failures))
+    }
+}
+
+impl Transport for HttpTransport {
+    async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
+        let judge = self.judge()?;
+        match self.ask(known, wait).await {
+            // It came over a connection that was opened when something else decided, and whoever was trusted then says
+            // nothing about whom another one leads to.
+            Err(error) if error.kind() == Kind::Trust && self.judge()? != judge => self.ask(known, wait).await,
+            answer => answer,
+        }
     }
 
     fn blob(
@@ -362,10 +427,46 @@ impl Transport for HttpTransport {
         let seen = self.seen();
         PeerKey {
             seen,
-            trust: (self.trust)().description().to_owned(),
+            trust: (self.trust)().trust.description().to_owned(),
             is_proven: seen.is_some(),
         }
     }
+}
+
+fn client(
+    base: &str,
+    is_secure: bool,
+    verifier: &Arc<Verifier>,
+    connection_timeout: Duration,
+) -> Result<Client, Error> {
+    let mut builder = Client::builder();
+    if !is_secure {
+        // Whatever a resolver makes of the name: in the clear nothing leaves this host.
+        let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        builder = builder.resolve_to_addrs("localhost", &own.map(|address| SocketAddr::new(address, 0)));
+    }
+    builder
+        .tls_backend_preconfigured(config(Arc::clone(verifier)))
+        .tls_info(true)
+        .redirect(Policy::none())
+        .no_proxy()
+        .http1_only()
+        .connect_timeout(connection_timeout.min(LONGEST_CONNECT))
+        .pool_idle_timeout(KEEP_IDLE)
+        .user_agent(concat!("gocd-business-continuity/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Error::new(Kind::Setting, format!("cannot make a client for {base}: {error}"), ""))
+}
+
+/// The key that was proven on the very connection over which this answer came; none in the clear.
+fn key_of(response: &Response) -> Result<Option<Fingerprint>, Error> {
+    let certificate = response
+        .extensions()
+        .get::<TlsInfo>()
+        .and_then(TlsInfo::peer_certificate);
+    certificate
+        .map(|der| fingerprint_of_certificate(&CertificateDer::from(der)))
+        .transpose()
 }
 
 /// The body of an answer that is `what`, `longest` bytes at most.

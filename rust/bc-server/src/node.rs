@@ -36,6 +36,7 @@ use bc_core::{
     layout::Layout,
     manifest::Role,
     own_keys::OwnKeys,
+    peers::PeersFile,
     properties::Properties,
     role::{self, Recorded, Start},
     scan::watch,
@@ -414,7 +415,8 @@ impl Assembly {
     /// the configuration folder.
     fn join_peers(&self) {
         let own = self.own.peer(self.own.shown());
-        peers_file::join(&self.settings.layout.peers(), own, &self.board, &*self.clock);
+        let file = PeersFile::of(&self.settings.layout);
+        peers_file::join(&file, own, &self.board, &*self.clock);
     }
 }
 

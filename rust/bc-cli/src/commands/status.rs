@@ -2,7 +2,7 @@
 
 use bc_core::{
     settings::{Face, Flag},
-    status::{FileState, Phase, PrimaryStatus, Severity, StandbyStatus, Standing, Status, SyncStatus},
+    status::{FileState, Phase, PrimaryStatus, Severity, StandbyStatus, Status, SyncStatus},
     words::size,
 };
 use serde::Serialize;
@@ -81,6 +81,9 @@ fn render(status: &Status, colours: Colours) -> String {
         for standby in &status.standbys {
             text.push_str(&remarks(status, standby));
         }
+    }
+    if let Some(line) = status.strangers_line() {
+        text.push_str(&format!("\n{line}\n"));
     }
     if !status.files.is_empty() {
         text.push('\n');
@@ -218,7 +221,7 @@ fn how_sync(status: &Status, sync: &SyncStatus) -> String {
 }
 
 fn standbys(status: &Status) -> Vec<Vec<String>> {
-    let heading = ["STANDBY", "REPORTED", "GENERATION", "APPLIED", "FOLLOWS", "KEY"]
+    let heading = ["STANDBY", "REPORTED", "GENERATION", "APPLIED", "FOLLOWS"]
         .map(str::to_owned)
         .to_vec();
     let rows = status.standbys.iter().map(|standby| {
@@ -239,12 +242,6 @@ fn standbys(status: &Status) -> Vec<Vec<String>> {
                 (false, None, Some(_)) => "not in sync".to_owned(),
                 (false, None, None) => "not known".to_owned(),
             },
-            match standby.standing {
-                Standing::Trusted => "trusted",
-                Standing::Seen => "not trusted yet",
-                Standing::Unproven => "none shown",
-            }
-            .to_owned(),
         ]
     });
     std::iter::once(heading).chain(rows).collect()
@@ -261,12 +258,6 @@ fn remarks(status: &Status, standby: &StandbyStatus) -> String {
             ago(status.now_ms, standby.reported_ms)
         )),
         (None, None) => {}
-    }
-    if let (Standing::Seen, Some(key)) = (standby.standing, standby.fingerprint) {
-        text.push_str(&format!(
-            "\n{name} shows the key {key}. Compare it with `gocd-bc identity show` there, then run \
-             `gocd-bc trust {key}` here.\n"
-        ));
     }
     text
 }

@@ -7,7 +7,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::Identity,
     layout::Layout,
-    peers::{Peer, Peers},
+    peers::{Peer, Peers, PeersFile},
 };
 use serde::Serialize;
 
@@ -37,30 +37,47 @@ pub(crate) fn change(
         }
     }
     let layout = search.layout(config)?;
-    let path = layout.peers();
-    let said = owner::as_owner_of(layout.cruise_config(), || {
-        Ok(Peers::change_file(&path, fingerprint, remove)?)
-    })?;
+    let file = peers_file(search, config, &layout);
+    let said = owner::as_owner_of(layout.cruise_config(), || Ok(file.change_key(fingerprint, remove)?))?;
     output::print(&format!("{said}\n"))?;
     output::say(&format!(
-        "Written to {}: no node runs here that could take it up at once.\n",
-        path.display()
+        "Written to {}: no node was asked that could take it up at once.\n",
+        file.path().display()
     ));
     Ok(ExitCode::Ok)
 }
 
-/// Lists the trusted keys.
+/// The peers file, together with what the state folder keeps where one is known and there.
+fn peers_file(search: &Search, config: Option<&Path>, layout: &Layout) -> PeersFile {
+    let state_dir = match (search.given_state_dir(), config) {
+        (Some(given), _) => Some(given),
+        (None, None) => Some(layout.state_dir()),
+        (None, Some(_)) => None,
+    };
+    PeersFile::new(&layout.peers(), state_dir.filter(|state_dir| state_dir.is_dir()))
+}
+
+/// Lists the trusted keys, and those that were removed.
 pub(crate) fn list(search: &Search, config: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
     let layout = search.layout(config)?;
-    let peers = Peers::load(&layout.peers())?;
+    let peers = match peers_file(search, config, &layout).load() {
+        Ok(peers) => peers,
+        Err(error) => {
+            // Whoever may read the configuration folder need not be one who may read the state folder.
+            let peers = PeersFile::new(&layout.peers(), None).load()?;
+            output::say(&format!("{error}\nThis is what the peers file alone says:\n\n"));
+            peers
+        }
+    };
     let listed = Listed::new(&peers, &layout);
     if json {
         output::print_json(&listed)?;
-    } else if listed.keys.is_empty() {
-        output::say(&format!("No key is trusted: {} names none.\n", listed.file));
-    } else {
-        output::print(&listed.render())?;
+        return Ok(ExitCode::Ok);
     }
+    if listed.keys.is_empty() {
+        output::say(&format!("No key is trusted: {} names none.\n", listed.file));
+    }
+    output::print(&listed.render())?;
     Ok(ExitCode::Ok)
 }
 
@@ -68,6 +85,8 @@ pub(crate) fn list(search: &Search, config: Option<&Path>, json: bool) -> Result
 struct Listed {
     file: String,
     keys: Vec<Key>,
+    /// Keys that stay out, whoever names them.
+    removed: Vec<Peer>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,19 +111,23 @@ impl Listed {
         Self {
             file: layout.peers().display().to_string(),
             keys: peers.all().iter().map(key).collect(),
+            removed: peers.removed().to_vec(),
         }
     }
 
     fn render(&self) -> String {
-        let rows: Vec<_> = self
-            .keys
-            .iter()
-            .map(|key| {
-                let node = key.node_id.as_ref().map(|id| format!("node {id}")).unwrap_or_default();
-                let own = if key.own == Some(true) { "this node" } else { "" };
-                vec![key.fingerprint.to_string(), node, own.to_owned()]
-            })
-            .collect();
-        table(&rows)
+        let node = |id: &Option<String>| id.as_ref().map(|id| format!("node {id}")).unwrap_or_default();
+        let trusted = self.keys.iter().map(|key| {
+            let own = if key.own == Some(true) { "this node" } else { "" };
+            vec![key.fingerprint.to_string(), node(&key.node_id), own.to_owned()]
+        });
+        let removed = self.removed.iter().map(|peer| {
+            vec![
+                peer.fingerprint.to_string(),
+                node(&peer.node_id),
+                "removed, not trusted".to_owned(),
+            ]
+        });
+        table(&trusted.chain(removed).collect::<Vec<_>>())
     }
 }

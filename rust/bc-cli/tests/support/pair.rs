@@ -103,8 +103,13 @@ pub fn primary(place: &Place, listen: &str) -> Foreground {
 
 /// The same, with further settings as `--property` and `NAME=VALUE`.
 pub fn primary_with(place: &Place, listen: &str, settings: &[&str]) -> Foreground {
+    primary_in(place, "primary", listen, settings)
+}
+
+/// The same in another folder.
+pub fn primary_in(place: &Place, node: &str, listen: &str, settings: &[&str]) -> Foreground {
     let launcher = launcher(place);
-    let arguments = ["primary", "--working-dir", "primary", "--listen", listen];
+    let arguments = ["primary", "--working-dir", node, "--listen", listen];
     let rest = ["--property", operator(), "--property", &launcher];
     Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }
@@ -177,14 +182,24 @@ pub fn config(place: &Place, node: &str) -> String {
 
 /// Writes another configuration on the primary and returns it.
 pub fn change(place: &Place, from: &str, to: &str) -> String {
-    let changed = config(place, "primary").replace(from, to);
-    place.file(&format!("primary/{CONFIG}"), &changed, NOBODY);
+    change_of(place, "primary", from, to)
+}
+
+/// The same on another node.
+pub fn change_of(place: &Place, node: &str, from: &str, to: &str) -> String {
+    let changed = config(place, node).replace(from, to);
+    place.file(&format!("{node}/{CONFIG}"), &changed, NOBODY);
     changed
 }
 
-/// The same, by one more comment at its end.
+/// One more comment at the end of the primary's configuration.
 pub fn comment(place: &Place, text: &str) -> String {
-    change(place, "</cruise>", &format!("<!-- {text} --></cruise>"))
+    comment_of(place, "primary", text)
+}
+
+/// The same on another node.
+pub fn comment_of(place: &Place, node: &str, text: &str) -> String {
+    change_of(place, node, "</cruise>", &format!("<!-- {text} --></cruise>"))
 }
 
 pub fn wait_until_on_standby(place: &Place, text: &str) {

@@ -3,9 +3,10 @@
 //! Runs beside the puller, so that no pull ever waits for a report: once anything that matters has changed on the
 //! board, the key that the primary is to show next among it, and otherwise every half minute. The answer names all
 //! nodes of the primary; those that our peers file lacks are added to it, so that whichever of them is promoted is
-//! trusted here.
+//! trusted here. It names the keys that the primary trusts no longer too, and so does this node then. What was removed
+//! here comes back by no answer.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,8 @@ use crate::{
     clock::Clock,
     error::Error,
     fingerprint::Fingerprint,
-    peers::Peers,
+    own_keys::OwnKeys,
+    peers::{MAX_REMOVED, PeersFile},
     report::{MAX_CONFIRMED, Report, ReportReply, ReportedGeneration, ReportedProblem, is_node_id, one_line},
     status::{PART_TOPIC, Problem, Status, StatusBoard},
     transport::Transport,
@@ -31,8 +33,8 @@ const EVERY: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(10);
 /// What happens within this time is told together.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// Nodes that one answer may add to the peers file.
-const MAX_ADDED: usize = 2000;
+/// Nodes that are in the peers file at most before an answer may add no more.
+const MAX_PEERS: usize = 2000;
 
 /// Whether a key would be accepted as the primary's.
 pub type Accepts = Arc<dyn Fn(&Fingerprint) -> bool + Send + Sync>;
@@ -42,14 +44,16 @@ pub type OwnUrl = Arc<dyn Fn(&Status) -> Option<String> + Send + Sync>;
 
 /// What a reporter needs to know of its node.
 pub struct ReporterOptions {
-    /// Our own node id.
-    pub node_id: String,
+    /// Our own node id and keys.
+    pub own: Arc<OwnKeys>,
     /// How this node is reached.
     pub url: OwnUrl,
     /// The peers file.
-    pub peers: PathBuf,
+    pub peers: PeersFile,
     /// Which keys of the primary we accept.
     pub accepts: Accepts,
+    /// Called when an answer has removed a key: connections under it must end.
+    pub on_removal: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Reports to one primary.
@@ -174,21 +178,37 @@ impl<T: Transport> Reporter<T> {
         }
     }
 
-    /// Adds to the peers file what it lacks.
+    /// Takes out of the peers file what the primary removed, and adds what it lacks.
     fn join(&self, reply: &ReportReply) -> Result<(), Error> {
-        let (added, _) = Peers::change(&self.options.peers, |peers| {
+        let ((removed, added), _) = self.options.peers.change(|peers| {
+            let mut removed = Vec::new();
+            for key in &reply.removed {
+                let has_room = peers.removed().len() < MAX_REMOVED;
+                if has_room && !peers.is_removed(key) && !self.options.own.has(key) {
+                    peers.remove(key);
+                    removed.push(*key);
+                }
+            }
             let mut added = Vec::new();
-            for peer in reply.peers.iter().take(MAX_ADDED) {
+            for peer in &reply.peers {
                 let is_new = !peers.contains(&peer.fingerprint);
+                if is_new && peers.all().len() >= MAX_PEERS {
+                    continue;
+                }
                 let mut peer = peer.clone();
                 peer.node_id = peer.node_id.filter(|id| is_node_id(id));
-                peers.add(peer.clone());
-                if is_new {
+                if peers.add(peer.clone()) && is_new {
                     added.push(peer.fingerprint);
                 }
             }
-            added
+            (removed, added)
         })?;
+        if !removed.is_empty() {
+            (self.options.on_removal)();
+        }
+        for fingerprint in removed {
+            info!("the primary trusts the key {fingerprint} no longer; neither does this node from now on");
+        }
         for fingerprint in added {
             info!("the primary trusts the key {fingerprint}; so does this node from now on");
         }
@@ -210,7 +230,7 @@ fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report 
     let sync = status.sync.as_ref();
     let problem = problem(status);
     Report {
-        node_id: options.node_id.clone(),
+        node_id: options.own.node_id().to_owned(),
         generation: status.generation.as_ref().map(|generation| ReportedGeneration {
             id: generation.id,
             sequence: generation.sequence,
@@ -245,7 +265,7 @@ mod tests {
         clock::SystemClock,
         digest::Digest,
         manifest::{Name, Role},
-        peers::Peer,
+        peers::{Peer, Peers},
         pull::live_files,
         status::{Phase, PrimaryStatus, Severity},
         transport::ManifestReply,
@@ -298,10 +318,11 @@ mod tests {
         }));
         let primary = Arc::new(Primary::default());
         let options = ReporterOptions {
-            node_id: "a".repeat(32),
+            own: Arc::new(OwnKeys::new(&"a".repeat(32), key("own"))),
             url: Arc::new(|_| Some("https://s:8155".to_owned())),
-            peers: folder.path().join("peers"),
+            peers: PeersFile::new(&folder.path().join("peers"), Some(folder.path())),
             accepts,
+            on_removal: Arc::new(|| ()),
         };
         let reporter = Reporter::new(Arc::clone(&primary), Arc::clone(&board), Arc::new(SystemClock), options);
         let stop = CancellationToken::new();
@@ -320,6 +341,11 @@ mod tests {
                 status.primary.as_mut().expect("there").connected = true;
             });
             self.settles().await;
+        }
+
+        fn peers(&self) -> Peers {
+            let file = PeersFile::new(&self.folder.path().join("peers"), Some(self.folder.path()));
+            file.load().expect("peers")
         }
 
         async fn settles(&self) {
@@ -413,11 +439,43 @@ mod tests {
                 node_id: Some("../etc".to_owned()),
             }],
             keys: vec![key("primary"), key("refused")],
+            removed: Vec::new(),
         };
         standby.connects().await;
-        let peers = Peers::load(&standby.folder.path().join("peers")).expect("peers");
+        let peers = standby.peers();
         assert!(peers.contains(&key("primary")));
         assert_eq!(peers.all()[0].node_id, None, "that was no node id");
         assert_eq!(standby.heard().last().expect("told").confirms, [key("primary")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removed_key_comes_back_by_no_answer_and_a_removal_is_taken_over() {
+        let standby = start(Arc::new(|_| true));
+        let file = PeersFile::new(&standby.folder.path().join("peers"), Some(standby.folder.path()));
+        file.change_key(key("removed here"), true).expect("removed");
+        file.change_key(key("removed there"), false).expect("trusted");
+        let listed = |name| Peer {
+            fingerprint: key(name),
+            node_id: None,
+        };
+        *standby.primary.answer.lock().expect("not poisoned") = ReportReply {
+            peers: vec![listed("removed here"), listed("primary")],
+            keys: vec![key("primary")],
+            removed: vec![key("removed there"), key("own")],
+        };
+        standby.connects().await;
+        assert_eq!(standby.peers().all(), [listed("primary")]);
+        assert!(standby.peers().is_removed(&key("removed there")));
+        assert!(
+            !standby.peers().is_removed(&key("own")),
+            "a node's own key is its own affair"
+        );
+        // It is listed again there: by an administrator of the primary, whose word counts there alone.
+        standby.primary.answer.lock().expect("not poisoned").peers = vec![listed("removed there")];
+        standby.primary.answer.lock().expect("not poisoned").removed.clear();
+        advance(EVERY).await;
+        standby.settles().await;
+        assert_eq!(standby.heard().len(), 3, "the first answer had other keys to confirm");
+        assert_eq!(standby.peers().all(), [listed("primary")]);
     }
 }

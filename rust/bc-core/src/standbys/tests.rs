@@ -53,18 +53,33 @@ impl Primary {
             fingerprint: key("own"),
             node_id: Some(OWN_ID.to_owned()),
         };
-        Peers::change(&peers(&folder), |peers| peers.add(own)).expect("written");
+        peers(&folder).change(|peers| peers.add(own)).expect("written");
         Self { folder, standbys }
     }
 
     fn hears(&self, report: Report, shown: &str) -> Standing {
-        let id = (report.node_id.clone(), Some(key(shown)));
-        self.standbys.report(report, Some(key(shown)), 1000).expect("taken in");
-        self.standbys.locked().entries[&id].status.standing
+        let node_id = report.node_id.clone();
+        match self.standbys.report(report, sender(shown), 1000) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), Kind::Refused, "{error}"),
+        }
+        self.stranger(&node_id, shown)
+            .map_or(Standing::Trusted, |stranger| stranger.standing)
+    }
+
+    fn stranger(&self, node_id: &str, shown: &str) -> Option<Stranger> {
+        let strangers = self.standbys.strangers();
+        strangers
+            .into_iter()
+            .find(|stranger| stranger.node_id == node_id && stranger.fingerprint == Some(key(shown)))
+    }
+
+    fn peers(&self) -> Peers {
+        peers(&self.folder).load().expect("peers")
     }
 
     fn trusts(&self, name: &str) -> bool {
-        Peers::load(&peers(&self.folder)).expect("peers").contains(&key(name))
+        self.peers().contains(&key(name))
     }
 
     fn written(&self) -> Option<Vec<u8>> {
@@ -72,13 +87,24 @@ impl Primary {
     }
 }
 
-fn peers(folder: &TempDir) -> PathBuf {
-    folder.path().join("peers")
+fn sender(name: &str) -> Sender {
+    Sender {
+        key: Some(key(name)),
+        address: None,
+    }
+}
+
+fn peers(folder: &TempDir) -> PeersFile {
+    PeersFile::new(&folder.path().join("peers"), Some(folder.path()))
+}
+
+fn try_open(folder: &TempDir) -> (Standbys, Option<Error>) {
+    let own = Arc::new(OwnKeys::new(OWN_ID, key("own")));
+    Standbys::open(folder.path(), peers(folder), own, Duration::from_secs(120))
 }
 
 fn open(folder: &TempDir) -> Standbys {
-    let own = Arc::new(OwnKeys::new(OWN_ID, key("own")));
-    let (standbys, problem) = Standbys::open(folder.path(), &peers(folder), own, Duration::from_secs(120));
+    let (standbys, problem) = try_open(folder);
     assert_eq!(problem, None);
     standbys
 }
@@ -126,69 +152,137 @@ async fn the_first_joins_by_itself_and_later_ones_wait() {
     assert_eq!(primary.hears(report('b', "1"), "b"), Standing::Seen);
     assert!(!primary.trusts("b"));
     assert_eq!(primary.hears(report('a', "1"), "a"), Standing::Trusted);
-    Peers::change_file(&peers(&primary.folder), key("b"), false).expect("trusted");
-    primary.standbys.trust(&key("b"));
+    let said = primary.standbys.trust(key("b")).expect("trusted");
+    assert!(
+        said.ends_with(&format!("is trusted now, as the key of the node {}", node('b'))),
+        "{said}"
+    );
+    assert_eq!(primary.peers().node_of(&key("b")), Some(node('b').as_str()));
     assert_eq!(primary.hears(report('b', "1"), "b"), Standing::Trusted);
-    let listed = Peers::load(&peers(&primary.folder)).expect("peers");
-    assert_eq!(listed.all()[2].node_id, Some(node('b')), "the node id is filled in");
+    primary
+        .standbys
+        .trust(key("c"))
+        .expect("trusted before it ever reported");
+    assert_eq!(primary.hears(report('c', "1"), "c"), Standing::Trusted);
+    assert_eq!(
+        primary.peers().node_of(&key("c")),
+        Some(node('c').as_str()),
+        "the node id is filled in"
+    );
 }
 
 #[tokio::test]
 async fn nobody_joins_under_the_name_of_another() {
     let primary = Primary::new();
     assert_eq!(primary.hears(report('a', "1"), "a"), Standing::Trusted);
-    assert_eq!(primary.hears(report('a', "2"), "thief"), Standing::Seen);
+    assert_eq!(primary.hears(report('a', "2"), "thief"), Standing::Foreign);
     assert!(!primary.trusts("thief"));
     let listed = primary.standbys.picture(None);
-    assert_eq!(listed.len(), 2);
-    let right = listed.iter().find(|standby| standby.fingerprint == Some(key("a")));
-    assert_eq!(
-        right.and_then(|standby| standby.generation.as_ref()).map(|set| set.id),
-        Some(Digest::of(b"1"))
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].fingerprint, Some(key("a")));
+    assert_eq!(listed[0].generation.as_ref().map(|set| set.id), Some(Digest::of(b"1")));
+}
+
+#[tokio::test]
+async fn a_trusted_key_speaks_for_its_own_node_alone() {
+    let primary = Primary::new();
+    primary.hears(report('a', "1"), "a");
+    primary.standbys.trust(key("b")).expect("trusted");
+    primary.hears(report('b', "1"), "b");
+    // The second standby would end the first one's alarm.
+    let refused = primary.standbys.report(report('a', "2"), sender("b"), 1000);
+    let error = refused.expect_err("its key is that of another node");
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.message().contains(&key("a").to_string()), "{error}");
+    let refused = primary.standbys.report(report('c', "2"), sender("b"), 1000);
+    assert!(
+        refused
+            .expect_err("nor for a new one")
+            .message()
+            .contains("for another node")
     );
-    let unproven = primary.standbys.report(report('c', "1"), None, 1000);
-    unproven.expect("taken in");
-    assert_eq!(primary.standbys.picture(None)[2].standing, Standing::Unproven);
+    primary.standbys.trust(key("typed in")).expect("trusted");
+    assert_eq!(
+        primary.hears(report('a', "2"), "typed in"),
+        Standing::Foreign,
+        "that node has a key"
+    );
+    let listed: Vec<_> = primary.standbys.picture(None);
+    let keys: Vec<_> = listed
+        .iter()
+        .map(|standby| (standby.node_id.clone(), standby.fingerprint))
+        .collect();
+    assert_eq!(keys, [(node('a'), Some(key("a"))), (node('b'), Some(key("b")))]);
+    assert_eq!(listed[0].generation.as_ref().map(|set| set.id), Some(Digest::of(b"1")));
 }
 
 #[tokio::test]
 async fn without_a_key_nobody_joins_and_our_own_name_is_refused() {
     let primary = Primary::new();
-    primary.standbys.report(report('a', "1"), None, 1000).expect("taken in");
-    assert_eq!(Peers::load(&peers(&primary.folder)).expect("peers").all().len(), 1);
+    let unproven = Sender {
+        key: None,
+        address: Some([10, 0, 0, 1].into()),
+    };
+    primary
+        .standbys
+        .report(report('a', "1"), unproven, 1000)
+        .expect("taken in");
+    assert!(primary.standbys.picture(None).is_empty());
+    assert_eq!(primary.standbys.strangers()[0].standing, Standing::Unproven);
+    assert_eq!(primary.peers().all().len(), 1);
     let own = Report {
         node_id: OWN_ID.to_owned(),
         ..report('a', "1")
     };
-    let refused = primary.standbys.report(own, Some(key("a")), 1000);
+    let refused = primary.standbys.report(own, sender("a"), 1000);
     assert_eq!(refused.expect_err("our own id").kind(), Kind::Refused);
-    let refused = primary.standbys.report(report('a', "1"), Some(key("own")), 1000);
+    let refused = primary.standbys.report(report('a', "1"), sender("own"), 1000);
     assert_eq!(refused.expect_err("our own key").kind(), Kind::Refused);
 }
 
 #[tokio::test]
-async fn a_removed_key_is_forgotten_and_does_not_come_back_by_itself() {
+async fn a_removed_key_is_forgotten_told_to_all_and_does_not_come_back_by_itself() {
     let primary = Primary::new();
     primary.hears(report('a', "1"), "a");
-    Peers::change_file(&peers(&primary.folder), key("a"), true).expect("removed");
-    primary.standbys.forget(key("a"));
+    primary.standbys.remove(key("a")).expect("removed");
     assert!(primary.standbys.picture(None).is_empty());
-    assert_eq!(primary.hears(report('a', "1"), "a"), Standing::Seen);
+    assert_eq!(primary.hears(report('a', "1"), "a"), Standing::Removed);
+    let told = primary
+        .standbys
+        .report(report('b', "1"), sender("b"), 1000)
+        .expect("taken in");
+    assert!(!primary.trusts("b"), "nobody takes its place by himself");
+    assert_eq!(told.removed, [key("a")]);
+    assert!(told.peers.iter().all(|peer| peer.fingerprint != key("a")));
     primary.standbys.save_if_due().expect("written");
     let again = open(&primary.folder);
-    again.report(report('a', "1"), Some(key("a")), 1000).expect("taken in");
+    again.report(report('a', "1"), sender("a"), 1000).expect("taken in");
     assert!(!primary.trusts("a"), "also after a restart");
+    again.trust(key("a")).expect("by his word");
+    assert!(primary.trusts("a"));
 }
 
 #[tokio::test]
-async fn a_node_with_a_newer_trusted_key_is_one_standby() {
+async fn another_key_of_a_node_takes_over_by_an_administrators_word_and_ends_the_former() {
     let primary = Primary::new();
     primary.hears(report('a', "1"), "old");
-    Peers::change_file(&peers(&primary.folder), key("new"), false).expect("trusted");
+    assert_eq!(primary.hears(report('a', "1"), "new"), Standing::Foreign);
+    let said = primary.standbys.trust(key("new")).expect("trusted");
+    assert!(said.contains(&format!("its former one, {}", key("old"))), "{said}");
     assert_eq!(primary.hears(report('a', "1"), "new"), Standing::Trusted);
+    assert_eq!(primary.hears(report('a', "2"), "old"), Standing::Removed);
     let listed = primary.standbys.picture(None);
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].fingerprint, Some(key("new")));
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_out_of_the_file_by_hand_is_not_missed() {
+    let primary = Primary::new();
+    primary.hears(report('a', "1"), "a");
+    peers(&primary.folder).change_key(key("a"), true).expect("removed");
+    primary.standbys.save_if_due().expect("looks");
+    assert!(primary.standbys.picture(None).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,19 +294,64 @@ async fn silence_is_noticed_also_across_a_restart() {
     assert!(!again.picture(None)[0].silent, "it had no time to speak yet");
     advance(Duration::from_secs(121)).await;
     assert!(again.picture(None)[0].silent);
-    again.report(report('a', "1"), Some(key("a")), 1000).expect("taken in");
+    again.report(report('a', "1"), sender("a"), 1000).expect("taken in");
     assert!(!again.picture(None)[0].silent);
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_trusted_are_missed_for_longer_than_a_day() {
+async fn only_the_trusted_are_missed_and_strangers_are_soon_forgotten() {
     let primary = Primary::new();
     primary.hears(report('a', "1"), "a");
     primary.hears(report('b', "1"), "b");
     advance(FORGET_AFTER).await;
+    assert!(primary.standbys.strangers().is_empty());
     let listed = primary.standbys.picture(None);
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].node_id, node('a'));
+    assert!(listed[0].silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_end_no_alarm_and_leave_no_words_and_nothing_on_the_disk() {
+    let primary = Primary::new();
+    let problem = ReportedProblem {
+        severity: Severity::Critical,
+        message: "all is well, call 555-0100".to_owned(),
+    };
+    let refusing = Report {
+        problem: Some(problem.clone()),
+        ..report('a', "1")
+    };
+    primary.hears(refusing, "a");
+    primary.standbys.save_if_due().expect("written");
+    let written = primary.written();
+    advance(Duration::from_secs(121)).await;
+    for shown in [Some(key("thief")), None] {
+        let words = Report {
+            url: Some("https://call-555-0100:1".to_owned()),
+            problem: Some(problem.clone()),
+            error: Some("call 555-0100".to_owned()),
+            ..report('a', "2")
+        };
+        let from = Sender {
+            key: shown,
+            address: None,
+        };
+        drop(primary.standbys.report(words, from, 1000));
+    }
+    let listed = primary.standbys.picture(None);
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].silent, "it is still missed");
+    assert_eq!(
+        listed[0].problem.as_ref().map(|problem| problem.severity),
+        Some(Severity::Critical)
+    );
+    let strangers = serde_json::to_string(&primary.standbys.strangers()).expect("plain");
+    assert!(
+        strangers.contains(&node('a')) && !strangers.contains("555"),
+        "{strangers}"
+    );
+    primary.standbys.save_if_due().expect("nothing to do");
+    assert_eq!(primary.written(), written);
 }
 
 #[tokio::test]
@@ -238,7 +377,7 @@ async fn the_file_is_written_for_news_at_once_and_for_times_seldom() {
     let later = |ms| {
         primary
             .standbys
-            .report(report('a', "1"), Some(key("a")), ms)
+            .report(report('a', "1"), sender("a"), ms)
             .expect("taken in")
     };
     later(2000);
@@ -256,47 +395,162 @@ async fn the_file_is_written_for_news_at_once_and_for_times_seldom() {
         problem: Some(problem),
         ..report('a', "1")
     };
-    primary
-        .standbys
-        .report(refused, Some(key("a")), 3000)
-        .expect("taken in");
+    primary.standbys.report(refused, sender("a"), 3000).expect("taken in");
     primary.standbys.save_if_due().expect("written");
     assert_ne!(primary.written(), Some(second));
 }
 
 #[tokio::test]
-async fn the_list_is_bounded_and_keeps_the_trusted() {
+async fn strangers_are_bounded_and_take_no_place_of_a_standby() {
     let primary = Primary::new();
     primary.hears(report('a', "1"), "a");
-    for number in 0..MAX_STANDBYS + 5 {
-        let stranger = Report {
+    assert_eq!(primary.hears(report('b', "1"), "b"), Standing::Seen);
+    for number in 1..10 * MAX_STRANGERS {
+        let invented = Report {
             node_id: format!("{number:032x}"),
-            ..report('b', "1")
+            ..report('c', "1")
+        };
+        let without_a_key = Sender {
+            key: None,
+            address: None,
         };
         primary
             .standbys
-            .report(stranger, Some(key(&format!("b{number}"))), 1000)
-            .ok();
+            .report(invented, without_a_key, 1000)
+            .expect("taken in");
     }
+    let strangers = primary.standbys.strangers();
+    assert_eq!(strangers.len(), MAX_STRANGERS);
+    assert_eq!(
+        strangers[0].fingerprint,
+        Some(key("b")),
+        "who has a key is not crowded out by those without"
+    );
     let listed = primary.standbys.picture(None);
-    assert_eq!(listed.len(), MAX_STANDBYS);
-    assert!(listed.iter().any(|standby| standby.node_id == node('a')));
+    assert_eq!((listed.len(), &listed[0].node_id), (1, &node('a')));
 }
 
 #[tokio::test]
-async fn a_damaged_file_or_peers_file_is_said() {
+async fn the_list_is_bounded() {
     let primary = Primary::new();
-    fs::write(primary.folder.path().join(FILE), "{").expect("damage");
-    let own = Arc::new(OwnKeys::new(OWN_ID, key("own")));
-    let (standbys, problem) = Standbys::open(
-        primary.folder.path(),
-        &peers(&primary.folder),
-        own,
-        Duration::from_secs(1),
+    for number in 0..MAX_STANDBYS + 5 {
+        let report = Report {
+            node_id: format!("{number:032x}"),
+            ..report('b', "1")
+        };
+        primary.standbys.enter(report, key(&number.to_string()), 1000);
+    }
+    assert_eq!(primary.standbys.picture(None).len(), MAX_STANDBYS);
+}
+
+/// Format 1, as the version before wrote it.
+fn format_1(removed: &[Fingerprint]) -> String {
+    let removed = serde_json::to_string(removed).expect("plain");
+    let (a, b) = (node('a'), node('b'));
+    let standby = |id: &str, key: Fingerprint, standing: &str| {
+        format!(
+            r#"{{"node_id":"{id}","fingerprint":"{key}","standing":"{standing}","url":null,"product_version":"0.1.0",
+            "gocd_version":null,"generation":null,"applied_ms":null,"behind_since_ms":null,"reported_ms":7,"silent":false,
+            "error":null,"problem":null,"confirms":[]}}"#
+        )
+    };
+    let (trusted, seen) = (standby(&a, key("a"), "trusted"), standby(&b, key("b"), "seen"));
+    format!(r#"{{"format":1,"standbys":[{trusted},{seen}],"removed":{removed}}}"#)
+}
+
+#[tokio::test]
+async fn the_file_of_the_version_before_is_read_and_its_removed_keys_stay_removed() {
+    let primary = Primary::new();
+    let trusted = Peer {
+        fingerprint: key("a"),
+        node_id: Some(node('a')),
+    };
+    peers(&primary.folder)
+        .change(|peers| peers.add(trusted))
+        .expect("written");
+    let text = format_1(&[key("removed")]);
+    fs::write(primary.folder.path().join(FILE), text).expect("write");
+    let again = open(&primary.folder);
+    let listed = again.picture(None);
+    assert_eq!(listed.len(), 1, "strangers are not kept");
+    assert_eq!(listed[0].node_id, node('a'));
+    again.save_if_due().expect("written");
+    assert!(primary.peers().is_removed(&key("removed")));
+    let written = primary.written().expect("there");
+    assert!(crate::store::seal::is_whole(&written));
+    let text = String::from_utf8(written).expect("text");
+    assert!(
+        text.contains("\"format\":2") && !text.contains(&key("removed").to_string()),
+        "{text}"
     );
+    assert_eq!(open(&primary.folder).picture(None).len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_left_and_read_later() {
+    let primary = Primary::new();
+    let file = primary.folder.path().join(FILE);
+    fs::create_dir(&file).expect("in the place of a file: a read error");
+    let (standbys, problem) = try_open(&primary.folder);
     assert!(problem.expect("said").message().contains(FILE));
-    fs::write(peers(&primary.folder), "nonsense").expect("damage");
-    let refused = standbys.report(report('a', "1"), Some(key("a")), 1000);
+    // Whether its key was removed is not known.
+    standbys
+        .report(report('b', "1"), sender("removed"), 1000)
+        .expect("taken in");
+    assert_eq!(standbys.strangers()[0].standing, Standing::Seen);
+    standbys.save_if_due().expect_err("still");
+    assert!(file.is_dir(), "nothing is begun anew");
+    fs::remove_dir(&file).expect("it is mended");
+    fs::write(&file, format_1(&[key("removed")])).expect("write");
+    standbys.save_if_due().expect("read and written");
+    standbys
+        .report(report('b', "1"), sender("removed"), 1000)
+        .expect("taken in");
+    assert_eq!(standbys.strangers()[0].standing, Standing::Removed);
+}
+
+#[tokio::test]
+async fn in_the_place_of_a_damaged_file_nobody_joins_by_himself() {
+    let primary = Primary::new();
+    primary.hears(report('a', "1"), "a");
+    primary.standbys.save_if_due().expect("written");
+    // Nobody else is known then.
+    let own = format!("{} {OWN_ID}\n", key("own"));
+    fs::write(peers(&primary.folder).path(), own).expect("write");
+    let file = primary.folder.path().join(FILE);
+    let text = fs::read_to_string(&file).expect("read");
+    for (number, damaged) in [
+        text.replace("\"format\":2", "\"format\":1"),
+        text.replace("0.1.0", "0.1.1"),
+        "{".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        fs::write(&file, damaged).expect("damage");
+        let (standbys, problem) = try_open(&primary.folder);
+        assert!(problem.expect("said").message().contains(FILE));
+        let aside = fs::read_to_string(primary.folder.path().join("standbys.json.damaged"));
+        assert_eq!(aside.expect("kept"), *damaged);
+        standbys.save_if_due().expect_err("and goes on being said");
+        let first = standbys.report(report('b', "1"), sender("b"), 1000);
+        assert!(first.is_ok() && !primary.trusts("b"), "{number}");
+        let again = open(&primary.folder);
+        let first = again.report(report('b', "1"), sender("b"), 1000);
+        assert!(first.is_ok() && !primary.trusts("b"), "also after a restart: {number}");
+    }
+    let again = open(&primary.folder);
+    again.trust(key("b")).expect("by an administrator's word");
+    again.save_if_due().expect("nothing is wrong any more");
+    assert!(primary.trusts("b"));
+}
+
+#[tokio::test]
+async fn a_peers_file_that_cannot_be_used_trusts_nobody() {
+    let primary = Primary::new();
+    fs::write(peers(&primary.folder).path(), "nonsense").expect("damage");
+    let refused = primary.standbys.report(report('a', "1"), sender("a"), 1000);
     assert_eq!(refused.expect_err("said").kind(), Kind::Setting);
-    assert_eq!(standbys.picture(None)[0].standing, Standing::Seen);
+    assert!(primary.standbys.picture(None).is_empty());
+    assert_eq!(primary.standbys.strangers()[0].standing, Standing::Seen);
 }

@@ -1,5 +1,7 @@
 //! What a primary knows of its standbys.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,14 +9,14 @@ use crate::{
     report::{ReportedGeneration, ReportedProblem},
 };
 
-/// What a primary knows of one standby, from its reports. Times are by the primary's clock.
+/// What a primary knows of one standby that it trusts, from its reports. Times are by the primary's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandbyStatus {
     /// Its node id.
     pub node_id: String,
-    /// The key that it has proven to hold.
+    /// The key that it has proven to hold; there is always one.
     pub fingerprint: Option<Fingerprint>,
-    /// Whether that key is trusted.
+    /// Always [`Standing::Trusted`].
     pub standing: Standing,
     /// How it is reached: scheme, host and port.
     pub url: Option<String>,
@@ -57,14 +59,102 @@ impl StandbyStatus {
     }
 }
 
-/// How a primary stands to a standby's key.
+/// How a primary stands to whoever reports to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// It is in the peers file.
+    /// Its key is in the peers file, for its node.
     Trusted,
-    /// It was seen, and waits for `gocd-bc trust`.
+    /// Its key was seen, and waits for `gocd-bc trust`.
     Seen,
-    /// The connection showed none.
+    /// The connection showed no key.
     Unproven,
+    /// Its key was removed.
+    Removed,
+    /// Its key is that of another node, or its node is known by another key.
+    Foreign,
+}
+
+/// Somebody who has reported with the token and is not trusted. Nothing of what he says of himself is kept but the node
+/// id, which has only hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The node that he says he is.
+    pub node_id: String,
+    /// The key that he has proven to hold.
+    pub fingerprint: Option<Fingerprint>,
+    /// Never [`Standing::Trusted`].
+    pub standing: Standing,
+    /// Where the connection came from.
+    pub address: Option<IpAddr>,
+    /// When he last reported, by the primary's clock.
+    pub reported_ms: i64,
+}
+
+impl Stranger {
+    /// Who it is and why he is not trusted, in one line without a word of his own.
+    pub fn description(&self) -> String {
+        let address = self.address.map(|address| format!(" at {address}")).unwrap_or_default();
+        let who = format!("node {:.8}{address}", self.node_id);
+        match (self.standing, self.fingerprint) {
+            (Standing::Removed, Some(key)) => format!("{who} with the key {key}, which was removed here"),
+            (Standing::Foreign, Some(key)) => format!(
+                "{who} with the key {key}, of which the peers file says otherwise: that node has another key, or that key \
+                 another node"
+            ),
+            (_, Some(key)) => format!("{who} with the key {key}"),
+            (_, None) => format!("{who} without a key"),
+        }
+    }
+}
+
+/// All strangers in one line: how many, the first few of them, and what to do. None where there are none.
+pub(super) fn strangers_line(strangers: &[Stranger]) -> Option<String> {
+    const NAMED: usize = 3;
+    let (verb, them) = match strangers.len() {
+        0 => return None,
+        1 => ("other has", "it is"),
+        _ => ("others have", "they are"),
+    };
+    let names: Vec<_> = strangers.iter().take(NAMED).map(Stranger::description).collect();
+    let more = match strangers.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Some(format!(
+        "{} {verb} reported with the token, but {them} not trusted: {}{more}. Where one is a standby of yours, compare its \
+         key with `gocd-bc identity show` there and run `gocd-bc trust` with that key here.",
+        strangers.len(),
+        names.join("; ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_one_bounded_line() {
+        let stranger = |number: u32| Stranger {
+            node_id: format!("{number:032x}"),
+            fingerprint: Some(Fingerprint::of_public_key(&number.to_be_bytes())),
+            standing: Standing::Seen,
+            address: Some(IpAddr::from([10, 0, 0, 7])),
+            reported_ms: 0,
+        };
+        assert_eq!(strangers_line(&[]), None);
+        let one = strangers_line(&[stranger(1)]).expect("one");
+        let key = Fingerprint::of_public_key(&1_u32.to_be_bytes());
+        let begins = format!(
+            "1 other has reported with the token, but it is not trusted: node 00000000 at 10.0.0.7 with the key {key}. "
+        );
+        assert!(one.starts_with(&begins), "{one}");
+        let many: Vec<_> = (0..40).map(stranger).collect();
+        let line = strangers_line(&many).expect("many");
+        assert!(
+            line.starts_with("40 others have") && line.contains("; and 37 more."),
+            "{line}"
+        );
+        assert!(line.len() < 1000 && !line.contains('\n'), "{line}");
+    }
 }

@@ -8,7 +8,7 @@ use axum::{
 use bc_core::{
     digest::Digest,
     manifest::{Name, Role},
-    status::{FileState, FileStatus, Severity, StandbyStatus, Standing, Status},
+    status::{FileState, FileStatus, Severity, StandbyStatus, Status},
     words,
 };
 use time::{OffsetDateTime, macros::format_description};
@@ -126,10 +126,6 @@ fn standby_class(standby: &StandbyStatus) -> &'static str {
         (false, None) if standby.in_sync => "ok",
         (false, None) => "warning",
     }
-}
-
-fn is_seen(standby: &StandbyStatus) -> bool {
-    standby.standing == Standing::Seen
 }
 
 fn file_name(file: &FileStatus) -> String {

@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,6 +15,7 @@ use bc_core::{
     clock::Clock,
     error::{Error, Kind},
     own_keys::OwnKeys,
+    peers::PeersFile,
     regular_file,
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
@@ -37,7 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Keeper {
     files: CertificateFiles,
-    peers: PathBuf,
+    peers: PeersFile,
     key: Arc<NodeKey>,
     own: Arc<OwnKeys>,
     board: Arc<StatusBoard>,
@@ -54,7 +55,7 @@ type Stamps = [Option<(SystemTime, u64)>; 2];
 pub(crate) fn first(assembly: &Assembly) -> Option<Keeper> {
     let mut keeper = Keeper {
         files: assembly.settings.tls_certificate.clone()?,
-        peers: assembly.settings.layout.peers(),
+        peers: PeersFile::of(&assembly.settings.layout),
         key: Arc::clone(&assembly.key),
         own: Arc::clone(&assembly.own),
         board: Arc::clone(&assembly.board),
@@ -167,7 +168,6 @@ mod tests {
         fingerprint::Fingerprint,
         identity::Identity,
         manifest::Role,
-        peers::Peers,
         status::{Phase, Status},
     };
 
@@ -184,7 +184,7 @@ mod tests {
                 certificate: folder.join("node.pem"),
                 private_key: folder.join("node.key"),
             },
-            peers: folder.join("peers"),
+            peers: PeersFile::new(&folder.join("peers"), None),
             key: NodeKey::new(Shown::identity(own).expect("a pair")),
             own: Arc::new(OwnKeys::new("me", own.fingerprint())),
             board: Arc::new(StatusBoard::new(Status::new("me", Role::Primary, Phase::Running, 0))),
@@ -221,7 +221,7 @@ mod tests {
         keeper.look();
         shows(&keeper, first.fingerprint());
         assert_eq!(warning(&keeper), None);
-        let peers = Peers::load(&keeper.peers).expect("peers");
+        let peers = keeper.peers.load().expect("peers");
         assert_eq!(peers.all()[0].fingerprint, first.fingerprint());
         assert_eq!(peers.all()[0].node_id.as_deref(), Some("me"));
 

@@ -8,9 +8,10 @@ use std::{
 use bc_core::{
     clock::Clock,
     control::{Order, Reply},
-    error::Error,
+    error::{Error, Kind},
     fingerprint::Fingerprint,
-    peers::Peers,
+    own_keys::OwnKeys,
+    peers::PeersFile,
     pull::{Permit, PullOrder},
     settings::Settings,
     standbys::Standbys,
@@ -42,6 +43,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Cont
         settings: Arc::clone(&assembly.settings),
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
+        own: Arc::clone(&assembly.own),
         standbys: context.standbys.clone(),
         rotation: context
             .standbys
@@ -94,6 +96,7 @@ struct Orders {
     settings: Arc<Settings>,
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
+    own: Arc<OwnKeys>,
     standbys: Option<Arc<Standbys>>,
     rotation: Option<Arc<Rotation>>,
     puller: Option<PullerOrders>,
@@ -102,20 +105,39 @@ struct Orders {
 
 impl Orders {
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
-        let said = Peers::change_file(&self.settings.layout.peers(), fingerprint, remove)?;
-        info!("{said}");
-        if let Some(standbys) = &self.standbys {
-            if remove {
-                standbys.forget(fingerprint);
-            } else {
-                standbys.trust(&fingerprint);
-            }
+        if remove && self.own.has(&fingerprint) {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{fingerprint} is this node's own key"),
+                "Where it may have been stolen, give a primary another one with `gocd-bc identity rotate --now`: the \
+                 former one is removed then. A standby's key is removed on the primary.",
+            ));
         }
+        let mut said = match &self.standbys {
+            Some(standbys) if remove => standbys.remove(fingerprint)?,
+            Some(standbys) => standbys.trust(fingerprint)?,
+            None => PeersFile::of(&self.settings.layout).change_key(fingerprint, remove)?,
+        };
+        if remove && self.is_primarys(&fingerprint) {
+            said.push_str(
+                ". It is the key of the primary that this node follows: nothing is pulled from it any more, and \
+                 `gocd-bc status` turns CRITICAL, until it shows another key that is trusted here",
+            );
+        }
+        info!("{said}");
         if let Some(puller) = &self.puller {
             // A full queue has an order to pull in it already.
             drop(puller.try_send(PullOrder::Now));
         }
         Ok(said)
+    }
+
+    /// Whether the primary that this node follows has shown this key last.
+    fn is_primarys(&self, fingerprint: &Fingerprint) -> bool {
+        self.board.look(|status| {
+            let primary = status.primary.as_ref();
+            primary.is_some_and(|primary| primary.trusted && primary.seen_fingerprint.as_ref() == Some(fingerprint))
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 //! Reading and writing fail for different reasons, and one that works again says nothing about the other. So each
 //! has its own topic on the board.
 
-use std::path::Path;
-
 use bc_core::{
     clock::Clock,
-    peers::{Peer, Peers},
+    error::Error,
+    peers::{Peer, Peers, PeersFile},
     status::{Severity, StatusBoard},
 };
 use tracing::warn;
@@ -17,9 +16,10 @@ const TOPIC_READ: &str = "peers file";
 /// The board's topic for a file that this node's own key cannot be written to.
 const TOPIC_JOIN: &str = "own key in the peers file";
 
-/// Adds a key of this node's own. A file that cannot be written is a WARNING until a later call can write it.
-pub(super) fn join(path: &Path, own: Peer, board: &StatusBoard, clock: &dyn Clock) {
-    match Peers::change(path, |peers| peers.add(own)) {
+/// Adds a key of this node's own, whatever was said of it. A file that cannot be written is a WARNING until a later call
+/// can write it.
+pub(super) fn join(file: &PeersFile, own: Peer, board: &StatusBoard, clock: &dyn Clock) {
+    match file.change(|peers| peers.trust(own)) {
         Ok(_) => board.clear(TOPIC_JOIN),
         Err(error) => {
             if board.raise(TOPIC_JOIN, Severity::Warning, error.to_string(), clock.now_ms()) {
@@ -29,23 +29,19 @@ pub(super) fn join(path: &Path, own: Peer, board: &StatusBoard, clock: &dyn Cloc
     }
 }
 
-/// The peers as they are now. A file that cannot be read trusts nobody, and is CRITICAL until it can be.
-pub(super) fn read(path: &Path, board: &StatusBoard, clock: &dyn Clock) -> Peers {
-    match Peers::load(path) {
-        Ok(peers) => {
-            board.clear(TOPIC_READ);
-            peers
-        }
-        Err(error) => {
-            board.raise(TOPIC_READ, Severity::Critical, error.to_string(), clock.now_ms());
-            Peers::default()
-        }
-    }
+/// The peers as they are now. A file that cannot be read is CRITICAL until it can be, and nobody is to be trusted.
+///
+/// # Errors
+/// As [`PeersFile::load`].
+pub(super) fn read(file: &PeersFile, board: &StatusBoard, clock: &dyn Clock) -> Result<Peers, Error> {
+    file.load().inspect(|_| board.clear(TOPIC_READ)).inspect_err(|error| {
+        board.raise(TOPIC_READ, Severity::Critical, error.to_string(), clock.now_ms());
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use bc_core::{
         clock::SystemClock,
@@ -74,25 +70,25 @@ mod tests {
         // Nothing can be written below a file, and nothing is there to be read.
         let blocked = folder.path().join("config");
         fs::write(&blocked, "").expect("write");
-        let path = blocked.join("peers");
-        join(&path, own(), &board, &SystemClock);
+        let at = |path: &Path| PeersFile::new(path, None);
+        join(&at(&blocked.join("peers")), own(), &board, &SystemClock);
         assert_eq!(topics(&board), [TOPIC_JOIN]);
 
         let readable = folder.path().join("readable");
-        read(&readable, &board, &SystemClock);
+        read(&at(&readable), &board, &SystemClock).expect("missing is empty");
         assert_eq!(
             topics(&board),
             [TOPIC_JOIN],
             "a file that can be read may still not be writable"
         );
         fs::write(&readable, "no key\n").expect("write");
-        assert!(read(&readable, &board, &SystemClock).all().is_empty());
+        read(&at(&readable), &board, &SystemClock).expect_err("malformed");
         assert_eq!(topics(&board), [TOPIC_JOIN, TOPIC_READ]);
 
-        join(&folder.path().join("writable"), own(), &board, &SystemClock);
+        join(&at(&folder.path().join("writable")), own(), &board, &SystemClock);
         assert_eq!(topics(&board), [TOPIC_READ]);
         fs::write(&readable, "").expect("write");
-        read(&readable, &board, &SystemClock);
+        read(&at(&readable), &board, &SystemClock).expect("well-formed");
         assert!(topics(&board).is_empty());
     }
 }

@@ -6,12 +6,16 @@
 //! | its fingerprint is in the peers file and in every answer to a report, and standbys that wait for a change hear that there is one | the same |
 //! | each standby that is not silent has confirmed it, or `--now` skips the rest | the same |
 //! | `identity-next.pem` becomes `identity.pem`, in one rename | the new key is shown |
+//! | the former key is removed from the peers file, and every answer to a report says so | it is removed when the node opens |
 //!
-//! The former key stays in the peers files until `gocd-bc trust --remove`.
+//! So a rotation ends the former key: on this node at once, on a standby with the first report that is answered under the
+//! new one. A standby is one whose key is trusted; nobody else is waited for.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +27,7 @@ use bc_core::{
     identity::Identity,
     offer::Offer,
     own_keys::OwnKeys,
-    peers::Peers,
+    peers::PeersFile,
     standbys::Standbys,
     state_dir::StateDir,
     status::{Severity, StatusBoard},
@@ -44,13 +48,15 @@ use crate::tls::node_key::{NodeKey, Shown};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long an order waits for that; standbys report every half minute.
 const ORDER_WAITS: Duration = Duration::from_secs(45);
+/// How long it waits where it is to be carried out now.
+const NOW_WAITS: Duration = Duration::from_secs(3);
 /// The board's topic.
 const TOPIC: &str = "identity";
 
 /// The change of one node's key.
 pub(crate) struct Rotation {
     state: Arc<StateDir>,
-    peers: PathBuf,
+    peers: PeersFile,
     key: Arc<NodeKey>,
     own: Arc<OwnKeys>,
     board: Arc<StatusBoard>,
@@ -60,6 +66,8 @@ pub(crate) struct Rotation {
     is_given: bool,
     /// The key that is to be shown; held while anything of the change is done.
     next: Mutex<Option<Fingerprint>>,
+    /// Whether former keys are still to be removed.
+    ends_former: AtomicBool,
 }
 
 /// Goes on with a change that was begun before, and switches when it may, for as long as the node lives.
@@ -71,7 +79,7 @@ pub(crate) fn start(
 ) -> Arc<Rotation> {
     let rotation = Arc::new(Rotation {
         state: Arc::clone(&assembly.state),
-        peers: assembly.settings.layout.peers(),
+        peers: PeersFile::of(&assembly.settings.layout),
         key: Arc::clone(&assembly.key),
         own: Arc::clone(&assembly.own),
         board: Arc::clone(&assembly.board),
@@ -80,6 +88,7 @@ pub(crate) fn start(
         offer: Arc::clone(offer),
         is_given: assembly.settings.tls_certificate.is_some(),
         next: Mutex::new(None),
+        ends_former: AtomicBool::new(false),
     });
     let (kept, stop) = (Arc::clone(&rotation), assembly.stop.clone());
     let part = Part {
@@ -116,7 +125,11 @@ impl Rotation {
             Ok(next) => next,
             Err(error) => return error.into(),
         };
-        let skipped = if now { self.missing(&next) } else { Vec::new() };
+        let skipped = if now {
+            self.missing_soon(&next).await
+        } else {
+            Vec::new()
+        };
         if now && let Err(error) = self.switch() {
             return error.into();
         }
@@ -144,14 +157,14 @@ impl Rotation {
             String::new()
         } else {
             format!(
-                "; not confirmed by {}: run `gocd-bc trust {next}` there",
+                "; not confirmed by {}: run `gocd-bc trust {next}` and `gocd-bc trust --remove {former}` there",
                 skipped.join(", ")
             )
         };
         Reply::Done {
             message: format!(
-                "this node shows the key {next} from now on{without}. Once nobody needs the former one: \
-                 gocd-bc trust --remove {former}"
+                "this node shows the key {next} from now on, and the former one, {former}, is trusted no longer: here at \
+                 once, and on each standby with its next report{without}"
             ),
         }
     }
@@ -161,7 +174,7 @@ impl Rotation {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let fingerprint = Identity::next_or_create(self.state.path())?.fingerprint();
         let peer = self.own.peer(fingerprint);
-        Peers::change(&self.peers, |peers| peers.add(peer))?;
+        self.peers.change(|peers| peers.trust(peer))?;
         if *next != Some(fingerprint) {
             info!("the next key of this node is {fingerprint}");
         }
@@ -177,8 +190,29 @@ impl Rotation {
             Some(_) if !self.is_given => self.publish().map(drop),
             _ => Ok(()),
         });
-        if let Err(error) = begun {
-            self.fail(&error);
+        match begun {
+            Ok(()) => {
+                self.ends_former.store(!self.is_given, Ordering::Relaxed);
+                self.end_former();
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Removes the keys that this node showed before. Only once a key that is still to be shown is known as one of its
+    /// own. A certificate that an administrator gives may come back, so none of those is ended by itself.
+    fn end_former(&self) {
+        if !self.ends_former.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.peers.change(|peers| peers.end_former_keys(&self.own)) {
+            Ok((ended, _)) => {
+                self.ends_former.store(false, Ordering::Relaxed);
+                for key in ended {
+                    info!("the key {key}, which this node showed before, is trusted no longer");
+                }
+            }
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -189,6 +223,8 @@ impl Rotation {
             && let Err(error) = self.switch()
         {
             self.fail(&error);
+        } else if next.is_none() {
+            self.end_former();
         }
     }
 
@@ -212,10 +248,12 @@ impl Rotation {
         info!("this node shows the key {fingerprint} from now on");
         self.board.clear(TOPIC);
         self.board.update(|status| status.fingerprint = Some(fingerprint));
+        self.ends_former.store(true, Ordering::Relaxed);
+        self.end_former();
         Ok(())
     }
 
-    /// The names of standbys that are not silent and have not confirmed this key.
+    /// The names of standbys that are trusted, are not silent, and have not confirmed this key.
     fn missing(&self, next: &Fingerprint) -> Vec<String> {
         self.standbys
             .picture(None)
@@ -223,6 +261,19 @@ impl Rotation {
             .filter(|standby| !standby.silent && !standby.confirms.contains(next))
             .map(|standby| standby.name())
             .collect()
+    }
+
+    /// The same after the moment that those who are connected need to hear of it and to confirm it: whoever is skipped
+    /// follows again only by hand.
+    async fn missing_soon(&self, next: &Fingerprint) -> Vec<String> {
+        let end = Instant::now() + NOW_WAITS;
+        loop {
+            let missing = self.missing(next);
+            if missing.is_empty() || Instant::now() >= end {
+                return missing;
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     fn fail(&self, error: &Error) {
@@ -238,7 +289,8 @@ mod tests {
     use bc_core::{
         clock::SystemClock,
         manifest::Role,
-        report::Report,
+        report::{Report, ReportReply},
+        standbys::Sender,
         status::{Phase, Status},
     };
 
@@ -261,8 +313,11 @@ mod tests {
             let state = Arc::new(StateDir::open(self.folder.path()).expect("state"));
             let identity = Identity::load_or_create(state.path()).expect("identity");
             let own = Arc::new(OwnKeys::new(state.node_id(), identity.fingerprint()));
-            let peers = self.folder.path().join("peers");
-            let (standbys, problem) = Standbys::open(state.path(), &peers, Arc::clone(&own), Duration::from_secs(120));
+            let peers = PeersFile::new(&self.folder.path().join("peers"), Some(self.folder.path()));
+            let shown = own.peer(own.shown());
+            peers.change(|peers| peers.trust(shown)).expect("written");
+            let (standbys, problem) =
+                Standbys::open(state.path(), peers.clone(), Arc::clone(&own), Duration::from_secs(120));
             assert_eq!(problem, None);
             Rotation {
                 board: Arc::new(StatusBoard::new(Status::new(
@@ -280,6 +335,7 @@ mod tests {
                 standbys: Arc::new(standbys),
                 is_given: false,
                 next: Mutex::new(None),
+                ends_former: AtomicBool::new(false),
             }
         }
 
@@ -290,9 +346,8 @@ mod tests {
         }
     }
 
-    /// A standby reports and confirms what it was told of the keys in `confirms`.
-    fn report(rotation: &Rotation, name: char, confirms: &[Fingerprint]) -> Vec<Fingerprint> {
-        let report = Report {
+    fn of(name: char, confirms: &[Fingerprint]) -> Report {
+        Report {
             in_sync: Some(true),
             node_id: name.to_string().repeat(32),
             generation: None,
@@ -304,9 +359,18 @@ mod tests {
             gocd_version: None,
             confirms: confirms.to_vec(),
             wants_md5s: false,
-        };
+        }
+    }
+
+    /// A standby reports and confirms what it was told of the keys in `confirms`.
+    fn report(rotation: &Rotation, name: char, confirms: &[Fingerprint]) -> Vec<Fingerprint> {
         let key = Fingerprint::of_public_key(&[name as u8]);
-        rotation.standbys.report(report, Some(key), 1).expect("taken").keys
+        tells(rotation, of(name, confirms), Some(key)).keys
+    }
+
+    fn tells(rotation: &Rotation, report: Report, key: Option<Fingerprint>) -> ReportReply {
+        let sender = Sender { key, address: None };
+        rotation.standbys.report(report, sender, 1).expect("taken")
     }
 
     #[tokio::test]
@@ -319,8 +383,9 @@ mod tests {
         assert_eq!(rotation.own.shown(), place.first, "nobody has confirmed");
         let told = report(&rotation, 'a', &[place.first]);
         assert_eq!(told, [place.first, next]);
-        let peers = Peers::load(&rotation.peers).expect("peers");
+        let peers = rotation.peers.load().expect("peers");
         assert!(peers.contains(&next), "and so is the peers file that it gets");
+        assert!(peers.contains(&place.first));
         rotation.look();
         assert_eq!(rotation.own.shown(), place.first);
         report(&rotation, 'a', &[place.first, next]);
@@ -329,6 +394,26 @@ mod tests {
         assert_eq!(rotation.key.shown().fingerprint(), next);
         assert_eq!(place.identity(), next);
         assert_eq!(report(&rotation, 'a', &[next]), [next]);
+        let peers = rotation.peers.load().expect("peers");
+        assert!(peers.is_removed(&place.first), "the former key has ended");
+        let reply = tells(&rotation, of('a', &[next]), Some(Fingerprint::of_public_key(b"a")));
+        assert_eq!(reply.removed, [place.first], "and each standby is told");
+    }
+
+    #[tokio::test]
+    async fn nobody_holds_a_rotation_up_by_the_token_alone() {
+        let place = Place::new();
+        let rotation = place.open();
+        report(&rotation, 'a', &[]);
+        let next = rotation.publish().expect("published");
+        for (number, name) in ('b'..='f').enumerate() {
+            let key = (number % 2 == 0).then(|| Fingerprint::of_public_key(&[name as u8]));
+            tells(&rotation, of(name, &[]), key);
+        }
+        tells(&rotation, of('a', &[]), None);
+        report(&rotation, 'a', &[next]);
+        rotation.look();
+        assert_eq!(rotation.own.shown(), next);
     }
 
     #[tokio::test(start_paused = true)]
@@ -336,6 +421,10 @@ mod tests {
         let place = Place::new();
         let rotation = place.open();
         report(&rotation, 'a', &[]);
+        rotation
+            .standbys
+            .trust(Fingerprint::of_public_key(b"b"))
+            .expect("trusted");
         let next = rotation.publish().expect("published");
         tokio::time::advance(Duration::from_secs(121)).await;
         report(&rotation, 'b', &[next]);
@@ -343,7 +432,7 @@ mod tests {
         assert_eq!(rotation.own.shown(), next);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn now_skips_the_others_and_names_them() {
         let place = Place::new();
         let rotation = place.open();
@@ -388,14 +477,21 @@ mod tests {
             let again = place.open();
             again.go_on();
             assert_eq!(again.own.all(), [place.first, next], "it is still to come");
+            assert!(again.peers.load().expect("peers").removed().is_empty());
             again.look();
             assert_eq!(again.own.shown(), place.first, "the standby has not confirmed");
             report(&again, 'a', &[next]);
             again.look();
         }
         let last = place.open();
+        // As if the process had ended before the former key was removed.
+        last.peers
+            .change(|peers| peers.trust(last.own.peer(place.first)))
+            .expect("written");
         last.go_on();
         assert_eq!(last.own.all(), [next]);
+        let peers = last.peers.load().expect("peers");
+        assert!(peers.is_removed(&place.first) && peers.contains(&next));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bc_core::{
     error::{Error, Kind},
+    peers::PeersFile,
     primary_url::PrimaryUrl,
     pull::{
         Options, PullOrder, Puller,
@@ -12,7 +13,7 @@ use bc_core::{
     },
     status::{PrimaryStatus, Severity, SyncStatus},
     store::disk::{self, DiskStore},
-    trust::Trust,
+    trust::{Judge, Trust},
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -38,7 +39,7 @@ pub(crate) fn start(
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
     let trust = trust_source(assembly);
-    show_primary(assembly, &url, &trust());
+    show_primary(assembly, &url, &trust().trust);
     let store = match DiskStore::open(
         assembly.state.path(),
         &assembly.settings.layout,
@@ -72,8 +73,8 @@ pub(crate) fn start(
             return None;
         }
     };
-    report(assembly, supervisor, &transport, &url, trust);
     let (orders, taken) = mpsc::channel(4);
+    report(assembly, supervisor, &transport, &url, trust, orders.clone());
     let touched = Arc::new(Notify::new());
     let watching = live_watch::start(assembly, supervisor, &touched);
     let keeper = Keeper {
@@ -103,11 +104,14 @@ fn report(
     transport: &Arc<HttpTransport>,
     url: &PrimaryUrl,
     trust: TrustSource,
+    orders: PullerOrders,
 ) {
     let transport = Arc::clone(transport);
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     let (own_url, accepts) = (own_url(assembly), accepts(url, trust));
-    let (node_id, peers) = (assembly.state.node_id().to_owned(), assembly.settings.layout.peers());
+    let (own, peers) = (Arc::clone(&assembly.own), PeersFile::of(&assembly.settings.layout));
+    // A full queue has an order in it that ends the present request as well.
+    let on_removal = Arc::new(move || drop(orders.try_send(PullOrder::Now)));
     let stop = assembly.stop.clone();
     let part = Part {
         name: "reporter",
@@ -115,10 +119,11 @@ fn report(
     };
     supervisor.keep(part, move || {
         let options = ReporterOptions {
-            node_id: node_id.clone(),
+            own: Arc::clone(&own),
             url: Arc::clone(&own_url),
             peers: peers.clone(),
             accepts: Arc::clone(&accepts),
+            on_removal: on_removal.clone(),
         };
         Reporter::new(Arc::clone(&transport), Arc::clone(&board), Arc::clone(&clock), options).run(stop.clone())
     });
@@ -215,10 +220,8 @@ fn accepts(url: &PrimaryUrl, trust: TrustSource) -> Accepts {
 fn trust_source(assembly: &Assembly) -> TrustSource {
     let (settings, own) = (Arc::clone(&assembly.settings), Arc::clone(&assembly.own));
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    Arc::new(move || {
-        let peers = peers_file::read(&settings.layout.peers(), &board, &*clock);
-        Trust::of(&settings, &peers, &own)
-    })
+    let file = PeersFile::of(&settings.layout);
+    Arc::new(move || Judge::of(&settings, peers_file::read(&file, &board, &*clock), &own))
 }
 
 fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {

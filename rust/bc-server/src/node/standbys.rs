@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bc_core::{
     clock::Clock,
+    peers::PeersFile,
     standbys::Standbys,
-    status::{Severity, StandbyStatus, Standing, StatusBoard},
+    status::{Severity, StandbyStatus, Status, StatusBoard, Stranger},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,6 +21,8 @@ use super::{
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Reports that come within this time are shown together: a change is applied by all standbys at once.
 const TOGETHER: Duration = Duration::from_millis(200);
+/// Strangers are said in the log no more often.
+const SAY_STRANGERS_EVERY: Duration = Duration::from_secs(60);
 /// The board's topic for those who say nothing.
 const TOPIC_SILENT: &str = "standbys";
 /// How the topics for single standbys begin.
@@ -31,10 +34,11 @@ const TOPIC_FILE: &str = "standbys file";
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standbys> {
     let (standbys, problem) = Standbys::open(
         assembly.state.path(),
-        &assembly.settings.layout.peers(),
+        PeersFile::of(&assembly.settings.layout),
         Arc::clone(&assembly.own),
         assembly.settings.standby_silence,
     );
+    let is_unread = problem.is_some();
     if let Some(problem) = problem {
         warn!("{problem}");
         assembly.raise(TOPIC_FILE, Severity::Warning, problem.to_string());
@@ -45,7 +49,8 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
         board: Arc::clone(&assembly.board),
         clock: Arc::clone(&assembly.clock),
         refused: BTreeSet::new(),
-        unwritten: false,
+        unwritten: is_unread,
+        strangers_said: None,
     };
     let part = Part {
         name: "standbys",
@@ -63,8 +68,10 @@ struct Keeper {
     clock: Arc<dyn Clock>,
     /// Topics of standbys that do not follow.
     refused: BTreeSet<String>,
-    /// Whether the file could not be written.
+    /// Whether the file could not be read or written.
     unwritten: bool,
+    /// When it was last said in the log who the strangers are.
+    strangers_said: Option<Instant>,
 }
 
 impl Keeper {
@@ -112,19 +119,45 @@ impl Keeper {
             self.board.clear(TOPIC_SILENT);
         }
         self.show_refusals(&list, now);
+        self.show_strangers();
         if self.board.look(|status| status.standbys != list) {
             for standby in &list {
-                let is_new = self.board.look(|status| {
-                    !status
-                        .standbys
-                        .iter()
-                        .any(|known| (&known.node_id, known.standing) == (&standby.node_id, standby.standing))
-                });
+                let is_new = self
+                    .board
+                    .look(|status| !status.standbys.iter().any(|known| known.node_id == standby.node_id));
                 if is_new {
-                    info!("standby {} ({}): {}", standby.name(), standby.node_id, words(standby));
+                    info!(
+                        "standby {} (node {}) reports; its key is trusted",
+                        standby.name(),
+                        standby.node_id
+                    );
                 }
             }
             self.board.update(|status| status.standbys = list);
+        }
+    }
+
+    /// Whoever has the token can be one, and as many as he likes: they raise and clear nothing, and are said in the log
+    /// once in a while.
+    fn show_strangers(&mut self) {
+        let strangers = self.standbys.strangers();
+        if self.board.look(|status| status.strangers == strangers) {
+            return;
+        }
+        let who = |stranger: &Stranger| (stranger.node_id.clone(), stranger.fingerprint, stranger.standing);
+        let is_news = self
+            .board
+            .look(|status| !status.strangers.iter().map(who).eq(strangers.iter().map(who)));
+        self.board.update(|status| status.strangers = strangers);
+        let is_due = self
+            .strangers_said
+            .is_none_or(|said| said.elapsed() >= SAY_STRANGERS_EVERY);
+        if is_news
+            && is_due
+            && let Some(line) = self.board.look(Status::strangers_line)
+        {
+            info!("{line}");
+            self.strangers_said = Some(Instant::now());
         }
     }
 
@@ -166,12 +199,99 @@ fn silence(silent: &[&StandbyStatus]) -> String {
     )
 }
 
-fn words(standby: &StandbyStatus) -> String {
-    match (standby.standing, standby.fingerprint) {
-        (Standing::Trusted, Some(key)) => format!("its key {key} is trusted"),
-        (Standing::Seen, Some(key)) => {
-            format!("its key {key} is not trusted yet; compare it there and run `gocd-bc trust {key}` here")
+#[cfg(test)]
+mod tests {
+    use bc_core::{
+        clock::SystemClock,
+        fingerprint::Fingerprint,
+        manifest::Role,
+        own_keys::OwnKeys,
+        report::{Report, ReportedProblem},
+        standbys::Sender,
+        status::Phase,
+    };
+
+    use super::*;
+
+    fn report(name: char, problem: Option<&str>) -> Report {
+        Report {
+            in_sync: Some(true),
+            node_id: name.to_string().repeat(32),
+            generation: None,
+            applied_ago_ms: None,
+            error: None,
+            problem: problem.map(|message| ReportedProblem {
+                severity: Severity::Critical,
+                message: message.to_owned(),
+            }),
+            url: Some(format!("https://{name}:8155")),
+            product_version: "0.1.0".to_owned(),
+            gocd_version: None,
+            confirms: Vec::new(),
+            wants_md5s: false,
         }
-        _ => "its connection shows no key".to_owned(),
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_of_the_token_alone_raises_and_ends_no_alarm() {
+        let folder = tempfile::tempdir().expect("folder");
+        let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"own")));
+        let peers = PeersFile::new(&folder.path().join("peers"), Some(folder.path()));
+        let (standbys, problem) = Standbys::open(folder.path(), peers, own, Duration::from_secs(120));
+        assert_eq!(problem, None);
+        let mut keeper = Keeper {
+            standbys: Arc::new(standbys),
+            board: Arc::new(StatusBoard::new(Status::new("me", Role::Primary, Phase::Running, 0))),
+            clock: Arc::new(SystemClock),
+            refused: BTreeSet::new(),
+            unwritten: false,
+            strangers_said: None,
+        };
+        let tell = |keeper: &Keeper, report: Report, key: Option<&str>| {
+            let key = key.map(|name| Fingerprint::of_public_key(name.as_bytes()));
+            // Refused or not: the same must be seen.
+            drop(keeper.standbys.report(report, Sender { key, address: None }, 1));
+        };
+        let problems = |keeper: &Keeper| {
+            let mut problems: Vec<_> = keeper
+                .board
+                .look(|status| status.problems.iter().map(|problem| problem.message.clone()).collect());
+            problems.sort_unstable();
+            problems
+        };
+        tell(&keeper, report('a', Some("too little room")), Some("a"));
+        keeper.show();
+        assert_eq!(
+            problems(&keeper),
+            ["The standby a:8155 is not in sync: too little room"]
+        );
+        for key in [None, Some("thief")] {
+            tell(&keeper, report('a', None), key);
+            tell(&keeper, report('b', Some("call 555-0100")), key);
+        }
+        keeper.show();
+        assert_eq!(
+            problems(&keeper),
+            ["The standby a:8155 is not in sync: too little room"]
+        );
+        tokio::time::advance(Duration::from_secs(121)).await;
+        for key in [None, Some("thief")] {
+            tell(&keeper, report('a', None), key);
+        }
+        keeper.show();
+        let said = problems(&keeper);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with("1 standby has stopped reporting: a:8155."),
+            "{said:?}"
+        );
+        let shown = keeper.board.look(|status| {
+            assert_eq!(status.standbys.len(), 1);
+            status.strangers_line().expect("said in one line")
+        });
+        assert!(
+            shown.starts_with("4 others have reported") && !shown.contains("555"),
+            "{shown}"
+        );
     }
 }

@@ -135,7 +135,11 @@ impl Page<'_> {
         if status.role != Role::Primary {
             return Ok(());
         }
-        self.gauge("standbys", "Standbys that have reported", status.standbys.len() as u64)?;
+        self.gauge(
+            "standbys",
+            "Standbys that are trusted and have reported",
+            status.standbys.len() as u64,
+        )?;
         if status.standbys.is_empty() {
             return Ok(());
         }

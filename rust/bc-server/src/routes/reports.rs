@@ -11,6 +11,7 @@ use bc_core::{
     counters::Rejection,
     error::{Error, Kind},
     report::{MAX_REPORT_SIZE, Report},
+    standbys::Sender,
 };
 use tracing::warn;
 
@@ -39,13 +40,20 @@ pub(super) async fn take(
     if report.wants_md5s {
         context.ask_for_md5s();
     }
-    let shown = connection.and_then(|Extension(connection)| connection.client_key());
+    let connection = connection.map(|Extension(connection)| connection);
+    let sender = Sender {
+        key: connection.as_ref().and_then(Connection::client_key),
+        address: connection.as_ref().map(|connection| connection.peer().ip()),
+    };
     let now_ms = context.clock.now_ms();
-    let taken = tokio::task::spawn_blocking(move || standbys.report(report, shown, now_ms)).await;
+    let taken = tokio::task::spawn_blocking(move || standbys.report(report, sender, now_ms)).await;
     match taken {
         Ok(Ok(reply)) => Json(reply).into_response(),
         Ok(Err(error)) if error.kind() == Kind::Refused => {
-            warn!("{error}");
+            // Whoever has the token can do this all day: it is counted, and said once a burst.
+            if let Some(connection) = connection {
+                connection.reject(Rejection::Malformed, &error);
+            }
             (StatusCode::FORBIDDEN, error.message().to_owned()).into_response()
         }
         Ok(Err(error)) => not_taken(&error),

@@ -1,6 +1,6 @@
 //! How a standby judges the primary during the handshake, before anything of ours crosses the wire.
 //!
-//! Two things are checked on every connection: that [`Trust`] accepts the key (or, with `bc.tls.ca`, that an
+//! Two things are checked on every connection: that the [`Judge`] accepts the key (or, with `bc.tls.ca`, that an
 //! authority vouches for key and name), and that the other side signs the handshake with that key. A relay that
 //! shows the genuine certificate fails the second. Sessions are never resumed, since a resumed one skips both.
 
@@ -16,7 +16,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     regular_file,
     settings::CertificateAuthority,
-    trust::Trust,
+    trust::{Judge, Trust},
 };
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
@@ -31,7 +31,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use super::{fingerprint_of_certificate, node_key::NodeKey, provider};
 
 /// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
-pub type TrustSource = Arc<dyn Fn() -> Trust + Send + Sync>;
+pub type TrustSource = Arc<dyn Fn() -> Judge + Send + Sync>;
 
 /// Which key is this node's own.
 #[derive(Clone)]
@@ -98,11 +98,11 @@ impl Verifier {
                  primary, remove identity.pem and node-id in it.",
             ));
         }
-        let trust = (self.trust)();
-        if let Trust::Authority(authority) = &trust {
+        let judge = (self.trust)();
+        if let Trust::Authority(authority) = &judge.trust {
             self.vouched_for(authority, shown, end_entity, intermediates, name, now)?;
         }
-        trust.judge(&shown)
+        judge.key(&shown)
     }
 
     fn vouched_for(

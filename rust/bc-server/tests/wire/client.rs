@@ -15,11 +15,18 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::Identity,
     manifest::Name,
-    settings::{CertificateAuthority, Property},
+    own_keys::OwnKeys,
+    peers::{Peer, Peers},
+    properties::Properties,
+    settings::{CertificateAuthority, Property, Settings},
     transport::{ManifestReply, Transport},
-    trust::Trust,
+    trust::{Judge, Trust},
 };
-use bc_server::{client::HttpTransport, listener::Limits, tls};
+use bc_server::{
+    client::HttpTransport,
+    listener::Limits,
+    tls::{self, client::TrustSource},
+};
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
@@ -35,7 +42,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::common::{self, Kind, Node, jar, pinned, transport};
+use crate::{
+    common::{self, Kind, Node, jar, pinned, transport},
+    reports::report,
+};
 
 fn identity() -> (TempDir, Identity) {
     let folder = tempfile::tempdir().expect("folder");
@@ -175,7 +185,7 @@ async fn another_key_is_refused_with_both_fingerprints_and_never_gets_the_token(
     let expected = Fingerprint::of_public_key(b"the primary's");
     for trust in [Trust::Pinned(expected), Trust::Peers(vec![expected]), Trust::Nothing] {
         let wanted = trust.judge(&stranger.fingerprint()).expect_err("another key");
-        let source = Arc::new(move || trust.clone());
+        let source = Arc::new(move || trust.clone().into());
         let transport = transport(address, source, &token);
         let error = transport.manifest(None, Duration::ZERO).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Trust);
@@ -192,7 +202,7 @@ async fn another_key_is_refused_with_both_fingerprints_and_never_gets_the_token(
 async fn trust_is_asked_anew_for_each_connection() {
     let node = Node::start(Kind::Primary).await;
     node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
-    let trust = Arc::new(Mutex::new(Trust::Nothing));
+    let trust = Arc::new(Mutex::new(Judge::from(Trust::Nothing)));
     let source = {
         let trust = Arc::clone(&trust);
         Arc::new(move || trust.lock().expect("not poisoned").clone())
@@ -208,10 +218,97 @@ async fn trust_is_asked_anew_for_each_connection() {
             .contains(&format!("gocd-bc trust {}", node.identity.fingerprint())),
         "{error}"
     );
-    *trust.lock().expect("not poisoned") = Trust::Peers(vec![node.identity.fingerprint()]);
+    *trust.lock().expect("not poisoned") = Trust::Peers(vec![node.identity.fingerprint()]).into();
     transport.manifest(None, Duration::ZERO).await.expect("trusted now");
     assert_eq!(transport.peer_key().trust, "by the peers file");
     assert!(transport.peer_key().is_proven);
+}
+
+/// What a standby without settings goes by whose peers file has these keys, and these removed.
+fn judge(known: &[(Fingerprint, &str)], removed: &[Fingerprint]) -> Judge {
+    let mut peers = Peers::default();
+    for (fingerprint, node_id) in known {
+        peers.add(Peer {
+            fingerprint: *fingerprint,
+            node_id: Some((*node_id).to_owned()),
+        });
+    }
+    for key in removed {
+        peers.remove(key);
+    }
+    let settings = Settings::parse(&Properties::default(), |_| false).0;
+    Judge::of(&settings, Ok(peers), &OwnKeys::new("me", common::own_key()))
+}
+
+/// Which node a primary says that it is.
+async fn node_id(node: &Node) -> String {
+    let answer = node.transport().manifest(None, Duration::ZERO).await;
+    let ManifestReply::Changed(document) = answer.expect("an answer") else {
+        panic!("nothing was known")
+    };
+    document.envelope.node_id
+}
+
+fn of(judge: &Arc<Mutex<Judge>>) -> TrustSource {
+    let judge = Arc::clone(judge);
+    Arc::new(move || judge.lock().expect("not poisoned").clone())
+}
+
+#[tokio::test]
+async fn a_removed_key_leads_nobody_over_a_connection_that_is_open() {
+    let node = Node::start(Kind::Primary).await;
+    let known = node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
+    let (key, id) = (node.identity.fingerprint(), node_id(&node).await);
+    let trusted = judge(&[(key, &id)], &[]);
+    let now = Arc::new(Mutex::new(trusted.clone()));
+    let transport = Arc::new(transport(node.address, of(&now), &node.token));
+    transport.manifest(None, Duration::ZERO).await.expect("trusted");
+    let asking = {
+        let transport = Arc::clone(&transport);
+        tokio::spawn(async move { transport.manifest(Some(known), Duration::from_secs(5)).await })
+    };
+    // The question is on its way, and the answer waits for a change.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    *now.lock().expect("not poisoned") = judge(&[(key, &id)], &[key]);
+    node.publish(&[(Name::CruiseConfig, b"<cruise><!-- of the thief --></cruise>")]);
+    let error = asking.await.expect("no panic").expect_err("the answer counts no more");
+    assert_eq!(error.kind(), ErrorKind::Trust);
+    assert!(error.message().contains("trusted no longer"), "{error}");
+    let error = transport
+        .manifest(None, Duration::ZERO)
+        .await
+        .expect_err("nor is another asked for");
+    assert!(error.message().contains("trusted no longer"), "{error}");
+    *now.lock().expect("not poisoned") = trusted;
+    transport.manifest(None, Duration::ZERO).await.expect("trusted again");
+}
+
+#[tokio::test]
+async fn the_key_of_one_node_does_not_speak_as_another() {
+    let node = Node::start(Kind::Primary).await;
+    node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
+    let (key, id) = (node.identity.fingerprint(), node_id(&node).await);
+    let (other, standby) = (Fingerprint::of_public_key(b"the primary's"), "b".repeat(32));
+    let now = Arc::new(Mutex::new(judge(&[(other, &id), (key, &standby)], &[])));
+    let transport = transport(node.address, of(&now), &node.token);
+    let error = transport
+        .manifest(None, Duration::ZERO)
+        .await
+        .expect_err("a standby's key");
+    assert_eq!(error.kind(), ErrorKind::Trust);
+    assert!(
+        error.message().contains(&standby) && error.message().contains(&id),
+        "{error}"
+    );
+    *now.lock().expect("not poisoned") = judge(&[(key, &id)], &[]);
+    transport.manifest(None, Duration::ZERO).await.expect("its own name");
+    // The same address, as if another node answered there now.
+    *now.lock().expect("not poisoned") = judge(&[(other, &id), (key, &standby)], &[]);
+    let error = transport
+        .report(&report('a'))
+        .await
+        .expect_err("it names no keys to us");
+    assert_eq!(error.kind(), ErrorKind::Trust);
 }
 
 #[tokio::test]
@@ -258,7 +355,7 @@ async fn an_authority_vouches_for_key_and_name() {
     let issuer = rcgen::Issuer::new(authority, key);
     let trust = {
         let file = file.clone();
-        Arc::new(move || Trust::Authority(CertificateAuthority::File(file.clone())))
+        Arc::new(move || Trust::Authority(CertificateAuthority::File(file.clone())).into())
     };
     let serve_as = async |name: &str| {
         let leaf_key = rcgen::KeyPair::generate().expect("key");
@@ -345,13 +442,13 @@ async fn an_authority_that_cannot_be_used_trusts_nobody() {
     });
     for file in written.chain([folder.path().to_owned(), large]) {
         let name = file.display().to_string();
-        let trust = Arc::new(move || Trust::Authority(CertificateAuthority::File(file.clone())));
+        let trust = Arc::new(move || Trust::Authority(CertificateAuthority::File(file.clone())).into());
         let transport = transport(address, trust, &token);
         let error = transport.manifest(None, Duration::ZERO).await.expect_err(&name);
         assert_eq!(error.kind(), ErrorKind::Trust, "{name}: {error}");
         assert!(error.message().contains(&format!("bc.tls.ca={name}")), "{error}");
     }
-    let malformed = Arc::new(|| Trust::Malformed(Property::PrimaryFingerprint));
+    let malformed = Arc::new(|| Trust::Malformed(Property::PrimaryFingerprint).into());
     let error = transport(address, malformed, &token)
         .manifest(None, Duration::ZERO)
         .await
@@ -519,7 +616,7 @@ async fn a_plain_connection_to_loopback_works() {
     let router = bc_server::routes::router(node.context.clone());
     let (address, _closing, _served) = common::serve(router, None, Limits::default()).await;
     let url = format!("http://{address}").parse().expect("URL");
-    let trust = Arc::new(|| Trust::Nothing);
+    let trust = Arc::new(|| Trust::Nothing.into());
     let transport = HttpTransport::new(
         &url,
         common::own_key(),

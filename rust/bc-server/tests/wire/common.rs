@@ -18,6 +18,7 @@ use bc_core::{
     manifest::{Acceptance, Entry, Manifest, Name, Role},
     offer::Offer,
     own_keys::OwnKeys,
+    peers::PeersFile,
     properties::Properties,
     scan::snapshot::{Snapshot, Source},
     settings::{Flag, Settings},
@@ -148,7 +149,8 @@ impl Node {
 /// The list of standbys of a primary that nobody follows yet; its peers file is `peers`.
 fn standbys(folder: &Path, identity: &Identity) -> Arc<Standbys> {
     let own = Arc::new(OwnKeys::new("0123456789abcdef0123456789abcdef", identity.fingerprint()));
-    let (standbys, problem) = Standbys::open(folder, &folder.join("peers"), own, Duration::from_secs(120));
+    let peers = PeersFile::new(&folder.join("peers"), Some(folder));
+    let (standbys, problem) = Standbys::open(folder, peers, own, Duration::from_secs(120));
     assert_eq!(problem, None);
     Arc::new(standbys)
 }
@@ -231,7 +233,7 @@ pub(crate) fn authorization() -> String {
 }
 
 pub(crate) fn pinned(fingerprint: Fingerprint) -> TrustSource {
-    Arc::new(move || Trust::Pinned(fingerprint))
+    Arc::new(move || Trust::Pinned(fingerprint).into())
 }
 
 /// The key of a standby in tests.

@@ -8,7 +8,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::Identity,
     manifest::Name,
-    peers::Peers,
+    peers::PeersFile,
     report::{Report, ReportedGeneration},
     status::Standing,
     transport::Transport,
@@ -90,7 +90,7 @@ async fn primary() -> Node {
     node
 }
 
-fn report(name: char) -> Report {
+pub(crate) fn report(name: char) -> Report {
     Report {
         node_id: name.to_string().repeat(32),
         generation: Some(ReportedGeneration {
@@ -110,12 +110,17 @@ fn report(name: char) -> Report {
 }
 
 fn trusted(node: &Node) -> Vec<Fingerprint> {
-    let peers = Peers::load(&node.folder.path().join("peers")).expect("peers");
+    let peers = PeersFile::new(&node.folder.path().join("peers"), Some(node.folder.path()));
+    let peers = peers.load().expect("peers");
     peers.all().iter().map(|peer| peer.fingerprint).collect()
 }
 
 fn standing(node: &Node, key: Option<Fingerprint>) -> Standing {
-    let list = node.context.standbys.as_ref().expect("a primary").picture(None);
+    let standbys = node.context.standbys.as_ref().expect("a primary");
+    if let Some(stranger) = standbys.strangers().iter().find(|stranger| stranger.fingerprint == key) {
+        return stranger.standing;
+    }
+    let list = standbys.picture(None);
     let found = list.iter().find(|standby| standby.fingerprint == key);
     found.expect("on the list").standing
 }
@@ -162,9 +167,13 @@ async fn nobody_joins_under_a_foreign_key() {
     assert_eq!(standing(&node, None), Standing::Unproven);
     assert!(trusted(&node).is_empty(), "without a client certificate nobody joins");
     right.transport.report(&report('a')).await.expect("taken");
-    thief.transport.report(&report('a')).await.expect("taken");
+    let error = thief.transport.report(&report('a')).await.expect_err("not its node");
+    assert!(
+        error.message().contains(&right.identity.fingerprint().to_string()),
+        "{error}"
+    );
     assert_eq!(trusted(&node), [right.identity.fingerprint()]);
-    assert_eq!(standing(&node, Some(thief.identity.fingerprint())), Standing::Seen);
+    assert_eq!(standing(&node, Some(thief.identity.fingerprint())), Standing::Foreign);
     assert_eq!(standing(&node, Some(right.identity.fingerprint())), Standing::Trusted);
 }
 
@@ -256,14 +265,8 @@ async fn malformed_reports_leave_no_trace() {
         assert_eq!(answer.status(), expected, "{shown}");
         assert!(!String::from_utf8_lossy(answer.body()).contains(node.folder.path().to_str().expect("text")));
     }
-    assert!(
-        node.context
-            .standbys
-            .as_ref()
-            .expect("a primary")
-            .picture(None)
-            .is_empty()
-    );
+    let standbys = node.context.standbys.as_ref().expect("a primary");
+    assert!(standbys.picture(None).is_empty() && standbys.strangers().is_empty());
     let answer = post(&node, &json, &with("applied_ago_ms", u64::MAX.into())).await;
     assert_eq!(answer.status(), 200, "as long ago as can be");
 }

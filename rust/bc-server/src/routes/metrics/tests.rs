@@ -187,7 +187,7 @@ fn a_primary_says_nothing_of_a_primary() {
     let standby = StandbyStatus {
         node_id: "4567".to_owned(),
         fingerprint: None,
-        standing: Standing::Unproven,
+        standing: Standing::Trusted,
         url: None,
         product_version: String::new(),
         gocd_version: None,
