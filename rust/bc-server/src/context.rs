@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bc_core::{clock::Clock, offer::Offer, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::rejection_log::RejectionLog;
 
@@ -24,6 +24,8 @@ pub struct Context {
     pub rejections: RejectionLog,
     /// Who follows this node; none on a held node.
     pub standbys: Option<Arc<Standbys>>,
+    /// Where handlers let files be read: never on the threads that answer, nor on those of the local socket.
+    pub files: Handle,
 }
 
 impl Context {
@@ -33,7 +35,8 @@ impl Context {
         if self.status.ask_for_md5s()
             && let Some(offered) = self.offer.as_ref().and_then(|offer| offer.current())
         {
-            spawn_blocking(move || offered.snapshot.complete_md5(|| false));
+            self.files
+                .spawn_blocking(move || offered.snapshot.complete_md5(|| false));
         }
     }
 }

@@ -48,6 +48,8 @@ use windows as platform;
 
 use rights::Caller;
 
+use crate::off_worker::OffWorker;
+
 /// The longest order, in bytes.
 pub const MAX_ORDER_SIZE: u64 = 64 * 1024;
 
@@ -176,7 +178,16 @@ where
     H: ControlHandler,
 {
     let (progress, mut steps) = mpsc::channel(16);
-    let mut work = pin!(handler.handle(order, progress));
+    let is_order = order.changes_anything();
+    let work = handler.handle(order, progress);
+    // What is only asked for touches no file, or does so elsewhere.
+    let mut work = pin!(async {
+        if is_order {
+            OffWorker::new(work).await
+        } else {
+            work.await
+        }
+    });
     let reply = loop {
         tokio::select! {
             biased;

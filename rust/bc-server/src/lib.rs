@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod held;
 pub mod listener;
 pub mod node;
+mod off_worker;
 pub mod origin;
 pub mod rejection_log;
 pub mod routes;

@@ -20,7 +20,7 @@
 //! | `supervisor` | starts all of these, and starts again what has failed |
 //!
 //! [`Node::open`] decides the role and returns at once: it never waits for the network. Everything that runs
-//! afterwards belongs to one tokio runtime and one thread for hearing of changed files; [`Node::close`] joins them all.
+//! afterwards belongs to two tokio runtimes and one thread for hearing of changed files; [`Node::close`] joins them all.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -78,6 +78,12 @@ mod unprotected;
 /// Longest wait for our threads when a node closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
+/// Threads that may wait for disks: one for each part, and some for what peers ask.
+const THREADS_OF_FILES: usize = 32;
+/// Those of the local socket alone. They are not for everybody: who may only look has four of them, and as many orders as
+/// the socket takes at once find one each.
+const THREADS_OF_ORDERS: usize = 64;
+
 /// A node. Dropping it closes it.
 pub struct Node {
     events: Arc<Events>,
@@ -88,7 +94,10 @@ pub struct Node {
 /// Everything that has to be ended.
 struct Parts {
     stop: CancellationToken,
+    /// For everything that may touch files.
     runtime: Option<Runtime>,
+    /// For what must answer whatever the disks do.
+    answers: Option<Runtime>,
     /// What has to be over before the node is closed.
     ending: Vec<JoinHandle<()>>,
     // Held until the end: the lock of the state folder.
@@ -217,6 +226,9 @@ impl Parts {
                 };
                 drop(timeout(CLOSE_WITHIN, all).await);
             });
+            if let Some(answers) = self.answers.take() {
+                answers.shutdown_timeout(CLOSE_WITHIN);
+            }
             runtime.shutdown_timeout(CLOSE_WITHIN);
         }
     }
@@ -310,6 +322,7 @@ impl Assembly {
             return Ok(Parts {
                 stop: self.stop,
                 runtime: None,
+                answers: None,
                 ending: Vec::new(),
                 _state: self.state,
             });
@@ -318,18 +331,10 @@ impl Assembly {
     }
 
     fn run(self, role: Role, phase: Phase, certificate: Option<certificate::Keeper>) -> Result<Parts, Error> {
-        let runtime = {
-            let dispatch = self.dispatch.clone();
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .max_blocking_threads(8)
-                .thread_name("bc-node")
-                .on_thread_start(move || log::adopt(&dispatch))
-                .enable_all()
-                .build()
-                .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))?
-        };
+        let runtime = self.runtime("bc-node", THREADS_OF_FILES)?;
         let supervisor = Supervisor::new(&self, runtime.handle());
+        let answers = self.runtime("bc-answer", THREADS_OF_ORDERS)?;
+        let answering = supervisor.of_answers(answers.handle());
         let mut ending = Vec::new();
         let token = token_watch::start(&self, &supervisor);
         if let Some(certificate) = certificate {
@@ -351,6 +356,7 @@ impl Assembly {
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
             standbys: offers.then(|| standbys::start(&self, &supervisor)),
+            files: runtime.handle().clone(),
         };
         let holds = phase == Phase::Holding;
         let puller = if role == Role::Standby && holds {
@@ -363,11 +369,11 @@ impl Assembly {
         };
         ending.extend(ports::start(
             &self,
-            &supervisor,
+            &answering,
             &context,
             holds && self.settings.face == Face::Agent,
         ));
-        orders::start(&self, &supervisor, &context, puller);
+        orders::start(&self, &supervisor, &answering, &context, puller);
         if self.settings.face == Face::Plugin {
             health::start(&self, &supervisor);
             if role != Role::Primary {
@@ -379,9 +385,23 @@ impl Assembly {
         Ok(Parts {
             stop: self.stop,
             runtime: Some(runtime),
+            answers: Some(answers),
             ending,
             _state: self.state,
         })
+    }
+
+    /// Threads for a part of this node; `files` of them at most may wait for disks at once.
+    fn runtime(&self, name: &str, files: usize) -> Result<Runtime, Error> {
+        let dispatch = self.dispatch.clone();
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(files)
+            .thread_name(name)
+            .on_thread_start(move || log::adopt(&dispatch))
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))
     }
 
     /// What an apply left half live while this node was a standby: finished while GoCD does not run yet, forgotten

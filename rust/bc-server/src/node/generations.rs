@@ -1,11 +1,11 @@
 //! The generations that a standby keeps: what is asked about them on the local socket, and going back to one.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
     clock::Clock,
     control::Reply,
-    error::Error,
+    error::{Error, Kind},
     layout::Layout,
     pull::{PullOrder, RestoreOrder},
     status::StatusBoard,
@@ -14,21 +14,29 @@ use bc_core::{
         verify::{self, VerifiedState},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{PullerOrders, sync};
+
+/// Callers who may only look, at a time.
+const LOOKERS_AT_ONCE: usize = 4;
+/// How long another one waits.
+const LOOKER_WAITS: Duration = Duration::from_secs(5);
 
 /// All of them.
 pub(crate) async fn list(state_dir: &Path) -> Reply {
     let folder = state_dir.to_owned();
-    let listed = blocking(move || generations::list(&folder)).await;
+    let listed = looking(move || generations::list(&folder)).await;
     listed.map_or_else(Reply::from, |generations| Reply::Generations { generations })
 }
 
 /// One of them.
 pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     let folder = state_dir.to_owned();
-    let shown = blocking(move || generations::show(&folder, &id)).await;
+    let shown = looking(move || generations::show(&folder, &id)).await;
     shown.map_or_else(Reply::from, |(generation, files)| Reply::Generation {
         generation: Box::new(generation),
         files,
@@ -114,10 +122,28 @@ pub(crate) async fn verify(
     }
 }
 
+/// Reads what everybody on this machine may look at: few at once, so that nobody keeps all threads.
+async fn looking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Send + 'static) -> Result<R, Error> {
+    static PLACES: Semaphore = Semaphore::const_new(LOOKERS_AT_ONCE);
+    let Ok(Ok(place)) = timeout(LOOKER_WAITS, PLACES.acquire()).await else {
+        return Err(Error::new(
+            Kind::Busy,
+            "others are looking at the kept generations already, or the disk of the state folder does not answer",
+            "Try again; see `gocd-bc status`.",
+        ));
+    };
+    blocking(move || {
+        // The place is taken for as long as the thread is.
+        let _place = place;
+        work()
+    })
+    .await
+}
+
 /// Reads files where that may block.
 async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Send + 'static) -> Result<R, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(_) => Err(Error::new(bc_core::error::Kind::Busy, "the node is being closed", "")),
+        Err(_) => Err(Error::new(Kind::Busy, "the node is being closed", "")),
     }
 }

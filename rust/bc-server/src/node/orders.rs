@@ -36,8 +36,14 @@ use crate::{
 /// The board's topic.
 const TOPIC: &str = "local socket";
 
-/// Listens on the local socket for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Context, puller: Option<PullerOrders>) {
+/// Listens on the local socket for as long as the node lives, on the runtime of `answering`.
+pub(crate) fn start(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    answering: &Supervisor,
+    context: &Context,
+    puller: Option<PullerOrders>,
+) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
         settings: Arc::clone(&assembly.settings),
@@ -65,7 +71,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, context: &Cont
         operator_group: assembly.settings.operator_group.clone(),
         operator_is_owner: assembly.settings.operator_is_owner,
     };
-    let _entered = supervisor.runtime().enter();
+    let _entered = answering.runtime().enter();
     ControlServer::start(
         assembly.state.path(),
         rights,

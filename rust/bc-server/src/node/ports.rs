@@ -208,6 +208,7 @@ mod tests {
                 offer: None,
                 rejections: RejectionLog::new(Arc::clone(&board)),
                 standbys: None,
+                files: tokio::runtime::Handle::current(),
             };
             let keeper = Keeper {
                 board: Arc::clone(&board),

@@ -27,7 +27,7 @@ use super::{
     live_watch, peers_file,
     supervisor::{Part, Supervisor},
 };
-use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
+use crate::{client::HttpTransport, context::Context, off_worker, tls::client::TrustSource};
 
 /// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
 /// pull from or nothing to write to; the board says why. What is returned besides ends with the node.
@@ -221,7 +221,11 @@ fn trust_source(assembly: &Assembly) -> TrustSource {
     let (settings, own) = (Arc::clone(&assembly.settings), Arc::clone(&assembly.own));
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     let file = PeersFile::of(&settings.layout);
-    Arc::new(move || Judge::of(&settings, peers_file::read(&file, &board, &*clock), &own))
+    Arc::new(move || {
+        // In the middle of a handshake, on whatever thread that is.
+        let peers = off_worker::run(|| peers_file::read(&file, &board, &*clock));
+        Judge::of(&settings, peers, &own)
+    })
 }
 
 fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {

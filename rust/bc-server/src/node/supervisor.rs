@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, error, info};
 
 use super::{Assembly, log};
+use crate::off_worker::OffWorker;
 
 /// A part of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(crate) struct Supervisor {
     dispatch: Dispatch,
     stop: CancellationToken,
     patience: Patience,
+    /// Whether its parts touch files, so that each step of them is off the workers.
+    touches_files: bool,
     #[cfg(test)]
     provoked: Arc<provoke::Provoked>,
 }
@@ -87,8 +90,18 @@ impl Supervisor {
             dispatch: assembly.dispatch.clone(),
             stop: assembly.stop.clone(),
             patience: assembly.patience,
+            touches_files: true,
             #[cfg(test)]
             provoked: Arc::clone(&assembly.provoked),
+        }
+    }
+
+    /// The same for parts that touch no file, on another runtime.
+    pub(crate) fn of_answers(&self, runtime: &Handle) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            touches_files: false,
+            ..self.clone()
         }
     }
 
@@ -192,7 +205,11 @@ impl Supervisor {
         #[cfg(test)]
         let work = self.provoked.open_to(part.name, work);
         // A panic ends that task alone.
-        let mut task = Owned(self.runtime.spawn(work));
+        let mut task = Owned(if self.touches_files {
+            self.runtime.spawn(OffWorker::new(work))
+        } else {
+            self.runtime.spawn(work)
+        });
         if *failures > 0 {
             match timeout(self.patience.proven, &mut task.0).await {
                 Ok(end) => return how(end),

@@ -18,6 +18,8 @@ use supervisor::provoke::Provoked;
 
 use super::*;
 
+mod stuck;
+
 /// How long anything may take that is not held up on purpose. Within half of it a standby looks once by itself.
 const SOON: Duration = Duration::from_secs(50);
 const CONFIG: &str = "config/cruise-config.xml";

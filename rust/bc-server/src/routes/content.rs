@@ -18,7 +18,7 @@ use bc_core::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 
 use crate::context::Context;
 
@@ -39,7 +39,11 @@ pub(super) async fn answer(
     let opened = match offered.snapshot.sources.get(&digest) {
         None => return gone(),
         Some(Source::Memory(_)) => offered.snapshot.open(&digest),
-        Some(Source::File { .. }) => match spawn_blocking(move || offered.snapshot.open(&digest)).await {
+        Some(Source::File { .. }) => match context
+            .files
+            .spawn_blocking(move || offered.snapshot.open(&digest))
+            .await
+        {
             Ok(opened) => opened,
             Err(panic) => Some(Err(io::Error::other(panic))),
         },
@@ -104,7 +108,7 @@ async fn next_piece((mut blob, mut sending): (Blob, Sending)) -> io::Result<Opti
     if left == 0 {
         return Ok(None);
     }
-    let reading = spawn_blocking(move || {
+    let reading = sending.files.spawn_blocking(move || {
         let size = usize::try_from(left.min(PIECE)).expect("a piece fits in memory");
         let mut piece = vec![0; size];
         blob.read_exact(&mut piece)?;
@@ -118,6 +122,7 @@ async fn next_piece((mut blob, mut sending): (Blob, Sending)) -> io::Result<Opti
 /// Counts a transfer: its bytes as the connection takes them, and at its end whether it was whole.
 struct Sending {
     status: Arc<StatusBoard>,
+    files: Handle,
     left: u64,
 }
 
@@ -125,6 +130,7 @@ impl Sending {
     fn new(context: &Context, size: u64) -> Self {
         Self {
             status: Arc::clone(&context.status),
+            files: context.files.clone(),
             left: size,
         }
     }

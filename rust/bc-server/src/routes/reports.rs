@@ -46,7 +46,10 @@ pub(super) async fn take(
         address: connection.as_ref().map(|connection| connection.peer().ip()),
     };
     let now_ms = context.clock.now_ms();
-    let taken = tokio::task::spawn_blocking(move || standbys.report(report, sender, now_ms)).await;
+    let taken = context
+        .files
+        .spawn_blocking(move || standbys.report(report, sender, now_ms))
+        .await;
     match taken {
         Ok(Ok(reply)) => Json(reply).into_response(),
         Ok(Err(error)) if error.kind() == Kind::Refused => {

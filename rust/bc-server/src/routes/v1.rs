@@ -21,7 +21,7 @@ use bc_core::{
     percent,
 };
 use serde::Serialize;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     content,
@@ -56,7 +56,9 @@ async fn with_md5s(context: &Context) -> Result<Arc<Offered>, NoSource> {
             if offered.snapshot.has_md5s() {
                 return Ok(offered);
             }
-            let reading = spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
+            let reading = context
+                .files
+                .spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
             if let Ok(Some(offered)) = reading.await {
                 return Ok(offered);
             }

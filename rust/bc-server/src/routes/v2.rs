@@ -14,7 +14,6 @@ use bc_core::{
     manifest::{Acceptance, Envelope},
     offer::{Offer, Offered},
 };
-use tokio::task::spawn_blocking;
 
 use super::{content, source};
 use crate::{context::Context, listener::Connection};
@@ -179,7 +178,11 @@ pub(super) async fn delta(
     let Some((digest, former)) = parsed else {
         return content::gone();
     };
-    match spawn_blocking(move || offer.delta(&former, &digest)).await {
+    match context
+        .files
+        .spawn_blocking(move || offer.delta(&former, &digest))
+        .await
+    {
         Ok(Some(delta)) => content::small(&context, delta, delta::MEDIA_TYPE),
         // A panic in it was printed when it happened; the blob needs none of this.
         Ok(None) | Err(_) => content::gone(),

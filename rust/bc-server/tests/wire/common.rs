@@ -85,6 +85,7 @@ impl Node {
         let token = watch::Sender::new(Some(token()));
         let board = Arc::new(StatusBoard::new(status(kind)));
         let context = Context {
+            files: tokio::runtime::Handle::current(),
             settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
             status: Arc::clone(&board),
             clock: Arc::new(SystemClock),

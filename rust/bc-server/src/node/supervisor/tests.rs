@@ -33,6 +33,7 @@ fn supervisor() -> Supervisor {
         dispatch: Dispatch::none(),
         stop: CancellationToken::new(),
         patience: Patience::default(),
+        touches_files: true,
         provoked: Arc::default(),
     }
 }
