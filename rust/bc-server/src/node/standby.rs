@@ -1,8 +1,9 @@
 //! Follows the primary while held.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bc_core::{
+    clock::Clock,
     error::{Error, Kind},
     peers::PeersFile,
     primary_url::PrimaryUrl,
@@ -11,26 +12,34 @@ use bc_core::{
         history::History,
         reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
     },
-    status::{PrimaryStatus, Severity, SyncStatus},
+    settings::Settings,
+    status::{PrimaryStatus, Severity, StatusBoard, SyncStatus},
     store::disk::{self, DiskStore},
     trust::{Judge, Trust},
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep_until},
 };
-use tracing::error;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
 use super::{
     Assembly, PullerOrders,
     keeper::Keeper,
     live_watch, peers_file,
-    supervisor::{Part, Supervisor},
+    supervisor::{Part, Supervisor, blocking},
 };
 use crate::{client::HttpTransport, context::Context, off_worker, tls::client::TrustSource};
 
-/// Opens the store, which finishes what a crash interrupted, and starts pulling. None when there is nothing to
-/// pull from or nothing to write to; the board says why. What is returned besides ends with the node.
+/// The board's topic for a store that cannot be opened.
+const TOPIC_STORE: &str = "store";
+/// How long is waited before that is tried again.
+const OPEN_AGAIN: Duration = Duration::from_secs(10);
+
+/// Opens the store, which finishes what a crash interrupted, and starts pulling; a store that cannot be opened is tried
+/// again. None when there is nothing to pull from; the board says why. What is returned besides ends with the node.
 pub(crate) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
@@ -40,24 +49,12 @@ pub(crate) fn start(
     let url = assembly.settings.primary_url.clone()?;
     let trust = trust_source(assembly);
     show_primary(assembly, &url, &trust().trust);
-    let store = match DiskStore::open(
-        assembly.state.path(),
-        &assembly.settings.layout,
-        Arc::clone(&assembly.clock),
-        disk::Options {
-            generations_keep: assembly.settings.generations_keep,
-            free_space: assembly.settings.free_space,
-            gocd_version: assembly.gocd_version.clone(),
-            adopts_server_ids: assembly.settings.adopts_server_ids,
-        },
-    ) {
-        Ok(store) => Arc::new(store),
-        Err(problem) => {
-            error!("{problem}");
-            assembly.raise("store", Severity::Critical, problem.to_string());
-            return None;
-        }
-    };
+    let place = Place::of(assembly);
+    let opened = place.open();
+    if let Err(problem) = &opened {
+        error!("{problem}");
+        assembly.raise(TOPIC_STORE, Severity::Critical, problem.to_string());
+    }
     let transport = HttpTransport::of_node(
         &url,
         &assembly.key,
@@ -77,25 +74,180 @@ pub(crate) fn start(
     report(assembly, supervisor, &transport, &url, trust, orders.clone());
     let touched = Arc::new(Notify::new());
     let watching = live_watch::start(assembly, supervisor, &touched);
-    let keeper = Keeper {
-        store: Arc::clone(&store),
-        puller: orders.clone(),
-        touched,
+    let following = Following {
+        place,
+        node_id: assembly.state.node_id().to_owned(),
+        history: History::of(Arc::clone(&assembly.state)),
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
-        reverify: assembly.settings.reverify_interval,
-        rehash: assembly.settings.rehash_interval,
+        stop: assembly.stop.clone(),
+        supervisor: supervisor.clone(),
+        transport,
+        orders: orders.clone(),
+        touched,
     };
-    let (part, stop) = (
-        Part {
+    match opened {
+        Ok(store) => following.begin(store, taken),
+        Err(problem) => following.begin_later(problem, taken),
+    }
+    Some((orders, watching))
+}
+
+/// Where the store is.
+#[derive(Clone)]
+struct Place {
+    state_dir: PathBuf,
+    settings: Arc<Settings>,
+    clock: Arc<dyn Clock>,
+    gocd_version: Option<String>,
+}
+
+impl Place {
+    fn of(assembly: &Assembly) -> Self {
+        Self {
+            state_dir: assembly.state.path().to_owned(),
+            settings: Arc::clone(&assembly.settings),
+            clock: Arc::clone(&assembly.clock),
+            gocd_version: assembly.gocd_version.clone(),
+        }
+    }
+
+    fn open(&self) -> Result<DiskStore, Error> {
+        let options = disk::Options {
+            generations_keep: self.settings.generations_keep,
+            free_space: self.settings.free_space,
+            gocd_version: self.gocd_version.clone(),
+            adopts_server_ids: self.settings.adopts_server_ids,
+        };
+        DiskStore::open(&self.state_dir, &self.settings.layout, Arc::clone(&self.clock), options)
+    }
+}
+
+/// What following the primary needs besides the store.
+#[derive(Clone)]
+struct Following {
+    place: Place,
+    node_id: String,
+    history: History,
+    board: Arc<StatusBoard>,
+    stop: CancellationToken,
+    supervisor: Supervisor,
+    transport: Arc<HttpTransport>,
+    orders: PullerOrders,
+    touched: Arc<Notify>,
+}
+
+impl Following {
+    fn begin(self, store: DiskStore, taken: mpsc::Receiver<PullOrder>) {
+        let store = Arc::new(store);
+        let keeper = Keeper {
+            store: Arc::clone(&store),
+            puller: self.orders.clone(),
+            touched: Arc::clone(&self.touched),
+            board: Arc::clone(&self.board),
+            clock: Arc::clone(&self.place.clock),
+            reverify: self.place.settings.reverify_interval,
+            rehash: self.place.settings.rehash_interval,
+        };
+        let part = Part {
             name: "keeper",
             does: "looks whether the live files are what they should be",
-        },
-        assembly.stop.clone(),
-    );
-    supervisor.keep(part, move || keeper.clone().run(stop.clone()));
-    pull(assembly, supervisor, transport, store, taken);
-    Some((orders, watching))
+        };
+        let stop = self.stop.clone();
+        self.supervisor.keep(part, move || keeper.clone().run(stop.clone()));
+        self.pull(store, taken);
+    }
+
+    /// Begins once the store can be opened: what cannot be read now may be readable in a while. Orders are refused
+    /// until then.
+    fn begin_later(self, problem: Error, taken: mpsc::Receiver<PullOrder>) {
+        let part = Part {
+            name: "store",
+            does: "opens what this standby keeps",
+        };
+        let supervisor = self.supervisor.clone();
+        let taken = Arc::new(Mutex::new(Some(taken)));
+        supervisor.finish(part, move || {
+            let (following, problem, taken) = (self.clone(), problem.clone(), Arc::clone(&taken));
+            async move {
+                let mut taken = taken.lock().await;
+                // None where it began before something else failed.
+                let Some(orders) = &mut *taken else { return };
+                if let Some(store) = following.opened(problem, orders).await
+                    && let Some(orders) = taken.take()
+                {
+                    following.board.clear(TOPIC_STORE);
+                    info!("what this standby keeps can be read again");
+                    following.begin(store, orders);
+                }
+            }
+        });
+    }
+
+    /// Tries to open the store until it can be; none where the node ends before.
+    async fn opened(&self, problem: Error, orders: &mut mpsc::Receiver<PullOrder>) -> Option<DiskStore> {
+        let mut problem = problem;
+        loop {
+            let again = Instant::now() + OPEN_AGAIN;
+            let place = self.place.clone();
+            let opening = async {
+                sleep_until(again).await;
+                blocking(move || place.open()).await
+            };
+            tokio::pin!(opening);
+            let opened = loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => return None,
+                    opened = &mut opening => break opened,
+                    order = orders.recv() => order?.refuse(problem.clone()),
+                }
+            };
+            match opened {
+                Ok(store) => return Some(store),
+                Err(error) => problem = error,
+            }
+            let now_ms = self.place.clock.now_ms();
+            if self
+                .board
+                .raise(TOPIC_STORE, Severity::Critical, problem.to_string(), now_ms)
+            {
+                error!("{problem}");
+            }
+        }
+    }
+
+    fn pull(self, store: Arc<DiskStore>, orders: mpsc::Receiver<PullOrder>) {
+        let settings = &self.place.settings;
+        let options = Options {
+            node_id: self.node_id,
+            gocd_version: self.place.gocd_version,
+            long_poll_wait: settings.long_poll_wait(),
+            check_interval: settings.primary_check_interval,
+            refusal_critical: settings.refusal_critical,
+            accept_wait: settings.accept_wait,
+            history: self.history,
+        };
+        let (board, clock, stop, transport) = (self.board, self.place.clock, self.stop, self.transport);
+        let part = Part {
+            name: "puller",
+            does: "follows the primary",
+        };
+        // It outlives a puller that fails: what is ordered afterwards reaches the next one.
+        let orders = Arc::new(Mutex::new(orders));
+        let (waiting, doubted) = (Arc::clone(&orders), Arc::clone(&store));
+        let start = move || {
+            let puller = Puller::new(
+                Arc::clone(&transport),
+                Arc::clone(&store),
+                Arc::clone(&board),
+                Arc::clone(&clock),
+                options.clone(),
+            );
+            let (orders, stop) = (Arc::clone(&orders), stop.clone());
+            async move { puller.run(&mut *orders.lock().await, stop).await }
+        };
+        self.supervisor
+            .keep_with(part, start, move || refuse(Arc::clone(&waiting), Arc::clone(&doubted)));
+    }
 }
 
 fn report(
@@ -127,45 +279,6 @@ fn report(
         };
         Reporter::new(Arc::clone(&transport), Arc::clone(&board), Arc::clone(&clock), options).run(stop.clone())
     });
-}
-
-fn pull(
-    assembly: &Assembly,
-    supervisor: &Supervisor,
-    transport: Arc<HttpTransport>,
-    store: Arc<DiskStore>,
-    orders: mpsc::Receiver<PullOrder>,
-) {
-    let options = Options {
-        node_id: assembly.state.node_id().to_owned(),
-        gocd_version: assembly.gocd_version.clone(),
-        long_poll_wait: assembly.settings.long_poll_wait(),
-        check_interval: assembly.settings.primary_check_interval,
-        refusal_critical: assembly.settings.refusal_critical,
-        accept_wait: assembly.settings.accept_wait,
-        history: History::of(Arc::clone(&assembly.state)),
-    };
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    let stop = assembly.stop.clone();
-    let part = Part {
-        name: "puller",
-        does: "follows the primary",
-    };
-    // It outlives a puller that fails: what is ordered afterwards reaches the next one.
-    let orders = Arc::new(Mutex::new(orders));
-    let (waiting, doubted) = (Arc::clone(&orders), Arc::clone(&store));
-    let start = move || {
-        let puller = Puller::new(
-            Arc::clone(&transport),
-            Arc::clone(&store),
-            Arc::clone(&board),
-            Arc::clone(&clock),
-            options.clone(),
-        );
-        let (orders, stop) = (Arc::clone(&orders), stop.clone());
-        async move { puller.run(&mut *orders.lock().await, stop).await }
-    };
-    supervisor.keep_with(part, start, move || refuse(Arc::clone(&waiting), Arc::clone(&doubted)));
 }
 
 /// Answers what is ordered while nobody follows the primary: a promotion, for one, goes on with what is here. Files that

@@ -18,4 +18,5 @@ mod network;
 mod reports;
 mod routes;
 #[cfg(unix)]
+mod unreadable;
 mod whole;
