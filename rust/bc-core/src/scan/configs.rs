@@ -68,7 +68,7 @@ impl Configs {
 
     fn config_file(&mut self, name: &Name, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         let path = super::path_of(&self.layout, name);
-        let observed = self
+        let mut observed = self
             .cache
             .observe(
                 &path,
@@ -77,8 +77,26 @@ impl Configs {
                 },
             )
             .map_err(|error| unreadable(&path, &error))?;
+        if let Observed::Dangling = observed
+            && let Some(remembered) = self.cache.remembered(&path)
+        {
+            // What cannot be seen was not removed: standbys would lose it.
+            found.warnings.push(format!(
+                "{name} is a symbolic link to nothing; it is offered as it was when it was read last"
+            ));
+            observed = remembered;
+        }
         let known = match observed {
             Observed::File(known) => known,
+            // Nor is anything known of it: a standby keeps what it has.
+            Observed::Dangling => {
+                return Err(Error::new(
+                    Kind::File,
+                    format!("{} is a symbolic link to nothing", path.display()),
+                    "See whether the disk that it leads to is mounted, or remove it.",
+                )
+                .into());
+            }
             Observed::Changing => return Err(being_written(name.clone())),
             Observed::Absent => {
                 self.missing(name, &path, now_ms)?;

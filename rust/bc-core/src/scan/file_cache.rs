@@ -61,6 +61,8 @@ pub(crate) struct Known {
 pub(crate) enum Observed {
     /// Nothing.
     Absent,
+    /// A link to something that is not there: its disk may not be mounted.
+    Dangling,
     /// Something that is never opened; the text follows its name.
     Irregular(&'static str),
     /// Somebody is writing it.
@@ -323,6 +325,14 @@ impl FileCache {
         Ok(())
     }
 
+    /// What was known of a file that cannot be looked at or read now; it stays known.
+    pub(crate) fn remembered(&mut self, path: &Path) -> Option<Observed> {
+        let round = self.round;
+        let entry = self.entries.get_mut(path)?;
+        entry.round = round;
+        Some(entry.content.observed())
+    }
+
     /// The next look at this file reads it.
     pub(crate) fn forget(&mut self, path: &Path) {
         self.is_dirty |= self.entries.remove(path).is_some();
@@ -363,7 +373,7 @@ impl FileCache {
 
 fn nothing_at(path: &Path) -> io::Result<Observed> {
     match fs::symlink_metadata(path) {
-        Ok(_) => Ok(Observed::Irregular("is a symbolic link to nothing")),
+        Ok(_) => Ok(Observed::Dangling),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Observed::Absent),
         Err(error) => Err(error),
     }
@@ -422,10 +432,11 @@ mod tests {
         let link = folder.path().join("link.jar");
         std::os::unix::fs::symlink("nowhere.jar", &link).expect("link");
         let mut cache = cache();
-        for path in [&pipe, &link, Path::new("/dev/zero")] {
+        for path in [&pipe, Path::new("/dev/zero")] {
             let observed = cache.observe(path, Keep::Jar).expect("no error");
             assert!(matches!(observed, Observed::Irregular(_)), "{observed:?}");
         }
+        assert!(matches!(cache.observe(&link, Keep::Jar), Ok(Observed::Dangling)));
         let observed = cache.observe(&folder.path().join("none"), Keep::Jar);
         assert!(matches!(observed, Ok(Observed::Absent)));
         drop(regular_file::open_anything(&pipe).expect("opening a pipe does not wait for a writer"));

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// What is wrong with a link to something that is not there.
+const DANGLING: &str = "is a symbolic link to nothing";
+
 /// So many of the files that are synced may be configuration files.
 const MAX_CONFIG_FILES: usize = 1000;
 
@@ -126,9 +129,25 @@ impl Plugins {
                 });
             }
             let skipped = |why: &str| format!("{name} {why} and is not synced");
-            match self.cache.observe_listed(&path, metadata, Keep::Jar) {
+            let mut observed = self.cache.observe_listed(&path, metadata, Keep::Jar);
+            let unseen = match &observed {
+                Ok(Observed::Dangling) => Some(DANGLING.to_owned()),
+                Err(error) => Some(format!("cannot be read: {error}")),
+                Ok(_) => None,
+            };
+            // What cannot be seen was not removed: standbys would lose it.
+            if let Some(why) = unseen
+                && let Some(remembered) = self.cache.remembered(&path)
+            {
+                found
+                    .warnings
+                    .push(format!("{name} {why}; it is offered as it was when it was read last"));
+                observed = Ok(remembered);
+            }
+            match observed {
                 // It was removed since the folder was listed.
                 Ok(Observed::Absent) => {}
+                Ok(Observed::Dangling) => found.warnings.push(skipped(DANGLING)),
                 Ok(Observed::Irregular(what)) => found.warnings.push(skipped(what)),
                 Ok(Observed::Changing) => return Err(being_written(name)),
                 Ok(Observed::Own(identity)) => {

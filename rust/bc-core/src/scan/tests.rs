@@ -310,6 +310,49 @@ fn links_are_served_under_their_own_name_and_the_rest_is_skipped() {
     assert_eq!(snapshot.manifest.plugins().count(), 2);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_seen_any_more_is_offered_as_it_was() {
+    use std::os::unix::fs::symlink;
+
+    let place = Place::new();
+    let (plugins, volume) = (place.layout.plugins_external(), place.folder.path().join("volume"));
+    fs::create_dir(&volume).expect("folder");
+    fs::write(volume.join("linked.jar"), plugin("linked", "1")).expect("write");
+    symlink(volume.join("linked.jar"), plugins.join("link.jar")).expect("link");
+    fs::rename(place.layout.jetty_xml(), volume.join("jetty.xml")).expect("moved");
+    symlink(volume.join("jetty.xml"), place.layout.jetty_xml()).expect("link");
+    let options = Options {
+        cache_file: Some(place.folder.path().join("scan-cache.json")),
+        ..Options::default()
+    };
+    thread::sleep(Duration::from_millis(40));
+    let mut scanner = place.scanner_with(options.clone());
+    let before = ready(&mut scanner);
+    // A volume that is not mounted any more, and a disk that cannot read.
+    let elsewhere = place.folder.path().join("elsewhere");
+    fs::rename(&volume, &elsewhere).expect("moved");
+    fs::rename(plugins.join("a.jar"), place.folder.path().join("a.jar")).expect("moved");
+    symlink("/proc/self/mem", plugins.join("a.jar")).expect("link");
+    for _ in 0..2 {
+        let now = ready(&mut scanner);
+        assert_eq!(now.manifest, before.manifest);
+        for name in ["link.jar", "a.jar", "jetty.xml"] {
+            let is_named = now.warnings.iter().any(|warning| warning.contains(name));
+            assert!(is_named, "{name}: {:?}", now.warnings);
+        }
+    }
+    // Of configuration files nothing is known after a restart, so nothing is offered without one.
+    let mut scanner = place.scanner_with(options);
+    let Err(error) = scanner.scan() else {
+        panic!("the standby would lose it");
+    };
+    assert!(error.message().contains("jetty.xml"), "{error}");
+    fs::create_dir(&volume).expect("folder");
+    fs::rename(elsewhere.join("jetty.xml"), volume.join("jetty.xml")).expect("moved");
+    assert_eq!(ready(&mut scanner).manifest, before.manifest);
+}
+
 #[test]
 fn digests_of_jars_survive_a_restart() {
     let place = Place::new();

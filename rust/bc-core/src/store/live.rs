@@ -116,6 +116,9 @@ fn observe(
     for _ in 0..TRIES {
         match cache.observe_listed(path, listed.take(), keep) {
             Ok(Observed::Absent) => {}
+            Ok(Observed::Dangling) => {
+                live.irregular.insert(name, "is a symbolic link to nothing");
+            }
             Ok(Observed::Irregular(what)) => {
                 live.irregular.insert(name, what);
             }
