@@ -2,15 +2,21 @@
 //! when it can be read again the node is who it was.
 #![cfg(target_os = "linux")]
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bc_core::{
     error::Error,
+    fingerprint::Fingerprint,
     identity::Identity,
     ledger::Ledger,
     manifest::{Epoch, Role},
     offer::Offer,
-    peers::Peers,
+    peers::PeersFile,
     role::Recorded,
     settings::Flag,
     state_dir::StateDir,
@@ -120,14 +126,37 @@ fn a_node_is_who_it_was_when_its_files_can_be_read_again() {
 }
 
 #[test]
-fn a_peers_file_that_cannot_be_read_is_not_an_empty_one() {
+fn keys_that_cannot_be_read_are_not_none() {
     let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("business-continuity-peers");
-    for in_the_way in InTheWay::ALL {
-        in_the_way.put(&path);
-        let error = Peers::load(&path).expect_err("it cannot be read");
-        assert!(error.message().contains("business-continuity-peers"), "{error}");
-        Peers::change(&path, |_| {}).expect_err("nor is it written anew");
-        in_the_way.take_away(&path);
+    let (path, state_dir) = (
+        folder.path().join("business-continuity-peers"),
+        folder.path().join("state"),
+    );
+    fs::create_dir(&state_dir).expect("folder");
+    let file = PeersFile::new(&path, Some(&state_dir));
+    let key = Fingerprint::of_public_key(b"stolen");
+    file.change_key(key, true).expect("removed");
+    let before = file.load().expect("readable");
+    assert!(before.is_removed(&key));
+    let kept = fs::read_dir(&state_dir)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path());
+    let files: Vec<PathBuf> = kept.chain([path]).filter(|path| path.is_file()).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for path in files {
+        for in_the_way in InTheWay::ALL {
+            let aside = folder.path().join("aside");
+            fs::rename(&path, &aside).expect("moved");
+            in_the_way.put(&path);
+            let error = file.load().expect_err("it cannot be read");
+            assert!(
+                error.message().contains(&*path.display().to_string()),
+                "{in_the_way:?}: {error}"
+            );
+            file.change(|_| {}).expect_err("nor is it written anew");
+            in_the_way.take_away(&path);
+            fs::rename(&aside, &path).expect("moved back");
+            assert_eq!(file.load().as_ref(), Ok(&before), "{in_the_way:?}");
+        }
     }
 }
