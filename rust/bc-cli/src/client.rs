@@ -9,13 +9,21 @@ use std::{
 use bc_core::{
     control::{Order, Reply},
     status::Status,
+    words,
 };
+
+use serde_json::Value;
 
 use crate::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, LiveLine},
 };
+
+/// The longest text in an answer, in characters: a message with its guidance.
+const LONGEST_TEXT: usize = 2 * words::LONGEST_MESSAGE;
+/// The field of an answer that has several lines.
+const DIFFERENCE: &str = "difference";
 
 /// The status of the node in `state_dir`; none when no node answers there.
 ///
@@ -96,10 +104,35 @@ fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMu
                 "it ended without a last word",
             ));
         }
-        match serde_json::from_str(&line)? {
+        match heard(&line)? {
             Reply::Progress { message } => on_step(&message),
             last => return Ok(last),
         }
+    }
+}
+
+/// What a line says, with each text in it made one bounded line: a node repeats what its primary, its standbys, files
+/// and plugins say of themselves.
+fn heard(line: &str) -> io::Result<Reply> {
+    let mut reply: Value = serde_json::from_str(line)?;
+    make_lines(&mut reply);
+    Ok(serde_json::from_value(reply)?)
+}
+
+fn make_lines(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = words::shown(text, LONGEST_TEXT),
+        Value::Array(values) => values.iter_mut().for_each(make_lines),
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                match value {
+                    // The one text of several lines. What it shows of a file is printable (`bc_core::store::difference`).
+                    Value::String(text) if name == DIFFERENCE => *text = words::printable(text),
+                    other => make_lines(other),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -244,6 +277,8 @@ mod platform {
 
 #[cfg(test)]
 mod tests {
+    use bc_core::{manifest::Role, status::Phase};
+
     use super::*;
 
     /// Says fixed lines and forgets what it is told.
@@ -283,6 +318,41 @@ mod tests {
             }
         );
         assert_eq!(steps, ["one"]);
+    }
+
+    #[test]
+    fn each_text_is_one_line_and_a_difference_stays_several() {
+        let quoted = r#""x\r\nCRITICAL forged\u001b[2J\u202e""#;
+        let clean = "x  CRITICAL forged [2J ";
+        let (reply, steps) = hear(&format!(
+            "{{\"reply\":\"progress\",\"message\":{quoted}}}\n\
+             {{\"reply\":\"refused\",\"message\":{quoted},\"guidance\":{quoted}}}\n"
+        ));
+        assert_eq!(reply.expect("heard"), Reply::refused(clean, clean));
+        assert_eq!(steps, [clean]);
+        let mut difference = serde_json::json!({"state": "shown", "difference": "+a\n-b\u{1b}[2J\n"});
+        make_lines(&mut difference);
+        assert_eq!(difference["difference"], "+a\n-b\u{fffd}[2J\n");
+    }
+
+    #[test]
+    fn no_text_of_a_status_reaches_the_screen_as_it_came() {
+        let status = Status::new(&"ab".repeat(16), Role::Standby, Phase::Holding, 0);
+        let mut json = serde_json::to_value(Reply::Status {
+            status: Box::new(status),
+        })
+        .expect("plain");
+        json["status"]["node_id"] = "a\nb\u{9b}2J".into();
+        json["status"]["gocd_version"] = "26\n\u{202e}".into();
+        json["status"]["problems"] = serde_json::json!([
+            {"topic": "x", "severity": "WARNING", "message": "m\nOK  all is well", "since_ms": 0}
+        ]);
+        let Ok(Reply::Status { status }) = heard(&json.to_string()) else {
+            panic!("{json}")
+        };
+        assert_eq!(status.node_id, "a b 2J");
+        assert_eq!(status.gocd_version.as_deref(), Some("26  "));
+        assert_eq!(status.problems[0].message, "m OK  all is well");
     }
 
     #[test]

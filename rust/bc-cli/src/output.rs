@@ -8,7 +8,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use bc_core::status::Severity;
+use bc_core::{status::Severity, words};
 
 use crate::{exit_code::ExitCode, failure::Failure};
 
@@ -17,6 +17,7 @@ use crate::{exit_code::ExitCode, failure::Failure};
 /// # Errors
 /// It cannot be written, for another reason than that nobody reads it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let text = for_terminal(text);
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
@@ -39,8 +40,35 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Writes talk to stderr. Nothing can be done where that fails.
 pub(crate) fn say(text: &str) {
+    say_as_it_is(&for_terminal(text));
+}
+
+fn say_as_it_is(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
+
+/// Our own colours, and nothing else that a terminal obeys: files and other programs' messages may hold anything. What
+/// a node says is one line each already ([`crate::client`]).
+fn for_terminal(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, from)) = rest.find(ESCAPE).map(|at| rest.split_at(at)) {
+        shown.push_str(&words::printable(before));
+        let colour = COLOURS.iter().copied().find(|colour| from.starts_with(colour));
+        shown.push_str(colour.unwrap_or("\u{FFFD}"));
+        rest = &from[colour.map_or(ESCAPE.len_utf8(), str::len)..];
+    }
+    shown.push_str(&words::printable(rest));
+    shown
+}
+
+/// How what commands a terminal begins.
+const ESCAPE: char = '\x1b';
+/// What [`Colours`] makes of severities and headings, and its end.
+const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+
+/// As much of a step is shown, in characters.
+const LONGEST_STEP: usize = 300;
 
 /// A line on a terminal that is written over again and again; nothing elsewhere.
 pub(crate) struct LiveLine {
@@ -58,7 +86,7 @@ impl LiveLine {
     /// Shows `text` in the place of what was there.
     pub(crate) fn show(&self, text: &str) {
         if self.is_terminal {
-            say(&format!("\r\x1b[K{text}"));
+            say_as_it_is(&format!("\r\x1b[K{}", words::shown(text, LONGEST_STEP)));
         }
     }
 }
@@ -165,6 +193,22 @@ mod tests {
         assert_eq!(ago(600_000, 0), "10 min ago");
         assert_eq!(ago(0, 1), "in the future");
         assert_eq!(span(7_200_000, 0), "2 h");
+    }
+
+    #[test]
+    fn a_terminal_is_commanded_by_our_colours_alone() {
+        let colours = Colours { enabled: true };
+        let own = format!(
+            "{}  {}\n\tx\n",
+            colours.severity(Severity::Critical),
+            colours.strong("a")
+        );
+        assert_eq!(for_terminal(&own), own);
+        let foreign = "a\x1b[2Jb\x1b]0;title\x07c\rd\u{9b}31me\u{202e}f\x1b";
+        assert_eq!(
+            for_terminal(foreign),
+            "a\u{fffd}[2Jb\u{fffd}]0;title\u{fffd}c\u{fffd}d\u{fffd}31me\u{fffd}f\u{fffd}"
+        );
     }
 
     #[test]

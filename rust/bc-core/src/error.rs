@@ -3,10 +3,16 @@
 //! Rules: it says what failed, on which file or property, and what a person can do about it.
 //! A secret never enters one. Inner layers keep local types and turn them into this one at the border;
 //! whoever receives it returns it, and logs it once where it ends.
+//!
+//! Messages quote what others sent, and the libraries that read it: each is made one bounded line when an error is made
+//! ([`words::shown`]), so that no text of somebody else begins a line of its own anywhere.
 
 use std::{fmt, io, path::Path};
 
-use crate::mount::mount_of;
+use crate::{
+    mount::mount_of,
+    words::{self, LONGEST_MESSAGE},
+};
 
 /// What failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +51,8 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>, guidance: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
-            guidance: guidance.into(),
+            message: words::shown(&message.into(), LONGEST_MESSAGE),
+            guidance: words::shown(&guidance.into(), LONGEST_MESSAGE),
         }
     }
 
@@ -87,11 +93,7 @@ impl Error {
             ),
             _ => (Kind::File, String::new()),
         };
-        Self {
-            kind,
-            message,
-            guidance,
-        }
+        Self::new(kind, message, guidance)
     }
 
     /// The sort of trouble.
@@ -135,3 +137,27 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_bounded_line_whatever_it_quotes() {
+        let quoted = "x\r\n2026-01-01 CRITICAL forged\u{1b}[2J\u{202e}\u{85}";
+        let path = Path::new("/a\nb");
+        for error in [
+            Error::new(Kind::Protocol, quoted, quoted),
+            Error::new(Kind::Protocol, "y".repeat(100_000), ""),
+            Error::io("read", path, &io::Error::other(quoted)),
+            Error::io("read", path, &io::Error::from(io::ErrorKind::NotFound)),
+        ] {
+            let text = error.to_string();
+            assert!(
+                !text.contains(char::is_control) && !text.contains('\u{202e}'),
+                "{text:?}"
+            );
+            assert!(text.chars().count() <= LONGEST_MESSAGE, "{}", text.len());
+        }
+    }
+}

@@ -6,11 +6,13 @@ use zip::{ZipArchive, result::ZipError};
 
 use crate::{
     error::{Error, Kind},
-    regular_file,
+    regular_file, words,
 };
 
 /// Manifests beyond this are not read; GoCD's has a few hundred bytes.
 const MAX_MANIFEST: u64 = 1024 * 1024;
+/// Versions beyond this are cut, in characters; GoCD's has about twenty.
+const LONGEST_VERSION: usize = 100;
 
 /// Whether this GoCD still has a DES key: it went with 21.1 (`cipher` was dropped from what the old product
 /// synced). A version that is not understood has none.
@@ -68,7 +70,8 @@ fn main_attribute(manifest: &str, name: &str) -> Option<String> {
         .chain(continued)
         .collect();
     let value = value.trim();
-    (!value.is_empty()).then(|| value.to_owned())
+    // It is told to the other server and shown there.
+    (!value.is_empty()).then(|| words::shown(value, LONGEST_VERSION))
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub const MAX_FILES: usize = 10_000;
 const MAX_TOTAL_SIZE: u64 = 1 << 50;
 /// The longest text about a node or a plugin that is believed.
 const MAX_TEXT: usize = 4096;
+/// The longest text in an envelope that is believed: ids, versions, a position.
+const MAX_WORD: usize = 300;
 /// The ids of all plugins of a bundle together are not longer, in bytes.
 pub(crate) const MAX_PLUGIN_IDS: usize = 64 * 1024;
 
@@ -329,10 +331,14 @@ impl Envelope {
         let optional = optional
             .into_iter()
             .filter_map(|(name, text)| Some((name, text.as_ref()?)));
-        [("node id", &self.node_id), ("plugin version", &self.product_version)]
-            .into_iter()
-            .chain(optional)
-            .find_map(|(name, text)| (!is_plain(text)).then_some(name))
+        [
+            ("node id", &self.node_id),
+            ("plugin version", &self.product_version),
+            ("promotion", &self.epoch.promotion),
+        ]
+        .into_iter()
+        .chain(optional)
+        .find_map(|(name, text)| (!is_plain(text)).then_some(name))
     }
 }
 
@@ -470,7 +476,7 @@ fn identities<'de, D: serde::Deserializer<'de>>(
 
 /// Whether a text from the wire may be shown as it is.
 fn is_plain(text: &str) -> bool {
-    text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
+    text.len() <= MAX_WORD && !text.contains(is_deceptive)
 }
 
 /// The digest of the canonical form: one line per file, `sha256 size name`, in the order of the names, after a line

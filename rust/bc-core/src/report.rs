@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     characters::is_deceptive, digest::Digest, fingerprint::Fingerprint, peers::Peer, primary_url::PrimaryUrl,
-    status::Severity,
+    status::Severity, words,
 };
 
 /// The longest report that is read, in bytes.
@@ -121,16 +121,7 @@ pub fn is_node_id(text: &str) -> bool {
 
 /// `text` as a report may carry it: one line without invisible characters, cut where it is too long.
 pub fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|character| if is_deceptive(character) { ' ' } else { character })
-        .take(MAX_TEXT)
-        .collect();
-    if text.chars().nth(MAX_TEXT).is_some() {
-        line.pop();
-        line.push('…');
-    }
-    line
+    words::shown(text, MAX_TEXT)
 }
 
 fn is_one_line(text: &str, longest: usize) -> bool {

@@ -18,6 +18,9 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// The longest message of an error or a problem, in characters.
+pub const LONGEST_MESSAGE: usize = 4000;
+
 /// A text of somebody else's, as it may be shown: one line without characters that cannot be seen or that change how
 /// the rest is read, `longest` characters at most, the last of them `…` where something was cut off.
 ///
@@ -34,6 +37,12 @@ pub fn shown(text: &str, longest: usize) -> String {
         line.push('…');
     }
     line
+}
+
+/// A text of several lines without what commands a terminal or reverses its direction; lines stay lines.
+pub fn printable(text: &str) -> String {
+    let deceives = |c: char| is_deceptive(c) && c != '\n' && c != '\t';
+    text.replace("\r\n", "\n").replace(deceives, "\u{FFFD}")
 }
 
 /// Several remarks as one; none when there are none.
@@ -55,6 +64,11 @@ mod tests {
         assert_eq!(shown("abcdef", 6), "abcdef");
         assert_eq!(shown("abcdefg", 6), "abcde…");
         assert_eq!(shown("ab", usize::MAX), "ab");
+    }
+
+    #[test]
+    fn lines_stay_lines_and_command_no_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\nc\u{202E}d\te"), "a\u{FFFD}[2Jb\nc\u{FFFD}d\te");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use bc_core::{
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
     trust::Judge,
+    words,
 };
 use bytes::Bytes;
 use reqwest::{
@@ -253,8 +254,11 @@ impl HttpTransport {
         let body = timeout(self.timeout, whole_body(candidate, response, MAX_MANIFEST, "an answer"))
             .await
             .map_err(|_| no_answer(&candidate.base, self.timeout))??;
-        let mut reply: ReportReply = serde_json::from_slice(&body)
-            .map_err(|error| not_ours(&candidate.base, &format!("an answer to a report with {error}")))?;
+        let mut reply: ReportReply = serde_json::from_slice(&body).map_err(|error| {
+            // It may quote what came.
+            let reason = words::shown(&error.to_string(), 200);
+            not_ours(&candidate.base, &format!("an answer to a report with {reason}"))
+        })?;
         if shown.is_none() {
             // In the clear nobody has proven anything: whoever sits on that port may name no keys.
             reply = ReportReply::default();

@@ -9,8 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bc_core::{burst::Bursts, counters::Rejection, status::StatusBoard};
+use bc_core::{burst::Bursts, counters::Rejection, status::StatusBoard, words};
 use tokio::time::{Instant, sleep_until};
+
+/// As much of what a stranger did is said, in characters.
+const LONGEST_DETAIL: usize = 300;
 
 /// Where a node notes its rejections. Clones write into the same log.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl RejectionLog {
         }
         drop(state);
         let address = address.to_canonical();
-        let detail = detail.to_string();
+        let detail = words::shown(&detail.to_string(), LONGEST_DETAIL);
         let separator = if detail.is_empty() { "" } else { ": " };
         if is_said {
             tracing::warn!("turned away {address}: {rejection}{separator}{detail}");

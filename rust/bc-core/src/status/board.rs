@@ -8,7 +8,10 @@ use std::sync::{
 use tokio::sync::watch;
 
 use super::{Problem, Severity, Status};
-use crate::counters::Counters;
+use crate::{
+    counters::Counters,
+    words::{self, LONGEST_MESSAGE},
+};
 
 /// How the topics of parts of the program that are down begin.
 pub const PART_TOPIC: &str = "part ";
@@ -73,10 +76,10 @@ impl StatusBoard {
         self.clear(&part_topic(part));
     }
 
-    /// Says that something is wrong; a problem of the same topic is replaced and keeps its age. Returns whether
-    /// this is news: the message was not there before.
+    /// Says that something is wrong, in one bounded line ([`words::shown`]). A problem of the same topic is replaced and
+    /// keeps its age. Returns whether this is news: the message was not there before.
     pub fn raise(&self, topic: &str, severity: Severity, message: impl Into<String>, now_ms: i64) -> bool {
-        let message = message.into();
+        let message = words::shown(&message.into(), LONGEST_MESSAGE);
         let known = self.with_problem(topic, |problem| (problem.severity, problem.message == message));
         let is_news = known.is_none_or(|(_, is_same)| !is_same);
         if known == Some((severity, true)) {

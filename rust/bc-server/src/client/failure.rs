@@ -116,7 +116,7 @@ pub(super) async fn report_refused(base: &str, mut response: Response, within: D
     };
     Error::new(
         Kind::Refused,
-        format!("the primary at {base} does not take it: {reason}"),
+        format!("the primary at {base} does not take it, and says: {reason}"),
         "This node is synced all the same, but the primary does not know how far it is.",
     )
 }

@@ -5,12 +5,18 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use bc_core::event::{Event, Events};
+use bc_core::{
+    event::{Event, Events},
+    words,
+};
 use tracing::{
     Dispatch, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
+
+/// Longer lines are cut, in characters: an error with its guidance fits, and what is said about it.
+const LONGEST_LINE: usize = 2 * words::LONGEST_MESSAGE + 1000;
 
 /// A subscriber that hands lines of at least `level` to `events`.
 pub(crate) fn dispatch(events: Arc<Events>, level: Level) -> Dispatch {
@@ -45,7 +51,8 @@ impl Subscriber for ToEvents {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        let message = line.message + &line.fields;
+        // Whatever a line quotes, it stays one.
+        let message = words::shown(&(line.message + &line.fields), LONGEST_LINE);
         self.events.push(Event::Log {
             level: *event.metadata().level(),
             message,
@@ -98,5 +105,29 @@ mod tests {
             })
         );
         assert_eq!(events.next(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_a_line_quotes_begins_no_other_and_commands_no_terminal() {
+        let events = Arc::new(Events::default());
+        let dispatch = dispatch(Arc::clone(&events), Level::INFO);
+        let quoted = "x\r\n2026-01-01 INFO forged\u{1b}]0;title\u{7}\u{202e}";
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::warn!("{quoted}");
+            tracing::warn!(quoted, name = %quoted, "said");
+            tracing::warn!("{}", "y".repeat(1_000_000));
+        });
+        let lines: Vec<_> = std::iter::from_fn(|| events.next(Duration::ZERO)).collect();
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            let Event::Log { message, .. } = line else {
+                panic!("{line:?}")
+            };
+            assert!(
+                !message.contains(char::is_control) && !message.contains('\u{202e}'),
+                "{message:?}"
+            );
+            assert!(message.chars().count() <= LONGEST_LINE);
+        }
     }
 }

@@ -3,11 +3,14 @@
 use std::{fs, io, path::Path, time::SystemTime};
 
 use bc_core::{
-    clock::millis, fingerprint::Fingerprint, identity::Identity, role::Recorded, settings::Flag, store::Record,
+    clock::millis, fingerprint::Fingerprint, identity::Identity, role::Recorded, settings::Flag, store::Record, words,
 };
 use serde::Serialize;
 
 use crate::output::{ago, table};
+
+/// As much of what stands in place of a node id is shown, in characters.
+const LONGEST_ID: usize = 64;
 
 /// What could be read of a state folder.
 #[derive(Debug, Serialize)]
@@ -47,7 +50,7 @@ impl Files {
         });
         Self {
             state_dir: state_dir.display().to_string(),
-            node_id: node_id.map(|text| text.trim().to_owned()),
+            node_id: node_id.map(|text| words::shown(text.trim(), LONGEST_ID)),
             fingerprint: identity.map(|identity| identity.fingerprint()),
             role: recorded.map(|recorded| recorded.role.to_string()),
             flag: recorded.map(|recorded| recorded.flag),

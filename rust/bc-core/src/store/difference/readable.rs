@@ -13,6 +13,7 @@ use quick_xml::{
 };
 
 use super::secret_words::{self, Pieces};
+use crate::words;
 
 /// Elements within elements beyond which a text is none of GoCD's.
 const DEEPEST: usize = 100;
@@ -181,7 +182,7 @@ impl Readable {
             parts.push(if piece.is_secret {
                 self.hide(path, "secret", piece.text.to_owned())
             } else {
-                Part::Shown(secret_words::printable(piece.text))
+                Part::Shown(words::printable(piece.text))
             });
         }
         parts

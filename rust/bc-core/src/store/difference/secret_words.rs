@@ -1,6 +1,6 @@
 //! What in a cruise-config.xml is secret, as far as names and forms tell. In doubt it is.
 
-use crate::{characters::is_deceptive, cipher};
+use crate::cipher;
 
 /// Parts of names of secrets, in lower case.
 const WORDS: [&str; 15] = [
@@ -49,12 +49,6 @@ pub(super) fn is_encrypted(text: &str) -> bool {
 /// A text on one line.
 pub(super) fn one_line(text: &str) -> String {
     text.split(['\n', '\r', '\t']).collect::<Vec<_>>().join(" ")
-}
-
-/// A text without what commands a terminal or reverses its direction; lines stay lines.
-pub(super) fn printable(text: &str) -> String {
-    let deceives = |c: char| is_deceptive(c) && c != '\n' && c != '\t';
-    text.replace("\r\n", "\n").replace(deceives, "\u{FFFD}")
 }
 
 /// A part of a text.
@@ -165,8 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_not_commanded() {
-        assert_eq!(printable("a\x1b[2Jb\r\nc\u{202E}d\te"), "a\u{FFFD}[2Jb\nc\u{FFFD}d\te");
+    fn a_value_stays_on_its_line() {
         assert_eq!(one_line("a\nb\tc"), "a b c");
     }
 }
