@@ -115,6 +115,7 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
         files: snapshot.manifest.files.clone(),
         own_jars: Default::default(),
         lineage: Default::default(),
+        extra_is_unknown: false,
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Layout {
     plugins_external: PathBuf,
     state_dir: PathBuf,
     extra: Vec<ExtraName>,
+    extra_is_unknown: bool,
 }
 
 impl Layout {
@@ -56,6 +57,7 @@ impl Layout {
             pair_dir,
             feature_toggles,
             extra: Vec::new(),
+            extra_is_unknown: false,
         }
     }
 
@@ -63,6 +65,21 @@ impl Layout {
     #[must_use]
     pub fn with_extra(self, extra: Vec<ExtraName>) -> Self {
         Self { extra, ..self }
+    }
+
+    /// The same without further files, since the list that should name them is wrong.
+    #[must_use]
+    pub fn with_unknown_extra(self) -> Self {
+        Self {
+            extra: Vec::new(),
+            extra_is_unknown: true,
+            ..self
+        }
+    }
+
+    /// Whether there may be further files to sync that nobody can name: none of them counts as removed.
+    pub fn extra_is_unknown(&self) -> bool {
+        self.extra_is_unknown
     }
 
     /// The configuration files that may be synced, in the order in which they are applied: `cruise-config.xml` last.

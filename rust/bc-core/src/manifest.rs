@@ -371,6 +371,10 @@ pub struct ManifestDocument {
     /// What the sender had at its last sequences.
     #[serde(default, skip_serializing_if = "Lineage::is_empty")]
     pub lineage: Lineage,
+    /// Whether the sender does not know which further files it has, since its `bc.sync.extra` is wrong: those that
+    /// are missing here were not removed there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub extra_is_unknown: bool,
 }
 
 impl ManifestDocument {
@@ -474,6 +478,11 @@ fn identities<'de, D: serde::Deserializer<'de>>(
         .collect())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// Whether a text from the wire may be shown as it is.
 fn is_plain(text: &str) -> bool {
     text.len() <= MAX_WORD && !text.contains(is_deceptive)
@@ -536,6 +545,7 @@ mod tests {
                 files,
                 own_jars: BTreeMap::new(),
                 lineage: Lineage::default(),
+                extra_is_unknown: false,
             })
             .expect("plain")
         };

@@ -13,6 +13,7 @@ use crate::{
     digest::Digest,
     error::Error,
     fingerprint::Fingerprint,
+    layout::Layout,
     ledger::Ledger,
     lineage::Lineage,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Name, Role},
@@ -63,6 +64,7 @@ pub struct Offer {
     written: Mutex<Written>,
     gocd_version: Option<String>,
     file_check_interval_ms: u64,
+    extra_is_unknown: bool,
     next_key: Mutex<Option<Fingerprint>>,
     current: watch::Sender<Option<Arc<Offered>>>,
     deltas: Deltas,
@@ -91,10 +93,20 @@ impl Offer {
             written: Mutex::new(Written { ledger, given_out }),
             gocd_version,
             file_check_interval_ms,
+            extra_is_unknown: false,
             next_key: Mutex::new(None),
             current: watch::Sender::new(None),
             deltas: Deltas::default(),
         })
+    }
+
+    /// The same, which says of the files of `layout` what it does not know ([`ManifestDocument::extra_is_unknown`]).
+    #[must_use]
+    pub fn of(self, layout: &Layout) -> Self {
+        Self {
+            extra_is_unknown: layout.extra_is_unknown(),
+            ..self
+        }
     }
 
     /// Offers what was just read. Another generation, and the first one after a start, gets the next sequence. Says
@@ -256,6 +268,7 @@ impl Offer {
             files: offered.snapshot.manifest.files.clone(),
             own_jars: offered.snapshot.own_jars.clone(),
             lineage: Lineage::clone(&offered.lineage),
+            extra_is_unknown: self.extra_is_unknown,
         }
     }
 }

@@ -192,8 +192,11 @@ impl Settings {
     /// Parses all settings at once. `is_file` tells whether a file exists (the standby flag may be one).
     pub fn parse(properties: &Properties, is_file: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
         let mut reader = Reader::new(properties);
-        let extra = reader.sync_extra().or(Vec::new()).unwrap_or_default();
-        let layout = Layout::from_properties(properties).with_extra(extra);
+        let layout = Layout::from_properties(properties);
+        let layout = match reader.sync_extra().or(Vec::new()) {
+            Some(extra) => layout.with_extra(extra),
+            None => layout.with_unknown_extra(),
+        };
         let face = match reader.text(Property::Face) {
             Some("agent") => Face::Agent,
             Some("plugin") => Face::Plugin,

@@ -100,6 +100,7 @@ fn document(content: &[u8]) -> ManifestDocument {
         files: manifest.files,
         own_jars: BTreeMap::new(),
         lineage: Default::default(),
+        extra_is_unknown: false,
     }
 }
 

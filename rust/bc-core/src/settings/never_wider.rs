@@ -144,7 +144,11 @@ fn row(property: Property) -> Row {
                 "cipher.aes",
             ],
             is_restriction: false,
-            is_no_wider: |wrong, absent| wrong.layout.config_names().eq(absent.layout.config_names()),
+            // And none that a standby has goes (`a_wrong_list_of_further_files_removes_none`).
+            is_no_wider: |wrong, absent| {
+                wrong.layout.config_names().eq(absent.layout.config_names())
+                    && (wrong.layout.extra_is_unknown() || wrong.layout == absent.layout)
+            },
         },
         Property::AdoptServerId => as_absent!(adopts_server_ids, &["true", "yes", "Always", "always,", "1"]),
         Property::AcceptWait => as_absent!(accept_wait, NO_INTERVAL),

@@ -93,6 +93,7 @@ impl Files {
             files: manifest.files,
             own_jars: BTreeMap::new(),
             lineage: Default::default(),
+            extra_is_unknown: false,
         }
     }
 

@@ -54,7 +54,14 @@ pub(super) fn plan(
     }
     for (name, here) in live.iter().filter(|(name, _)| !generation.files.contains_key(*name)) {
         if ours.contains(name) {
-            plan.remove.push(name.clone());
+            if generation.extra_is_unknown && matches!(name, Name::Extra(_)) {
+                plan.warnings.push(format!(
+                    "{name} stays as it is, since bc.sync.extra of the primary is wrong and does not say whether it is \
+                     still there"
+                ));
+            } else {
+                plan.remove.push(name.clone());
+            }
             continue;
         }
         let Name::Plugin(jar) = name else { continue };

@@ -77,7 +77,17 @@ impl Record {
             sequence: generation.envelope.sequence,
             epoch: generation.envelope.epoch.clone(),
             applied_ms: now_ms,
-            ours: generation.files.keys().chain(guard.kept()).cloned().collect(),
+            ours: generation
+                .files
+                .keys()
+                .chain(guard.kept())
+                .chain(
+                    self.ours
+                        .iter()
+                        .filter(|name| generation.extra_is_unknown && matches!(name, Name::Extra(_))),
+                )
+                .cloned()
+                .collect(),
             guard: guard.clone(),
         }
     }

@@ -48,18 +48,19 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Starts reading and offering, on a thread of its own that ends with what is returned.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc<Offer>, JoinHandle<()>), Error> {
     let interval = assembly.settings.file_check_interval;
-    let offer = Arc::new(Offer::new(
+    let layout = assembly.settings.layout.clone();
+    let offer = Offer::new(
         Arc::clone(&assembly.state),
         assembly.gocd_version.clone(),
         interval.as_millis() as u64,
-    )?);
+    )?;
+    let offer = Arc::new(offer.of(&layout));
     let (offered, hints_of) = (Arc::clone(&offer), assembly.hints);
     let (board, clock, stop) = (
         Arc::clone(&assembly.board),
         Arc::clone(&assembly.clock),
         assembly.stop.clone(),
     );
-    let layout = assembly.settings.layout.clone();
     let accept_wait = assembly.settings.accept_wait;
     let cache_file = assembly.state.path().join("digests.json");
     let include_des_cipher = assembly

@@ -214,6 +214,7 @@ impl DiskStore {
             files: manifest.files,
             own_jars: live.own_jars.clone(),
             lineage: Default::default(),
+            extra_is_unknown: false,
         }
     }
 

@@ -182,6 +182,52 @@ fn a_further_file_comes_only_where_this_node_names_it_too() {
 }
 
 #[test]
+fn a_wrong_list_of_further_files_removes_none() {
+    let mut place = Place::new();
+    let name: Name = "password.properties".parse().expect("valid");
+    place.layout = place
+        .layout
+        .clone()
+        .with_extra(vec!["password.properties".parse().expect("valid")]);
+    let store = place.open();
+    Files::usual()
+        .with(name.clone(), b"admin=x")
+        .apply(&store, 1)
+        .expect("applied");
+    let wrong_there = |sequence| ManifestDocument {
+        extra_is_unknown: true,
+        ..Files::usual().document(sequence)
+    };
+    for sequence in 2..4 {
+        let applied = store
+            .apply(&wrong_there(sequence), Allowed::default())
+            .expect("applied");
+        assert_eq!(applied.removed, []);
+        assert!(
+            applied.warnings[0].contains("bc.sync.extra of the primary"),
+            "{:?}",
+            applied.warnings
+        );
+    }
+    assert_eq!(fs::read(place.path(&name)).expect("it stayed"), b"admin=x");
+
+    // A list of this node's own that is wrong removes none either.
+    let right = place.layout.clone();
+    place.layout = right.clone().with_unknown_extra();
+    drop(store);
+    let applied = Files::usual().apply(&place.open(), 4).expect("applied");
+    assert_eq!(applied.removed, []);
+    place.layout = right;
+    assert_eq!(fs::read(place.path(&name)).expect("it stayed"), b"admin=x");
+
+    let store = place.open();
+    let listed = Files::usual().with(name.clone(), b"admin=x");
+    listed.apply(&store, 5).expect("applied");
+    let removed = Files::usual().apply(&store, 6).expect("applied").removed;
+    assert_eq!(removed, [name], "one that is really gone there goes here too");
+}
+
+#[test]
 fn one_changed_file_waits_for_the_disk_once_before_it_is_live() {
     let place = Place::new();
     Files::usual().apply(&place.open(), 1).expect("applied");
