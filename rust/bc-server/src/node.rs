@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `primary` | reads the folders and offers what it finds |
+//! | `scan_watch` | says so when that comes to nothing for long |
 //! | `standby` | follows the primary |
 //! | `standbys` | what the primary knows of those that follow it |
 //! | `keeper` | looks after the store of a standby, and whether its live files are what they should be |
@@ -68,6 +69,7 @@ mod ports;
 mod primary;
 mod promote;
 mod rotation;
+mod scan_watch;
 mod standby;
 mod standbys;
 mod supervisor;
@@ -344,6 +346,7 @@ impl Assembly {
         let offer = if offers {
             let (offer, reading) = primary::start(&self, &supervisor)?;
             ending.push(reading);
+            scan_watch::start(&self, &supervisor);
             Some(offer)
         } else {
             None

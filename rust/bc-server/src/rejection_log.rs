@@ -81,6 +81,17 @@ impl RejectionLog {
     }
 }
 
+/// The task that says summaries: one that panics makes room for the next.
+struct Saying<'a>(&'a Inner);
+
+impl Drop for Saying<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().is_waiting = false;
+        }
+    }
+}
+
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,6 +99,7 @@ impl Inner {
 
     /// Ends with the last burst.
     async fn say_summaries(self: Arc<Self>) {
+        let _saying = Saying(&self);
         loop {
             let next = {
                 let mut state = self.state();

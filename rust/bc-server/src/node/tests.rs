@@ -164,6 +164,7 @@ fn every_part_that_fails_is_named_and_started_again() {
         "port",
         "rotation",
         "scan",
+        "scan watch",
         "standbys",
         "token",
     ];

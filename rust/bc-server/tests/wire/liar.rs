@@ -4,6 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use bc_core::{
+    clock::{Clock, SystemClock},
     digest::Digest,
     manifest::Name,
     scan::snapshot::{Snapshot, Source},
@@ -66,15 +67,13 @@ fn what_is_not_what_was_announced_is_never_live() {
         ];
         let witnesses = [CONFIG, JAR].map(|file| Witness::of(&standby.dir.path().join(file)));
         for lied_about in [config.as_bytes(), &plugin] {
-            let mut snapshot = common::snapshot(liar.folder.path(), &files);
+            let mut snapshot = just_read(&liar, &files);
             lie(&mut snapshot, lied_about, lie_about(lied_about));
             offer.publish(snapshot).expect("publish");
             standby.until_trouble(trouble);
         }
         assert_eq!(read(&standby, CONFIG), before.0.as_bytes(), "lie {number}");
-        offer
-            .publish(common::snapshot(liar.folder.path(), &files))
-            .expect("publish");
+        offer.publish(just_read(&liar, &files)).expect("publish");
         standby.until("in sync with the truth", |status| {
             is_in_sync(status) && read(&standby, CONFIG) == config.as_bytes()
         });
@@ -82,6 +81,14 @@ fn what_is_not_what_was_announced_is_never_live() {
         let [of_config, of_jar] = witnesses;
         of_config.saw_only(&[before.0.as_bytes(), config.as_bytes()]);
         of_jar.saw_only(&[&before.1, &plugin]);
+    }
+}
+
+/// Nobody is in sync with a primary that has not read its files for long.
+fn just_read(liar: &Node, files: &[(Name, &[u8])]) -> Snapshot {
+    Snapshot {
+        scanned_ms: SystemClock.now_ms(),
+        ..common::snapshot(liar.folder.path(), files)
     }
 }
 

@@ -29,6 +29,9 @@ const WRITER_AT_WORK: Duration = Duration::from_millis(500);
 /// Pieces of the kernel's queue that are read before a hint is given, however busy the folders are.
 const MAX_PIECES: usize = 64;
 
+/// Rest after a call that failed.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// Watches the folders of the synced files, never what is below them.
 pub(super) struct Watcher {
     layout: Layout,
@@ -38,6 +41,8 @@ pub(super) struct Watcher {
     /// Since when somebody writes a file that is not closed yet.
     writing_since: Option<Instant>,
     problem: Option<String>,
+    /// The kernel does not answer as it should: nothing is asked of it before all is made anew.
+    is_broken: bool,
 }
 
 impl Watcher {
@@ -49,6 +54,7 @@ impl Watcher {
             watched: HashMap::new(),
             writing_since: None,
             problem: None,
+            is_broken: false,
         };
         watcher.watch_folders();
         Ok(watcher)
@@ -93,10 +99,56 @@ impl Watcher {
                         is_due |= self.is_due(&event);
                     }
                 }
-                Err(_) => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(error) => {
+                    self.fail(error);
+                    break;
+                }
             }
         }
         is_due
+    }
+
+    /// Notes that the kernel does not answer as it should. Asking on would keep a processor busy and learn nothing.
+    fn fail(&mut self, error: Errno) {
+        self.is_broken = true;
+        self.problem = Some(format!(
+            "the operating system no longer tells of changed files ({}); they are found by regular reading until it does",
+            error.desc()
+        ));
+    }
+
+    /// Begins anew.
+    fn renew(&mut self) -> Result<(), Errno> {
+        self.inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        self.watched.clear();
+        self.writing_since = None;
+        self.is_broken = false;
+        self.watch_folders();
+        Ok(())
+    }
+
+    /// Waits for the kernel and for whoever wakes us, for the latter alone where the former is broken.
+    fn poll(&mut self, left: Duration) {
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let of_wake = PollFd::new(self.wake.as_fd(), PollFlags::POLLIN);
+        let broken = if self.is_broken {
+            poll(&mut [of_wake], timeout).err()
+        } else {
+            let mut ready = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN), of_wake];
+            let polled = poll(&mut ready, timeout).err();
+            let odd = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+            let is_odd = ready[0].revents().is_some_and(|flags| flags.intersects(odd));
+            polled.or(is_odd.then_some(Errno::EIO))
+        };
+        match broken {
+            // An interrupted call is seen as nothing to read.
+            None | Some(Errno::EINTR) => {}
+            Some(error) => {
+                self.fail(error);
+                std::thread::sleep(left.min(PAUSE));
+            }
+        }
     }
 
     fn is_due(&mut self, event: &InotifyEvent) -> bool {
@@ -127,7 +179,11 @@ impl Watcher {
 
 impl Hints for Watcher {
     fn wait(&mut self, timeout: Duration) -> Hint {
-        if self.watch_folders() {
+        if self.is_broken && self.renew().is_ok() {
+            // Nobody knows what was missed.
+            return Hint::Changed;
+        }
+        if !self.is_broken && self.watch_folders() {
             return Hint::Changed;
         }
         let end = Instant::now() + timeout;
@@ -135,7 +191,7 @@ impl Hints for Watcher {
             if self.is_woken() {
                 return Hint::Woken;
             }
-            if self.take_events() {
+            if !self.is_broken && self.take_events() {
                 self.writing_since = None;
                 return Hint::Changed;
             }
@@ -151,12 +207,7 @@ impl Hints for Watcher {
             let until = fallback.map_or(end, |fallback| fallback.min(end));
             // Rounded up: waking a little early would only mean to wait again.
             let left = until - now + Duration::from_millis(1);
-            let mut ready = [
-                PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
-            ];
-            // An interrupted call is seen as nothing to read.
-            let _ = poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+            self.poll(left);
         }
     }
 
@@ -228,6 +279,22 @@ mod tests {
 
     fn watcher(place: &Place) -> Watcher {
         Watcher::new(&place.layout).expect("inotify")
+    }
+
+    #[test]
+    fn a_kernel_that_fails_is_said_and_asked_anew() {
+        let place = place();
+        let mut watcher = watcher(&place);
+        watcher.fail(Errno::EIO);
+        assert!(watcher.problem().expect("it is said").contains("no longer tells"));
+        let begun = Instant::now();
+        watcher.poll(SHORT);
+        assert!(begun.elapsed() >= SHORT, "it waits, and does not ask again and again");
+        assert_eq!(watcher.wait(LONG), Hint::Changed, "something may have been missed");
+        assert_eq!(watcher.problem(), None);
+        assert_eq!(watcher.wait(SHORT), Hint::Quiet);
+        fs::write(place.layout.cruise_config(), "<cruise></cruise>").expect("write");
+        assert_eq!(watcher.wait(LONG), Hint::Changed);
     }
 
     #[test]
