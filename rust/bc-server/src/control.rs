@@ -27,6 +27,7 @@ use bc_core::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     sync::{Semaphore, mpsc},
+    task::{JoinError, JoinHandle},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -76,6 +77,7 @@ pub type Tell = Arc<dyn Fn(Option<&Error>) + Send + Sync>;
 #[derive(Debug)]
 pub struct ControlServer {
     address: PathBuf,
+    task: JoinHandle<()>,
 }
 
 impl ControlServer {
@@ -89,13 +91,31 @@ impl ControlServer {
         tell: Tell,
         shutdown: CancellationToken,
     ) -> Self {
-        let address = platform::serve(state_dir, rights, handler, tell, shutdown);
-        Self { address }
+        let (address, task) = platform::serve(state_dir, rights, handler, tell, shutdown);
+        Self { address, task }
+    }
+
+    /// Ends when nobody answers there any more. Whoever does not wait for that ends the answering; a panic in it is one
+    /// here.
+    pub(crate) async fn ended(self) {
+        let mut task = Answering(self.task);
+        if let Err(Ok(panic)) = (&mut task.0).await.map_err(JoinError::try_into_panic) {
+            std::panic::resume_unwind(panic);
+        }
     }
 
     /// Where it listens, or is to: a path, or the name of a pipe.
     pub fn address(&self) -> &Path {
         &self.address
+    }
+}
+
+/// A task that is not to outlive its owner.
+struct Answering(JoinHandle<()>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

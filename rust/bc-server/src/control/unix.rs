@@ -19,7 +19,7 @@ use bc_core::{control::SOCKET, error::Error};
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tokio::{
     net::{UnixListener, UnixStream},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -43,14 +43,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// For sockets that have no short way.
 const COMMON: &str = "/tmp";
 
-/// Binds the socket and answers on it until `shutdown`. Returns where it is or should be.
+/// Binds the socket and answers on it until `shutdown`. Returns where it is or should be, and the task that answers.
 pub(super) fn serve<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
     handler: Arc<H>,
     tell: Tell,
     shutdown: CancellationToken,
-) -> PathBuf {
+) -> (PathBuf, JoinHandle<()>) {
     let keeper = Keeper {
         state_dir: state_dir.to_owned(),
         rights: Arc::new(rights),
@@ -63,13 +63,13 @@ pub(super) fn serve<H: ControlHandler>(
         Some((bound, _)) => bound.path.clone(),
         None => state_dir.join(SOCKET),
     };
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = keeper.keep(first) => {}
         }
     });
-    path
+    (path, task)
 }
 
 /// Whether the user `uid` that came with the group `gid` is in `group`.
@@ -250,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let shutdown = CancellationToken::new();
         let tell: Tell = Arc::new(|_| {});
-        let path = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+        let (path, _) = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
         assert_eq!(
             answer(folder.path()).await.expect("an answer"),
             "{\"reply\":\"done\",\"message\":\"Status\"}\n"
@@ -271,7 +271,7 @@ mod tests {
         for state_dir in [folder.path().join("state"), folder.path().join("x".repeat(200))] {
             let shutdown = CancellationToken::new();
             let tell: Tell = Arc::new(|_| {});
-            let path = serve(&state_dir, Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+            let (path, _) = serve(&state_dir, Rights::default(), Arc::new(Echo), tell, shutdown.clone());
             comes_back(&state_dir).await;
             fs::remove_file(&path).expect("there");
             comes_back(&state_dir).await;
@@ -311,7 +311,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let shutdown = CancellationToken::new();
         let tell: Tell = Arc::new(|_| {});
-        let path = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
+        let (path, _) = serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());
         let silent: Vec<_> = (0..200)
             .map(|_| std::os::unix::net::UnixStream::connect(&path).expect("connect"))
             .collect();

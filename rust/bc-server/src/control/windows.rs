@@ -15,6 +15,7 @@ use bc_core::error::Error;
 use tokio::{
     net::windows::named_pipe::{NamedPipeServer, ServerOptions},
     sync::Semaphore,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -27,22 +28,23 @@ use super::{
 /// Connections at a time.
 const CONNECTIONS: usize = 24;
 
-/// Makes the pipe and answers on it until `shutdown`. Returns its name.
+/// Makes the pipe and answers on it until `shutdown`. Returns its name, and the task that answers; it ends at once where
+/// there is no pipe.
 pub(super) fn serve<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
     handler: Arc<H>,
     tell: Tell,
     shutdown: CancellationToken,
-) -> PathBuf {
+) -> (PathBuf, JoinHandle<()>) {
     match make(state_dir, rights, handler, shutdown) {
-        Ok(name) => {
+        Ok(made) => {
             tell(None);
-            name
+            made
         }
         Err(problem) => {
             tell(Some(&problem));
-            PathBuf::new()
+            (PathBuf::new(), tokio::spawn(async {}))
         }
     }
 }
@@ -52,7 +54,7 @@ fn make<H: ControlHandler>(
     rights: Rights,
     handler: Arc<H>,
     shutdown: CancellationToken,
-) -> Result<PathBuf, Error> {
+) -> Result<(PathBuf, JoinHandle<()>), Error> {
     let path = state_dir.join("node-id");
     let node_id = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
     let name = PathBuf::from(format!(r"\\.\pipe\gocd-bc-{}", node_id.trim()));
@@ -60,8 +62,8 @@ fn make<H: ControlHandler>(
         .first_pipe_instance(true)
         .create(&name)
         .map_err(|error| Error::io("make the local pipe", &name, &error))?;
-    tokio::spawn(accept(first, name.clone(), Arc::new(rights), handler, shutdown));
-    Ok(name)
+    let task = tokio::spawn(accept(first, name.clone(), Arc::new(rights), handler, shutdown));
+    Ok((name, task))
 }
 
 async fn accept<H: ControlHandler>(

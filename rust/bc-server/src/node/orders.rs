@@ -18,14 +18,14 @@ use bc_core::{
     status::{Phase, Severity, StatusBoard},
     store::Allowed,
 };
-use tokio::sync::mpsc;
-use tracing::info;
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tracing::{error, info};
 
 use super::{
     Assembly, PullerOrders, generations,
     promote::Promotion,
     rotation::{self, Rotation},
-    supervisor::Supervisor,
+    supervisor::{Part, Supervisor},
     sync,
 };
 use crate::{
@@ -71,14 +71,34 @@ pub(crate) fn start(
         operator_group: assembly.settings.operator_group.clone(),
         operator_is_owner: assembly.settings.operator_is_owner,
     };
+    let state_dir = assembly.state.path().to_owned();
+    let told = told_to(Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let stop = assembly.stop.clone();
+    let listen = move || {
+        let (rights, orders, told) = (rights.clone(), Arc::clone(&orders), Arc::clone(&told));
+        ControlServer::start(&state_dir, rights, orders, told, stop.clone())
+    };
     let _entered = answering.runtime().enter();
-    ControlServer::start(
-        assembly.state.path(),
-        rights,
-        orders,
-        told_to(Arc::clone(&assembly.board), Arc::clone(&assembly.clock)),
-        assembly.stop.clone(),
-    );
+    // Whoever finds that the node is open finds its socket.
+    let mut first = Some(listen());
+    let part = Part {
+        name: "local socket",
+        does: "answers on the local socket",
+    };
+    answering.keep(part, move || {
+        let (first, listen) = (first.take(), listen.clone());
+        async move {
+            let listening = match first {
+                Some(listening) => Ok(listening),
+                // It touches files.
+                None => spawn_blocking(listen).await,
+            };
+            match listening {
+                Ok(listening) => listening.ended().await,
+                Err(failed) => error!("the local socket: {failed}"),
+            }
+        }
+    });
 }
 
 /// Says on the board why there is no socket. On a node that holds GoCD nobody could let it go then.

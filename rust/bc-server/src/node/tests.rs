@@ -160,6 +160,7 @@ fn every_part_that_fails_is_named_and_started_again() {
     let of_primary = [
         "certificate",
         "health",
+        "local socket",
         "plain port",
         "port",
         "rotation",
@@ -172,6 +173,7 @@ fn every_part_that_fails_is_named_and_started_again() {
         "held port",
         "keeper",
         "live watch",
+        "local socket",
         "port",
         "puller",
         "reporter",
