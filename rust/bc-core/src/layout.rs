@@ -5,10 +5,16 @@
 //! `cruise.config.file`. The packages set both to the same place; an installation that sets only
 //! the first one has its `db.properties` and feature toggles elsewhere than its `cipher.aes`.
 //! Everything relative is relative to the JVM's working directory.
+//!
+//! The Java agent works out state folder and configuration folder itself where the library cannot be asked
+//! (`Layout.java`); both are tested with `tests/fixtures/hold/folders.txt`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use crate::{extra_name::ExtraName, manifest::Name, properties::Properties};
+use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, settings::without_stray_ends};
 
 /// The name of the token file, as in the original product.
 pub const TOKEN_FILE: &str = "business-continuity-token";
@@ -32,9 +38,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Works the layout out from the JVM's system properties; `user.dir` is the working directory.
+    /// Works the layout out from the JVM's system properties; `user.dir` is the working directory. Names lose their stray
+    /// ends ([`without_stray_ends`]), GoCD's own as well: a standby that is asked for where the administrator meant it
+    /// must not start because of a quote.
     pub fn from_properties(properties: &Properties) -> Self {
-        let working_dir = PathBuf::from(given(properties, "user.dir").unwrap_or("."));
+        // The JVM's own word, which nobody typed.
+        let working_dir = properties.get("user.dir").filter(|folder| !folder.is_empty());
+        let working_dir = PathBuf::from(working_dir.unwrap_or("."));
         let path = |name: &str, default: &Path| match given(properties, name) {
             Some(value) => working_dir.join(value),
             None => working_dir.join(default),
@@ -44,7 +54,7 @@ impl Layout {
         // With only cruise.config.dir set, GoCD's configDir() stays `config`: it takes the parent of the
         // property's own default.
         let pair_dir = match given(properties, "cruise.config.file") {
-            Some(_) => config_file.parent().map_or_else(|| working_dir.clone(), Path::to_owned),
+            Some(_) => folder_of(&config_file).map_or_else(|| working_dir.clone(), Path::to_owned),
             None => working_dir.join("config"),
         };
         let feature_toggles = pair_dir.join(given(properties, "user.toggles.path").unwrap_or("go.feature.toggles"));
@@ -168,8 +178,29 @@ impl Layout {
     }
 }
 
+/// Whether something of this name is there, or may be: whatever cannot be looked at may be there, a name below what is no
+/// folder is not. So a standby that is asked for by a file stays one while its file system does not answer.
+pub fn may_be_there(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
+}
+
 fn given<'a>(properties: &'a Properties, name: &str) -> Option<&'a str> {
-    properties.get(name).filter(|value| !value.trim().is_empty())
+    let value = without_stray_ends(properties.get(name)?);
+    (!value.is_empty()).then_some(value)
+}
+
+/// The folder of a file, as GoCD and `File.getParent` see it: a last `.` is a name there.
+fn folder_of(file: &Path) -> Option<&Path> {
+    let mut ends = file.as_os_str().as_encoded_bytes().iter().rev();
+    let is_separator = |byte: &u8| std::path::is_separator(char::from(*byte));
+    let last = ends.find(|byte| !is_separator(byte));
+    if last == Some(&b'.') && ends.next().is_none_or(is_separator) {
+        return Some(file);
+    }
+    file.parent()
 }
 
 #[cfg(test)]
@@ -196,6 +227,34 @@ mod tests {
         assert_eq!(layout.cruise_config(), Path::new("/etc/go/cruise-config.xml"));
         assert_eq!(layout.cipher_aes(), Path::new("/etc/go/cipher.aes"));
         assert_eq!(layout.feature_toggles(), Path::new("/go/config/go.feature.toggles"));
+    }
+
+    #[test]
+    fn a_quote_or_a_blank_at_an_end_moves_no_folder() {
+        let layout = layout(&[
+            ("bc.state.dir", "\u{a0}/srv/state\""),
+            ("cruise.config.file", "'/etc/go/cruise-config.xml\u{200b}"),
+            ("cruise.config.dir", "\u{202f}"),
+        ]);
+        assert_eq!(layout.state_dir(), Path::new("/srv/state"));
+        assert_eq!(layout.pair_dir(), Path::new("/etc/go"));
+        assert_eq!(layout.cipher_aes(), Path::new("/go/config/cipher.aes"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_cannot_be_looked_at_may_be_there() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "").expect("written");
+        std::os::unix::fs::symlink("loop", path("loop")).expect("linked");
+        std::os::unix::fs::symlink("nowhere", path("dangling")).expect("linked");
+        for there in ["file", "dangling", "loop", "loop/start.in.standby"] {
+            assert!(may_be_there(&path(there)), "{there}");
+        }
+        for absent in ["nothing", "nothing/start.in.standby", "file/start.in.standby"] {
+            assert!(!may_be_there(&path(absent)), "{absent}");
+        }
     }
 
     #[test]

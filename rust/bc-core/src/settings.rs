@@ -57,7 +57,7 @@ mod property;
 mod reader;
 mod restriction;
 
-pub use self::{property::Property, reader::without_stray_quotes, restriction::Restriction};
+pub use self::{property::Property, reader::without_stray_ends, restriction::Restriction};
 
 use self::reader::{Reader, bytes, launcher_jar};
 
@@ -189,8 +189,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Parses all settings at once. `is_file` tells whether a file exists (the standby flag may be one).
-    pub fn parse(properties: &Properties, is_file: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
+    /// Parses all settings at once. `may_be_there` tells whether a file may exist (the standby flag may be one):
+    /// [`crate::layout::may_be_there`].
+    pub fn parse(properties: &Properties, may_be_there: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
         let mut reader = Reader::new(properties);
         let layout = Layout::from_properties(properties);
         let layout = match reader.sync_extra().or(Vec::new()) {
@@ -202,7 +203,7 @@ impl Settings {
             Some("plugin") => Face::Plugin,
             _ => Face::Cli,
         };
-        let flag = reader.flag(|| is_file(&layout.start_in_standby()));
+        let flag = reader.flag(|| may_be_there(&layout.start_in_standby()));
         let primary_fingerprint = reader.primary_fingerprint();
         let tls_ca = reader.tls_ca(layout.working_dir());
         let is_checked = primary_fingerprint.is_set() || tls_ca.is_set();
@@ -287,6 +288,7 @@ pub const DEFAULT_PORT: u16 = 8155;
 
 fn notices(reader: &Reader<'_>) -> Vec<String> {
     let mut notices = reader.notices.clone();
+    notices.extend(reader.stray_ends_of_gocds_own());
     if reader.has_variable("GOCD_SERVER_JVM_OPTIONS") {
         notices.push(
             "the environment variable GOCD_SERVER_JVM_OPTIONS is set, but no GoCD reads it, although the original set-up \
@@ -388,6 +390,17 @@ mod tests {
     fn a_variable_that_no_gocd_reads_is_named() {
         let (settings, _) = parse(&[("bc.env.GOCD_SERVER_JVM_OPTIONS", "-Dgo.server.mode=standby")]);
         assert!(settings.notices[0].contains("GOCD_SERVER_JVM_OPTS"));
+    }
+
+    #[test]
+    fn what_gocd_reads_otherwise_than_we_do_is_named() {
+        let (settings, _) = parse(&[
+            ("cruise.config.file", "\"/etc/go/cruise-config.xml\""),
+            ("cruise.config.dir", "/etc/go"),
+        ]);
+        assert_eq!(settings.layout.pair_dir(), Path::new("/etc/go"));
+        assert!(settings.notices[0].starts_with("cruise.config.file begins or ends with"));
+        assert_eq!(settings.notices.len(), 1);
     }
 
     #[test]

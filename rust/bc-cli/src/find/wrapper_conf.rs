@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bc_core::{properties::Properties, settings::without_stray_quotes};
+use bc_core::{properties::Properties, settings::without_stray_ends};
 
 /// Looks a variable of the environment up.
 pub(crate) type Environment = fn(&str) -> Option<String>;
@@ -54,7 +54,7 @@ impl WrapperConf {
         let given = self
             .values
             .get("wrapper.working.dir")
-            .map_or("", |value| without_stray_quotes(value));
+            .map_or("", |value| without_stray_ends(value));
         let joined = self.base.join(given);
         // `<install>/wrapper/..` is `<install>` to everybody who reads it.
         fs::canonicalize(&joined).unwrap_or(joined)
@@ -67,14 +67,14 @@ impl WrapperConf {
             .iter()
             .filter_map(|(name, value)| {
                 let number = name.strip_prefix("wrapper.java.additional.")?.parse().ok()?;
-                Some((number, without_stray_quotes(value)))
+                Some((number, without_stray_ends(value)))
             })
             .collect();
         arguments.sort_by_key(|(number, _)| *number);
         let mut properties = Properties::default();
         for (_, argument) in arguments {
             if let Some((name, value)) = argument.strip_prefix("-D").and_then(|pair| pair.split_once('=')) {
-                properties.set(name, without_stray_quotes(value));
+                properties.set(name, without_stray_ends(value));
             }
         }
         properties.set("user.dir", self.working_dir().display().to_string());
@@ -86,7 +86,7 @@ impl WrapperConf {
 
     /// What the wrapper starts: GoCD's installers write `lib/go.jar` there.
     fn launcher_jar(&self) -> Option<PathBuf> {
-        let given = without_stray_quotes(self.values.get("wrapper.app.parameter.1")?);
+        let given = without_stray_ends(self.values.get("wrapper.app.parameter.1")?);
         let jar = fs::canonicalize(self.base.join(given)).ok()?;
         jar.extension()
             .is_some_and(|extension| extension == "jar")

@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&self, property: Property) -> Option<&'a str> {
         self.properties
             .get(property.name())
-            .map(without_stray_quotes)
+            .map(without_stray_ends)
             .filter(|value| !value.is_empty())
     }
 
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
                 Restriction::Absent
             };
         };
-        let value = without_stray_quotes(value);
+        let value = without_stray_ends(value);
         match (value.is_empty(), parse(value)) {
             (false, Some(parsed)) => Restriction::To(parsed),
             (is_empty, _) => {
@@ -108,6 +108,25 @@ impl<'a> Reader<'a> {
                 Restriction::Malformed
             }
         }
+    }
+
+    /// What GoCD reads as it stands and we do not: the names of its own folders.
+    pub(super) fn stray_ends_of_gocds_own(&self) -> impl Iterator<Item = String> {
+        const OWN: [&str; 3] = [
+            "cruise.config.dir",
+            "cruise.config.file",
+            "plugins.external.provided.path",
+        ];
+        let has_strays = |name: &&str| {
+            let value = self.properties.get(name).unwrap_or_default();
+            without_stray_ends(value) != value
+        };
+        OWN.into_iter().filter(has_strays).map(|name| {
+            format!(
+                "{name} begins or ends with a blank, a quote or a character that is not seen: GoCD takes it for a part of \
+                 the name, while this node goes by the name without it; take it out of the JVM's arguments"
+            )
+        })
     }
 
     pub(super) fn mistake(&mut self, property: Property, message: String) {
@@ -125,7 +144,8 @@ impl<'a> Reader<'a> {
     }
 
     /// What asks for a standby. A mode that GoCD does not know may be a `standby` that was misspelt, and then two
-    /// servers would be active: it asks for one too.
+    /// servers would be active: it asks for one too. `StandbyFlag.java` does the same where we cannot be asked; both are
+    /// tested with `tests/fixtures/hold/flags.txt`.
     pub(super) fn flag(&mut self, has_file: impl Fn() -> bool) -> Flag {
         match self.text(Property::OverriddenFlag) {
             Some("property") => return Flag::Property,
@@ -378,10 +398,35 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Drops blanks and quotes at both ends: the examples of the original set-up page have stray ones, and
-/// wrappers before Tanuki 3.6 hand quotes through on UNIX.
-pub fn without_stray_quotes(value: &str) -> &str {
-    value.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+/// Drops at both ends what is there by accident: every blank of Unicode, no-break ones included, every control
+/// character, what has no width or turns the direction of writing, and quotes, typographic ones included. All this comes
+/// along when a line is copied from a web page, the examples of the original set-up page have stray quotes and blanks,
+/// and wrappers before Tanuki 3.6 hand quotes through on UNIX.
+///
+/// The Java agent reads properties by the same rule (`Given.java`; both are tested with `tests/fixtures/hold/blanks.txt`):
+/// any difference could hold a node in one of the two and release it in the other.
+pub fn without_stray_ends(value: &str) -> &str {
+    value.trim_matches(is_stray)
+}
+
+/// Written out, since it must be what Java does, whose notions of a blank are others.
+fn is_stray(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..=' '
+            | '"'
+            | '\''
+            | '\u{7f}'..='\u{a0}'
+            | '\u{ad}'
+            | '\u{1680}'
+            | '\u{180e}'
+            | '\u{2000}'..='\u{200f}'
+            | '\u{2018}'..='\u{201f}'
+            | '\u{2028}'..='\u{202f}'
+            | '\u{205f}'..='\u{206f}'
+            | '\u{3000}'
+            | '\u{feff}'
+    )
 }
 
 /// A size: bytes, or a number with KiB, MiB or GiB.
@@ -411,4 +456,31 @@ pub(super) fn launcher_jar(text: &str) -> Option<PathBuf> {
     }
     let path = text.strip_prefix("jar:file:")?.split_once("!/")?.0;
     Some(PathBuf::from(percent::decoded(path)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_blank_of_unicode_is_stray_and_no_letter_is() {
+        for c in char::MIN..=char::MAX {
+            assert!(!c.is_whitespace() || is_stray(c), "{c:?}");
+            assert!(!c.is_alphanumeric() || !is_stray(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_web_page_adds_is_no_part_of_a_value() {
+        for pasted in [
+            "standby\u{a0}",
+            "\u{2007}standby\u{202f}",
+            "\u{200b}standby\u{feff}",
+            "\u{201c}standby\u{201d}",
+            "'standby\" ",
+        ] {
+            assert_eq!(without_stray_ends(pasted), "standby", "{pasted:?}");
+        }
+        assert_eq!(without_stray_ends("/etc/go server/"), "/etc/go server/");
+    }
 }

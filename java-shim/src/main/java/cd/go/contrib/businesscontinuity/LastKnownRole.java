@@ -1,19 +1,21 @@
 package cd.go.contrib.businesscontinuity;
 
 import java.io.File;
-import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.util.Properties;
 
 /**
- * Whether this node must stay held when the library cannot be asked.
+ * Whether this node must stay held when the library cannot be asked: the table is in {@link Hold}.
  *
- * <p>The library keeps a file {@code role} in the state folder: the role, and the flag under which it was decided.
- * The record counts only while the flag is still that one, since a flag that appeared or went is an order to be
- * something else; then the flag alone decides. A fenced node stays held under any flag: another node has taken over.
+ * <p>The library keeps a file {@code role} in the state folder: the role, and the flag under which it was decided. A
+ * record that is there and is not understood holds: nobody knows what it would have said.
  */
 final class LastKnownRole {
+    private static final long LARGEST = 1 << 20;
+
     private final boolean holds;
     private final boolean askedByProperty;
     private final String description;
@@ -24,36 +26,19 @@ final class LastKnownRole {
         this.description = description;
     }
 
-    /** Reads flag and record. A record that is missing or cannot be understood leaves the decision to the flag. */
+    /** Reads flag and record. */
     static LastKnownRole read() {
-        String flag = presentFlag();
-        boolean byProperty = "property".equals(flag);
+        String flag = StandbyFlag.present();
         File file = new File(Layout.stateFolder(), "role");
-        Properties record = new Properties();
-        try (InputStream in = new FileInputStream(file)) {
-            record.load(in);
-        } catch (IOException | IllegalArgumentException unreadable) {
-            record.clear();
+        Properties record;
+        try {
+            record = record(file);
+        } catch (IOException | RuntimeException unreadable) {
+            return new LastKnownRole(true, flag.equals("property"), "one whose record " + file + " cannot be read ("
+                    + unreadable + "): restore it, or remove it, and the node takes the role that go.server.mode and "
+                    + "start.in.standby ask for");
         }
-        String role = record.getProperty("role", "");
-        if ("fenced".equals(role)) {
-            return new LastKnownRole(true, byProperty, "fenced, since another node has taken over (" + file + ")");
-        }
-        if (flag.equals(record.getProperty("flag"))) {
-            if ("primary".equals(role)) {
-                return new LastKnownRole(false, byProperty, "the primary (" + file + ")");
-            }
-            if ("standby".equals(role)) {
-                return new LastKnownRole(true, byProperty, "a standby (" + file + ")");
-            }
-        }
-        if (byProperty) {
-            return new LastKnownRole(true, true, "a standby (-Dgo.server.mode=standby)");
-        }
-        if ("file".equals(flag)) {
-            return new LastKnownRole(true, false, "a standby (" + standbyFile() + ")");
-        }
-        return new LastKnownRole(false, false, "not asked to be a standby");
+        return record == null ? ofFlag(flag) : ofRecord(flag, record, file);
     }
 
     /** Whether GoCD must not start. */
@@ -76,32 +61,57 @@ final class LastKnownRole {
         return description;
     }
 
-    private static String presentFlag() {
-        String mode = System.getProperty("go.server.mode");
-        if (mode != null && "standby".equalsIgnoreCase(withoutStrayQuotes(mode))) {
-            return "property";
+    /** What the file says; null when there is none. */
+    private static Properties record(File file) throws IOException {
+        // What is no file might never end, or never begin.
+        if (file.exists() && !file.isFile()) {
+            throw new IOException("it is no file");
         }
-        return standbyFile().isFile() ? "file" : "none";
+        if (file.length() > LARGEST) {
+            throw new IOException("it is too large");
+        }
+        Properties record = new Properties();
+        try (InputStream in = Files.newInputStream(file.toPath())) {
+            record.load(in);
+        } catch (NoSuchFileException none) {
+            return null;
+        } catch (IOException unreadable) {
+            if (StandbyFlag.mayBeThere(file)) {
+                throw unreadable;
+            }
+            return null;
+        }
+        String role = record.getProperty("role", "");
+        String flag = record.getProperty("flag", "");
+        if (!role.equals("primary") && !role.equals("standby") && !role.equals("fenced")
+                || !flag.equals("none") && !flag.equals("property") && !flag.equals("file")) {
+            throw new IOException("it does not hold a role and a flag");
+        }
+        return record;
     }
 
-    private static File standbyFile() {
-        return new File(Layout.configFolder(), "start.in.standby");
+    private static LastKnownRole ofFlag(String flag) {
+        switch (flag) {
+            case "property":
+                return new LastKnownRole(true, true, "a standby (-Dgo.server.mode=standby)");
+            case "file":
+                return new LastKnownRole(true, false, "a standby (" + StandbyFlag.file() + ")");
+            default:
+                return new LastKnownRole(false, false, "not asked to be a standby");
+        }
     }
 
-    /** Wrappers before Tanuki 3.6 hand the quotes of a property through on UNIX. */
-    private static String withoutStrayQuotes(String value) {
-        int start = 0;
-        int end = value.length();
-        while (start < end && isStray(value.charAt(start))) {
-            start++;
+    private static LastKnownRole ofRecord(String flag, Properties record, File file) {
+        boolean byProperty = flag.equals("property");
+        switch (record.getProperty("role")) {
+            case "fenced":
+                return new LastKnownRole(true, byProperty, "fenced, since another node has taken over (" + file + ")");
+            case "standby":
+                return new LastKnownRole(true, byProperty, "a standby (" + file + ")"
+                        + (flag.equals("none") ? " whose flag is gone" : ""));
+            default:
+                return flag.equals(record.getProperty("flag"))
+                        ? new LastKnownRole(false, byProperty, "the primary (" + file + ")") : ofFlag(flag);
         }
-        while (end > start && isStray(value.charAt(end - 1))) {
-            end--;
-        }
-        return value.substring(start, end);
-    }
-
-    private static boolean isStray(char c) {
-        return c == '"' || c == '\'' || Character.isWhitespace(c);
     }
 }

@@ -3,8 +3,8 @@ package cd.go.contrib.businesscontinuity;
 import java.io.File;
 
 /**
- * The three folders that Java must find without the library. They are worked out as the library itself does it:
- * everything relative is relative to the JVM's working directory.
+ * The three folders that Java must find without the library. They are worked out exactly as the library does it
+ * ({@code Layout} in bc-core): everything relative is relative to the JVM's working directory.
  */
 final class Layout {
     private Layout() {
@@ -12,21 +12,30 @@ final class Layout {
 
     /** What a node knows about itself: {@code db/business-continuity}, or what {@code bc.state.dir} names. */
     static File stateFolder() {
-        return folder("bc.state.dir", "db/business-continuity");
+        return named("bc.state.dir", "db/business-continuity");
     }
 
     /** The folder of cruise-config.xml, which GoCD calls {@code configDir()} (SystemEnvironment). */
     static File configFolder() {
-        return folder("cruise.config.file", "config/cruise-config.xml").getParentFile();
+        File folder = named("cruise.config.file", "config/cruise-config.xml").getParentFile();
+        return folder == null ? workingFolder() : folder;
     }
 
     /** Where GoCD finds the jars of user plugins (SystemEnvironment: plugins.external.provided.path). */
     static File externalPlugins() {
-        return folder("plugins.external.provided.path", "plugins/external");
+        return named("plugins.external.provided.path", "plugins/external");
     }
 
-    private static File folder(String property, String otherwise) {
-        String value = System.getProperty(property);
-        return new File(value == null || value.trim().isEmpty() ? otherwise : value).getAbsoluteFile();
+    private static File named(String property, String otherwise) {
+        String given = Given.property(property);
+        File named = new File(given == null ? otherwise : given);
+        // On Windows a name may begin at the root of the present drive.
+        boolean isRooted = named.isAbsolute() || named.getPath().startsWith(File.separator);
+        return isRooted ? named.getAbsoluteFile() : new File(workingFolder(), named.getPath());
+    }
+
+    private static File workingFolder() {
+        String folder = System.getProperty("user.dir");
+        return new File(folder == null || folder.isEmpty() ? "." : folder);
     }
 }
