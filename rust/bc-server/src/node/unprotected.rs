@@ -1,4 +1,7 @@
-//! A running GoCD although a standby was asked for: the Java agent is missing.
+//! A running GoCD although this node is no primary.
+//!
+//! Where the Java agent is missing, nobody held it; that is said only where it is so. Where the agent is there, it let
+//! GoCD go, or the order to be a standby came later: then the next start holds it.
 //!
 //! From 23.1 on GoCD ignores `go.server.mode=standby` and starts fully active. From 20.6 to 22.3 it turns
 //! passive, but only late in its start (`AddOnConfiguration` belongs to the last servlet), so this is judged
@@ -8,6 +11,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bc_core::{
     clock::Clock,
+    layout::START_IN_STANDBY_FILE,
+    manifest::Role,
+    settings::{Flag, Settings},
     status::{Severity, StatusBoard},
 };
 use tokio::{
@@ -29,7 +35,7 @@ const TOPIC: &str = "unprotected";
 /// Judges this for as long as it takes.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    let (gocd, version) = (assembly.settings.gocd_listen, assembly.gocd_version.clone());
+    let (settings, version) = (Arc::clone(&assembly.settings), assembly.gocd_version.clone());
     let stop = assembly.stop.clone();
     let part = Part {
         name: "unprotected",
@@ -39,23 +45,23 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
         judge(
             Arc::clone(&board),
             Arc::clone(&clock),
-            gocd,
+            Arc::clone(&settings),
             version.clone(),
             stop.clone(),
         )
     });
 }
 
-/// Waits for GoCD where it is known where that listens, then says on the board and in the log what is wrong and which
-/// line to add.
+/// Waits for GoCD where it is known where that listens, then says on the board and in the log what is wrong and what to
+/// do.
 async fn judge(
     board: Arc<StatusBoard>,
     clock: Arc<dyn Clock>,
-    gocd: Option<SocketAddr>,
+    settings: Arc<Settings>,
     gocd_version: Option<String>,
     stop: CancellationToken,
 ) {
-    while let Some(gocd) = gocd
+    while let Some(gocd) = settings.gocd_listen
         && !answers(gocd).await
     {
         tokio::select! {
@@ -63,25 +69,39 @@ async fn judge(
             () = sleep(Duration::from_secs(1)) => {}
         }
     }
-    let message = message(gocd_version.as_deref());
+    let role = board.look(|status| status.role);
+    let message = message(role, settings.flag, settings.agent_present, gocd_version.as_deref());
     error!("{message}");
     board.raise(TOPIC, Severity::Critical, message, clock.now_ms());
 }
 
-fn message(gocd_version: Option<&str>) -> String {
+fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&str>) -> String {
     const LINE: &str = "-javaagent:plugins/external/gocd-business-continuity.jar";
+    let wanted = match (role, flag) {
+        (Role::Fenced, _) => "another node has taken over from this server".to_owned(),
+        (_, Flag::Property) => "this server was asked to be a standby by go.server.mode".to_owned(),
+        (_, Flag::File) => format!("this server was asked to be a standby by the file {START_IN_STANDBY_FILE}"),
+        (_, Flag::None) => "the record of this server does not say that it is a primary".to_owned(),
+    };
     let state = match gocd_version {
-        Some(version) if turns_passive_itself(version) => {
+        Some(version) if turns_passive_itself(version) && flag == Flag::Property => {
             format!("GoCD {version} is passive, but still reads and writes its database and can be reached by agents")
         }
-        Some(version) => format!("GoCD {version} knows no standby and runs as an active server"),
+        Some(version) => format!("GoCD {version} runs as an active server"),
         None => "GoCD runs, from 23.1 on as an active server".to_owned(),
     };
-    format!(
-        "this server was asked to be a standby, but the Java agent that holds it is missing: {state}. It does not \
-         follow the primary. Stop it, add the JVM argument {LINE} (wrapper-properties.conf: \
-         wrapper.java.additional.102={LINE}; Docker: in GOCD_SERVER_JVM_OPTS) and start it again."
-    )
+    let remedy = if agent_present {
+        "The Java agent is there: it let GoCD go at this start, and said why on standard error (the wrapper's log), or the \
+         order came later. Restart this server, and the agent holds it."
+            .to_owned()
+    } else {
+        format!(
+            "The Java agent that would hold it is missing. Stop this server, add the JVM argument {LINE} \
+             (wrapper-properties.conf: wrapper.java.additional.102={LINE}; Docker: in GOCD_SERVER_JVM_OPTS) and start it \
+             again."
+        )
+    };
+    format!("{wanted}, but {state}. It does not follow the primary. {remedy}")
 }
 
 /// GoCD 20.6 to 22.3 know `go.server.mode=standby`.
@@ -114,11 +134,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_fits_the_version_and_names_the_line() {
-        assert!(message(Some("26.1.0-22000")).contains("runs as an active server"));
-        assert!(message(Some("22.3.0-15301")).contains("is passive"));
-        for version in [None, Some("nonsense")] {
-            assert!(message(version).contains("-javaagent:plugins/external/gocd-business-continuity.jar"));
+    fn the_message_fits_the_version_and_the_role() {
+        let said = |role, flag, version| message(role, flag, false, version);
+        let standby = |version| said(Role::Standby, Flag::Property, version);
+        assert!(standby(Some("26.1.0-22000")).contains("runs as an active server"));
+        assert!(standby(Some("22.3.0-15301")).contains("is passive"));
+        assert!(standby(Some("22.3.0-15301")).contains("by go.server.mode"));
+        let by_file = said(Role::Standby, Flag::File, Some("22.3.0-15301"));
+        assert!(
+            by_file.contains("start.in.standby") && by_file.contains("runs as an active server"),
+            "{by_file}"
+        );
+        assert!(said(Role::Fenced, Flag::None, None).starts_with("another node has taken over"));
+    }
+
+    #[test]
+    fn the_agent_is_called_missing_only_where_it_is() {
+        for version in [None, Some("nonsense"), Some("26.1.0-22000")] {
+            for role in [Role::Standby, Role::Fenced] {
+                let missing = message(role, Flag::Property, false, version);
+                assert!(
+                    missing.contains("is missing") && missing.contains("-javaagent:plugins/external/"),
+                    "{missing}"
+                );
+                let present = message(role, Flag::Property, true, version);
+                assert!(
+                    !present.contains("missing") && !present.contains("-javaagent") && present.contains("Restart"),
+                    "{present}"
+                );
+            }
         }
     }
 }
