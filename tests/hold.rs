@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::Command,
     thread::sleep,
     time::{Duration, Instant},
@@ -225,6 +226,102 @@ fn a_primary_that_hears_no_decision_is_let_go_after_the_guard_wait() {
     let (_dir, process) = provoked("next-hang", false, &["-Dbc.guard.wait=1000"]);
     process.wait_for(LAUNCHED, Duration::from_secs(60));
     assert!(begun.elapsed() >= Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+/// Rust reads a flag here that Java does not see: nothing but what Rust says can hold this node.
+#[test]
+fn what_the_library_holds_no_clock_releases() {
+    let (standby, told) = provoked("hold-unseen", false, &["-Dbc.guard.wait=1000"]);
+    let (_dir, silent) = provoked("hold-then-hang", false, &["-Dbc.guard.wait=1000"]);
+    standby.wait_for_status("held", START, |status| status["holding"].is_string());
+    // The guard's wait and the 30 s of grace after it have long passed by then.
+    silent.wait_for("has not said so again", Duration::from_secs(100));
+    for held in [&told, &silent] {
+        assert!(!held.output().contains(LAUNCHED), "{}", held.output());
+    }
+    assert!(!told.output().contains("has not said so again"), "{}", told.output());
+    promote(&standby);
+    told.wait_for(LAUNCHED, START);
+}
+
+/// The jar without these classes, as after a damage or a mixed upgrade: an Error wherever they are needed.
+fn jar_without(classes: &[&str], folder: &Path) -> PathBuf {
+    let mut whole = zip::ZipArchive::new(fs::File::open(artefacts::jar()).expect("the jar")).expect("a zip");
+    let path = folder.join("incomplete.jar");
+    let mut jar = zip::ZipWriter::new(fs::File::create(&path).expect("create"));
+    for index in 0..whole.len() {
+        let entry = whole.by_index_raw(index).expect("an entry");
+        let name = entry.name().expect("a name").into_owned();
+        if !classes.iter().any(|class| name.ends_with(&format!("/{class}.class"))) {
+            jar.raw_copy_file(entry).expect("copied");
+        }
+    }
+    jar.finish().expect("finish");
+    path
+}
+
+#[test]
+fn a_premain_that_fails_before_the_hold_waits_where_a_standby_may_be_asked_for() {
+    let launch = |missing: &[&str], more: &[&str]| {
+        let dir = GocdDir::new();
+        dir.install(&jar_without(missing, dir.path()));
+        let mut java = dir.java(17);
+        java.arg("-javaagent:plugins/external/gocd-business-continuity.jar")
+            .args(more);
+        let process = dir.launch(&format!("without {missing:?}, {more:?}"), &mut java);
+        (dir, process)
+    };
+    let released = launch(&["Hold"], &[]);
+    released.1.wait_for(LAUNCHED, START);
+    let mut held = [
+        launch(&["Hold"], &["-Dgo.server.mode=standby"]),
+        // Neither flag nor record can be read.
+        launch(&["LastKnownRole"], &[]),
+        launch(&["StandbyFlag"], &[]),
+    ];
+    for (_, process) in &held {
+        process.wait_for("GoCD stays held: the agent could not be prepared", START);
+    }
+    sleep(Duration::from_secs(3));
+    for (_, process) in &mut held {
+        assert!(
+            process.is_running() && !process.output().contains(LAUNCHED),
+            "{}",
+            process.output()
+        );
+    }
+}
+
+#[test]
+fn a_node_that_finds_no_thread_can_be_released_nevertheless() {
+    let standby = GocdDir::with_jar();
+    let mut java = standby.java(17);
+    java.args(GocdDir::standby_arguments(1)).args([
+        "-Djava.security.manager=gocdhost.boot.ThreadShortage",
+        "-Dgocd.host.shortage=bc-",
+    ]);
+    let jvm = standby.launch("short of threads", &mut java);
+    standby.wait_for_status("held", START, |status| status["holding"].is_string());
+    for thread in ["bc-open", "bc-events", "bc-shutdown"] {
+        jvm.wait_for(&format!("no thread for {thread}"), START);
+    }
+    assert!(!jvm.output().contains(LAUNCHED), "{}", jvm.output());
+    promote(&standby);
+    jvm.wait_for(STARTED, START);
+    assert!(jvm.output().contains("no thread for bc-close"), "{}", jvm.output());
+}
+
+#[test]
+fn a_standby_that_could_not_open_does_once_the_cause_is_gone() {
+    let standby = GocdDir::with_jar();
+    fs::create_dir_all(standby.path().join("db")).expect("folder");
+    fs::write(standby.state(), "in the way").expect("file");
+    let jvm = start_standby(&standby, 1, 17);
+    jvm.wait_for("GoCD stays held", START);
+    fs::remove_file(standby.state()).expect("removed");
+    standby.wait_for_status("held by the library", START, |status| status["holding"].is_string());
+    promote(&standby);
+    jvm.wait_for(LAUNCHED, START);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bc_core::state_dir::StateDir;
 use bc_testkit::{artefacts, gocd_dir::GocdDir, http, wait};
 use bc_tests::authorized;
 
@@ -232,6 +233,40 @@ fn a_running_server_that_should_be_a_standby_says_which_line_is_missing_and_neve
     );
     let status = dir.status().expect("the node answers");
     assert_eq!(status["primary"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_server_whose_agent_let_it_go_before_the_order_came_is_told_to_restart_and_no_more() {
+    let dir = GocdDir::with_jar();
+    let mut java = dir.java(17);
+    java.args([
+        "-javaagent:plugins/external/gocd-business-continuity.jar",
+        "-Dbc.primary.url=https://127.0.0.1:1",
+        "-Dgocd.host.start.delay=3000",
+    ]);
+    let jvm = dir.launch("standby that was asked for late", &mut java);
+    jvm.wait_for("gocd-host: launcher runs", START);
+    fs::write(dir.config().join("start.in.standby"), "").expect("flag file");
+    dir.wait_for_gocd();
+    wait_for_health(&dir, "Restart this server, and the agent holds it");
+    let said = health(&dir);
+    assert!(said.contains("start.in.standby"), "{said}");
+    assert!(!said.contains("missing") && !said.contains("-javaagent"), "{said}");
+}
+
+#[test]
+fn a_plugin_that_meets_a_locked_state_folder_takes_over_once_it_is_free() {
+    let dir = GocdDir::with_jar();
+    let holder = StateDir::open(&dir.state()).expect("locked, as by an agent's node that has not closed yet");
+    let _jvm = dir.launch("primary", &mut dir.java(17));
+    dir.wait_for_gocd();
+    wait_for_plugin(&dir);
+    wait_for_health(&dir, "tries again until it has the folder");
+    drop(holder);
+    dir.wait_for_port();
+    wait::until("the health message is gone", START, || {
+        (!health(&dir).contains("tries again")).then_some(())
+    });
 }
 
 #[test]

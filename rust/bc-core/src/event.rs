@@ -19,6 +19,9 @@ pub enum Event {
     /// Post these as the plugin's server health messages, in the place of all earlier ones. GoCD knows only
     /// the type `warning` (its message processor refuses any other), so each begins with CRITICAL or WARNING.
     Health(Vec<String>),
+    /// GoCD must wait, for this reason. Said again every few seconds for as long as the node holds: whoever heard it
+    /// lets GoCD run on a release alone, and sees when nobody is there any more to give one.
+    Hold(String),
     /// Set these system properties and let GoCD run.
     Release(Vec<(String, String)>),
     /// End the process with this code.
@@ -37,6 +40,8 @@ impl Event {
                     .collect();
                 format!("health\n{}", serde_json::Value::Array(body))
             }
+            // One line, whatever the reason is made of.
+            Event::Hold(reason) => format!("hold\n{}", reason.replace(char::is_control, " ")),
             Event::Release(properties) => {
                 let pairs = properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
                 format!("release\n{}", crate::properties::to_text(pairs))
@@ -76,7 +81,13 @@ impl Events {
         if matches!(event, Event::Health(_)) {
             inner.queue.retain(|waiting| !matches!(waiting, Event::Health(_)));
         }
-        inner.queue.push_back(event);
+        // A hold goes first: whoever heard anything else before it knows that nothing was decided.
+        if matches!(event, Event::Hold(_)) {
+            inner.queue.retain(|waiting| !matches!(waiting, Event::Hold(_)));
+            inner.queue.push_front(event);
+        } else {
+            inner.queue.push_back(event);
+        }
         self.changed.notify_one();
     }
 
@@ -137,6 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_goes_first_and_never_waits_twice() {
+        let events = Events::default();
+        events.push(Event::Log {
+            level: tracing::Level::INFO,
+            message: "line".to_owned(),
+        });
+        for number in 0..5 {
+            events.push(Event::Hold(format!("reason {number}")));
+        }
+        assert_eq!(events.next(Duration::ZERO), Some(Event::Hold("reason 4".to_owned())));
+        assert!(matches!(events.next(Duration::ZERO), Some(Event::Log { .. })));
+        assert_eq!(events.next(Duration::ZERO), None);
+    }
+
+    #[test]
     fn too_many_log_lines_are_counted() {
         let events = Events::default();
         for number in 0..MAX_WAITING + 5 {
@@ -156,6 +182,10 @@ mod tests {
         assert_eq!(
             Event::Health(vec!["WARNING \"x\"".to_owned()]).to_text(),
             "health\n[{\"message\":\"WARNING \\\"x\\\"\",\"type\":\"warning\"}]"
+        );
+        assert_eq!(
+            Event::Hold("held\nrelease\r\nx".to_owned()).to_text(),
+            "hold\nheld release  x"
         );
         let release = Event::Release(vec![("go.server.mode".to_owned(), "production".to_owned())]);
         assert_eq!(release.to_text(), "release\ngo.server.mode=production\n");

@@ -36,7 +36,7 @@ pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_open<'loca
     guarded(env, |env| {
         let settings = settings.try_to_string(env)?;
         #[cfg(feature = "provoke")]
-        provoke::on_open(env, &settings)?;
+        let settings = provoke::on_open(env, settings)?;
         Ok(handles::open(&settings)?)
     })
 }

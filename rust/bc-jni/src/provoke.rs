@@ -1,16 +1,25 @@
 //! Misbehaviour on request, for the tests of the hold: what the property `bc.provoke` names goes wrong.
 //! Compiled only with the feature `provoke`, whose jar is never given away.
 
-use std::{sync::OnceLock, thread, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use jni::{Env, errors::Error as JniError, jni_str};
 
 use crate::guard::Failure;
 
 static WANTED: OnceLock<String> = OnceLock::new();
+/// Whether an event was asked for before.
+static HEARD: AtomicBool = AtomicBool::new(false);
 
-/// Remembers what is wanted and misbehaves in `open`.
-pub(crate) fn on_open(env: &mut Env<'_>, settings: &str) -> Result<(), Failure> {
+/// Remembers what is wanted and misbehaves in `open`. Returns the settings to open with.
+pub(crate) fn on_open(env: &mut Env<'_>, settings: String) -> Result<String, Failure> {
     let wanted = settings
         .lines()
         .find_map(|line| line.strip_prefix("bc.provoke="))
@@ -21,7 +30,9 @@ pub(crate) fn on_open(env: &mut Env<'_>, settings: &str) -> Result<(), Failure> 
         "open-panic" => panic!("provoked panic"),
         "open-panic-formatted" => panic!("provoked panic in {}", wanted),
         "open-hang" => hang(),
-        _ => Ok(()),
+        // A flag that Java does not see.
+        "hold-unseen" | "hold-then-hang" => Ok(settings + "\ngo.server.mode=standby\n"),
+        _ => Ok(settings),
     }
 }
 
@@ -32,6 +43,7 @@ pub(crate) fn on_next_event(env: &mut Env<'_>) -> Result<(), Failure> {
         Some("next-oom") => Err(throw(env, true)),
         Some("next-panic") => panic!("provoked panic in nextEvent"),
         Some("next-hang") => hang(),
+        Some("hold-then-hang") if HEARD.swap(true, Ordering::Relaxed) => hang(),
         _ => Ok(()),
     }
 }

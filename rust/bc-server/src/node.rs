@@ -12,16 +12,19 @@
 //! | `rotation` | gives a primary another key |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
 //! | `sync` | a pull that an administrator orders |
+//! | `hold` | says that GoCD must wait, for as long as it must |
 //! | `promote` | lets GoCD run |
 //! | `orders` | answers the local socket |
 //! | `generations` | what is asked there about kept generations |
 //! | `health` | GoCD's health messages |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
+//! | `waiting` | opens a plugin's node later, where its state folder is still locked |
 //! | `log` | log lines as events |
 //! | `supervisor` | starts all of these, and starts again what has failed |
 //!
-//! [`Node::open`] decides the role and returns at once: it never waits for the network. Everything that runs
-//! afterwards belongs to two tokio runtimes and one thread for hearing of changed files; [`Node::close`] joins them all.
+//! [`Node::open`] decides the role and returns at once: it waits neither for the network nor for a lock. Everything that
+//! runs afterwards belongs to two tokio runtimes, one thread for hearing of changed files and one that says that GoCD must
+//! wait; [`Node::close`] joins them all.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -30,18 +33,18 @@ use std::{
 
 use bc_core::{
     clock::{Clock, SystemClock},
-    error::Error,
+    error::{Error, Kind},
     event::{Event, Events},
     gocd_version,
     identity::Identity,
-    layout::Layout,
+    layout::{self, Layout},
     manifest::Role,
     own_keys::OwnKeys,
     peers::PeersFile,
     properties::Properties,
     role::{self, Recorded, Start},
     scan::watch,
-    settings::{Face, Settings},
+    settings::{Face, Mistake, Settings},
     state_dir::StateDir,
     status::{Phase, Severity, Status, StatusBoard},
     store::disk,
@@ -60,6 +63,7 @@ use crate::{
 mod certificate;
 mod generations;
 mod health;
+mod hold;
 mod keeper;
 mod live_watch;
 pub(crate) mod log;
@@ -76,6 +80,7 @@ mod supervisor;
 mod sync;
 mod token_watch;
 mod unprotected;
+mod waiting;
 
 /// Longest wait for our threads when a node closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -90,12 +95,20 @@ const THREADS_OF_ORDERS: usize = 64;
 pub struct Node {
     events: Arc<Events>,
     dispatch: Dispatch,
-    parts: Mutex<Option<Parts>>,
+    life: Mutex<Life>,
+}
+
+/// How far a node has come.
+enum Life {
+    Waiting(waiting::Waiting),
+    Open(Parts),
+    Closed,
 }
 
 /// Everything that has to be ended.
 struct Parts {
     stop: CancellationToken,
+    hold: Option<hold::Renewal>,
     /// For everything that may touch files.
     runtime: Option<Runtime>,
     /// For what must answer whatever the disks do.
@@ -140,7 +153,8 @@ impl Node {
     }
 
     /// Opens a node: decides its role, records the decision, and starts what the role needs. Mistakes in the
-    /// settings do not fail it; they are problems on its status.
+    /// settings do not fail it; they are problems on its status. A plugin's node whose state folder is still open
+    /// elsewhere is no error: it opens once the folder is free.
     ///
     /// # Errors
     /// The state folder cannot be used: not writable, damaged, or open in another process.
@@ -150,30 +164,22 @@ impl Node {
 
     /// The same; `change` may put other things in the place of what a node is made of.
     fn open_as(properties: &Properties, change: impl FnOnce(&mut Assembly)) -> Result<Self, Error> {
-        let (settings, mistakes) = Settings::parse(properties, |path| path.is_file());
+        let (settings, mistakes) = Settings::parse(properties, layout::may_be_there);
         let events = Arc::new(Events::default());
         let dispatch = log::dispatch(Arc::clone(&events), settings.log_level);
-        let parts = tracing::dispatcher::with_default(&dispatch, || {
-            let mut assembly = Assembly::new(settings, Arc::clone(&events), dispatch.clone())?;
-            change(&mut assembly);
-            for mistake in &mistakes {
-                warn!("{mistake}");
-                assembly.raise(
-                    &format!("setting {}", mistake.property),
-                    Severity::Critical,
-                    mistake.to_string(),
-                );
+        let life = match Parts::open(&settings, &mistakes, &events, &dispatch, change) {
+            Ok(parts) => Life::Open(parts),
+            Err(error) if settings.face == Face::Plugin && error.kind() == Kind::Busy => {
+                let (of_node, adopted) = (Arc::clone(&events), dispatch.clone());
+                let open = move || Parts::open(&settings, &mistakes, &of_node, &adopted, |_| {});
+                Life::Waiting(waiting::start(open, error, Arc::clone(&events), dispatch.clone())?)
             }
-            for (number, notice) in assembly.settings.notices.iter().enumerate() {
-                warn!("{notice}");
-                assembly.raise(&format!("notice {number}"), Severity::Warning, notice.clone());
-            }
-            assembly.start()
-        })?;
+            Err(error) => return Err(error),
+        };
         Ok(Self {
             events,
             dispatch,
-            parts: Mutex::new(Some(parts)),
+            life: Mutex::new(life),
         })
     }
 
@@ -200,9 +206,18 @@ impl Node {
     /// Ends everything: ports refuse, connections are closed, threads joined. Bounded to a few seconds;
     /// a second call does nothing.
     pub fn close(&self) {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(parts) = parts else { return };
-        tracing::dispatcher::with_default(&self.dispatch, || parts.close());
+        let life = std::mem::replace(
+            &mut *self.life.lock().unwrap_or_else(PoisonError::into_inner),
+            Life::Closed,
+        );
+        let parts = match life {
+            Life::Closed => return,
+            Life::Open(parts) => Some(parts),
+            Life::Waiting(waiting) => waiting.end(),
+        };
+        if let Some(parts) = parts {
+            tracing::dispatcher::with_default(&self.dispatch, || parts.close());
+        }
         self.events.close();
     }
 }
@@ -214,8 +229,37 @@ impl Drop for Node {
 }
 
 impl Parts {
+    fn open(
+        settings: &Settings,
+        mistakes: &[Mistake],
+        events: &Arc<Events>,
+        dispatch: &Dispatch,
+        change: impl FnOnce(&mut Assembly),
+    ) -> Result<Self, Error> {
+        tracing::dispatcher::with_default(dispatch, || {
+            let mut assembly = Assembly::new(settings.clone(), Arc::clone(events), dispatch.clone())?;
+            change(&mut assembly);
+            for mistake in mistakes {
+                warn!("{mistake}");
+                assembly.raise(
+                    &format!("setting {}", mistake.property),
+                    Severity::Critical,
+                    mistake.to_string(),
+                );
+            }
+            for (number, notice) in assembly.settings.notices.iter().enumerate() {
+                warn!("{notice}");
+                assembly.raise(&format!("notice {number}"), Severity::Warning, notice.clone());
+            }
+            assembly.start()
+        })
+    }
+
     fn close(mut self) {
         self.stop.cancel();
+        if let Some(hold) = self.hold.take() {
+            hold.end();
+        }
         if let Some(runtime) = self.runtime.take() {
             // Long polls get their last answer, GoCD must find its port free, and threads have to be joined.
             let ending = std::mem::take(&mut self.ending);
@@ -323,6 +367,7 @@ impl Assembly {
                 .push(Event::Release(promote::release_properties(self.settings.flag)));
             return Ok(Parts {
                 stop: self.stop,
+                hold: None,
                 runtime: None,
                 answers: None,
                 ending: Vec::new(),
@@ -333,6 +378,11 @@ impl Assembly {
     }
 
     fn run(self, role: Role, phase: Phase, certificate: Option<certificate::Keeper>) -> Result<Parts, Error> {
+        let holds = phase == Phase::Holding;
+        // Before anything else, so that nothing that takes its time is taken for silence.
+        let hold = (holds && self.settings.face == Face::Agent)
+            .then(|| hold::start(&self))
+            .flatten();
         let runtime = self.runtime("bc-node", THREADS_OF_FILES)?;
         let supervisor = Supervisor::new(&self, runtime.handle());
         let answers = self.runtime("bc-answer", THREADS_OF_ORDERS)?;
@@ -361,7 +411,6 @@ impl Assembly {
             standbys: offers.then(|| standbys::start(&self, &supervisor)),
             files: runtime.handle().clone(),
         };
-        let holds = phase == Phase::Holding;
         let puller = if role == Role::Standby && holds {
             standby::start(&self, &supervisor, &context).map(|(orders, watching)| {
                 ending.push(watching);
@@ -387,6 +436,7 @@ impl Assembly {
         info!("{headline} (node {}, key {})", self.state.node_id(), self.own.shown());
         Ok(Parts {
             stop: self.stop,
+            hold,
             runtime: Some(runtime),
             answers: Some(answers),
             ending,

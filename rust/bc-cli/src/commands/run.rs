@@ -6,7 +6,7 @@
 
 use std::{env, path::Path, time::Duration};
 
-use bc_core::{event::Event, properties::Properties, settings::Settings};
+use bc_core::{event::Event, layout::may_be_there, properties::Properties, settings::Settings};
 use bc_server::node::Node;
 use time::{OffsetDateTime, macros::format_description};
 
@@ -73,7 +73,7 @@ fn is_named(arguments: &NodeArguments, name: &str) -> bool {
 
 fn run(properties: &Properties) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals();
-    let (settings, mistakes) = Settings::parse(properties, Path::is_file);
+    let (settings, mistakes) = Settings::parse(properties, may_be_there);
     if !mistakes.is_empty() {
         let failure = Failure::new(
             ExitCode::Usage,
@@ -105,7 +105,7 @@ fn run(properties: &Properties) -> Result<ExitCode, Failure> {
                 ));
             }
             // The dashboard and `gocd-bc status` show what is wrong.
-            Some(Event::Health(_)) | None => {}
+            Some(Event::Health(_) | Event::Hold(_)) | None => {}
         }
     }
     log(tracing::Level::INFO, "asked to end");

@@ -65,11 +65,9 @@ fn a_node_whose_threads_all_wait_for_a_disk_answers_and_takes_orders() {
     scene.until("it listens", |status| status.listening.is_some());
     let mut stuck = Vec::new();
     {
-        let parts = scene.node.parts.lock().expect("no panic");
-        let runtime = parts
-            .as_ref()
-            .and_then(|parts| parts.runtime.as_ref())
-            .expect("it runs");
+        let life = scene.node.life.lock().expect("no panic");
+        let Life::Open(parts) = &*life else { panic!("it runs") };
+        let runtime = parts.runtime.as_ref().expect("it runs");
         for number in 0..THREADS_OF_FILES + 20 {
             let (release, wait) = mpsc::channel::<()>();
             stuck.push(release);

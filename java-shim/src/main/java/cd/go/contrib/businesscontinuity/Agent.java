@@ -14,7 +14,10 @@ public final class Agent {
     private Agent() {
     }
 
-    /** Called by the JVM before GoCD's main. Catches everything: an exception here would end the JVM. */
+    /**
+     * Called by the JVM before GoCD's main. Catches everything: an exception here would end the JVM. Where the hold
+     * cannot be prepared it does not return before GoCD may run.
+     */
     public static void premain(String arguments, Instrumentation instrumentation) {
         if (present) {
             StandardError.say("-javaagent is given twice; the second one does nothing.");
@@ -29,9 +32,11 @@ public final class Agent {
             instrumentation.addTransformer(new LauncherTransformer(hold, instrumentation));
         } catch (Throwable failed) {
             StandardError.say("the agent could not be prepared: " + failed);
+            // Nothing would stop GoCD later, so what there is to wait for is waited for here and now.
             if (hold != null) {
-                // Nothing would stop GoCD later, so the decision is waited for here and now.
                 hold.untilReleased();
+            } else {
+                Parked.unlessGocdMayRun(failed);
             }
         }
     }
@@ -39,9 +44,10 @@ public final class Agent {
     /** Loads and links what the hold needs, so that nothing of it has to be found while a class load waits for it. */
     private static void loadClasses() throws ClassNotFoundException {
         Class<?>[] needed = {
-            DaemonThread.class, Hold.class, LastKnownRole.class, LauncherTransformer.class, Layout.class, Native.class,
-            NativeLibrary.class, Node.class, Node.Closer.class, Node.EventLoop.class, Node.Opener.class,
-            Node.Requester.class, Node.Shutdown.class, NodeListener.class, SettingsText.class, StandardError.class,
+            DaemonThread.class, Given.class, Hold.class, LastKnownRole.class, LauncherTransformer.class, Layout.class,
+            Native.class, NativeLibrary.class, Node.class, Node.Closer.class, Node.EventLoop.class, Node.Opener.class,
+            Node.Requester.class, Node.Shutdown.class, NodeListener.class, Parked.class, SettingsText.class,
+            StandardError.class, StandbyFlag.class,
         };
         for (Class<?> one : needed) {
             Class.forName(one.getName(), true, one.getClassLoader());

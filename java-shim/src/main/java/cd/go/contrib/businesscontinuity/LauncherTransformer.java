@@ -3,6 +3,7 @@ package cd.go.contrib.businesscontinuity;
 import java.lang.instrument.ClassFileTransformer;
 import java.lang.instrument.Instrumentation;
 import java.security.ProtectionDomain;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Keeps GoCD's launcher from being loaded until this node may run. No byte code is ever changed.
@@ -12,6 +13,7 @@ import java.security.ProtectionDomain;
  */
 final class LauncherTransformer implements ClassFileTransformer {
     private static final String LAUNCHER = "com/thoughtworks/go/server/util/GoLauncher";
+    private static final long SECOND = 1_000_000_000L;
 
     private final Hold hold;
     private final Instrumentation instrumentation;
@@ -38,6 +40,7 @@ final class LauncherTransformer implements ClassFileTransformer {
                 released = true;
             } catch (Throwable again) {
                 // It throws nothing that can be foreseen, and whatever it may be is no release.
+                pause();
             }
         }
         try {
@@ -46,5 +49,13 @@ final class LauncherTransformer implements ClassFileTransformer {
             // It stays and does nothing: the hold is over.
         }
         return null;
+    }
+
+    private static void pause() {
+        try {
+            LockSupport.parkNanos(SECOND);
+        } catch (Throwable atOnce) {
+            // Then it is tried again without a rest.
+        }
     }
 }

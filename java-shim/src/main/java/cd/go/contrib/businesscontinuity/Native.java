@@ -25,7 +25,7 @@ final class Native {
      *
      * @return null when there is nothing, and at once when the node is closed; else one word, a newline and a payload:
      *     {@code log} with a level, a blank and the message; {@code health} with the JSON body of all health messages;
-     *     {@code release} with the text of the system properties to set before GoCD goes on; {@code exit} with an
+     *     {@code hold} with the reason, again every few seconds while GoCD must wait; {@code release} with the text of the system properties to set before GoCD goes on; {@code exit} with an
      *     exit code
      */
     static native String nextEvent(long node, long milliseconds);

@@ -40,10 +40,17 @@ final class Node {
         this.listener = listener;
     }
 
-    /** Begins to open the node. Whether it fails is told to the listener, and to {@link #awaitOpen}. */
+    /**
+     * Begins to open the node. Whether it fails is told to the listener, and to {@link #awaitOpen}. May be called again
+     * once it has failed; does nothing while the node is opening, open or closed.
+     */
     synchronized void open() {
-        opener = DaemonThread.of("bc-open", new Opener());
-        opener.start();
+        if (open || closed || opener != null && opener.isAlive()) {
+            return;
+        }
+        Thread thread = DaemonThread.of("bc-open", new Opener());
+        thread.start();
+        opener = thread;
     }
 
     /** Whether the library has opened the node, even if it has been closed since. */
@@ -109,25 +116,53 @@ final class Node {
             }
         }
         try {
-            Runtime.getRuntime().removeShutdownHook(hook);
-        } catch (IllegalStateException alreadyEnding) {
-            // The JVM is ending, and this may be the very hook.
+            if (hook != null) {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            }
+        } catch (Throwable kept) {
+            // The JVM is ending, most likely, and this may be the very hook. One that stays closes nothing twice.
         }
         try {
-            Closer closer = new Closer(handle);
-            Thread thread = DaemonThread.of("bc-close", closer);
-            thread.start();
-            if (!DaemonThread.join(thread, CLOSE_LIMIT)) {
-                listener.log("WARN", "the node did not close within " + TimeUnit.MILLISECONDS.toSeconds(CLOSE_LIMIT)
-                        + " seconds; its ports may still be in use");
-            } else if (closer.failure != null) {
-                listener.log("WARN", "closing the node failed: " + closer.failure);
-            }
+            closeOnThread();
             if (events != null) {
                 DaemonThread.join(events, 2 * EVENT_WAIT);
             }
         } catch (Throwable failed) {
+            closeHere(failed);
+        }
+    }
+
+    private void closeOnThread() {
+        Closer closer = new Closer(handle);
+        Thread thread = DaemonThread.of("bc-close", closer);
+        thread.start();
+        if (!DaemonThread.join(thread, CLOSE_LIMIT)) {
+            listener.log("WARN", "the node did not close within " + TimeUnit.MILLISECONDS.toSeconds(CLOSE_LIMIT)
+                    + " seconds; its ports may still be in use");
+        } else if (closer.failure != null) {
+            listener.log("WARN", "closing the node failed: " + closer.failure);
+        }
+    }
+
+    /**
+     * Where no thread can be had. The library stays in memory for as long as this thread lives, and that is better than
+     * ports that stay in use, since GoCD does not start then. Closing twice is no error.
+     */
+    private void closeHere(Throwable reason) {
+        try {
+            Native.close(handle);
+            listener.failed(reason);
+        } catch (Throwable failed) {
+            // There is nobody left who could do more.
+        }
+    }
+
+    private void tell(Throwable failed) {
+        try {
             listener.failed(failed);
+            Thread.sleep(PAUSE_AFTER_FAILURE);
+        } catch (Throwable alsoFailed) {
+            // Out of memory, most likely. Whoever told is about to try again, and tells again.
         }
     }
 
@@ -156,6 +191,7 @@ final class Node {
             }
         }
 
+        /** Whether somebody still waits for the node. If so it is not left before its events are asked for. */
         private boolean accept(long opened) {
             synchronized (Node.this) {
                 if (closed) {
@@ -163,22 +199,52 @@ final class Node {
                 }
                 handle = opened;
                 open = true;
-                hook = DaemonThread.of("bc-shutdown", new Shutdown());
-                events = DaemonThread.of("bc-events", new EventLoop());
-                events.start();
             }
+            boolean listening = false;
+            while (!listening) {
+                try {
+                    listen();
+                    listening = true;
+                } catch (Throwable again) {
+                    // A node without this thread would hold for ever: nobody would hear its release.
+                    tell(again);
+                }
+            }
+            closeWithJvm();
+            return true;
+        }
+
+        private void listen() {
+            synchronized (Node.this) {
+                if (!closed) {
+                    Thread thread = DaemonThread.of("bc-events", new EventLoop());
+                    thread.start();
+                    events = thread;
+                }
+            }
+        }
+
+        private void closeWithJvm() {
             try {
-                Runtime.getRuntime().addShutdownHook(hook);
+                Thread thread = DaemonThread.of("bc-shutdown", new Shutdown());
+                synchronized (Node.this) {
+                    if (!closed) {
+                        Runtime.getRuntime().addShutdownHook(thread);
+                        hook = thread;
+                    }
+                }
             } catch (IllegalStateException ending) {
                 // The JVM is ending; the node must be right after a crash as well.
+            } catch (Throwable without) {
+                listener.log("WARN", "the node will not be closed when the JVM ends, which it outlives as it does a"
+                        + " crash: " + without);
             }
-            return true;
         }
     }
 
     /** Asks for events until the node is closed, whatever happens. */
     final class EventLoop implements Runnable {
-        /** Kept until it is handed over: a release must not be lost because there was no memory for that. */
+        /** Kept until it is handed over: an order must not be lost because there was no memory for that. */
         private String pending;
 
         @Override
@@ -196,7 +262,9 @@ final class Node {
                 } catch (VirtualMachineError again) {
                     tell(again);
                 } catch (Throwable failed) {
-                    pending = null;
+                    if (!(failed instanceof Error && isOrder(pending))) {
+                        pending = null;
+                    }
                     tell(failed);
                 }
             }
@@ -214,6 +282,9 @@ final class Node {
                 case "health":
                     listener.health(payload);
                     break;
+                case "hold":
+                    listener.hold(payload);
+                    break;
                 case "release":
                     listener.release(payload);
                     break;
@@ -226,13 +297,9 @@ final class Node {
             }
         }
 
-        private void tell(Throwable failed) {
-            try {
-                listener.failed(failed);
-                Thread.sleep(PAUSE_AFTER_FAILURE);
-            } catch (Throwable alsoFailed) {
-                // Out of memory, most likely. Events are asked for again, and the listener told again.
-            }
+        /** What must not be lost, whatever is in its way: it comes once. */
+        private boolean isOrder(String event) {
+            return event != null && (event.startsWith("release\n") || event.startsWith("exit\n"));
         }
     }
 

@@ -8,6 +8,9 @@ interface NodeListener {
     /** All health messages of this node, in the place of all earlier ones: a body for GoCD. */
     void health(String messages);
 
+    /** GoCD must wait, for this reason. Comes again every few seconds for as long as the node holds. */
+    void hold(String reason);
+
     /** GoCD may go on, with these system properties. */
     void release(String properties);
 

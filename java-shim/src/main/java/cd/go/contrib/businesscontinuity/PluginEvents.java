@@ -59,6 +59,11 @@ final class PluginEvents implements NodeListener {
         postWaiting();
     }
 
+    /** GoCD runs already: only the agent's node holds it. */
+    @Override
+    public void hold(String reason) {
+    }
+
     /** GoCD runs already. */
     @Override
     public void release(String properties) {

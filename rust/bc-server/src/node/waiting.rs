@@ -1,0 +1,168 @@
+//! A plugin's node that finds its state folder locked: it opens once the lock is free.
+//!
+//! Usually the agent's node of the same JVM still has it, which was told to close and has not ended yet. GoCD loads a
+//! plugin once, so a node that gave up here would be missing until the next restart.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bc_core::{
+    error::{Error, Kind},
+    event::{Event, Events},
+};
+use tracing::{Dispatch, error, info};
+
+use super::Parts;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two times that it is said.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// A node that is yet to open.
+pub(super) struct Waiting {
+    thread: thread::JoinHandle<Option<Parts>>,
+    stop: mpsc::Sender<()>,
+}
+
+impl Waiting {
+    /// Ends the wait; the parts of the node if it has opened meanwhile.
+    pub(super) fn end(self) -> Option<Parts> {
+        drop(self.stop);
+        // A panic of that thread was printed when it happened.
+        self.thread.join().ok().flatten()
+    }
+}
+
+/// Tries `open` again until it succeeds. Returns at once.
+///
+/// # Errors
+/// `reason`, where no thread can be started.
+pub(super) fn start(
+    open: impl Fn() -> Result<Parts, Error> + Send + 'static,
+    reason: Error,
+    events: Arc<Events>,
+    dispatch: Dispatch,
+) -> Result<Waiting, Error> {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let mut complaint = Complaint::new(events);
+    let first = reason.clone();
+    let work = move || {
+        super::log::adopt(&dispatch);
+        complaint.say(&first);
+        while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+            match open() {
+                Ok(parts) => {
+                    complaint.withdraw();
+                    return Some(parts);
+                }
+                Err(error) => complaint.say(&error),
+            }
+        }
+        None
+    };
+    let thread = thread::Builder::new().name("bc-waiting".to_owned()).spawn(work);
+    thread.map(|thread| Waiting { thread, stop }).map_err(|_| reason)
+}
+
+/// What keeps the node from opening, in the log and in GoCD's health messages.
+struct Complaint {
+    events: Arc<Events>,
+    said: Option<(Error, Instant)>,
+}
+
+impl Complaint {
+    fn new(events: Arc<Events>) -> Self {
+        Self { events, said: None }
+    }
+
+    /// Says it when it is new, and again each minute.
+    fn say(&mut self, reason: &Error) {
+        let is_known = |(said, at): &(Error, Instant)| said == reason && at.elapsed() < REMINDER;
+        if self.said.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let message = if reason.kind() == Kind::Busy {
+            format!(
+                "{} (after a release that is the agent's node, while it closes). This node tries again until it has the \
+                 folder, and offers nothing until then. If that lasts: {}",
+                reason.message(),
+                reason.guidance()
+            )
+        } else {
+            format!("this node does not open yet, and tries again: {reason}")
+        };
+        error!("{message}");
+        self.events.push(Event::Health(vec![format!("CRITICAL {message}")]));
+        self.said = Some((reason.clone(), Instant::now()));
+    }
+
+    /// The node that has opened posts what it finds wrong itself, and only if it finds something.
+    fn withdraw(&self) {
+        self.events.push(Event::Health(Vec::new()));
+        info!("the state folder is free: this node has opened");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bc_core::{properties::Properties, state_dir::StateDir};
+
+    use crate::node::Node;
+
+    use super::*;
+
+    fn properties(folder: &std::path::Path, face: &str) -> Properties {
+        let mut properties = Properties::from_iter([("bc.face", face), ("bc.listen", "127.0.0.1:0")]);
+        properties.set("user.dir", folder.display().to_string());
+        properties
+    }
+
+    fn wait_for(node: &Node, wanted: impl Fn(&Event) -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !node.next_event(PAUSE).is_some_and(|event| wanted(&event)) {
+            assert!(Instant::now() < end, "it did not come");
+        }
+    }
+
+    #[test]
+    fn a_plugins_node_takes_over_once_the_state_folder_is_free() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("db/business-continuity");
+        let holder = StateDir::open(&state).expect("locked");
+        let refused = Node::open(&properties(folder.path(), "cli"))
+            .err()
+            .expect("only a plugin waits");
+        assert_eq!(refused.kind(), Kind::Busy);
+
+        let node = Node::open(&properties(folder.path(), "plugin")).expect("waits");
+        wait_for(
+            &node,
+            |event| matches!(event, Event::Health(messages) if messages[0].contains("tries again until it has the folder")),
+        );
+        drop(holder);
+        wait_for(
+            &node,
+            |event| matches!(event, Event::Health(messages) if messages.is_empty()),
+        );
+        assert_eq!(StateDir::open(&state).expect_err("the node has it").kind(), Kind::Busy);
+        node.close();
+        StateDir::open(&state).expect("free again");
+    }
+
+    #[test]
+    fn a_node_that_still_waits_closes_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _holder = StateDir::open(&folder.path().join("db/business-continuity")).expect("locked");
+        let node = Node::open(&properties(folder.path(), "plugin")).expect("waits");
+        let begun = Instant::now();
+        node.close();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}
