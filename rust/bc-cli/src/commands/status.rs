@@ -252,9 +252,9 @@ fn remarks(status: &Status, standby: &StandbyStatus) -> String {
     let mut text = String::new();
     let name = standby.name();
     match (&standby.problem, &standby.error) {
-        (Some(problem), _) => text.push_str(&format!("\n{name}, {}: {}\n", problem.severity, problem.message)),
+        (Some(problem), _) => text.push_str(&format!("\n{name} says, {}: {}\n", problem.severity, problem.message)),
         (None, Some(error)) => text.push_str(&format!(
-            "\n{name}, {}: {error}\n",
+            "\n{name} said {}: {error}\n",
             ago(status.now_ms, standby.reported_ms)
         )),
         (None, None) => {}
@@ -292,7 +292,7 @@ fn files(status: &Status) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{manifest::Role, status::Problem};
+    use bc_core::{manifest::Role, report::ReportedProblem, status::Problem};
 
     use super::*;
 
@@ -340,6 +340,29 @@ sync       not in sync, nothing applied yet
 counted    0 files received (0 B), 0 connections or requests turned away
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_standby_says_is_called_its_word() {
+        let mut standby: StandbyStatus = serde_json::from_value(serde_json::json!({
+            "node_id": "ab".repeat(16), "fingerprint": null, "standing": "trusted", "url": "https://standbygo:8155",
+            "product_version": "0.1.0", "gocd_version": null, "generation": null, "applied_ms": null,
+            "behind_since_ms": null, "reported_ms": 240_000, "silent": false, "error": "it broke off",
+            "problem": null, "confirms": []
+        }))
+        .expect("a standby");
+        assert_eq!(
+            remarks(&status(), &standby),
+            "\nstandbygo:8155 said 60 s ago: it broke off\n"
+        );
+        standby.problem = Some(ReportedProblem {
+            severity: Severity::Warning,
+            message: "it is refused".to_owned(),
+        });
+        assert_eq!(
+            remarks(&status(), &standby),
+            "\nstandbygo:8155 says, WARNING: it is refused\n"
+        );
     }
 
     #[test]

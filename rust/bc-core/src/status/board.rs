@@ -200,4 +200,21 @@ mod tests {
         assert_eq!(board.picture(12).counters.connections, 2);
         assert_eq!(*changes.borrow(), 4, "counting wakes nobody");
     }
+
+    #[test]
+    fn a_problem_is_one_bounded_line_whatever_it_quotes() {
+        let board = StatusBoard::new(Status::new("node", Role::Standby, Phase::Holding, 0));
+        let quoted = format!("x\nCRITICAL forged\u{1b}[2J\u{202e}{}", "y".repeat(100_000));
+        assert!(board.raise("primary", Severity::Warning, quoted.as_str(), 5));
+        assert!(
+            !board.raise("primary", Severity::Warning, quoted, 6),
+            "it is the same one"
+        );
+        let [message] = board.picture(7).health_messages().try_into().expect("one problem");
+        assert!(
+            message.starts_with("WARNING x CRITICAL forged [2J yyy"),
+            "{message:.60}"
+        );
+        assert!(message.chars().count() <= LONGEST_MESSAGE + "WARNING ".len());
+    }
 }
