@@ -42,6 +42,7 @@ mod journal;
 mod live;
 pub mod memory;
 mod names;
+mod obstacles;
 mod plan;
 mod receiving;
 mod record;
@@ -209,8 +210,9 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`crate::error::Kind::Refused`] when the set must not become live, saying why; [`Kind::Superseded`] when bytes
     /// are not here after all, which [`Store::missing`] names from then on; others when the disk fails. The live files
-    /// are then as before; only where the disk fails in the middle of a set they are a part of each, until the next
-    /// call or start finishes what was begun.
+    /// are then as before: where a step fails in the middle of a set, the old one comes back from its blobs, and the
+    /// error says so. Only where that fails as well they are a part of each, which the error says too, until the next
+    /// call or start finishes what was begun or takes it back.
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error>;
 
     /// What was applied last and is still live; none before the first time.

@@ -241,6 +241,26 @@ impl Blobs {
         Ok(())
     }
 
+    /// Waits until these blobs, whose files are there, are durable with their names.
+    ///
+    /// # Errors
+    /// The disk fails, or one is gone.
+    pub(super) fn make_durable(&self, digests: &HashSet<Digest>) -> Result<(), Error> {
+        for digest in digests {
+            let path = self.path(digest);
+            // A jar may be read-only, which only Windows minds.
+            let file = File::options().read(true).write(cfg!(windows)).open(&path);
+            file.and_then(|file| self.system.sync(&file, &path))
+                .map_err(|error| Error::io("sync", &path, &error))?;
+        }
+        if digests.is_empty() {
+            return Ok(());
+        }
+        self.system
+            .sync_folder(&self.folder)
+            .map_err(|error| Error::io("sync the folder", &self.folder, &error))
+    }
+
     /// Removes all blobs but these, and what broken transfers of others left. `before` is called for each.
     ///
     /// # Errors

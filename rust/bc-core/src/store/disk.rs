@@ -20,6 +20,7 @@
 //! | `keep` | keeps generations and removes those that are too many |
 //! | `restore` | goes back to a kept one |
 //! | `repair` | finds live files and blobs that were changed, and mends them |
+//! | `take_back` | brings the old set back where a step of the new one fails |
 //! | `whole` | reads and mends everything before GoCD starts on it |
 //!
 //! Staged files are beside their targets as `.gocd-bc-….tmp`, which is never a name that GoCD loads.
@@ -35,6 +36,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::{
     clock::Clock,
@@ -68,6 +70,7 @@ mod keep;
 mod prepare;
 mod repair;
 mod restore;
+mod take_back;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -127,6 +130,8 @@ struct Inner {
     seen: Option<Seen>,
     /// A look that was taken for the next apply.
     ahead: Option<(Instant, Live)>,
+    /// Why an apply could neither be finished nor taken back, while that is so.
+    half_live: Option<String>,
 }
 
 /// A look at all live files.
@@ -150,11 +155,11 @@ impl Seen {
 }
 
 impl DiskStore {
-    /// Opens the store: finishes an apply that a crash interrupted, then removes the temporary files it left.
+    /// Opens the store: finishes an apply that a crash interrupted or takes it back, then removes the temporary files
+    /// that it left. Where neither is possible the store opens all the same, and [`DiskStore::half_live`] says so.
     ///
     /// # Errors
-    /// [`File`](crate::error::Kind::File) or [`DiskFull`](crate::error::Kind::DiskFull) naming the file or folder. The
-    /// live files are then a part of the old and a part of the new set only if they were before.
+    /// [`File`](crate::error::Kind::File) or [`DiskFull`](crate::error::Kind::DiskFull) naming the file or folder.
     pub fn open(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>, options: Options) -> Result<Self, Error> {
         let system = Arc::new(OperatingSystem);
         Self::open_on(system, state_dir, layout, clock, options, Arc::new(|_| Ok(())))
@@ -187,6 +192,7 @@ impl DiskStore {
                 paused,
                 seen: None,
                 ahead: None,
+                half_live: None,
             }),
             files,
             probe,
@@ -194,8 +200,11 @@ impl DiskStore {
             rules: Rules::new(options.gocd_version.clone(), options.adopts_server_ids),
             options,
         };
-        store.finish_journal(&mut store.lock())?;
-        store.sweep();
+        match store.finish_journal(&mut store.lock()) {
+            Ok(()) => store.sweep(),
+            // What the journal names must stay, and is tried again with every call.
+            Err(error) => warn!("{error}"),
+        }
         Ok(store)
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Generations {
     /// Bytes that are being fetched for a generation that is not kept yet; not known until the first one is named,
     /// and by then they may have come before a restart.
     pinned: Option<HashSet<Digest>>,
+    /// Bytes by which an apply that goes on could be taken back.
+    held: HashSet<Digest>,
     /// Whether there may be something to clean.
     is_dirty: bool,
 }
@@ -83,6 +85,7 @@ impl Generations {
             applied: None,
             applied_id: record.generation,
             pinned: None,
+            held: HashSet::new(),
             is_dirty: true,
             folder,
         };
@@ -241,6 +244,27 @@ impl Generations {
         self.pinned = Some(document.files.values().map(|entry| entry.sha256).collect());
     }
 
+    /// Keeps these bytes until others are held.
+    pub(super) fn hold(&mut self, bytes: HashSet<Digest>) {
+        // Those of before can go.
+        self.is_dirty = true;
+        self.held = bytes;
+    }
+
+    /// Notes that what `record` says is live, be it that another set was for a while.
+    pub(super) fn live_again(&mut self, record: &Record) {
+        let applied = self.applied.as_ref().map(|document| document.generation);
+        if applied == record.generation {
+            return;
+        }
+        let state_dir = self.folder.parent().unwrap_or(&self.folder);
+        self.applied = read_all(&*self.system, state_dir).ok().and_then(|stored| {
+            let mut others = stored.kept.into_iter().filter(|kept| !kept.is_first());
+            let kept = others.find(|kept| Some(kept.document.generation) == record.generation)?;
+            Some(kept.document)
+        });
+    }
+
     /// Keeps a generation that has just become live. Nothing is waited for.
     ///
     /// # Errors
@@ -364,6 +388,7 @@ impl Generations {
         kept.copied()
             .chain(applied.map(|entry| entry.sha256))
             .chain(self.pinned.iter().flatten().copied())
+            .chain(self.held.iter().copied())
             .collect()
     }
 

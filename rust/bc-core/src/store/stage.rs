@@ -15,7 +15,7 @@ use crate::{
     manifest::Name,
     regular_file,
     store::{
-        attributes,
+        atomic, attributes,
         filesystem::{FileSystem, remove_if_there},
     },
 };
@@ -155,24 +155,26 @@ fn for_writing() -> OpenOptions {
     options
 }
 
-/// Whether a file can be removed or moved away: its folder can be written, and it is no mount of its own.
+/// Moves a file with its owner, mode and attributes, also to another disk, where it is durable before it goes here.
 ///
 /// # Errors
-/// Those that removing it would give, except where only trying tells.
-pub(super) fn check_removable(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_err() {
-        return Ok(());
+/// Those of the operating system; the file is where it was then, or at both places.
+pub(super) fn move_away(system: &dyn FileSystem, from: &Path, to: &Path) -> io::Result<()> {
+    match system.rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        renamed => return renamed,
     }
-    #[cfg(unix)]
-    {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK)?;
-        let real = fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default());
-        if crate::mount::mount_of(&real) == real {
-            return Err(io::ErrorKind::ResourceBusy.into());
-        }
-    }
-    Ok(())
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let mut copy = atomic::temporary_on(system, folder, 0o600)?;
+    io::copy(&mut regular_file::open(from)?, &mut copy)?;
+    let like = fs::metadata(from)?;
+    take_owner(copy.path(), &like);
+    attributes::copy(from, copy.path())?;
+    fs::set_permissions(copy.path(), like.permissions())?;
+    system.sync(copy.as_file(), copy.path())?;
+    atomic::place(system, copy, to)?;
+    system.sync_folder(folder)?;
+    system.remove(from)
 }
 
 /// Writes the staged bytes into the file that is there, for places where nothing can be renamed to: a file that is

@@ -1,18 +1,27 @@
 //! Making a generation live: all of it, or nothing.
 
-use super::{DiskStore, FRESH, Inner, jars, prepare::Write};
+use std::{collections::HashSet, fs, io, path::Path};
+
+use super::{
+    DiskStore, FRESH, Inner, jars,
+    prepare::{Write, is_same_disk},
+    take_back::{self, NotBack},
+};
 use crate::{
     digest::Digests,
     error::Error,
     manifest::{ManifestDocument, Name},
     scan::{self, descriptor::Jar, file_cache::FileCache},
     store::{
-        Allowed, Applied, aside,
-        journal::{Journal, Step},
+        Allowed, Applied,
+        apply::Stop,
+        aside, filesystem,
+        journal::{Back, Journal, Step},
         live::{self, Live},
+        obstacles,
         plan::{self, Plan},
         record::Record,
-        rules, stage,
+        room, rules, stage,
     },
 };
 
@@ -119,32 +128,92 @@ impl DiskStore {
                 return Err(error);
             }
         };
-        let steps = self.steps(staged, change.plan, change.now_ms);
-        let mut ready = steps.iter().try_for_each(check_can_go);
-        if steps.len() > 1 {
-            // With these a set that was begun can be finished even where staged files are lost.
-            ready = ready.and_then(|()| self.blobs.settle());
-        }
-        if let Err(error) = ready {
-            self.remove_staged(&steps);
-            return Err(error);
-        }
-        let mut journal = Journal::new(steps, change.record, change.document);
-        if let Err(error) = self.hands().carry_out(&mut journal, false) {
-            // Without a journal no live file has changed; with one, the next call goes on with what is staged.
-            if matches!(Journal::is_open(&*self.system, &self.files.journal), Ok(false)) {
-                self.remove_staged(&journal.steps);
+        let steps = self.steps(staged, &change);
+        let is_set = steps.len() > 1;
+        // A single rename is whole or not at all by itself.
+        let back = steps.iter().try_for_each(|step| self.check(step)).and_then(|()| {
+            if !is_set {
+                return Ok(None);
             }
-            return Err(error);
-        }
-        inner.record = journal.record;
+            self.begin(inner, &steps, &change).map(Some)
+        });
+        let back = match back {
+            Ok(back) => back,
+            Err(error) => {
+                self.remove_staged(&steps);
+                return Err(error);
+            }
+        };
+        let mut journal = Journal::new(steps, change.record.clone(), change.document, back);
+        self.carry_out(inner, &mut journal, &change)?;
         self.remember(&mut inner.cache, writes);
         Ok(kept)
     }
 
+    /// Makes durable what a set needs to come to its end, whichever that is.
+    fn begin(&self, inner: &mut Inner, steps: &[Step], change: &Change<'_>) -> Result<Back, Error> {
+        // With these a set that was begun can be finished even where staged files are lost.
+        self.blobs.settle()?;
+        self.way_back(inner, steps, change.live, change.record.serial)
+    }
+
+    /// Carries out a journal, or takes it back.
+    fn carry_out(&self, inner: &mut Inner, journal: &mut Journal, change: &Change<'_>) -> Result<(), Error> {
+        if journal.back.is_some() {
+            self.open_journal(journal)?;
+        }
+        let mut done = self.carry_out_steps(journal);
+        if let Err(Stop::NeedsJournal) = done {
+            let back = self.begin(inner, &journal.steps, change);
+            journal.back = Some(back.inspect_err(|_| self.remove_staged(&journal.steps))?);
+            self.open_journal(journal)?;
+            done = self.carry_out_steps(journal);
+        }
+        let is_open = journal.back.is_some();
+        let taken_back = match done {
+            Ok(()) => {
+                inner.record = journal.record.clone();
+                self.generations().hold(HashSet::new());
+                return if is_open { self.hands().close(journal) } else { Ok(()) };
+            }
+            Err(stop) if is_open => self.take_back(inner, journal, stop),
+            Err(stop) => {
+                self.remove_staged(&journal.steps);
+                return Err(take_back::reason(stop));
+            }
+        };
+        self.generations().hold(HashSet::new());
+        let error = match taken_back {
+            Ok(error) => return Err(error),
+            Err(NotBack::Failed(error)) => error,
+            Err(NotBack::Lost(names)) => take_back::reason(Stop::Lost(names)),
+        };
+        inner.half_live = Some(error.to_string());
+        Err(error)
+    }
+
+    fn carry_out_steps(&self, journal: &Journal) -> Result<(), Stop> {
+        let is_open = journal.back.is_some();
+        self.hands().carry_out(&journal.steps, &journal.record, is_open)
+    }
+
+    /// Nothing has changed where that fails; then the journal goes again.
+    fn open_journal(&self, journal: &Journal) -> Result<(), Error> {
+        self.hands().open(journal).inspect_err(|_| {
+            // One that cannot be removed is carried out, or taken back, by the next call.
+            if Journal::close(&*self.system, &self.files.journal).is_ok() {
+                self.remove_staged(&journal.steps);
+            }
+        })
+    }
+
     /// All steps in their order: plugins before the configuration that needs them.
-    fn steps(&self, staged: Vec<Step>, plan: &Plan, now_ms: i64) -> Vec<Step> {
+    fn steps(&self, staged: Vec<Step>, change: &Change<'_>) -> Vec<Step> {
+        let Change { plan, now_ms, .. } = *change;
+        let serial = change.record.serial;
         let is_plugin = |name: &Name| matches!(name, Name::Plugin(_));
+        let written = staged.len();
+        let is_one = written + plan.set_aside.len() + plan.remove.len() == 1;
         let (mut steps, config): (Vec<_>, Vec<_>) = staged
             .into_iter()
             .partition(|step| matches!(step, Step::Write { name, .. } if is_plugin(name)));
@@ -156,15 +225,44 @@ impl DiskStore {
                 name,
             });
         }
-        let remove = |name: &Name| Step::Remove {
-            path: scan::path_of(&self.layout, name),
-            name: name.clone(),
+        let remove = |(number, name): (usize, &Name)| {
+            let path = scan::path_of(&self.layout, name);
+            Step::Remove {
+                put_off: (!is_one).then(|| take_back::temporary(&path, serial, written + number)),
+                path,
+                name: name.clone(),
+            }
         };
-        let (plugins, others): (Vec<&Name>, Vec<&Name>) = plan.remove.iter().partition(|name| is_plugin(name));
+        let removals = plan.remove.iter().enumerate();
+        let (plugins, others): (Vec<_>, Vec<_>) = removals.partition(|(_, name)| is_plugin(name));
         steps.extend(plugins.into_iter().map(remove));
         steps.extend(config);
         steps.extend(others.into_iter().map(remove));
         steps
+    }
+
+    /// Whether a step can be done, as far as that can be told.
+    fn check(&self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Write { target, .. } => match obstacles::check_name(target) {
+                // Nothing can be renamed to it, but it may be written where it is.
+                Err(error) if stage::check_writable(target, io::ErrorKind::NotFound.into()).is_err() => Err(error),
+                _ => Ok(()),
+            },
+            Step::Remove { path, .. } => obstacles::check_removable(path),
+            Step::SetAside { from, to, .. } => {
+                obstacles::check_removable(from)?;
+                let folder = &self.files.aside;
+                obstacles::check_folder(folder)?;
+                filesystem::own_folder(&*self.system, folder, 0o700)?;
+                obstacles::check_writable(folder).map_err(|error| Error::io("write", folder, &error))?;
+                obstacles::check_name(to)?;
+                let is_moved = is_same_disk(from.parent().unwrap_or(from), folder);
+                let copied = if is_moved { 0 } else { size_of(from) };
+                room::check(folder, copied, self.options.free_space)
+            }
+            Step::PutBack { .. } => Ok(()),
+        }
     }
 
     /// Takes up what is now known without reading it.
@@ -196,12 +294,6 @@ fn odd_jars(generation: &ManifestDocument, live: &Live, writes: &[Write]) -> Vec
         .collect()
 }
 
-/// Whether what a step takes away can go: known now, one that cannot stops the set before any of it is live.
-fn check_can_go(step: &Step) -> Result<(), Error> {
-    match step {
-        Step::Remove { path, .. } | Step::SetAside { from: path, .. } => {
-            stage::check_removable(path).map_err(|error| Error::io("remove", path, &error))
-        }
-        Step::Write { .. } => Ok(()),
-    }
+fn size_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
 }

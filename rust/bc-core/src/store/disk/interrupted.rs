@@ -9,19 +9,19 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, Options};
+use super::{DiskStore, Inner, Options, take_back::NotBack};
 use crate::{
     clock::Clock,
-    error::Error,
+    error::{Error, Kind},
     layout::Layout,
-    manifest::ManifestDocument,
+    manifest::{ManifestDocument, Name},
     scan,
     store::{
-        apply::StateFiles,
+        apply::{StateFiles, Stop},
         atomic,
         filesystem::OperatingSystem,
-        journal::Journal,
-        record::{self, Read},
+        journal::{Direction, Journal},
+        record::{self, Read, Record},
         stage,
     },
 };
@@ -30,10 +30,11 @@ use crate::{
 /// no apply was interrupted.
 ///
 /// # Errors
-/// As [`DiskStore::open`].
+/// As [`crate::store::Store::settle`].
 pub fn settle(state_dir: &Path, layout: &Layout, clock: Arc<dyn Clock>) -> Result<(), Error> {
     if Journal::is_open(&OperatingSystem, &StateFiles::new(state_dir).journal)? {
-        DiskStore::open(state_dir, layout, clock, Options::default())?;
+        let store = DiskStore::open(state_dir, layout, clock, Options::default())?;
+        store.finish_journal(&mut store.lock())?;
     }
     Ok(())
 }
@@ -51,22 +52,75 @@ pub fn abandon(state_dir: &Path) -> Result<bool, Error> {
 }
 
 impl DiskStore {
-    /// Rolls an apply forward that did not come to its end, by a crash or an error.
+    /// Carries out an apply that did not come to its end, by a crash or an error: forward, or back where that fails or
+    /// was decided before.
+    ///
+    /// # Errors
+    /// Neither is possible: the live files are a part of each set, which [`DiskStore::half_live`] says from then on.
     pub(super) fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
+        let finished = self.finish(inner);
+        inner.half_live = finished.as_ref().err().map(ToString::to_string);
+        finished
+    }
+
+    /// Why the live files are a part of one set and a part of another, where they are.
+    pub fn half_live(&self) -> Option<String> {
+        self.lock().half_live.clone()
+    }
+
+    fn finish(&self, inner: &mut Inner) -> Result<(), Error> {
         let mut journal = match Journal::read(&*self.system, &self.files.journal)? {
             Read::Missing => return Ok(()),
             Read::Whole(journal) => journal,
             Read::Damaged => return self.give_up_journal(inner),
         };
-        if journal.record.serial <= inner.record.serial {
-            // It came to its end; only its removal was lost.
-            return Journal::close(&*self.system, &self.files.journal);
+        if journal.is_over(&inner.record) {
+            return self.hands().close(&journal);
         }
-        self.hands().carry_out(&mut journal, true)?;
-        info!("an apply that was interrupted is finished");
-        inner.record = journal.record;
-        self.keep_finished(inner, journal.document.as_ref());
-        Ok(())
+        let stop = if journal.direction == Direction::Back {
+            Stop::Failed(Error::new(Kind::File, "a step of a set failed before", ""))
+        } else {
+            match self.hands().carry_out(&journal.steps, &journal.record, true) {
+                Ok(()) => {
+                    info!("an apply that was interrupted is finished");
+                    inner.record = journal.record.clone();
+                    self.keep_finished(inner, journal.document.as_ref());
+                    return self.hands().close(&journal);
+                }
+                Err(stop) => stop,
+            }
+        };
+        match self.take_back(inner, &mut journal, stop) {
+            Ok(why) => {
+                warn!("{why}");
+                Ok(())
+            }
+            Err(NotBack::Lost(names)) => self.go_on_without(inner, &journal, &names),
+            Err(NotBack::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Ends a journal of which bytes are lost for either set: no generation counts as live until the next one is
+    /// applied, which brings them.
+    fn go_on_without(&self, inner: &mut Inner, journal: &Journal, lost: &[Name]) -> Result<(), Error> {
+        let names: Vec<String> = lost.iter().map(Name::to_string).collect();
+        warn!(
+            "{} could not be finished after a crash and comes with the next sync",
+            names.join(", ")
+        );
+        let mut record = Record {
+            generation: None,
+            ..journal.record.clone()
+        };
+        if let Some(back) = &journal.back {
+            record.serial = back.record.serial;
+            // Files of either set may be there.
+            record.ours.extend(back.record.ours.iter().cloned());
+        }
+        self.hands().save(&record)?;
+        inner.record = record;
+        self.generations().forget_applied();
+        self.hands().close(journal)
     }
 
     /// Keeps the generation that an interrupted apply has made live, where it is known and all of it is.
@@ -100,7 +154,11 @@ impl DiskStore {
 
     /// Removes temporary files from all folders that we write into.
     pub(super) fn sweep(&self) {
-        let mut folders = BTreeSet::from([self.files.folder.clone(), self.files.staged.clone()]);
+        let mut folders = BTreeSet::from([
+            self.files.folder.clone(),
+            self.files.staged.clone(),
+            self.files.aside.clone(),
+        ]);
         let mut paths: Vec<PathBuf> = self
             .layout
             .config_names()

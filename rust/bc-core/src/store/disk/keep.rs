@@ -22,7 +22,7 @@ use crate::{
         apply::Moment,
         filesystem::OperatingSystem,
         generations::{self, Generations, Kept},
-        journal::{Journal, Step},
+        journal::Journal,
         live::Live,
         plan::Plan,
         record::Read,
@@ -102,10 +102,7 @@ impl DiskStore {
         let mut wanted = generations.wanted();
         match journal {
             Read::Missing => {}
-            Read::Whole(journal) => wanted.extend(journal.steps.iter().filter_map(|step| match step {
-                Step::Write { sha256, .. } => Some(*sha256),
-                _ => None,
-            })),
+            Read::Whole(journal) => wanted.extend(journal.digests()),
             // What it needs is not known before the next apply gives it up.
             Read::Damaged => return Ok(()),
         }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::DiskStore;
+use super::{DiskStore, take_back};
 use crate::{
     error::{Error, Kind},
     manifest::{Entry, Name},
@@ -15,9 +15,10 @@ use crate::{
     scan::{self, descriptor::Jar},
     store::{
         apply::Moment,
-        atomic, blobs, filesystem,
+        blobs, filesystem,
         journal::Step,
         live::Live,
+        obstacles,
         plan::Plan,
         rules,
         stage::{self, Source},
@@ -132,13 +133,16 @@ impl DiskStore {
     }
 
     fn stage_one(&self, write: &Write, serial: u64, number: usize) -> Result<PathBuf, Error> {
-        let temporary = format!(
-            "{}{serial}-{number}{}",
-            atomic::TEMPORARY_PREFIX,
-            atomic::TEMPORARY_SUFFIX
-        );
-        let mut staged = write.target.with_file_name(&temporary);
-        let beside = (self.probe)(&Moment::Stage(write.name.clone()))
+        let mut staged = take_back::temporary(&write.target, serial, number);
+        let folder = obstacles::check_folder(staged.parent().unwrap_or(Path::new("/")));
+        if let Err(error) = &folder {
+            // What is staged there could neither be renamed nor removed.
+            obstacles::check_name(&write.target)?;
+            stage::check_writable(&write.target, io::ErrorKind::NotFound.into()).map_err(|_| error.clone())?;
+        }
+        let beside = folder
+            .map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error.message()))
+            .and_then(|()| (self.probe)(&Moment::Stage(write.name.clone())))
             .and_then(|()| stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target));
         match beside {
             Ok(()) => {
@@ -158,7 +162,7 @@ impl DiskStore {
                 stage::check_writable(&write.target, error)
                     .map_err(|error| Error::io("write", &write.target, &error))?;
                 filesystem::own_folder(&*self.system, &self.files.staged, 0o700)?;
-                staged = self.files.staged.join(&temporary);
+                staged = take_back::temporary(&self.files.staged.join("any"), serial, number);
                 stage::stage(&*self.system, &write.source, &write.name, &staged, &write.target)
                     .map_err(|error| Error::io("write", &staged, &error))?;
             }

@@ -77,7 +77,7 @@ impl DiskStore {
     /// The files that an interrupted apply has still to change.
     fn unfinished(&self, inner: &Inner) -> Result<Vec<Name>, Error> {
         match Journal::read(&*self.system, &self.files.journal)? {
-            Read::Whole(journal) if journal.record.serial > inner.record.serial => {
+            Read::Whole(journal) if !journal.is_over(&inner.record) => {
                 Ok(journal.steps.into_iter().map(|step| step.name().clone()).collect())
             }
             Read::Missing | Read::Whole(_) => Ok(Vec::new()),

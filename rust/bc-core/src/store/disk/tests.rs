@@ -19,9 +19,13 @@ mod generations;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod mounts;
+#[cfg(target_os = "linux")]
+mod obstacles;
 mod power_cut;
 mod repair;
 mod restore;
+#[cfg(unix)]
+mod take_back;
 mod unreadable;
 mod whole;
 
@@ -260,8 +264,6 @@ fn a_set_is_staged_and_journaled_before_the_first_file_is_live() {
             Moment::Stage(jar("c.jar")),
             Moment::Stage(Name::JettyXml),
             Moment::Stage(Name::CruiseConfig),
-            Moment::SyncFolder(place.layout.pair_dir().to_owned()),
-            Moment::SyncFolder(place.layout.plugins_external().to_owned()),
             Moment::OpenJournal,
             Moment::Rename(jar("b.jar")),
             Moment::Rename(jar("c.jar")),
@@ -346,7 +348,7 @@ fn a_crash_at_any_moment_ends_in_the_whole_old_or_the_whole_new_set() {
 }
 
 #[test]
-fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
+fn an_error_at_any_moment_leaves_the_old_set_and_the_next_call_goes_on() {
     for number in 0.. {
         let place = Place::new();
         Files::usual().apply(&place.open(), 1).expect("applied");
@@ -360,7 +362,8 @@ fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
             Ok(applied) => assert!(applied.warnings.concat().contains("cannot be kept"), "{applied:?}"),
             Err(error) => {
                 assert_eq!(error.kind(), Kind::DiskFull, "{error}");
-                if !place.state("journal.json").exists() {
+                // The set is live where only the journal's removal failed.
+                if !place.is_live(&next()) {
                     assert!(place.is_live(&Files::usual()), "moment {number}");
                     place.assert_tidy();
                 }
@@ -374,14 +377,31 @@ fn an_error_at_any_moment_leaves_the_old_set_or_is_mended_by_the_next_call() {
     }
 }
 
-#[test]
-fn lost_staged_files_are_made_anew_from_their_blobs() {
+/// The power fails at a moment of an apply of a node that has the usual files.
+fn crashed_at(is_it: impl Fn(&Moment) -> bool + Send + Sync + 'static, files: &Files) -> Place {
     let place = Place::new();
     Files::usual().apply(&place.open(), 1).expect("applied");
-    let probe = failing_where(|moment| matches!(moment, Moment::Rename(_)), io::ErrorKind::Other);
-    let store = place.open_with(probe);
-    next().apply(&store, 2).expect_err("the disk fails");
+    let store = place.open_with(Arc::new(move |moment| {
+        assert!(!is_it(moment), "the power fails");
+        Ok(())
+    }));
+    let document = files.document(2);
+    files.fetch(&store, &document);
+    catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default()))).expect_err("crashed");
     drop(store);
+    assert!(place.state("journal.json").exists());
+    place
+}
+
+fn lose_blobs(place: &Place) {
+    for blob in fs::read_dir(place.state("blobs")).expect("readable") {
+        fs::remove_file(blob.expect("readable").path()).expect("remove");
+    }
+}
+
+#[test]
+fn lost_staged_files_are_made_anew_from_their_blobs() {
+    let place = crashed_at(|moment| matches!(moment, Moment::Rename(_)), &next());
     for folder in [place.layout.pair_dir(), place.layout.plugins_external()] {
         atomic::sweep(folder).expect("sweep");
     }
@@ -392,19 +412,27 @@ fn lost_staged_files_are_made_anew_from_their_blobs() {
 }
 
 #[test]
-fn a_set_of_which_bytes_are_lost_is_not_called_applied() {
-    let place = Place::new();
-    Files::usual().apply(&place.open(), 1).expect("applied");
-    let probe = failing_where(|moment| matches!(moment, Moment::Rename(_)), io::ErrorKind::Other);
-    next().apply(&place.open_with(probe), 2).expect_err("the disk fails");
+fn a_set_of_which_bytes_are_lost_is_taken_back() {
+    let place = crashed_at(|moment| matches!(moment, Moment::Rename(Name::CruiseConfig)), &next());
     atomic::sweep(place.layout.pair_dir()).expect("sweep");
-    for blob in fs::read_dir(place.state("blobs")).expect("readable") {
-        fs::remove_file(blob.expect("readable").path()).expect("remove");
-    }
+    lose_blobs(&place);
+    let reopened = place.open();
+    assert!(place.is_live(&Files::usual()));
+    assert_eq!(reopened.position().map(|at| at.sequence), Some(1));
+    assert_eq!(reopened.half_live(), None);
+    place.assert_tidy();
+}
+
+#[test]
+fn a_set_of_which_new_and_old_bytes_are_lost_is_not_called_applied() {
+    let both = next().with(Name::CipherAes, b"fedcba9876543210fedcba9876543210");
+    let place = crashed_at(|moment| matches!(moment, Moment::Rename(Name::CruiseConfig)), &both);
+    atomic::sweep(place.layout.pair_dir()).expect("sweep");
+    lose_blobs(&place);
     let reopened = place.open();
     assert!(reopened.position().is_none());
-    next().apply(&reopened, 2).expect("applied");
-    assert!(place.is_live(&next()));
+    both.apply(&reopened, 2).expect("applied");
+    assert!(place.is_live(&both));
 }
 
 #[test]
@@ -432,16 +460,7 @@ fn a_journal_that_came_back_is_not_carried_out_again() {
 
 #[test]
 fn a_half_live_set_is_finished_before_gocd_starts_and_forgotten_while_it_runs() {
-    let half_live = || {
-        let place = Place::new();
-        Files::usual().apply(&place.open(), 1).expect("applied");
-        let is_it = |moment: &Moment| matches!(moment, Moment::Rename(Name::CruiseConfig));
-        let store = place.open_with(failing_where(is_it, io::ErrorKind::Other));
-        next().apply(&store, 2).expect_err("the disk fails");
-        drop(store);
-        assert!(place.state("journal.json").exists());
-        place
-    };
+    let half_live = || crashed_at(|moment| matches!(moment, Moment::Rename(Name::CruiseConfig)), &next());
     let folder = |place: &Place| place.state("journal.json").parent().expect("has one").to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
@@ -468,14 +487,9 @@ fn a_live_store_settles_what_its_own_apply_left() {
     assert!(!place.state("journal.json").exists());
 }
 
-/// A standby whose disk failed before the first step of an apply, and its journal.
+/// A standby that crashed before the first step of an apply, and its journal.
 fn begun() -> (Place, Vec<u8>) {
-    let place = Place::new();
-    Files::usual().apply(&place.open(), 1).expect("applied");
-    let is_it = |moment: &Moment| matches!(moment, Moment::Rename(_));
-    let store = place.open_with(failing_where(is_it, io::ErrorKind::Other));
-    next().apply(&store, 2).expect_err("the disk fails");
-    drop(store);
+    let place = crashed_at(|moment| matches!(moment, Moment::Rename(_)), &next());
     let journal = fs::read(place.state("journal.json")).expect("begun");
     (place, journal)
 }

@@ -7,13 +7,24 @@ use super::*;
 /// The errno of a device that cannot read or write.
 const EIO: i32 = 5;
 
-/// Does as many changes as it is told, then none.
+/// Does as many changes as it is told, then none, or not that one again.
 #[derive(Debug)]
 struct Failing {
     left: AtomicUsize,
+    /// Whether everything fails from then on; else only what failed first does, each time.
+    is_dead: bool,
+    failed: Mutex<Option<String>>,
 }
 
 impl Failing {
+    fn new(is_dead: bool) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicUsize::new(usize::MAX),
+            is_dead,
+            failed: Mutex::default(),
+        })
+    }
+
     fn allow(&self, changes: usize) {
         self.left.store(changes, Ordering::Relaxed);
     }
@@ -22,65 +33,99 @@ impl Failing {
         self.left.load(Ordering::Relaxed) == 0
     }
 
-    fn next(&self) -> io::Result<()> {
+    fn next(&self, what: &str, path: &Path) -> io::Result<()> {
+        let broken = || Err(io::Error::from_raw_os_error(EIO));
+        let what = format!("{what} {}", lasting_name(path).display());
+        let mut failed = self.failed.lock().expect("no panic");
+        if failed.as_ref() == Some(&what) {
+            return broken();
+        }
         let taken = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         match taken {
-            Ok(1) | Err(_) => Err(io::Error::from_raw_os_error(EIO)),
-            Ok(_) => Ok(()),
+            Ok(1) => {
+                *failed = Some(what);
+                broken()
+            }
+            Err(_) if self.is_dead => broken(),
+            _ => Ok(()),
         }
+    }
+}
+
+/// Temporary files have another name each time.
+fn lasting_name(path: &Path) -> PathBuf {
+    if path.to_string_lossy().ends_with(atomic::TEMPORARY_SUFFIX) {
+        path.with_file_name("a temporary file")
+    } else {
+        path.to_owned()
     }
 }
 
 impl FileSystem for Failing {
     fn create(&self, path: &Path, mode: u32) -> io::Result<File> {
-        self.next()?;
+        self.next("create", path)?;
         OperatingSystem.create(path, mode)
     }
 
     fn open(&self, path: &Path, mode: u32) -> io::Result<File> {
-        self.next()?;
+        self.next("open", path)?;
         OperatingSystem.open(path, mode)
     }
 
     fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("sync", path)?;
         OperatingSystem.sync(file, path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("rename to", to)?;
         OperatingSystem.rename(from, to)
     }
 
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("link", name)?;
         OperatingSystem.hard_link(file, name)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("remove", path)?;
         OperatingSystem.remove(path)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("remove", path)?;
         OperatingSystem.remove_folder(path)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("create", path)?;
         OperatingSystem.create_folder(path)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.next()?;
+        self.next("sync", path)?;
         OperatingSystem.sync_folder(path)
     }
 }
 
-fn fetch_and_apply(store: &DiskStore, files: &Files, document: &ManifestDocument) -> Result<Applied, Error> {
+impl Place {
+    fn open_on(&self, disk: &Arc<Failing>) -> DiskStore {
+        DiskStore::open_on(
+            Arc::clone(disk) as Arc<dyn FileSystem>,
+            self.layout.state_dir(),
+            &self.layout,
+            Arc::new(SystemClock),
+            Options::default(),
+            Arc::new(|_| Ok(())),
+        )
+        .expect("open")
+    }
+}
+
+/// Brings what is missing and applies; says what fails.
+pub(super) fn fetch_and_apply(store: &DiskStore, files: &Files, document: &ManifestDocument) -> Result<Applied, Error> {
     for wanted in store.missing(document)? {
         let mut receive = store.receive(&wanted)?;
         receive.write(&files.bytes(&wanted.sha256)[usize::try_from(receive.received()).expect("small")..])?;
@@ -95,18 +140,8 @@ fn a_disk_that_fails_at_any_change_leaves_a_whole_set_and_is_named() {
     for changes in 1.. {
         let place = Place::new();
         Files::usual().apply(&place.open(), 1).expect("applied");
-        let disk = Arc::new(Failing {
-            left: AtomicUsize::new(usize::MAX),
-        });
-        let store = DiskStore::open_on(
-            Arc::clone(&disk) as Arc<dyn FileSystem>,
-            place.layout.state_dir(),
-            &place.layout,
-            Arc::new(SystemClock),
-            Options::default(),
-            Arc::new(|_| Ok(())),
-        )
-        .expect("open");
+        let disk = Failing::new(true);
+        let store = place.open_on(&disk);
         let document = next().document(2);
         disk.allow(changes);
         let applied = fetch_and_apply(&store, &next(), &document);
@@ -130,6 +165,7 @@ fn a_disk_that_fails_at_any_change_leaves_a_whole_set_and_is_named() {
         drop(store);
         let store = place.open();
         opened += usize::from(is_open);
+        assert_eq!(store.half_live(), None, "change {changes}");
         let is_whole = place.is_live(&next()) || (!is_open && place.is_live(&Files::usual()));
         assert!(is_whole, "change {changes}, {applied:?}");
         next().apply(&store, 3).expect("the disk works again");
@@ -137,4 +173,52 @@ fn a_disk_that_fails_at_any_change_leaves_a_whole_set_and_is_named() {
         place.assert_tidy();
     }
     assert!(olds >= 5 && opened >= 3, "{olds} {opened}");
+}
+
+/// Other than above the disk works, but for the one thing that failed: that fails each time.
+#[test]
+fn whatever_one_change_keeps_failing_a_whole_set_is_live() {
+    let newer = next().with(Name::CipherAes, b"fedcba9876543210fedcba9876543210");
+    let (mut olds, mut backs) = (0, 0);
+    for changes in 1.. {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let local = plugin("B", "0.9");
+        fs::write(place.path(&jar("local.jar")), &local).expect("write");
+        let disk = Failing::new(false);
+        let store = place.open_on(&disk);
+        let document = newer.document(2);
+        disk.allow(changes);
+        let mut is_old = false;
+        for _ in 0..2 {
+            let applied = fetch_and_apply(&store, &newer, &document);
+            is_old = fs::remove_file(place.path(&jar("local.jar"))).is_ok();
+            let live = if is_old { Files::usual() } else { newer.clone() };
+            // What was staged may not have been removable.
+            for folder in [place.layout.pair_dir(), place.layout.plugins_external()] {
+                if !place.state("journal.json").exists() {
+                    atomic::sweep(folder).expect("sweep");
+                }
+            }
+            let failed = disk.failed.lock().expect("no panic").clone();
+            assert!(place.is_live(&live), "change {changes}, {failed:?}: {applied:?}");
+            if let Err(error) = &applied {
+                olds += usize::from(is_old);
+                backs += usize::from(error.message().contains("the old one is whole again"));
+            }
+            if is_old {
+                fs::write(place.path(&jar("local.jar")), &local).expect("write");
+            }
+        }
+        if !disk.has_failed() {
+            break;
+        }
+        drop(store);
+        let store = place.open();
+        assert_eq!(store.half_live(), None, "change {changes}");
+        newer.apply(&store, 3).expect("the disk works again");
+        assert!(place.is_live(&newer), "change {changes}, {is_old}");
+        place.assert_tidy();
+    }
+    assert!(olds >= 20 && backs >= 8, "{olds} {backs}");
 }

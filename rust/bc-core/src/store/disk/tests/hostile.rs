@@ -72,7 +72,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("file.json");
         let record = Record { serial: 7, ..Record::default() };
-        Journal::new(Vec::new(), record.clone(), None).save(&OperatingSystem, &path).expect("write");
+        Journal::new(Vec::new(), record.clone(), None, None).save(&OperatingSystem, &path).expect("write");
         let journal = fs::read(&path).expect("read");
         record.save(&OperatingSystem, &path).expect("write");
         let record = fs::read(&path).expect("read");

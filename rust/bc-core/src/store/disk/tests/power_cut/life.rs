@@ -1,6 +1,6 @@
 //! The life of a standby, recorded.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::AtomicBool};
 
 use super::{super::*, recorder::Recorder};
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct Chapter {
     pub(super) to: usize,
     pub(super) before: Promise,
     pub(super) after: Promise,
+    /// What is live and applied besides, where a crash in between lets a set come to its end that is taken back else.
+    pub(super) other: Option<(Files, (Digest, u64))>,
     /// Whether somebody else writes, of whose files nothing is promised.
     pub(super) is_foreign: bool,
 }
@@ -43,6 +45,8 @@ pub(super) struct Life {
     pub(super) store: DiskStore,
     pub(super) chapters: Vec<Chapter>,
     pub(super) now: Promise,
+    /// Whether cruise-config.xml cannot be renamed.
+    fails: Arc<AtomicBool>,
 }
 
 impl Life {
@@ -65,6 +69,8 @@ impl Life {
         let found = Files::default().with(Name::CruiseConfig, b"<cruise/>");
         recorder.put(&place.path(&Name::CruiseConfig), b"<cruise/>");
         let from = recorder.count();
+        let fails = Arc::new(AtomicBool::new(false));
+        let failing = Arc::clone(&fails);
         let store = DiskStore::open_on(
             Arc::clone(&recorder) as Arc<dyn FileSystem>,
             place.layout.state_dir(),
@@ -74,7 +80,12 @@ impl Life {
                 generations_keep: 3,
                 ..Options::default()
             },
-            Arc::new(|_| Ok(())),
+            Arc::new(move |moment| match moment {
+                Moment::Rename(Name::CruiseConfig) if failing.load(Ordering::Relaxed) => {
+                    Err(io::Error::other("this one cannot be renamed"))
+                }
+                _ => Ok(()),
+            }),
         )
         .expect("open");
         let now = Promise {
@@ -87,6 +98,7 @@ impl Life {
             store,
             chapters: Vec::new(),
             now,
+            fails,
         };
         life.chapter("a start", from, |_| {});
         life
@@ -101,6 +113,7 @@ impl Life {
             to: self.recorder.count(),
             before,
             after: self.now.clone(),
+            other: None,
             is_foreign: false,
         });
     }
@@ -127,6 +140,20 @@ impl Life {
             life.now.whole.insert("0".to_owned());
         });
         assert!(self.place.is_live(files), "{what}");
+    }
+
+    /// A set of which the last step fails.
+    fn take_back(&mut self, files: &Files, sequence: u64) {
+        let document = files.document(sequence);
+        self.then("taking back", |life| {
+            life.fails.store(true, Ordering::Relaxed);
+            let error = files.apply(&life.store, sequence).expect_err("its last step fails");
+            assert!(error.message().contains("whole again"), "{error}");
+            life.fails.store(false, Ordering::Relaxed);
+        });
+        let chapter = self.chapters.last_mut().expect("one");
+        chapter.other = Some((files.clone(), (document.generation, sequence)));
+        assert!(self.place.is_live(&self.now.live));
     }
 
     fn tidy(&mut self) {
@@ -181,6 +208,15 @@ impl Life {
             assert_eq!((made.mended.len(), made.left.len()), (2, 0), "{made:?}");
             life.now.live = lost.clone();
         });
+        life.meanwhile(jar("local.jar"), &plugin("B", "0.8"));
+        let newer = lost
+            .clone()
+            .without(&Name::JettyXml)
+            .without(&jar("b.jar"))
+            .with(jar("d.jar"), &plugin("b", "2"))
+            .with(Name::CipherAes, b"11111111111111111111111111111111")
+            .with(Name::CruiseConfig, CONFIG);
+        life.take_back(&newer, 41);
         life.then("going back", |life| {
             life.store.restore("#3").expect("restored");
             life.now.live = next();

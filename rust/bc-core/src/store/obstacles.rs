@@ -1,0 +1,155 @@
+//! What makes it impossible to replace a live file or to take it away, found before the first one of a set changes.
+//!
+//! A rename is the folder's matter, not the file's: a folder that may not be written, one with a sticky bit and a file of
+//! somebody else, or one with the attributes of chattr(1) `i` and `a` refuses it, and so does a file that has them, or is
+//! a mount of its own. Only trying tells the rest; then the old set comes back.
+
+use std::{fs, io, path::Path};
+
+use crate::error::{Error, Kind};
+
+/// Whether names may be given and taken in a folder, as far as its attributes tell.
+///
+/// # Errors
+/// [`Kind::File`] naming the folder and what to do.
+pub(super) fn check_folder(folder: &Path) -> Result<(), Error> {
+    check_attributes(folder, "change the names in")
+}
+
+/// Whether another file can be given the name of this one, or its name taken away, its folder allowing it otherwise.
+/// A file that is not there stands in nobody's way.
+///
+/// # Errors
+/// [`Kind::File`] naming the file and what to do.
+pub(super) fn check_name(path: &Path) -> Result<(), Error> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            return Err(Error::new(
+                Kind::File,
+                format!("cannot write {}: {error}", path.display()),
+                "Give the file a shorter name on the primary: this disk has no room for it.",
+            ));
+        }
+        Err(error) => return Err(Error::io("look at", path, &error)),
+    };
+    if found.is_dir() {
+        return Err(Error::new(
+            Kind::File,
+            format!("cannot replace {}: it is a folder", path.display()),
+            "Move it away: the primary's file belongs there.",
+        ));
+    }
+    if found.is_file() {
+        check_attributes(path, "replace")?;
+    }
+    check_owner(path, &found)
+}
+
+/// Whether a file can be removed or moved away. One that is not there can.
+///
+/// # Errors
+/// Those of [`check_name`]; the folder cannot be written; the file is a mount of its own.
+pub(super) fn check_removable(path: &Path) -> Result<(), Error> {
+    check_name(path)?;
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    check_folder(folder)?;
+    check_writable(folder).map_err(|error| Error::io("remove", path, &error))?;
+    let real = fs::canonicalize(folder).map(|folder| folder.join(path.file_name().unwrap_or_default()));
+    match real {
+        Ok(real) if cfg!(unix) && crate::mount::mount_of(&real) == real => {
+            let error = io::ErrorKind::ResourceBusy.into();
+            Err(Error::io("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether this process may write a folder.
+///
+/// # Errors
+/// Those of the operating system.
+pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use nix::{
+            fcntl::{AT_FDCWD, AtFlags},
+            unistd::{AccessFlags, faccessat},
+        };
+        let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+        // As the user who acts, not as the one who started the process.
+        faccessat(AT_FDCWD, folder, rights, AtFlags::AT_EACCESS)?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// The attributes of chattr(1), which stop root as well. File systems without them have none, and what cannot be opened
+/// says nothing.
+fn check_attributes(path: &Path, doing: &str) -> Result<(), Error> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, open};
+
+        let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(attributes) = open(path, how, Mode::empty()).and_then(ioctl_getflags) else {
+            return Ok(());
+        };
+        for (attribute, letter, word) in [
+            (IFlags::IMMUTABLE, 'i', "immutable"),
+            (IFlags::APPEND, 'a', "append only"),
+        ] {
+            if attributes.contains(attribute) {
+                return Err(Error::new(
+                    Kind::File,
+                    format!(
+                        "cannot {doing} {}: it has the attribute {letter} ({word})",
+                        path.display()
+                    ),
+                    format!("Take the attribute away: chattr -{letter} {}", path.display()),
+                ));
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (path, doing);
+    Ok(())
+}
+
+/// In a folder with the sticky bit only the owner of a file, or of the folder, may take its name away.
+fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), Error> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let Ok(above) = fs::metadata(folder) else { return Ok(()) };
+        let user = nix::unistd::geteuid().as_raw();
+        if is_sticky(above.mode()) && ![0, above.uid(), found.uid()].contains(&user) {
+            return Err(Error::new(
+                Kind::File,
+                format!(
+                    "cannot replace {}: it belongs to somebody else in a folder with the sticky bit",
+                    path.display()
+                ),
+                format!(
+                    "Give the file to the user that runs GoCD, or take the bit away: chmod -t {}",
+                    folder.display()
+                ),
+            ));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, found);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_sticky(mode: u32) -> bool {
+    mode & 0o1000 != 0
+}
