@@ -31,6 +31,7 @@ use crate::{
     store::{
         atomic,
         filesystem::{self, FileSystem},
+        room,
         stage::Source,
     },
 };
@@ -266,19 +267,33 @@ impl Blobs {
     /// # Errors
     /// Those of `before`, and the folder cannot be read. Whatever cannot be removed stays.
     pub(super) fn retain(&self, keep: &HashSet<Digest>, before: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
-        for path in self.list()? {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let digest = name
-                .map(|name| name.strip_suffix(PARTIAL).unwrap_or(name))
-                .and_then(|name| name.parse::<Digest>().ok());
-            if digest.is_none_or(|digest| !keep.contains(&digest)) {
-                before(&path).map_err(|error| Error::io("remove", &path, &error))?;
-                let _ = self.system.remove(&path);
-            }
+        for path in self.all_but(keep)? {
+            before(&path).map_err(|error| Error::io("remove", &path, &error))?;
+            let _ = self.system.remove(&path);
         }
         self.lock().retain(|digest, _| keep.contains(digest));
         self.lock_memory().retain(|digest, _| keep.contains(digest));
         Ok(())
+    }
+
+    /// The bytes that the disk has free again after [`Blobs::retain`].
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn freed_by_all_but(&self, keep: &HashSet<Digest>) -> Result<u64, Error> {
+        Ok(self.all_but(keep)?.iter().map(|path| room::freed_by(path, 1)).sum())
+    }
+
+    fn all_but(&self, keep: &HashSet<Digest>) -> Result<Vec<PathBuf>, Error> {
+        let mut all = self.list()?;
+        all.retain(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let digest = name
+                .map(|name| name.strip_suffix(PARTIAL).unwrap_or(name))
+                .and_then(|name| name.parse::<Digest>().ok());
+            digest.is_none_or(|digest| !keep.contains(&digest))
+        });
+        Ok(all)
     }
 
     pub(super) fn partial(&self, digest: &Digest) -> PathBuf {

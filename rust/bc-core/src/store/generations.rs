@@ -381,15 +381,26 @@ impl Generations {
             || self.pinned.as_ref().is_some_and(|pinned| pinned.contains(bytes))
     }
 
-    /// All bytes that somebody may still want, once [`Generations::check_all_read`] has said that all are known.
-    pub(super) fn wanted(&self) -> HashSet<Digest> {
-        let kept = self.kept.iter().flat_map(|kept| &kept.blobs);
+    /// All bytes that somebody may still want once these generations are dropped, where
+    /// [`Generations::check_all_read`] has said that all are known.
+    pub(super) fn wanted_without(&self, dropped: &[Digest]) -> HashSet<Digest> {
+        let stays = |kept: &&Remembered| kept.serial == 0 || !dropped.contains(&kept.id);
+        let kept = self.kept.iter().filter(stays).flat_map(|kept| &kept.blobs);
         let applied = self.applied.iter().flat_map(|document| document.files.values());
         kept.copied()
             .chain(applied.map(|entry| entry.sha256))
             .chain(self.pinned.iter().flatten().copied())
             .chain(self.held.iter().copied())
             .collect()
+    }
+
+    /// The files of these generations.
+    pub(super) fn files<'a>(&'a self, ids: &'a [Digest]) -> impl Iterator<Item = &'a Path> {
+        let kept = self
+            .kept
+            .iter()
+            .filter(|kept| kept.serial > 0 && ids.contains(&kept.id));
+        kept.map(|kept| kept.file.as_path())
     }
 
     /// Notes that nothing is left to clean.

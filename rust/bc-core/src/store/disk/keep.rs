@@ -4,6 +4,7 @@
 //! [`DiskStore::tidy`] does what waits, some time later.
 
 use std::{
+    collections::HashSet,
     fs,
     path::Path,
     sync::{MutexGuard, PoisonError},
@@ -84,7 +85,7 @@ impl DiskStore {
     /// The disk fails, or who needs what is not known: then nothing goes.
     fn drop_generations(&self, generations: &mut Generations, ids: &[Digest]) -> Result<(), Error> {
         generations.check_all_read()?;
-        let journal = Journal::read(&*self.system, &self.files.journal)?;
+        let wanted = self.wanted_without(generations, ids)?;
         let folder = generations.folder().to_owned();
         for id in ids {
             self.at(&Moment::DropGeneration(*id))
@@ -99,35 +100,91 @@ impl DiskStore {
         if !generations.is_pinned() {
             return Ok(());
         }
-        let mut wanted = generations.wanted();
-        match journal {
-            Read::Missing => {}
-            Read::Whole(journal) => wanted.extend(journal.digests()),
-            // What it needs is not known before the next apply gives it up.
-            Read::Damaged => return Ok(()),
-        }
+        let Some(wanted) = wanted else { return Ok(()) };
         self.blobs
             .retain(&wanted, |blob| self.at(&Moment::RemoveBlob(blob.to_owned())))
     }
 
-    /// Checks that `needed` bytes fit onto the disk of `folder`; the oldest generations go first where they do not.
-    /// The applied one and generation 0 stay.
+    /// All bytes that somebody may still want once these generations are dropped; none where that is not known before
+    /// the next apply gives up a damaged journal.
+    fn wanted_without(&self, generations: &Generations, dropped: &[Digest]) -> Result<Option<HashSet<Digest>>, Error> {
+        let mut wanted = generations.wanted_without(dropped);
+        match Journal::read(&*self.system, &self.files.journal)? {
+            Read::Missing => {}
+            Read::Whole(journal) => wanted.extend(journal.digests()),
+            Read::Damaged => return Ok(None),
+        }
+        Ok(Some(wanted))
+    }
+
+    /// Checks that `needed` bytes fit onto the disk of `folder`. Where they do not, generations are dropped for it: as
+    /// few as suffice, the oldest first, and none where all of them would not. What that frees is worked out before,
+    /// since the bytes of a kept jar are mostly those of the live one. The applied generation and generation 0 stay.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::DiskFull`]; nothing is dropped then. Others where the disk fails.
     pub(super) fn make_room(&self, folder: &Path, needed: u64) -> Result<(), Error> {
-        loop {
-            let Err(error) = room::check(folder, needed, self.options.free_space) else {
-                return Ok(());
-            };
-            let mut generations = self.generations();
-            let surplus = generations.surplus(1);
-            let Some(oldest) = surplus.first().filter(|_| is_same_disk(folder, self.blobs.folder())) else {
-                return Err(error);
-            };
+        let reserve = self.options.free_space;
+        let Err(error) = room::check(folder, needed, reserve) else {
+            return Ok(());
+        };
+        let mut generations = self.generations();
+        // Until it is known what is on its way, and what is kept, no bytes are removed.
+        let is_known = generations.is_pinned() && generations.check_all_read().is_ok();
+        if !is_known || !is_same_disk(folder, self.blobs.folder()) {
+            return Err(error);
+        }
+        let short = room::shortage(folder, needed, reserve);
+        let Some(dropped) = self.enough(&generations, short)? else {
+            return Err(Error::new(
+                error.kind(),
+                format!(
+                    "{}; dropping kept generations would not make enough room, so none is dropped",
+                    error.message()
+                ),
+                error.guidance(),
+            ));
+        };
+        for id in &dropped {
             warn!(
-                "the generation {oldest:.12} is dropped before its time: {}",
+                "the generation {id:.12} is dropped before its time: {}",
                 error.message()
             );
-            self.drop_generations(&mut generations, &[*oldest])?;
         }
+        self.drop_generations(&mut generations, &dropped)?;
+        drop(generations);
+        // Somebody else may have taken the room; that is no reason to drop more.
+        room::check(folder, needed, reserve)
+    }
+
+    /// The fewest generations that free so many bytes when they are dropped, the oldest first; none where all of them
+    /// do not. What nobody wants anyway is counted first.
+    fn enough(&self, generations: &Generations, short: u64) -> Result<Option<Vec<Digest>>, Error> {
+        let candidates = generations.surplus(1);
+        let is_enough = |dropped: &[Digest]| -> Result<bool, Error> {
+            let Some(wanted) = self.wanted_without(generations, dropped)? else {
+                return Ok(false);
+            };
+            let files = generations.files(dropped);
+            let freed = self.blobs.freed_by_all_but(&wanted)? + files.map(|file| room::freed_by(file, 1)).sum::<u64>();
+            Ok(freed >= short)
+        };
+        let mut dropped = Vec::new();
+        let mut others = candidates.iter();
+        while !is_enough(&dropped)? {
+            match others.next() {
+                Some(next) => dropped.push(*next),
+                None => return Ok(None),
+            }
+        }
+        // An older one may have freed nothing.
+        for id in dropped.clone() {
+            let fewer: Vec<Digest> = dropped.iter().copied().filter(|other| *other != id).collect();
+            if is_enough(&fewer)? {
+                dropped = fewer;
+            }
+        }
+        Ok(Some(dropped))
     }
 
     /// Keeps what an apply is about to replace or remove. Returns what to tell of files that were changed here.

@@ -2,7 +2,6 @@
 //! place. No live file is touched here.
 
 use std::{
-    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -98,12 +97,16 @@ impl DiskStore {
 
     /// Whether what will be copied fits.
     pub(super) fn check_room(&self, writes: &[Write]) -> Result<(), Error> {
-        let mut needed: HashMap<&Path, u64> = HashMap::new();
+        // What goes to folders of one disk has to fit there together.
+        let mut needed: Vec<(&Path, u64)> = Vec::new();
         for write in writes {
             let folder = write.target.parent().unwrap_or(Path::new("/"));
-            let is_linked = matches!(write.name, Name::Plugin(_)) && is_same_disk(folder, self.blobs.folder());
-            if !is_linked {
-                *needed.entry(folder).or_default() += write.entry.size;
+            if matches!(write.name, Name::Plugin(_)) && is_same_disk(folder, self.blobs.folder()) {
+                continue;
+            }
+            match needed.iter_mut().find(|(other, _)| is_same_disk(other, folder)) {
+                Some((_, bytes)) => *bytes += write.entry.size,
+                None => needed.push((folder, write.entry.size)),
             }
         }
         needed

@@ -22,7 +22,7 @@ use crate::{
 use std::{fs, io, sync::Arc};
 
 /// A configuration that differs from all others.
-fn edited(number: u64) -> Files {
+pub(super) fn edited(number: u64) -> Files {
     Files::usual().with(
         Name::CruiseConfig,
         format!("<cruise schemaVersion=\"{number}\"><server serverId=\"one\"/></cruise>").as_bytes(),
@@ -50,7 +50,7 @@ impl Place {
         generations::list(self.layout.state_dir()).expect("readable")
     }
 
-    fn sequences(&self) -> Vec<u64> {
+    pub(super) fn sequences(&self) -> Vec<u64> {
         self.kept().iter().map(|kept| kept.sequence).collect()
     }
 
