@@ -44,6 +44,8 @@ const NAMED: usize = 5;
 const TOPIC_GENERATIONS: &str = "generations";
 /// The board's topic for what is kept and cannot be listed.
 const TOPIC_LISTED: &str = "kept files that are read";
+/// The board's topic for a set that is half live.
+const TOPIC_HALF_LIVE: &str = "half live";
 /// The board's topic for kept bytes that cannot be read.
 const TOPIC_KEPT: &str = "kept files";
 
@@ -81,6 +83,8 @@ impl Keeper {
                     self.look(&mut found, LOOK_WITHIN).await;
                 }
                 _ = ticks.tick() => {
+                    let half_live = self.blocking(STUCK_AFTER, |store| Ok(store.half_live())).await;
+                    self.board.set(TOPIC_HALF_LIVE, Severity::Critical, half_live.unwrap_or_default(), self.clock.now_ms());
                     let tidied = self.blocking(STUCK_AFTER, |store| store.tidy()).await;
                     self.show(TOPIC_GENERATIONS, &tidied);
                     if reading.is_done() {

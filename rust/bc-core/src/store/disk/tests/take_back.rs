@@ -206,7 +206,7 @@ fn a_journal_of_the_version_before_is_rolled_forward() {
     }
     let path = place.state("journal.json");
     fs::write(&path, seal::sealed(&journal).expect("plain")).expect("write");
-    let Ok(Read::Whole(read)) = Journal::read(&path) else {
+    let Ok(Read::Whole(read)) = Journal::read(&OperatingSystem, &path) else {
         panic!("it is a journal");
     };
     assert_eq!((read.back, read.steps.len()), (None, 5));
