@@ -273,7 +273,8 @@ impl Parts {
                 drop(timeout(CLOSE_WITHIN, all).await);
             });
             if let Some(answers) = self.answers.take() {
-                answers.shutdown_timeout(CLOSE_WITHIN);
+                // Only a disk that hangs keeps its threads, and then those of the other one as well.
+                answers.shutdown_timeout(CLOSE_WITHIN / 3);
             }
             runtime.shutdown_timeout(CLOSE_WITHIN);
         }

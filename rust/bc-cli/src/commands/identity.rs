@@ -7,6 +7,7 @@ use bc_core::{
     control::Order,
     fingerprint::Fingerprint,
     identity::{self, Identity},
+    regular_file,
 };
 use serde::Serialize;
 
@@ -116,7 +117,7 @@ impl Shown {
 }
 
 fn node_id(state_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(state_dir.join("node-id")).ok()?;
+    let text = regular_file::read_text(&state_dir.join("node-id"), regular_file::LARGEST_OF_A_FEW_LINES).ok()?;
     Some(text.trim().to_owned())
 }
 

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bc_core::{properties::Properties, settings::without_stray_ends};
+use bc_core::{properties::Properties, regular_file, settings::without_stray_ends};
 
 /// Looks a variable of the environment up.
 pub(crate) type Environment = fn(&str) -> Option<String>;
@@ -44,7 +44,7 @@ impl WrapperConf {
             values: BTreeMap::new(),
             unread: Vec::new(),
         };
-        let text = fs::read(path)?;
+        let text = regular_file::read(path, regular_file::LARGEST_OF_A_FEW_LINES)?;
         conf.take(&String::from_utf8_lossy(&text), environment, 0);
         Ok(conf)
     }
@@ -118,7 +118,7 @@ impl WrapperConf {
             return;
         }
         let path = self.base.join(file);
-        match fs::read(&path) {
+        match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
             Ok(text) => self.take(&String::from_utf8_lossy(&text), environment, depth),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.unread.push(format!("cannot read {}: {error}", path.display())),

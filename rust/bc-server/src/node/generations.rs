@@ -147,3 +147,32 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + S
         Err(_) => Err(Error::new(Kind::Busy, "the node is being closed", "")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_may_only_look_takes_a_few_threads_and_no_more() {
+        let mut stuck = Vec::new();
+        for _ in 0..LOOKERS_AT_ONCE {
+            let (release, wait) = mpsc::channel::<()>();
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            let looks = tokio::spawn(looking(move || {
+                begun.send(()).expect("waited for");
+                Ok(wait.recv().is_ok())
+            }));
+            has_begun.await.expect("it begins");
+            // That its caller goes away gives the thread to nobody.
+            looks.abort();
+            stuck.push(release);
+        }
+        let refused = looking(|| Ok(())).await.expect_err("all are taken");
+        assert_eq!(refused.kind(), Kind::Busy, "{refused}");
+        assert!(blocking(|| Ok(7)).await.is_ok(), "an order has its own");
+        drop(stuck);
+        looking(|| Ok(())).await.expect("there is room again");
+    }
+}

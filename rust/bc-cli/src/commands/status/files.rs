@@ -1,9 +1,10 @@
 //! What the files of a node tell while it does not run.
 
-use std::{fs, io, path::Path, time::SystemTime};
+use std::{io, path::Path, time::SystemTime};
 
 use bc_core::{
-    clock::millis, fingerprint::Fingerprint, identity::Identity, role::Recorded, settings::Flag, store::Record, words,
+    clock::millis, fingerprint::Fingerprint, identity::Identity, regular_file, role::Recorded, settings::Flag,
+    store::Record, words,
 };
 use serde::Serialize;
 
@@ -102,7 +103,7 @@ impl Files {
 
 /// The text of a file; none where there is no such file.
 fn text(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match regular_file::read_text(path, regular_file::LARGEST_OF_OURS) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -118,6 +119,8 @@ fn note<T>(problems: &mut Vec<String>, name: &str, read: io::Result<Option<T>>) 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use bc_core::manifest::Role;
 
     use super::*;
