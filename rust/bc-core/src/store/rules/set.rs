@@ -343,6 +343,9 @@ mod tests {
         for (name, text, why) in [
             (Name::CruiseConfig, "<cruise>", "is not whole"),
             (Name::CruiseConfig, "", "is empty"),
+            (Name::CruiseConfig, "<cruise>a & b</cruise>", "is not well-formed XML"),
+            (Name::CruiseConfig, "<cruise a='1' a='1'/>", "is not well-formed XML"),
+            (Name::JettyXml, "<Configure a=1/>", "is not well-formed XML"),
             (
                 Name::CruiseConfig,
                 "<!DOCTYPE cruise [<!ENTITY x 'y'>]><cruise/>",
