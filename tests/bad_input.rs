@@ -404,6 +404,7 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
         files,
         own_jars: BTreeMap::new(),
         lineage: Default::default(),
+        extra_is_unknown: false,
     }
 }
 
