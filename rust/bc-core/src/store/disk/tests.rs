@@ -377,6 +377,38 @@ fn an_error_at_any_moment_leaves_the_old_set_and_the_next_call_goes_on() {
     }
 }
 
+/// As after a mistake of ours: the part that applies is started again, and the store goes on with what it holds.
+#[test]
+fn a_panic_at_any_moment_hides_nothing_and_is_mended_by_the_next_call() {
+    for number in 0.. {
+        let place = Place::new();
+        Files::usual().apply(&place.open(), 1).expect("applied");
+        let (probe, count) = failing_at(number, || panic!("a mistake of ours"));
+        let store = place.open_with(probe);
+        let document = next().document(2);
+        next().fetch(&store, &document);
+        if catch_unwind(AssertUnwindSafe(|| store.apply(&document, Allowed::default()))).is_ok() {
+            assert!(number >= 10 && count.load(Ordering::Relaxed) <= number, "{number}");
+            break;
+        }
+        if store.altered() == Ok(Vec::new()) {
+            // What was staged is nobody's live file, and goes with the next start at the latest.
+            store.sweep();
+            assert!(
+                place.is_live(&Files::usual()) || place.is_live(&next()),
+                "a mixture counts as right after moment {number}"
+            );
+        }
+        store
+            .apply(&document, Allowed::default())
+            .expect("the locks are taken over");
+        store.sweep();
+        assert!(place.is_live(&next()), "moment {number}");
+        assert_eq!(store.altered(), Ok(Vec::new()), "moment {number}");
+        assert!(!place.state("journal.json").exists());
+    }
+}
+
 /// The power fails at a moment of an apply of a node that has the usual files.
 fn crashed_at(is_it: impl Fn(&Moment) -> bool + Send + Sync + 'static, files: &Files) -> Place {
     let place = Place::new();
