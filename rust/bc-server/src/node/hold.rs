@@ -4,12 +4,13 @@
 //! agent) lets it run on a release alone once it has heard this, and says so when it hears it no more.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
-        mpsc::{self, RecvTimeoutError},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bc_core::{
@@ -24,6 +25,11 @@ use super::Assembly;
 /// Between two times. The agent complains after twelve of them.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// Without a failure for so long it is relied upon again.
+const PROVEN: Duration = Duration::from_secs(60);
+/// The name of this part where it fails.
+const PART: &str = "hold";
+
 /// The thread that says it. Ended by [`Renewal::end`].
 pub(crate) struct Renewal {
     thread: thread::JoinHandle<()>,
@@ -34,7 +40,7 @@ impl Renewal {
     /// Ends the thread and waits for it.
     pub(crate) fn end(self) {
         drop(self.stop);
-        // A panic of that thread was printed when it happened.
+        // It catches its own panics.
         drop(self.thread.join());
     }
 }
@@ -49,9 +55,7 @@ pub(crate) fn start(assembly: &Assembly) -> Option<Renewal> {
     said.say();
     let (stop, stopped) = mpsc::channel::<()>();
     let thread = thread::Builder::new().name("bc-hold".to_owned()).spawn(move || {
-        while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            said.say();
-        }
+        said.say_again(&stopped, INTERVAL, PROVEN);
     });
     match thread {
         Ok(thread) => Some(Renewal { thread, stop }),
@@ -69,6 +73,28 @@ struct Said {
 }
 
 impl Said {
+    /// Until the other end of the channel is gone. A failure is said, and does not end it: nobody else could start it
+    /// again where a task is stuck.
+    fn say_again(&self, stopped: &Receiver<()>, interval: Duration, proven: Duration) {
+        let mut failed: Option<Instant> = None;
+        while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            match panic::catch_unwind(AssertUnwindSafe(|| self.say())) {
+                Ok(()) if failed.is_some_and(|at| at.elapsed() >= proven) => {
+                    failed = None;
+                    self.board.part_runs(PART, self.clock.now_ms());
+                }
+                Ok(()) => {}
+                Err(_) => {
+                    failed = Some(Instant::now());
+                    let message = "the part of this node that says again and again that GoCD is held has failed, and is \
+                                   tried again. GoCD stays held. This is a mistake in the program: report it with what \
+                                   this server's standard error says.";
+                    self.board.part_failed(PART, message, self.clock.now_ms());
+                }
+            }
+        }
+    }
+
     fn say(&self) {
         let now_ms = self.clock.now_ms();
         if self.board.look(|status| status.phase == Phase::Holding) {
@@ -81,11 +107,47 @@ impl Said {
 mod tests {
     use std::time::Instant;
 
-    use bc_core::properties::Properties;
+    use bc_core::{clock::SystemClock, manifest::Role, properties::Properties, status::Status};
 
     use crate::node::Node;
 
     use super::*;
+
+    /// Tells the time but the first time.
+    struct FailsOnce(std::sync::atomic::AtomicBool);
+
+    impl Clock for FailsOnce {
+        fn now_ms(&self) -> i64 {
+            assert!(
+                self.0.swap(true, std::sync::atomic::Ordering::SeqCst),
+                "a mistake of ours"
+            );
+            SystemClock.now_ms()
+        }
+    }
+
+    #[test]
+    fn a_hold_that_fails_once_is_named_and_said_again_until_it_is_relied_upon() {
+        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Standby, Phase::Holding, 0)));
+        let events = Arc::new(Events::default());
+        let said = Said {
+            board: Arc::clone(&board),
+            clock: Arc::new(FailsOnce(false.into())),
+            events: Arc::clone(&events),
+        };
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (interval, proven) = (Duration::from_millis(20), Duration::from_millis(500));
+        let saying = thread::spawn(move || said.say_again(&stopped, interval, proven));
+        assert!(matches!(events.next(Duration::from_secs(20)), Some(Event::Hold(_))));
+        assert_eq!(board.look(|status| status.failed_parts.clone()), [PART]);
+        let end = Instant::now() + Duration::from_secs(20);
+        while board.look(|status| !status.failed_parts.is_empty() || !status.problems.is_empty()) {
+            assert!(Instant::now() < end, "it is never forgiven");
+            drop(events.next(interval));
+        }
+        drop(stop);
+        saying.join().expect("it ends without a panic");
+    }
 
     #[test]
     fn a_held_node_says_so_first_and_again_until_it_closes() {

@@ -4,6 +4,7 @@
 //! plugin once, so a node that gave up here would be missing until the next restart.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         mpsc::{self, RecvTimeoutError},
@@ -57,7 +58,9 @@ pub(super) fn start(
         super::log::adopt(&dispatch);
         complaint.say(&first);
         while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-            match open() {
+            // A panic in it is one more reason to try again: nobody else would.
+            let opened = panic::catch_unwind(AssertUnwindSafe(&open)).unwrap_or_else(|_| Err(failed()));
+            match opened {
                 Ok(parts) => {
                     complaint.withdraw();
                     return Some(parts);
@@ -69,6 +72,14 @@ pub(super) fn start(
     };
     let thread = thread::Builder::new().name("bc-waiting".to_owned()).spawn(work);
     thread.map(|thread| Waiting { thread, stop }).map_err(|_| reason)
+}
+
+fn failed() -> Error {
+    Error::new(
+        Kind::File,
+        "this program failed while the node opened",
+        "Report it with what this server's standard error says.",
+    )
 }
 
 /// What keeps the node from opening, in the log and in GoCD's health messages.
@@ -129,6 +140,34 @@ mod tests {
         while !node.next_event(PAUSE).is_some_and(|event| wanted(&event)) {
             assert!(Instant::now() < end, "it did not come");
         }
+    }
+
+    #[test]
+    fn a_panic_while_it_opens_is_said_and_does_not_end_the_wait() {
+        let events = Arc::new(Events::default());
+        let dispatch = crate::node::log::dispatch(Arc::clone(&events), tracing::Level::ERROR);
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let open = move || {
+            let number = tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            assert!(number > 0, "a mistake of ours");
+            Err(Error::new(Kind::File, "the second reason", ""))
+        };
+        let first = Error::new(Kind::File, "the first reason", "");
+        let waiting = start(open, first, Arc::clone(&events), dispatch).expect("a thread");
+        let (end, mut said) = (Instant::now() + Duration::from_secs(30), Vec::new());
+        while said.len() < 3 {
+            assert!(Instant::now() < end, "{said:?}");
+            if let Some(Event::Health(messages)) = events.next(PAUSE) {
+                said.extend(messages);
+            }
+        }
+        for (message, reason) in said
+            .iter()
+            .zip(["the first reason", "this program failed", "the second reason"])
+        {
+            assert!(message.contains(reason), "{said:?}");
+        }
+        assert!(waiting.end().is_none());
     }
 
     #[test]
