@@ -201,6 +201,10 @@ fn who_was_not_there_is_named_and_trusts_the_next_key_by_hand() {
 fn a_removed_key_does_not_come_back_from_the_primarys_list() {
     let place = Place::new();
     let (_primary, _standby, _) = pair(&place);
+    let own = key_of_primary(&place);
+    let refused = place.run(&["trust", "--remove", &own, "--state-dir", PRIMARY_STATE]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("this node's own key"), "{refused:?}");
     let [other, removed_there] = ["ab", "cd"].map(|byte| byte.repeat(32));
     let said = trust(&place, &["--remove", &other]).stdout;
     assert!(said.contains("it does not come into it any more"), "{said}");

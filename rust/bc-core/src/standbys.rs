@@ -277,8 +277,9 @@ impl Standbys {
                 .strangers
                 .values()
                 .filter(|(stranger, _)| stranger.fingerprint == Some(fingerprint));
-            let newest = reported.max_by_key(|(_, heard)| *heard);
-            newest.map(|(stranger, _)| stranger.node_id.clone())
+            // Whoever reports under the node id of another besides his own has the latter.
+            let meant = reported.max_by_key(|(stranger, heard)| (stranger.standing != Standing::Foreign, *heard));
+            meant.map(|(stranger, _)| stranger.node_id.clone())
         };
         let mut said = self.peers.change_key(fingerprint, false)?;
         if let Some(node_id) = &node_id {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    blocking,
     live_files::{TOPIC_ALTERED, TOPIC_UNSEEN},
     notes::TOPIC_GENERATION,
 };
@@ -88,7 +89,7 @@ impl<T: Transport> Reporter<T> {
         let mut due = Instant::now();
         loop {
             changes.mark_unchanged();
-            match self.report() {
+            match self.report().await {
                 Some(report) => {
                     let essence = Report {
                         applied_ago_ms: None,
@@ -103,7 +104,7 @@ impl<T: Transport> Reporter<T> {
                         };
                         told = Some(essence);
                         due = Instant::now() + if sent.is_ok() { EVERY } else { AGAIN };
-                        if self.heard(sent) {
+                        if self.heard(sent).await {
                             continue;
                         }
                     }
@@ -132,7 +133,7 @@ impl<T: Transport> Reporter<T> {
     }
 
     /// None while the primary does not answer.
-    fn report(&self) -> Option<Report> {
+    async fn report(&self) -> Option<Report> {
         let now_ms = self.clock.now_ms();
         let mut report = self.board.look(|status| {
             let is_connected = status.primary.as_ref().is_some_and(|primary| primary.connected);
@@ -140,17 +141,14 @@ impl<T: Transport> Reporter<T> {
         })?;
         report.wants_md5s = self.board.wants_md5s();
         // Reads the peers file, and may write on the board.
-        report.confirms = self
-            .keys
-            .iter()
-            .copied()
-            .filter(|key| (self.options.accepts)(key))
-            .collect();
+        let (keys, accepts) = (self.keys.clone(), Arc::clone(&self.options.accepts));
+        let confirms = blocking(move || Ok(keys.into_iter().filter(|key| accepts(key)).collect()));
+        report.confirms = confirms.await.unwrap_or_default();
         Some(report)
     }
 
     /// Takes in the answer; says whether the primary has other keys now, which are confirmed at once.
-    fn heard(&mut self, sent: Result<Option<ReportReply>, Error>) -> bool {
+    async fn heard(&mut self, sent: Result<Option<ReportReply>, Error>) -> bool {
         let reply = match sent {
             Ok(Some(reply)) => reply,
             Ok(None) => return false,
@@ -160,11 +158,16 @@ impl<T: Transport> Reporter<T> {
             }
         };
         self.said = None;
-        if let Err(error) = self.join(&reply) {
-            self.say(error.to_string());
-            return false;
+        let mut keys = reply.keys.clone();
+        let (peers, own) = (self.options.peers.clone(), Arc::clone(&self.options.own));
+        match blocking(move || join(&peers, &own, &reply)).await {
+            Ok(removed) if removed > 0 => (self.options.on_removal)(),
+            Ok(_) => {}
+            Err(error) => {
+                self.say(error.to_string());
+                return false;
+            }
         }
-        let mut keys = reply.keys;
         keys.truncate(MAX_CONFIRMED);
         let is_news = keys != self.keys;
         self.keys = keys;
@@ -177,43 +180,41 @@ impl<T: Transport> Reporter<T> {
             self.said = Some(failure);
         }
     }
+}
 
-    /// Takes out of the peers file what the primary removed, and adds what it lacks.
-    fn join(&self, reply: &ReportReply) -> Result<(), Error> {
-        let ((removed, added), _) = self.options.peers.change(|peers| {
-            let mut removed = Vec::new();
-            for key in &reply.removed {
-                let has_room = peers.removed().len() < MAX_REMOVED;
-                if has_room && !peers.is_removed(key) && !self.options.own.has(key) {
-                    peers.remove(key);
-                    removed.push(*key);
-                }
+/// Takes out of the peers file what the primary removed, and adds what it lacks. Says how many were taken out.
+fn join(file: &PeersFile, own: &OwnKeys, reply: &ReportReply) -> Result<usize, Error> {
+    let ((removed, added), _) = file.change(|peers| {
+        let mut removed = Vec::new();
+        for key in reply.removed.iter().take(MAX_REMOVED) {
+            // However full the list is: a key that is trusted here is taken out.
+            let has_room = peers.contains(key) || peers.removed().len() < MAX_REMOVED;
+            if has_room && !peers.is_removed(key) && !own.has(key) {
+                peers.remove(key);
+                removed.push(*key);
             }
-            let mut added = Vec::new();
-            for peer in &reply.peers {
-                let is_new = !peers.contains(&peer.fingerprint);
-                if is_new && peers.all().len() >= MAX_PEERS {
-                    continue;
-                }
-                let mut peer = peer.clone();
-                peer.node_id = peer.node_id.filter(|id| is_node_id(id));
-                if peers.add(peer.clone()) && is_new {
-                    added.push(peer.fingerprint);
-                }
+        }
+        let mut added = Vec::new();
+        for peer in reply.peers.iter().take(MAX_PEERS) {
+            let is_new = !peers.contains(&peer.fingerprint);
+            if is_new && peers.all().len() >= MAX_PEERS {
+                continue;
             }
-            (removed, added)
-        })?;
-        if !removed.is_empty() {
-            (self.options.on_removal)();
+            let mut peer = peer.clone();
+            peer.node_id = peer.node_id.filter(|id| is_node_id(id));
+            if peers.add(peer.clone()) && is_new {
+                added.push(peer.fingerprint);
+            }
         }
-        for fingerprint in removed {
-            info!("the primary trusts the key {fingerprint} no longer; neither does this node from now on");
-        }
-        for fingerprint in added {
-            info!("the primary trusts the key {fingerprint}; so does this node from now on");
-        }
-        Ok(())
+        (removed, added)
+    })?;
+    for fingerprint in &removed {
+        info!("the primary trusts the key {fingerprint} no longer; neither does this node from now on");
     }
+    for fingerprint in added {
+        info!("the primary trusts the key {fingerprint}; so does this node from now on");
+    }
+    Ok(removed.len())
 }
 
 /// What keeps this standby from being in sync, where it is on this node.

@@ -277,6 +277,17 @@ async fn another_key_of_a_node_takes_over_by_an_administrators_word_and_ends_the
 }
 
 #[tokio::test]
+async fn who_is_trusted_gets_no_node_of_another_by_having_named_it_too() {
+    let primary = Primary::new();
+    primary.hears(report('a', "1"), "a");
+    assert_eq!(primary.hears(report('b', "1"), "b"), Standing::Seen);
+    assert_eq!(primary.hears(report('a', "1"), "b"), Standing::Foreign);
+    primary.standbys.trust(key("b")).expect("trusted");
+    assert_eq!(primary.peers().node_of(&key("b")), Some(node('b').as_str()));
+    assert_eq!(primary.hears(report('a', "2"), "a"), Standing::Trusted);
+}
+
+#[tokio::test]
 async fn a_key_that_is_taken_out_of_the_file_by_hand_is_not_missed() {
     let primary = Primary::new();
     primary.hears(report('a', "1"), "a");
