@@ -9,7 +9,7 @@ use std::{
 };
 
 use bc_testkit::{artefacts, gocd_dir::GocdDir, http, process::Process, wait};
-use bc_tests::{Pair, authorized, start_standby};
+use bc_tests::{Pair, authorized, start_standby, wait_for_sync};
 
 /// Printed by the stand-in when GoCD's launcher runs.
 const LAUNCHED: &str = "gocd-host: launcher runs";
@@ -419,4 +419,88 @@ fn a_held_port_in_use_is_named_and_taken_once_it_is_free() {
         http::get(standby.gocd_port, "/go/api/v1/health")
     });
     assert!(!jvm.output().contains(LAUNCHED));
+}
+
+/// The standby's server, started again without its flag and without what else its JVM was told: only the agent is left.
+fn start_without_flag(standby: &GocdDir) -> Process {
+    let mut java = standby.java(17);
+    java.args([
+        "-javaagent:plugins/external/gocd-business-continuity.jar",
+        "-Dbc.guard.wait=4000",
+    ]);
+    standby.launch("standby without its flag", &mut java)
+}
+
+#[test]
+fn a_standby_whose_flag_is_removed_stays_held_while_its_primary_lives() {
+    let mut pair = Pair::start(17);
+    pair.standby_jvm.signal(nix::sys::signal::Signal::SIGTERM);
+    pair.standby_jvm.wait_for_end(START);
+    let jvm = start_without_flag(&pair.standby);
+    let status = pair
+        .standby
+        .wait_for_status("it says that it stays held", START, |status| {
+            status["problems"].to_string().contains("stays held, since")
+        });
+    let problems = status["problems"].to_string();
+    for part in [
+        "answers as the primary",
+        "-Dgo.server.mode=standby",
+        "gocd-bc promote",
+        "gocd-bc demote --forget",
+    ] {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+    jvm.wait_for("stays held, since", START);
+    wait_for_sync(&pair.standby);
+    let health = http::get(pair.standby.gocd_port, "/go/api/v1/health").expect("the held port answers");
+    assert_eq!(health.status, 503);
+    // Longer than Java waits for a decision that it does not hear.
+    sleep(Duration::from_secs(40));
+    assert!(!jvm.output().contains(LAUNCHED), "{}", jvm.output());
+    promote(&pair.standby);
+    jvm.wait_for(STARTED, START);
+}
+
+#[test]
+fn a_standby_whose_flag_is_removed_and_whose_primary_is_dead_promotes_itself_on_mended_files_and_says_so_in_gocd() {
+    let mut pair = Pair::start(17);
+    let config = pair.standby.config().join("cruise-config.xml");
+    let right = fs::read_to_string(&config).expect("read");
+    for jvm in [&mut pair.standby_jvm, &mut pair.primary_jvm] {
+        jvm.signal(nix::sys::signal::Signal::SIGTERM);
+        jvm.wait_for_end(START);
+    }
+    fs::write(&config, &right[..right.len() / 2]).expect("half a copy");
+    let jvm = start_without_flag(&pair.standby);
+    jvm.wait_for("asking the primary that it followed", START);
+    jvm.wait_for("CRITICAL this server promoted itself", START);
+    jvm.wait_for(STARTED, START);
+    assert_eq!(
+        fs::read_to_string(&config).expect("read"),
+        right,
+        "mended before GoCD read it"
+    );
+    let status = pair
+        .standby
+        .wait_for_status("the plugin's node says it", START, |status| {
+            status["face"] == "plugin" && status["problems"].to_string().contains("promoted itself")
+        });
+    assert_eq!(
+        (&status["role"], &status["epoch"]["number"]),
+        (&"primary".into(), &2.into())
+    );
+    let said = wait::until("GoCD shows it", START, || {
+        let health = http::get(pair.standby.gocd_port, "/go/api/server_health_messages")?;
+        health
+            .body
+            .contains("CRITICAL this server promoted itself")
+            .then_some(health.body)
+    });
+    assert!(said.contains("gocd-bc acknowledge"), "{said}");
+    let acknowledged = pair.standby.cli(&["acknowledge"]);
+    assert!(acknowledged.status.success(), "{acknowledged:?}");
+    pair.standby.wait_for_status("it is over", START, |status| {
+        !status["problems"].to_string().contains("promoted itself")
+    });
 }

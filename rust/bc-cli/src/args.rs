@@ -103,22 +103,43 @@ pub(crate) enum Command {
     Generations(GenerationsCommand),
     /// Let GoCD run on this standby
     ///
-    /// Pulls once more from the primary if it can, then lets the held GoCD go on. This version does not promote the
-    /// database and cannot see whether the old primary is stopped: stop the primary, promote PostgreSQL, then run
-    /// this with --without-database. Ends with 0 when GoCD runs, with 1 when the node refused or cannot be
-    /// asked, with 2 when GoCD was released but not seen running in time.
+    /// Pulls once more from the primary if it can, reads every live file, mends what is not what was verified, then
+    /// lets the held GoCD go on. This version does not promote the database and cannot see whether the old primary is
+    /// stopped: stop the primary, promote PostgreSQL, then run this with --without-database. Ends with 0 when GoCD
+    /// runs, with 1 when the node refused or cannot be asked, with 2 when GoCD was released but not seen running in
+    /// time.
     Promote {
         /// Leave the database alone: it is promoted already, and no other primary runs
         #[arg(long)]
         without_database: bool,
+        /// Also on files that are not what was verified and cannot be mended, or where nothing was ever synced
+        #[arg(long)]
+        as_it_is: bool,
         /// How long to wait until GoCD runs; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 300)]
         wait: u64,
     },
+    /// Make this server a standby from its next start on
+    ///
+    /// It is held at its next start, with or without a flag, and follows the primary that bc.primary.url names. What
+    /// runs now is not touched. With --forget the record of what it was is removed instead: go.server.mode and
+    /// start.in.standby alone decide at its next start, and without either GoCD starts as a primary at once.
+    Demote {
+        /// Remove the record of what this server was, for a machine that is to be something else; also where no node
+        /// answers
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Say that you have seen that this server promoted itself
+    ///
+    /// A standby whose flag is gone promotes itself where the primary that it followed does not answer. It says so as
+    /// CRITICAL until this command, or the next promotion or demotion.
+    Acknowledge,
     /// Run a primary without GoCD's JVM, in the foreground
     ///
     /// Offers the files of a GoCD folder as the plugin does. For a sidecar container, or a machine where GoCD is
-    /// not started. Ends on SIGTERM or Ctrl-C.
+    /// not started. In the folder of a standby it holds and asks the primary that was followed first, for
+    /// bc.guard.wait, and promotes itself where that is silent. Ends on SIGTERM or Ctrl-C.
     Primary {
         #[command(flatten)]
         node: NodeArguments,
@@ -232,6 +253,17 @@ pub(crate) enum GenerationsCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Let go of what a server still keeps of its time as a standby
+    ///
+    /// After a promotion its generations stay for bc.generations.keep.after.promotion, 7 days, or until this command.
+    Drop {
+        /// Its id or the beginning of it, its sequence as #12, or 0
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
     },
     /// Make one live again on this standby, and stop following the primary
     ///

@@ -1,5 +1,7 @@
 //! One module per command.
 
+use bc_core::control::Order;
+
 use crate::{
     args::{self, Arguments, Command, GenerationsCommand, IdentityCommand, TokenCommand},
     exit_code::ExitCode,
@@ -8,6 +10,8 @@ use crate::{
     output,
 };
 
+mod acknowledge;
+mod demote;
 mod generations;
 mod identity;
 mod promote;
@@ -50,7 +54,20 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Generations(GenerationsCommand::Restore { id }) => generations::restore(&search, &id),
         Command::Sync(arguments) => sync::run(&search, &arguments),
-        Command::Promote { without_database, wait } => promote::run(&search, without_database, wait),
+        Command::Generations(GenerationsCommand::Drop { id, .. }) => generations::let_go(&search, id),
+        Command::Promote {
+            without_database,
+            as_it_is,
+            wait,
+        } => {
+            let order = Order::Promote {
+                without_database,
+                as_it_is,
+            };
+            promote::run(&search, &order, wait)
+        }
+        Command::Demote { forget } => demote::run(&search, forget),
+        Command::Acknowledge => acknowledge::run(&search),
         Command::Primary { node } => run::primary(&search, &node),
         Command::Standby { primary_url, node } => run::standby(&search, primary_url, &node),
         Command::Completions { shell } => output::print(&args::completions(shell)).map(|()| ExitCode::Ok),

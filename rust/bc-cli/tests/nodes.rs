@@ -89,7 +89,20 @@ fn a_standby_follows_and_is_promoted() {
     assert_eq!(after["epoch"]["number"], 2, "a promotion begins an epoch");
     let sequence = after["generation"]["sequence"].as_u64();
     assert!(sequence.is_some_and(|sequence| sequence >= 1), "{after}");
-    assert_eq!(kept(), Value::Array(Vec::new()), "a primary keeps no generations");
+    assert!(
+        promoted.stderr.contains("GoCD starts on 3 verified files"),
+        "{promoted:?}"
+    );
+    let still = kept();
+    assert_eq!(
+        still.as_array().map(Vec::len),
+        Some(1),
+        "what it kept stays after a promotion: {still}"
+    );
+    assert_eq!(still[0]["is_applied"], false, "what is live now is its own");
+    let dropped = place.run(&["generations", "drop", "--all", "--state-dir", STANDBY_STATE]);
+    assert_eq!(dropped.code, 0, "{dropped:?}");
+    assert_eq!(kept(), Value::Array(Vec::new()));
     let (code, log) = standby.end();
     assert_eq!(code, Some(0), "{log}");
 }

@@ -64,13 +64,19 @@ impl ControlHandler for SmallNode {
                 message: "the primary's cruise-config.xml is another server's".to_owned(),
                 guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
             },
+            Order::Demote { .. } | Order::Acknowledge | Order::DropGenerations { .. } => Reply::Done {
+                message: "it is done".to_owned(),
+            },
             Order::Promote {
                 without_database: false,
+                ..
             } => Reply::Refused {
                 message: "the database is not promoted by this version".to_owned(),
                 guidance: "Use --without-database.".to_owned(),
             },
-            Order::Promote { without_database: true } => {
+            Order::Promote {
+                without_database: true, ..
+            } => {
                 progress
                     .send("pulling once more".to_owned())
                     .await

@@ -31,7 +31,18 @@ pub enum Order {
     Promote {
         /// Leave the database alone, and trust the administrator that no other primary runs.
         without_database: bool,
+        /// Also where the live files are not what was verified and cannot be made so.
+        #[serde(default)]
+        as_it_is: bool,
     },
+    /// Make this node a standby from its next start on.
+    Demote {
+        /// Remove the record of what it was instead: its flag alone decides then.
+        #[serde(default)]
+        forget: bool,
+    },
+    /// A person has seen that this node promoted itself.
+    Acknowledge,
     /// Pull from the primary now, and wait until its newest generation is live here.
     Sync {
         /// Many plugins may go at once.
@@ -51,6 +62,12 @@ pub enum Order {
     Restore {
         /// As for [`Order::Generation`].
         id: String,
+    },
+    /// Let go of generations that a promoted node still keeps.
+    DropGenerations {
+        /// As for [`Order::Generation`]; without one, all of them.
+        #[serde(default)]
+        id: Option<String>,
     },
     /// The generations that are kept here.
     Generations,

@@ -19,6 +19,15 @@ impl PrimaryUrl {
         self.with_port(self.port.unwrap_or(DEFAULT_PORT))
     }
 
+    /// As the administrator wrote it: with a port only where one was named. It stands for the same
+    /// [`PrimaryUrl::candidates`].
+    pub fn written(&self) -> String {
+        match self.port {
+            Some(port) => self.with_port(port),
+            None => format!("{}://{}", if self.secure { "https" } else { "http" }, self.host),
+        }
+    }
+
     /// The addresses to try, in order: our port first, then the URL's own where it is another one
     /// (an administrator may have written GoCD's own address, or that of a proxy in front of us).
     pub fn candidates(&self) -> Vec<String> {
@@ -159,6 +168,14 @@ mod tests {
             ("http://[::ffff:10.0.0.1]", UrlMistake::Plain),
         ] {
             assert_eq!(text.parse::<PrimaryUrl>(), Err(mistake), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_down_stands_for_the_same_addresses() {
+        for text in ["https://primarygo", "https://[fd00::1]:9000", "http://127.0.0.1:8156"] {
+            let url: PrimaryUrl = text.parse().expect("valid");
+            assert_eq!(url.written().parse(), Ok(url), "{text}");
         }
     }
 

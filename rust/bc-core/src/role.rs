@@ -1,80 +1,39 @@
-//! Which role a node takes at start: a pure function, and the file that keeps the decision.
+//! Which role a node takes at start, what it asks before it takes one, and in which order it is promoted.
 //!
-//! The file `role` is read by the Java agent too, for the case that our library cannot be loaded:
-//! `role=primary|standby|fenced` and `flag=none|property|file`, a Java properties text.
+//! | module | is |
+//! |---|---|
+//! | this file | the decision at start: a pure function of flag and record |
+//! | `record` | the file `role`, which keeps the decision |
+//! | `inquiry` | a standby whose flag is gone asks the primary that it followed |
+//! | `promotion` | the steps of a promotion, in their order |
+//! | `unacknowledged` | the note of a promotion that no person ordered |
+//!
+//! What [`start`] decides, by what is recorded and by the flag that is there now:
+//!
+//! | recorded | flag now | decision |
+//! |---|---|---|
+//! | nothing | none | release |
+//! | nothing | any | hold as standby |
+//! | primary | the same, none included | release |
+//! | primary under a flag | none | release |
+//! | primary | one that appeared, or another one | hold as standby: an order |
+//! | standby | the same, none included: it was demoted | hold as standby |
+//! | standby | one that appeared, or another one | hold as standby |
+//! | standby under a flag | none | hold and ask ([`Start::Ask`]): an order to be promoted, or an accident |
+//! | fenced | any or none | hold fenced: another node has a higher epoch |
+//! | what cannot be read or understood | any or none | hold, open nothing, say what to type |
+//!
+//! A node that asks stays a standby in its record until it is promoted: a crash in between asks again. Java obeys
+//! the same table where our library cannot be loaded; of a question that nobody can ask it makes a hold.
 
-use std::{io, path::Path};
+use crate::{error::Error, manifest::Role, settings::Flag};
 
-use crate::{
-    error::{Error, Kind},
-    manifest::Role,
-    properties::{self, Properties},
-    regular_file,
-    settings::Flag,
-    store::atomic,
-};
+pub mod inquiry;
+pub mod promotion;
+mod record;
+pub mod unacknowledged;
 
-/// The name of the file in the state folder.
-pub const FILE: &str = "role";
-
-/// A role and the flag under which it was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recorded {
-    /// The role.
-    pub role: Role,
-    /// What asked for a standby at that time.
-    pub flag: Flag,
-}
-
-impl Recorded {
-    /// Reads the file; none is there before the first start.
-    ///
-    /// # Errors
-    /// [`Kind::File`] when it cannot be read or is not understood.
-    pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
-        let path = state_dir.join(FILE);
-        let text = match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
-        };
-        let properties = Properties::parse(&text, &path.display().to_string())?;
-        let role = match properties.get("role") {
-            Some("primary") => Some(Role::Primary),
-            Some("standby") => Some(Role::Standby),
-            Some("fenced") => Some(Role::Fenced),
-            _ => None,
-        };
-        let flag = match properties.get("flag") {
-            Some("none") => Some(Flag::None),
-            Some("property") => Some(Flag::Property),
-            Some("file") => Some(Flag::File),
-            _ => None,
-        };
-        match (role, flag) {
-            (Some(role), Some(flag)) => Ok(Some(Self { role, flag })),
-            _ => Err(Error::new(
-                Kind::File,
-                format!("{} does not hold a role and a flag", path.display()),
-                "Remove it: the node then takes the role that go.server.mode and start.in.standby ask for.",
-            )),
-        }
-    }
-
-    /// Writes the file durably.
-    ///
-    /// # Errors
-    /// As [`atomic::write`].
-    pub fn save(&self, state_dir: &Path) -> Result<(), Error> {
-        let flag = match self.flag {
-            Flag::None => "none",
-            Flag::Property => "property",
-            Flag::File => "file",
-        };
-        let text = properties::to_text([("role", self.role.to_string().as_str()), ("flag", flag)]);
-        atomic::write(&state_dir.join(FILE), text.as_bytes(), 0o600)
-    }
-}
+pub use record::{FILE, Recorded, Source, forget};
 
 /// What a node does at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,89 +42,129 @@ pub enum Start {
     Release,
     /// Hold and follow the primary.
     HoldStandby,
+    /// Hold and follow the primary, ask it whether it is one still, and be promoted where nobody answers.
+    Ask,
     /// Hold: another node has a higher epoch.
     HoldFenced,
+    /// Hold and follow nobody: what this node was is not known.
+    HoldUnknown,
 }
 
-/// Decides from the flag and the record. A record beats the flag only while the flag is the one under which it
-/// was made: a flag that appeared or went since is an order.
-pub fn start(flag: Flag, recorded: Option<Recorded>) -> Start {
-    match recorded {
-        Some(Recorded { role: Role::Fenced, .. }) => Start::HoldFenced,
-        Some(Recorded { role, flag: then }) if then == flag => match role {
-            Role::Primary => Start::Release,
-            Role::Standby | Role::Fenced => Start::HoldStandby,
-        },
-        _ if flag == Flag::None => Start::Release,
-        _ => Start::HoldStandby,
+/// Decides from the flag and from what reading the record gave; the table is at the head of this module.
+pub fn start(flag: Flag, recorded: &Result<Option<Recorded>, Error>) -> Start {
+    let Ok(recorded) = recorded else {
+        return Start::HoldUnknown;
+    };
+    match (recorded.as_ref().map(|recorded| (recorded.role, recorded.flag)), flag) {
+        (Some((Role::Fenced, _)), _) => Start::HoldFenced,
+        (Some((Role::Primary, then)), now) if then == now => Start::Release,
+        (None | Some((Role::Primary, _)), Flag::None) => Start::Release,
+        (Some((Role::Standby, then)), Flag::None) if then != Flag::None => Start::Ask,
+        (None | Some((Role::Primary | Role::Standby, _)), _) => Start::HoldStandby,
+    }
+}
+
+/// How people know a flag: completes "under".
+pub fn flag_in_words(flag: Flag) -> &'static str {
+    match flag {
+        Flag::None => "no flag",
+        Flag::Property => "-Dgo.server.mode=standby",
+        Flag::File => "the file start.in.standby",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::error::Kind;
+
+    const FLAGS: [Flag; 3] = [Flag::None, Flag::Property, Flag::File];
+
+    fn decided(role: Role, then: Flag, now: Flag) -> Start {
+        start(now, &Ok(Some(Recorded::new(role, then, 0))))
+    }
 
     #[test]
     fn the_flag_decides_a_first_start() {
-        assert_eq!(start(Flag::None, None), Start::Release);
-        assert_eq!(start(Flag::Property, None), Start::HoldStandby);
-        assert_eq!(start(Flag::File, None), Start::HoldStandby);
+        assert_eq!(start(Flag::None, &Ok(None)), Start::Release);
+        assert_eq!(start(Flag::Property, &Ok(None)), Start::HoldStandby);
+        assert_eq!(start(Flag::File, &Ok(None)), Start::HoldStandby);
     }
 
     #[test]
-    fn a_record_holds_only_under_its_own_flag() {
-        let promoted = Some(Recorded {
-            role: Role::Primary,
-            flag: Flag::Property,
-        });
-        assert_eq!(start(Flag::Property, promoted), Start::Release);
-        assert_eq!(start(Flag::File, promoted), Start::HoldStandby);
-        let demoted = Some(Recorded {
-            role: Role::Standby,
-            flag: Flag::None,
-        });
-        assert_eq!(start(Flag::None, demoted), Start::HoldStandby);
-        let was_primary = Some(Recorded {
-            role: Role::Primary,
-            flag: Flag::None,
-        });
-        assert_eq!(start(Flag::Property, was_primary), Start::HoldStandby);
-        let was_standby = Some(Recorded {
-            role: Role::Standby,
-            flag: Flag::Property,
-        });
-        assert_eq!(start(Flag::None, was_standby), Start::Release);
+    fn a_primary_stays_one_under_its_own_flag() {
+        for flag in FLAGS {
+            assert_eq!(decided(Role::Primary, flag, flag), Start::Release, "{flag:?}");
+        }
     }
 
     #[test]
-    fn a_fenced_node_stays_held_whatever_the_flag() {
-        for flag in [Flag::None, Flag::Property, Flag::File] {
+    fn a_primary_whose_flag_went_stays_one() {
+        for then in [Flag::Property, Flag::File] {
+            assert_eq!(decided(Role::Primary, then, Flag::None), Start::Release, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_appeared_on_a_primary_or_is_another_one_is_an_order() {
+        for (then, now) in [
+            (Flag::None, Flag::Property),
+            (Flag::None, Flag::File),
+            (Flag::Property, Flag::File),
+            (Flag::File, Flag::Property),
+        ] {
             assert_eq!(
-                start(
-                    flag,
-                    Some(Recorded {
-                        role: Role::Fenced,
-                        flag: Flag::None
-                    })
-                ),
-                Start::HoldFenced
+                decided(Role::Primary, then, now),
+                Start::HoldStandby,
+                "{then:?}, {now:?}"
             );
         }
     }
 
     #[test]
-    fn the_record_survives_its_file() {
-        let folder = tempfile::tempdir().expect("folder");
-        assert_eq!(Recorded::load(folder.path()), Ok(None));
-        let recorded = Recorded {
-            role: Role::Standby,
-            flag: Flag::File,
-        };
-        recorded.save(folder.path()).expect("save");
-        assert_eq!(Recorded::load(folder.path()), Ok(Some(recorded)));
-        fs::write(folder.path().join(FILE), "role=king\nflag=none\n").expect("write");
-        Recorded::load(folder.path()).expect_err("not understood");
+    fn a_standby_holds_under_its_own_flag_and_where_it_was_demoted() {
+        for flag in FLAGS {
+            assert_eq!(decided(Role::Standby, flag, flag), Start::HoldStandby, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn a_standby_holds_under_another_flag() {
+        for (then, now) in [
+            (Flag::None, Flag::Property),
+            (Flag::None, Flag::File),
+            (Flag::Property, Flag::File),
+            (Flag::File, Flag::Property),
+        ] {
+            assert_eq!(
+                decided(Role::Standby, then, now),
+                Start::HoldStandby,
+                "{then:?}, {now:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_standby_whose_flag_is_gone_asks() {
+        for then in [Flag::Property, Flag::File] {
+            assert_eq!(decided(Role::Standby, then, Flag::None), Start::Ask, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn a_fenced_node_stays_held_whatever_the_flag() {
+        for then in FLAGS {
+            for now in FLAGS {
+                assert_eq!(decided(Role::Fenced, then, now), Start::HoldFenced, "{then:?}, {now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_opens_nothing() {
+        for flag in FLAGS {
+            let unread = Err(Error::new(Kind::File, "cannot read it", ""));
+            assert_eq!(start(flag, &unread), Start::HoldUnknown, "{flag:?}");
+        }
     }
 }

@@ -30,6 +30,7 @@
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
 //! | `bc.standby.silence` | 120000 ms | a standby that reports nothing for longer is a WARNING on the primary |
 //! | `bc.generations.keep` | 10 | generations that a standby keeps |
+//! | `bc.generations.keep.after.promotion` | 604800000 ms | how long a promoted server keeps them; 0: until `gocd-bc generations drop` |
 //! | `bc.free.space` | 256 MiB | what a sync leaves free on every disk; bytes, or with KiB, MiB, GiB |
 //! | `bc.reverify.interval` | 600000 ms | how often a standby looks whether its live files were touched |
 //! | `bc.rehash.interval` | 86400000 ms | within what time it reads them all again |
@@ -162,6 +163,8 @@ pub struct Settings {
     pub standby_silence: Duration,
     /// How many generations a standby keeps, the applied one included.
     pub generations_keep: usize,
+    /// How long a promoted server keeps them; none keeps them until a person lets them go.
+    pub generations_keep_after_promotion: Option<Duration>,
     /// Bytes that a sync leaves free on every disk it writes to.
     pub free_space: u64,
     /// How often a standby compares the metadata of its live files.
@@ -235,6 +238,10 @@ impl Settings {
                     text.parse().ok().filter(|count| *count > 0)
                 })
                 .unwrap_or(10),
+            generations_keep_after_promotion: reader.milliseconds_or_never(
+                Property::GenerationsKeepAfterPromotion,
+                Duration::from_secs(7 * 24 * 3600),
+            ),
             free_space: reader
                 .parsed(
                     Property::FreeSpace,
@@ -383,6 +390,26 @@ mod tests {
         for text in ["MiB", "-1", "5 miles", "99999999999 GiB"] {
             let (settings, mistakes) = parse(&[("bc.free.space", text)]);
             assert_eq!((settings.free_space, mistakes.len()), (256 << 20, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn generations_are_kept_for_a_week_or_as_long_as_is_said_and_for_ever_where_that_is_not_understood() {
+        let name = "bc.generations.keep.after.promotion";
+        for (text, kept, wrong) in [
+            (None, Some(604_800_000), 0),
+            (Some("1000"), Some(1000), 0),
+            (Some("0"), None, 0),
+            (Some("7d"), None, 1),
+            (Some("-1"), None, 1),
+        ] {
+            let pairs: Vec<_> = text.map(|text| (name, text)).into_iter().collect();
+            let (settings, mistakes) = parse(&pairs);
+            assert_eq!(
+                (settings.generations_keep_after_promotion, mistakes.len()),
+                (kept.map(Duration::from_millis), wrong),
+                "{text:?}"
+            );
         }
     }
 

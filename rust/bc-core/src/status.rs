@@ -70,6 +70,9 @@ pub struct Status {
     pub now_ms: i64,
     /// Version of the GoCD beside it.
     pub gocd_version: Option<String>,
+    /// What a node that was a standby asks before it decides what it is, for people; none once that is decided.
+    #[serde(default)]
+    pub asks: Option<String>,
     /// Where our TLS port really listens, `address:port`; none while it is closed.
     pub listening: Option<String>,
     /// Where GoCD's port answers while held.
@@ -129,6 +132,7 @@ impl Status {
             opened_ms,
             now_ms: opened_ms,
             gocd_version: None,
+            asks: None,
             listening: None,
             holding: None,
             external_url: None,
@@ -211,6 +215,12 @@ impl Status {
 
     /// One line for people: what this node is and does.
     pub fn headline(&self) -> String {
+        if let Some(asks) = &self.asks {
+            return match self.phase {
+                Phase::Running => format!("GoCD runs, although this server was a standby: {asks}"),
+                _ => format!("Standby: {asks}; GoCD is held"),
+            };
+        }
         match (self.role, self.phase) {
             (Role::Primary, Phase::Running) => "Primary: offers its files to the standby".to_owned(),
             (Role::Primary, _) => "Primary: GoCD is about to run".to_owned(),

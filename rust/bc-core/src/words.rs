@@ -1,5 +1,7 @@
 //! Numbers, lists and texts of others as people read them.
 
+use time::{OffsetDateTime, macros::format_description};
+
 use crate::characters::is_deceptive;
 
 /// A number of bytes: `17 B`, `1.5 MiB`.
@@ -16,6 +18,15 @@ pub fn size(bytes: u64) -> String {
     } else {
         format!("{value:.1} {}", UNITS[unit])
     }
+}
+
+/// A moment: `2026-11-30 06:02:09 UTC`, from milliseconds since 1970.
+pub fn moment(ms: i64) -> String {
+    let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
+        .ok()
+        .and_then(|moment| moment.format(form).ok())
+        .unwrap_or_else(|| format!("{ms} ms after 1970"))
 }
 
 /// The longest message of an error or a problem, in characters.
@@ -75,5 +86,12 @@ mod tests {
     fn sizes() {
         let sizes = [5, 17, 2048, 1_572_864, 5 << 20].map(size);
         assert_eq!(sizes, ["5 B", "17 B", "2.0 KiB", "1.5 MiB", "5.0 MiB"]);
+    }
+
+    #[test]
+    fn moments() {
+        assert_eq!(moment(1_796_018_529_999), "2026-11-30 06:02:09 UTC");
+        assert_eq!(moment(-1), "1969-12-31 23:59:59 UTC");
+        assert_eq!(moment(i64::MAX), "9223372036854775807 ms after 1970");
     }
 }

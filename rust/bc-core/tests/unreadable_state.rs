@@ -89,10 +89,7 @@ fn a_node_is_who_it_was_when_its_files_can_be_read_again() {
     let state_dir = folder.path();
     open(state_dir).expect("made");
     Identity::next_or_create(state_dir).expect("made");
-    let recorded = Recorded {
-        role: Role::Standby,
-        flag: Flag::File,
-    };
+    let recorded = Recorded::new(Role::Standby, Flag::File, 0);
     recorded.save(state_dir).expect("written");
     let ledger = Ledger {
         epoch: Epoch {

@@ -49,6 +49,7 @@ use crate::{
 };
 
 mod failure;
+mod who;
 
 use failure::{Failure, broke_off, no_answer, not_ours, refused};
 

@@ -286,6 +286,13 @@ mod tests {
             .collect()
     }
 
+    fn order_to_promote() -> Order {
+        Order::Promote {
+            without_database: true,
+            as_it_is: false,
+        }
+    }
+
     fn line(order: &Order) -> Vec<u8> {
         let mut line = serde_json::to_vec(order).expect("plain");
         line.push(b'\n');
@@ -294,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn steps_come_before_the_last_line() {
-        let replies = answers(&line(&Order::Promote { without_database: true }), Caller::Root).await;
+        let replies = answers(&line(&order_to_promote()), Caller::Root).await;
         let step = |message: &str| Reply::Progress {
             message: message.to_owned(),
         };
@@ -362,10 +369,7 @@ mod tests {
         let rights = Rights::default();
         let (mut client, server) = duplex(64);
         let ask = async move {
-            client
-                .write_all(&line(&Order::Promote { without_database: true }))
-                .await
-                .expect("room");
+            client.write_all(&line(&order_to_promote())).await.expect("room");
             drop(client);
         };
         tokio::join!(ask, converse(server, Caller::Root, &rights, &handler, || true));

@@ -14,6 +14,10 @@
 //! | `sync` | a pull that an administrator orders |
 //! | `hold` | says that GoCD must wait, for as long as it must |
 //! | `promote` | lets GoCD run |
+//! | `question` | asks the primary where the flag of a standby is gone |
+//! | `demote` | makes it a standby from its next start on, or forgets what it was |
+//! | `retention` | lets go, in its time, of what a standby had kept before it was promoted |
+//! | `reopen` | opens the node again where GoCD runs already and it is to serve |
 //! | `orders` | answers the local socket |
 //! | `generations` | what is asked there about kept generations |
 //! | `health` | GoCD's health messages |
@@ -27,7 +31,7 @@
 //! wait; [`Node::close`] joins them all.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, mpsc},
     time::Duration,
 };
 
@@ -42,18 +46,21 @@ use bc_core::{
     own_keys::OwnKeys,
     peers::PeersFile,
     properties::Properties,
-    role::{self, Recorded, Start},
+    role::{self, Recorded, Source, Start, promotion::Place, unacknowledged},
     scan::watch,
-    settings::{Face, Mistake, Settings},
+    settings::{Face, Flag, Mistake, Settings},
     state_dir::StateDir,
     status::{Phase, Severity, Status, StatusBoard},
     store::disk,
 };
-use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Dispatch, info, warn};
+use tracing::{Dispatch, error, info, warn};
 
-use self::supervisor::{Patience, Supervisor};
+use self::{
+    promote::Promotion,
+    supervisor::{Patience, Supervisor},
+};
 use crate::{
     context::Context,
     rejection_log::RejectionLog,
@@ -61,6 +68,7 @@ use crate::{
 };
 
 mod certificate;
+mod demote;
 mod generations;
 mod health;
 mod hold;
@@ -72,6 +80,9 @@ mod peers_file;
 mod ports;
 mod primary;
 mod promote;
+mod question;
+mod reopen;
+mod retention;
 mod rotation;
 mod scan_watch;
 mod standby;
@@ -95,13 +106,14 @@ const THREADS_OF_ORDERS: usize = 64;
 pub struct Node {
     events: Arc<Events>,
     dispatch: Dispatch,
-    life: Mutex<Life>,
+    life: Arc<Mutex<Life>>,
+    reopener: Mutex<Option<reopen::Reopener>>,
 }
 
 /// How far a node has come.
 enum Life {
     Waiting(waiting::Waiting),
-    Open(Parts),
+    Open(Box<Parts>),
     Closed,
 }
 
@@ -115,6 +127,8 @@ struct Parts {
     answers: Option<Runtime>,
     /// What has to be over before the node is closed.
     ending: Vec<JoinHandle<()>>,
+    /// Says that this node is to be opened again, as a primary in a GoCD that runs already.
+    serve: Option<mpsc::Receiver<()>>,
     // Held until the end: the lock of the state folder.
     _state: Arc<StateDir>,
 }
@@ -167,8 +181,12 @@ impl Node {
         let (settings, mistakes) = Settings::parse(properties, layout::may_be_there);
         let events = Arc::new(Events::default());
         let dispatch = log::dispatch(Arc::clone(&events), settings.log_level);
+        let mut serve = None;
         let life = match Parts::open(&settings, &mistakes, &events, &dispatch, change) {
-            Ok(parts) => Life::Open(parts),
+            Ok(mut parts) => {
+                serve = parts.serve.take();
+                Life::Open(Box::new(parts))
+            }
             Err(error) if settings.face == Face::Plugin && error.kind() == Kind::Busy => {
                 let (of_node, adopted) = (Arc::clone(&events), dispatch.clone());
                 let open = move || Parts::open(&settings, &mistakes, &of_node, &adopted, |_| {});
@@ -176,10 +194,21 @@ impl Node {
             }
             Err(error) => return Err(error),
         };
+        let life = Arc::new(Mutex::new(life));
+        let reopener = serve.map(|serve| {
+            let (properties, of_node, adopted) = (properties.clone(), Arc::clone(&events), dispatch.clone());
+            let open = move || {
+                let (settings, mistakes) = Settings::parse(&properties, layout::may_be_there);
+                Parts::open(&settings, &mistakes, &of_node, &adopted, |_| {})
+            };
+            reopen::start(Arc::clone(&life), serve, open, dispatch.clone())
+        });
+        let reopener = reopener.transpose()?;
         Ok(Self {
             events,
             dispatch,
-            life: Mutex::new(life),
+            life,
+            reopener: Mutex::new(reopener),
         })
     }
 
@@ -212,11 +241,15 @@ impl Node {
         );
         let parts = match life {
             Life::Closed => return,
-            Life::Open(parts) => Some(parts),
+            Life::Open(parts) => Some(*parts),
             Life::Waiting(waiting) => waiting.end(),
         };
         if let Some(parts) = parts {
             tracing::dispatcher::with_default(&self.dispatch, || parts.close());
+        }
+        let reopener = self.reopener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reopener) = reopener {
+            reopener.join();
         }
         self.events.close();
     }
@@ -229,6 +262,7 @@ impl Drop for Node {
 }
 
 impl Parts {
+    /// Puts the parts of a node together, with all mistakes in its settings on its status.
     fn open(
         settings: &Settings,
         mistakes: &[Mistake],
@@ -237,7 +271,8 @@ impl Parts {
         change: impl FnOnce(&mut Assembly),
     ) -> Result<Self, Error> {
         tracing::dispatcher::with_default(dispatch, || {
-            let mut assembly = Assembly::new(settings.clone(), Arc::clone(events), dispatch.clone())?;
+            let (mut assembly, recorded) =
+                Assembly::new(settings.clone(), mistakes, Arc::clone(events), dispatch.clone())?;
             change(&mut assembly);
             for mistake in mistakes {
                 warn!("{mistake}");
@@ -251,7 +286,7 @@ impl Parts {
                 warn!("{notice}");
                 assembly.raise(&format!("notice {number}"), Severity::Warning, notice.clone());
             }
-            assembly.start()
+            assembly.start(recorded)
         })
     }
 
@@ -282,9 +317,17 @@ impl Parts {
 }
 
 impl Assembly {
-    fn new(settings: Settings, events: Arc<Events>, dispatch: Dispatch) -> Result<Self, Error> {
+    /// With what is recorded of the node, or why that cannot be read.
+    fn new(
+        settings: Settings,
+        mistakes: &[Mistake],
+        events: Arc<Events>,
+        dispatch: Dispatch,
+    ) -> Result<(Self, RoleFile), Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let state = Arc::new(StateDir::open(settings.layout.state_dir())?);
+        let recorded = Recorded::load(state.path());
+        let settings = completed(settings, mistakes, &recorded);
         let identity = Arc::new(Identity::load_or_create(state.path())?);
         let key = NodeKey::new(Shown::identity(&identity)?);
         let own = Arc::new(OwnKeys::new(state.node_id(), identity.fingerprint()));
@@ -310,7 +353,7 @@ impl Assembly {
             }
         };
         board.update(|status| status.gocd_version = gocd_version.clone());
-        Ok(Self {
+        let assembly = Self {
             settings: Arc::new(settings),
             board: Arc::new(board),
             clock,
@@ -326,7 +369,8 @@ impl Assembly {
             hints: watch::watch,
             #[cfg(test)]
             provoked: Arc::default(),
-        })
+        };
+        Ok((assembly, recorded))
     }
 
     /// Puts a problem on the board.
@@ -335,34 +379,36 @@ impl Assembly {
     }
 
     /// Decides the role and starts its parts.
-    fn start(self) -> Result<Parts, Error> {
-        let recorded = Recorded::load(self.state.path())?;
-        let decision = role::start(self.settings.flag, recorded);
-        let (role, phase) = match (decision, self.settings.face) {
-            (Start::Release, Face::Agent) => (Role::Primary, Phase::Releasing),
-            (Start::Release, Face::Plugin | Face::Cli) => (Role::Primary, Phase::Running),
-            (Start::HoldStandby, Face::Plugin) => (Role::Standby, Phase::Running),
-            (Start::HoldStandby, Face::Agent | Face::Cli) => (Role::Standby, Phase::Holding),
-            (Start::HoldFenced, Face::Plugin) => (Role::Fenced, Phase::Running),
-            (Start::HoldFenced, Face::Agent | Face::Cli) => (Role::Fenced, Phase::Holding),
-        };
+    fn start(self, recorded: RoleFile) -> Result<Parts, Error> {
+        let decision = role::start(self.settings.flag, &recorded);
+        let plan = Plan::of(decision, self.settings.face);
         self.board.update(|status| {
-            status.role = role;
-            status.phase = phase;
+            status.role = plan.role;
+            status.phase = plan.phase;
         });
-        let record = Recorded {
-            role,
-            flag: self.settings.flag,
+        let before = match &recorded {
+            Ok(before) => before.clone(),
+            Err(problem) => {
+                error!("CRITICAL {problem}");
+                self.raise("role", Severity::Critical, problem.to_string());
+                None
+            }
         };
-        if recorded != Some(record) {
-            record.save(self.state.path())?;
-        }
+        // One that asks stays what it was until it is promoted, and of one that is not understood nothing is lost.
+        let promoted_ms = if matches!(decision, Start::Ask | Start::HoldUnknown) {
+            None
+        } else {
+            self.record(before.as_ref(), plan.role)?
+        };
         let certificate = certificate::first(&self);
         self.join_peers();
-        if role == Role::Primary {
-            self.settle(phase);
-        }
-        if phase == Phase::Releasing {
+        let plan = if plan.role == Role::Primary {
+            self.settle(plan)
+        } else {
+            self.leave_primary(before.as_ref());
+            plan
+        };
+        if plan.phase == Phase::Releasing {
             // The plugin's node does the work; this one only lets GoCD go on.
             self.events
                 .push(Event::Release(promote::release_properties(self.settings.flag)));
@@ -372,13 +418,36 @@ impl Assembly {
                 runtime: None,
                 answers: None,
                 ending: Vec::new(),
+                serve: None,
                 _state: self.state,
             });
         }
-        self.run(role, phase, certificate)
+        self.run(plan, certificate, before, promoted_ms)
     }
 
-    fn run(self, role: Role, phase: Phase, certificate: Option<certificate::Keeper>) -> Result<Parts, Error> {
+    /// Writes down what is decided, where that is news. Returns when this node was promoted, where it is a primary that
+    /// was a standby.
+    fn record(&self, before: Option<&Recorded>, role: Role) -> Result<Option<i64>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut record = Recorded::next(before, role, self.settings.flag, Source::of(&self.settings), now_ms);
+        if role == Role::Primary && record.promoted_ms.is_none() && disk::keeps_anything(self.state.path()) {
+            // It was a standby once; the version that promoted it did not write down when.
+            record.promoted_ms = Some(now_ms);
+        }
+        if before != Some(&record) {
+            record.save(self.state.path())?;
+        }
+        Ok(record.promoted_ms)
+    }
+
+    fn run(
+        self,
+        plan: Plan,
+        certificate: Option<certificate::Keeper>,
+        before: Option<Recorded>,
+        promoted_ms: Option<i64>,
+    ) -> Result<Parts, Error> {
+        let Plan { role, phase, .. } = plan;
         let holds = phase == Phase::Holding;
         // Before anything else, so that nothing that takes its time is taken for silence.
         let hold = (holds && self.settings.face == Face::Agent)
@@ -406,30 +475,44 @@ impl Assembly {
             settings: Arc::clone(&self.settings),
             status: Arc::clone(&self.board),
             clock: Arc::clone(&self.clock),
-            token,
+            token: token.clone(),
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
             standbys: offers.then(|| standbys::start(&self, &supervisor)),
             files: runtime.handle().clone(),
         };
-        let puller = if role == Role::Standby && holds {
-            standby::start(&self, &supervisor, &context).map(|(orders, watching)| {
-                ending.push(watching);
-                orders
-            })
-        } else {
-            None
-        };
+        let store = standby::Place::of(&self);
+        let following = plan
+            .follows
+            .then(|| standby::start(&self, &supervisor, &context, store.clone()));
+        let (puller, watching) = following.flatten().unzip();
+        ending.extend(watching);
         ending.extend(ports::start(
             &self,
             &answering,
             &context,
             holds && self.settings.face == Face::Agent,
         ));
-        orders::start(&self, &supervisor, &answering, &context, puller);
+        let place = if holds { Place::Held } else { Place::Running };
+        let (serving, serve) = plan.may_serve.then(mpsc::channel).unzip();
+        let promotion = Arc::new(self.promotion(place, puller, store, serving));
+        orders::start(&self, &supervisor, &answering, &context, &promotion);
+        if offers {
+            let epoch = self.board.look(|status| status.epoch.clone());
+            if let Some(message) = unacknowledged::message(self.state.path(), &epoch) {
+                error!("CRITICAL {message}");
+                self.raise(demote::TOPIC_UNACKNOWLEDGED, Severity::Critical, message);
+            }
+            if let Some(promoted_ms) = promoted_ms {
+                retention::start(&self, &supervisor, promoted_ms);
+            }
+        }
+        if let Some(recorded) = before.filter(|_| plan.asks) {
+            question::start(&self, &supervisor, &token, promotion, recorded);
+        }
         if self.settings.face == Face::Plugin {
             health::start(&self, &supervisor);
-            if role != Role::Primary {
+            if role != Role::Primary && !plan.asks {
                 unprotected::start(&self, &supervisor);
             }
         }
@@ -441,6 +524,7 @@ impl Assembly {
             runtime: Some(runtime),
             answers: Some(answers),
             ending,
+            serve,
             _state: self.state,
         })
     }
@@ -458,10 +542,38 @@ impl Assembly {
             .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))
     }
 
-    /// What an apply left half live while this node was a standby: finished while GoCD does not run yet, forgotten
-    /// where it may, and with it all that only a standby keeps. GoCD starts in any case.
-    fn settle(&self, phase: Phase) {
-        let settled = if phase == Phase::Releasing {
+    fn promotion(
+        &self,
+        place: Place,
+        puller: Option<PullerOrders>,
+        store: standby::Place,
+        serve: Option<mpsc::Sender<()>>,
+    ) -> Promotion {
+        Promotion {
+            board: Arc::clone(&self.board),
+            clock: Arc::clone(&self.clock),
+            state: Arc::clone(&self.state),
+            flag: self.settings.flag,
+            place,
+            accept_wait: self.settings.accept_wait,
+            events: Arc::clone(&self.events),
+            puller,
+            store: Arc::new(move || store.open()),
+            resting: Mutex::default(),
+            serve,
+            running: AtomicBool::new(false),
+        }
+    }
+
+    /// What an apply left half live while this node was a standby, and what its record says of what is live. A promotion
+    /// records its role only once the set is whole, so there is something left only of an older version's, or where
+    /// somebody put files of the state folder back.
+    ///
+    /// While GoCD does not run yet it is finished, and where that is impossible GoCD does not start: it stays held until
+    /// a person promotes this node anew. Where GoCD runs it is given up, since carried out later it would put old files in
+    /// the place of newer ones. What is live from now on is GoCD's own, and no generation any more.
+    fn settle(&self, plan: Plan) -> Plan {
+        let settled = if plan.phase == Phase::Releasing {
             disk::settle(self.state.path(), &self.settings.layout, Arc::clone(&self.clock))
         } else {
             disk::abandon(self.state.path()).map(|was_there| {
@@ -473,15 +585,40 @@ impl Assembly {
                 }
             })
         };
-        if let Err(error) = settled {
-            warn!("{error}");
-            self.raise("store", Severity::Critical, error.to_string());
+        if let Err(problem) = settled {
+            if plan.phase == Phase::Releasing {
+                let message = format!(
+                    "a sync of this server's time as a standby was interrupted and cannot be finished, so GoCD would \
+                     start on a part of one set and a part of another: {problem}. Mend that and restart this server, or \
+                     run `gocd-bc promote --without-database`, with `--as-it-is` if it is to start all the same."
+                );
+                error!("CRITICAL {message}");
+                self.raise("store", Severity::Critical, message);
+                let plan = Plan::unknown(self.settings.face);
+                self.board.update(|status| {
+                    status.role = plan.role;
+                    status.phase = plan.phase;
+                });
+                return plan;
+            }
+            warn!("{problem}");
+            self.raise("store", Severity::Critical, problem.to_string());
         }
-        if phase == Phase::Running
-            && let Err(error) = disk::release(self.state.path())
-        {
+        self.forget_applied();
+        plan
+    }
+
+    /// GoCD has written its files itself while this node was a primary: what was applied before that is not what is live.
+    fn leave_primary(&self, before: Option<&Recorded>) {
+        if before.is_some_and(|before| before.role == Role::Primary) {
+            self.forget_applied();
+        }
+    }
+
+    fn forget_applied(&self) {
+        if let Err(error) = disk::forget_applied(self.state.path()) {
             warn!("{error}");
-            self.raise("generations", Severity::Warning, error.to_string());
+            self.raise("store", Severity::Warning, error.to_string());
         }
     }
 
@@ -494,8 +631,97 @@ impl Assembly {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// What reading the record gave.
+type RoleFile = Result<Option<Recorded>, Error>;
+
+/// What a node is to be and do, by the decision at its start and by who started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    role: Role,
+    phase: Phase,
+    /// Whether it follows the primary.
+    follows: bool,
+    /// Whether it asks the primary before it is decided.
+    asks: bool,
+    /// Whether it may be promoted although GoCD runs: no flag asks for a standby, and only its record keeps it from
+    /// serving.
+    may_serve: bool,
+}
+
+impl Plan {
+    fn of(decision: Start, face: Face) -> Self {
+        let held = match face {
+            Face::Agent | Face::Cli => Phase::Holding,
+            // GoCD runs already, and nobody can hold it any more.
+            Face::Plugin => Phase::Running,
+        };
+        let follows = held == Phase::Holding;
+        let standby = |follows, asks| Self {
+            role: Role::Standby,
+            phase: held,
+            follows,
+            asks,
+            may_serve: asks && face == Face::Plugin,
+        };
+        match decision {
+            Start::Release => Self {
+                role: Role::Primary,
+                phase: if face == Face::Agent {
+                    Phase::Releasing
+                } else {
+                    Phase::Running
+                },
+                follows: false,
+                asks: false,
+                may_serve: false,
+            },
+            Start::HoldStandby => standby(follows, false),
+            Start::Ask => standby(follows, true),
+            Start::HoldUnknown => Self::unknown(face),
+            Start::HoldFenced => Self {
+                role: Role::Fenced,
+                ..standby(false, false)
+            },
+        }
+    }
+
+    /// Of a node that opens nothing and touches nothing, until a person says what it is.
+    fn unknown(face: Face) -> Self {
+        Self {
+            follows: false,
+            may_serve: face == Face::Plugin,
+            ..Self::of(Start::HoldStandby, face)
+        }
+    }
+}
+
+/// The settings, with the primary of the record where no flag is left and none is named: whoever replaced the JVM's
+/// options took that away as well. A setting that is wrong is not completed.
+fn completed(mut settings: Settings, mistakes: &[Mistake], recorded: &RoleFile) -> Settings {
+    let Ok(Some(Recorded {
+        role: Role::Standby,
+        source: Some(source),
+        ..
+    })) = recorded
+    else {
+        return settings;
+    };
+    const OF_THE_PRIMARY: [&str; 3] = ["bc.primary.url", "bc.primary.fingerprint", "bc.tls.ca"];
+    let is_wrong = mistakes
+        .iter()
+        .any(|mistake| OF_THE_PRIMARY.contains(&&*mistake.property));
+    if settings.flag == Flag::None && settings.primary_url.is_none() && !is_wrong {
+        let (pin, authority) = (settings.primary_fingerprint.clone(), settings.tls_ca.clone());
+        source.prove_by(&mut settings);
+        if pin.is_set() || authority.is_set() {
+            (settings.primary_fingerprint, settings.tls_ca) = (pin, authority);
+        }
+    }
+    settings
+}
 
 /// The channel on which a puller takes orders.
-pub(crate) type PullerOrders = mpsc::Sender<bc_core::pull::PullOrder>;
+pub(crate) type PullerOrders = tokio::sync::mpsc::Sender<bc_core::pull::PullOrder>;
+
+#[cfg(test)]
+mod tests;

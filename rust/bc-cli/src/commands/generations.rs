@@ -35,7 +35,9 @@ pub(crate) fn list(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     if json {
         output::print_json(&kept)?;
     } else if kept.is_empty() {
-        output::say("No generation is kept here: only a standby keeps them, from its first sync on.\n");
+        output::say(
+            "No generation is kept here: a standby keeps them from its first sync on, and for a while after its promotion.\n",
+        );
     } else {
         output::print(&table(&rows(&kept, SystemClock.now_ms())))?;
     }
@@ -66,6 +68,12 @@ pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Fa
 pub(crate) fn restore(search: &Search, id: &str) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     client::order(&node.state_dir, &Order::Restore { id: id.to_owned() })
+}
+
+/// Lets go of one on a promoted server, or of all.
+pub(crate) fn let_go(search: &Search, id: Option<String>) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    client::order(&node.state_dir, &Order::DropGenerations { id })
 }
 
 #[derive(Serialize)]

@@ -25,13 +25,12 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Orders the promotion and follows it. `wait` is in seconds.
-pub(crate) fn run(search: &Search, without_database: bool, wait: u64) -> Result<ExitCode, Failure> {
+pub(crate) fn run(search: &Search, order: &Order, wait: u64) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let Some(before) = client::status(&node.state_dir)? else {
         return Err(client::nobody_answers(&node.state_dir));
     };
-    let order = Order::Promote { without_database };
-    let reply = client::ask(&node.state_dir, &order, |step| output::say(&format!("  {step}\n")))?
+    let reply = client::ask(&node.state_dir, order, |step| output::say(&format!("  {step}\n")))?
         .ok_or_else(|| client::nobody_answers(&node.state_dir))?;
     output::say(&format!("  {}\n", client::done(reply)?));
     if wait == 0 {

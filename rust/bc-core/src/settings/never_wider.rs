@@ -155,6 +155,22 @@ fn row(property: Property) -> Row {
         Property::RefusalCritical => as_absent!(refusal_critical, NO_INTERVAL),
         Property::StandbySilence => as_absent!(standby_silence, NO_INTERVAL),
         Property::GenerationsKeep => as_absent!(generations_keep, &["0", "-1", "ten", "1.5", "99999999999999999999"]),
+        // Wrong throws nothing away.
+        Property::GenerationsKeepAfterPromotion => Row {
+            wrong: &[
+                "-1",
+                "7d",
+                "1.5",
+                "for ever",
+                "18446744073709551615",
+                "99999999999999999999",
+            ],
+            is_restriction: false,
+            is_no_wider: |wrong, absent| {
+                let keep = |settings: &Settings| settings.generations_keep_after_promotion;
+                keep(wrong).is_none() || keep(wrong) == keep(absent)
+            },
+        },
         Property::FreeSpace => as_absent!(
             free_space,
             &["-1", "MiB", "1.5 GiB", "5 miles", "99999999999 GiB", "10 %"]

@@ -65,6 +65,8 @@ properties! {
     StandbySilence = "bc.standby.silence",
     /// Generations that a standby keeps.
     GenerationsKeep = "bc.generations.keep",
+    /// How long a promoted server keeps them.
+    GenerationsKeepAfterPromotion = "bc.generations.keep.after.promotion",
     /// What a sync leaves free.
     FreeSpace = "bc.free.space",
     /// How often live files are looked at.

@@ -143,6 +143,21 @@ impl<'a> Reader<'a> {
         Duration::from_millis(given.unwrap_or(default))
     }
 
+    /// A time after which something is thrown away; 0 is never, and so is what is not understood: a mistake throws
+    /// nothing away.
+    pub(super) fn milliseconds_or_never(&mut self, property: Property, default: Duration) -> Option<Duration> {
+        if self.text(property).is_none() {
+            return Some(default);
+        }
+        const WANTED: &str = "a whole number of milliseconds, ten years at most, or 0 for never; never counts";
+        let given = self.parsed(property, WANTED, |text| {
+            text.parse().ok().filter(|given: &u64| *given <= LONGEST_MS)
+        });
+        given
+            .filter(|milliseconds| *milliseconds > 0)
+            .map(Duration::from_millis)
+    }
+
     /// What asks for a standby. A mode that GoCD does not know may be a `standby` that was misspelt, and then two
     /// servers would be active: it asks for one too. `StandbyFlag.java` does the same where we cannot be asked; both are
     /// tested with `tests/fixtures/hold/flags.txt`.

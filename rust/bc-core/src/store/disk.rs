@@ -18,6 +18,7 @@
 //! | `judge` | asks the rules for whole sets, with files read ahead |
 //! | `interrupted` | finishes or gives up what a crash left |
 //! | `keep` | keeps generations and removes those that are too many |
+//! | `let_go` | lets go of what a promoted node still keeps |
 //! | `restore` | goes back to a kept one |
 //! | `repair` | finds live files and blobs that were changed, and mends them |
 //! | `take_back` | brings the old set back where a step of the new one fails |
@@ -67,6 +68,7 @@ mod go_live;
 mod interrupted;
 mod judge;
 mod keep;
+mod let_go;
 mod prepare;
 mod repair;
 mod restore;
@@ -76,7 +78,7 @@ mod tests;
 mod whole;
 
 pub use interrupted::{abandon, settle};
-pub use keep::release;
+pub use let_go::{drop_kept, forget_applied, keeps_anything, low, release};
 pub use repair::Item;
 
 /// So long the plugins need not be looked at again.
@@ -132,6 +134,8 @@ struct Inner {
     ahead: Option<(Instant, Live)>,
     /// Why an apply could neither be finished nor taken back, while that is so.
     half_live: Option<String>,
+    /// Set while GoCD is being released: nothing is made live any more.
+    rests: bool,
 }
 
 /// A look at all live files.
@@ -193,6 +197,7 @@ impl DiskStore {
                 seen: None,
                 ahead: None,
                 half_live: None,
+                rests: false,
             }),
             files,
             probe,
@@ -206,6 +211,12 @@ impl DiskStore {
             Err(error) => warn!("{error}"),
         }
         Ok(store)
+    }
+
+    /// Makes nothing live from now on, or does again. Waits for the end of what is being made live: whoever is about to
+    /// let GoCD start calls this first, and then [`Store::make_whole`], which still mends.
+    pub fn rest(&self, rests: bool) {
+        self.lock().rests = rests;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -298,6 +298,32 @@ impl Generations {
         Ok(())
     }
 
+    /// Makes generation 0 one as any other, the oldest, durably: something else is to be called so. A crash in between
+    /// leaves both.
+    ///
+    /// # Errors
+    /// A file cannot be read, written or removed.
+    pub(super) fn make_first_ordinary(&mut self) -> Result<(), Error> {
+        let state_dir = self.folder.parent().unwrap_or(Path::new("."));
+        let all = read_all(&*self.system, state_dir)?.whole()?;
+        let Some(first) = all.into_iter().find(Kept::is_first) else {
+            return Ok(());
+        };
+        let former = self.folder.join(first.file_name());
+        let kept = first.into_ordinary();
+        let path = self.folder.join(kept.file_name());
+        if !self.kept.iter().any(|known| known.file == path) {
+            let text = seal::sealed(&kept).expect("a generation has only plain fields");
+            atomic::write_on(&*self.system, &path, &text, 0o600)?;
+            self.remember(&kept, true);
+        }
+        filesystem::remove_if_there(&*self.system, &former)
+            .and_then(|()| self.system.sync_folder(&self.folder))
+            .map_err(|error| Error::io("remove", &former, &error))?;
+        self.kept.retain(|known| known.file != former);
+        Ok(())
+    }
+
     /// Files that are to be forced to the disk before anything is removed: those of generations that were put since
     /// the last time, and of `blobs`, the folder of blobs.
     pub(super) fn unsettled(&self, blobs: &Path) -> Vec<PathBuf> {
@@ -409,12 +435,17 @@ impl Generations {
     }
 }
 
+/// Where a node keeps generations, and where their bytes.
+pub(super) fn folders(state_dir: &Path) -> [PathBuf; 2] {
+    [state_dir.join(FOLDER), state_dir.join(super::blobs::FOLDER)]
+}
+
 /// Forgets all generations of a node that is no standby any more: their files, durably, and then their bytes.
 ///
 /// # Errors
 /// A file cannot be removed.
 pub(super) fn forget_all(system: &dyn FileSystem, state_dir: &Path) -> Result<(), Error> {
-    for folder in [state_dir.join(FOLDER), state_dir.join(super::blobs::FOLDER)] {
+    for folder in folders(state_dir) {
         match system.remove_folder(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             removed => removed.map_err(|error| Error::io("remove the folder", &folder, &error))?,

@@ -50,6 +50,9 @@ pub struct Record {
     /// What guards against mass deletion.
     #[serde(default)]
     pub(super) guard: Guard,
+    /// Whether GoCD has run on the live files since: they are its own then, and no generation's.
+    #[serde(default)]
+    pub(super) was_primary: bool,
 }
 
 impl Default for Record {
@@ -63,6 +66,7 @@ impl Default for Record {
             applied_ms: 0,
             ours: BTreeSet::new(),
             guard: Guard::default(),
+            was_primary: false,
         }
     }
 }
@@ -89,6 +93,7 @@ impl Record {
                 .cloned()
                 .collect(),
             guard: guard.clone(),
+            was_primary: false,
         }
     }
 

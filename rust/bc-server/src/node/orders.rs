@@ -1,9 +1,6 @@
 //! Answers the local socket.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use bc_core::{
     clock::Clock,
@@ -22,8 +19,11 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use tracing::{error, info};
 
 use super::{
-    Assembly, PullerOrders, generations,
-    promote::Promotion,
+    Assembly, PullerOrders,
+    demote::{self, Demotion},
+    generations,
+    promote::{Begun, Promotion},
+    retention,
     rotation::{self, Rotation},
     supervisor::{Part, Supervisor},
     sync,
@@ -42,7 +42,7 @@ pub(crate) fn start(
     supervisor: &Supervisor,
     answering: &Supervisor,
     context: &Context,
-    puller: Option<PullerOrders>,
+    promotion: &Arc<Promotion>,
 ) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
@@ -56,16 +56,8 @@ pub(crate) fn start(
             .as_ref()
             .zip(context.offer.as_ref())
             .map(|(standbys, offer)| rotation::start(assembly, supervisor, standbys, offer)),
-        puller: puller.clone(),
-        promotion: Arc::new(Promotion {
-            board: Arc::clone(&assembly.board),
-            state: Arc::clone(&assembly.state),
-            flag: assembly.settings.flag,
-            accept_wait: assembly.settings.accept_wait,
-            events: Arc::clone(&assembly.events),
-            puller,
-            running: AtomicBool::new(false),
-        }),
+        puller: promotion.puller.clone(),
+        promotion: Arc::clone(promotion),
     });
     let rights = Rights {
         operator_group: assembly.settings.operator_group.clone(),
@@ -130,6 +122,16 @@ struct Orders {
 }
 
 impl Orders {
+    fn demotion(&self) -> Demotion<'_> {
+        Demotion {
+            settings: &self.settings,
+            state: &self.promotion.state,
+            board: &self.board,
+            clock: &*self.clock,
+            promotion: &self.promotion,
+        }
+    }
+
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
         if remove && self.own.has(&fingerprint) {
             return Err(Error::new(
@@ -210,9 +212,20 @@ impl ControlHandler for Orders {
                 generations::verify(&self.state_dir, &self.settings.layout, self.puller.as_ref(), &progress).await
             }
             Order::Restore { id } => generations::restore(self.puller.as_ref(), &self.board, id).await,
-            Order::Promote { without_database: true } => Arc::clone(&self.promotion).without_database(progress).await,
+            Order::Promote {
+                without_database: true,
+                as_it_is,
+            } => {
+                let begun = Begun::ByOrder { as_it_is, progress };
+                Arc::clone(&self.promotion).begin(begun).await
+            }
+            Order::Demote { forget: false } => self.demotion().demote(),
+            Order::Demote { forget: true } => self.demotion().forget(),
+            Order::Acknowledge => demote::acknowledge(&self.promotion.state, &self.board),
+            Order::DropGenerations { id } => retention::let_go(&self.promotion.state, &self.board, id).await,
             Order::Promote {
                 without_database: false,
+                ..
             } => Reply::refused(
                 "this version does not promote the database and cannot see yet whether the old primary is stopped",
                 "Stop the old primary, promote PostgreSQL yourself, then run `gocd-bc promote --without-database`.",

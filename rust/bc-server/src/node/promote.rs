@@ -1,186 +1,456 @@
-//! Letting GoCD run on a held standby.
+//! Letting GoCD run on what was verified, in the order of `bc_core::role::promotion`.
 //!
-//! Without the database: a last pull, the role recorded, the ports given back, GoCD released. A pull that fails
-//! never blocks the promotion: the primary is usually down when somebody promotes. Each step can be repeated;
-//! a crash after the record lets the next start release GoCD.
+//! Without the database. A pull that fails never blocks the promotion: the primary is usually down when somebody
+//! promotes. An apply that does not end does: GoCD must not start on files that change under it.
 
 use std::{
+    path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
     },
     time::Duration,
 };
 
 use bc_core::{
+    clock::Clock,
     control::Reply,
     error::{Error, Kind},
     event::{Event, Events},
-    manifest::Role,
+    manifest::{Epoch, Role},
     pull::{Outcome, PullOrder},
     random,
-    role::Recorded,
+    role::{
+        Recorded,
+        promotion::{self, Place, Step},
+        unacknowledged::{self, Unacknowledged},
+    },
     settings::{Flag, OVERRIDDEN_FLAG},
     state_dir::StateDir,
     status::{Phase, StatusBoard},
+    store::{MadeWhole, Store, disk::DiskStore},
 };
-use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, interval_at, timeout},
+};
+use tracing::{error, info, warn};
 
-/// What a held standby needs to let go.
+use super::{PullerOrders, question};
+
+/// What a node needs to be promoted.
 pub(crate) struct Promotion {
     pub(crate) board: Arc<StatusBoard>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: Arc<StateDir>,
     pub(crate) flag: Flag,
+    /// Whether GoCD waits for it or runs already.
+    pub(crate) place: Place,
     /// Longest time until GoCD has accepted a configuration.
     pub(crate) accept_wait: Duration,
     pub(crate) events: Arc<Events>,
     /// None where there is nothing to pull from.
-    pub(crate) puller: Option<mpsc::Sender<PullOrder>>,
+    pub(crate) puller: Option<PullerOrders>,
+    /// The store of this node, opened where it is not yet.
+    pub(crate) store: Arc<dyn Fn() -> Result<Arc<DiskStore>, Error> + Send + Sync>,
+    /// The one that rests, since a promotion is under way.
+    pub(crate) resting: Mutex<Option<Arc<DiskStore>>>,
+    /// Told where GoCD runs already and this node is to begin to serve; none where it must not.
+    pub(crate) serve: Option<Sender<()>>,
     /// Whether a promotion runs or has succeeded: nobody promotes a node twice.
     pub(crate) running: AtomicBool,
 }
 
+/// Who or what began it.
+pub(crate) enum Begun {
+    /// A person.
+    ByOrder {
+        /// Also on files that are not what was verified.
+        as_it_is: bool,
+        /// Hears of each step.
+        progress: mpsc::Sender<String>,
+    },
+    /// This node, since its flag is gone and nobody answers.
+    ByItself {
+        /// Why, for people.
+        reason: String,
+        /// The highest epoch that others told.
+        highest: Option<Epoch>,
+    },
+}
+
 /// Longest wait for a puller that is in the middle of something.
 const PULLER_ANSWERS: Duration = Duration::from_secs(90);
+/// Longest time that reading and mending everything may take.
+const MADE_WHOLE: Duration = Duration::from_secs(900);
+/// How often is said that something takes its time: a caller that hears nothing for long gives up.
+const STILL: Duration = Duration::from_secs(15);
 /// Time for the answer to reach the caller before the node closes.
 const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
 
+/// What is on its way.
+struct Way {
+    begun: Begun,
+    epoch: Option<Epoch>,
+    /// What GoCD starts on, for people.
+    files: String,
+}
+
 impl Promotion {
-    /// Promotes without touching the database; says each step through `progress`.
-    pub(crate) async fn without_database(self: Arc<Self>, progress: mpsc::Sender<String>) -> Reply {
+    /// Promotes without touching the database.
+    pub(crate) async fn begin(self: Arc<Self>, begun: Begun) -> Reply {
         if self.running.swap(true, Ordering::AcqRel) {
             return Reply::refused("a promotion is already running", "Follow it with `gocd-bc status`.");
         }
-        let reply = self.go_on(&progress).await;
+        let reply = self.go_on(begun).await;
         if matches!(reply, Reply::Refused { .. }) {
             self.running.store(false, Ordering::Release);
         }
         reply
     }
 
-    async fn go_on(self: &Arc<Self>, progress: &mpsc::Sender<String>) -> Reply {
+    /// Whether one runs or has succeeded.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    async fn go_on(self: &Arc<Self>, begun: Begun) -> Reply {
         let (role, phase) = self.board.look(|status| (status.role, status.phase));
-        if role != Role::Standby || phase != Phase::Holding {
+        let expected = match self.place {
+            Place::Held => Phase::Holding,
+            Place::Running => Phase::Running,
+        };
+        let cannot_serve = self.place == Place::Running && self.serve.is_none();
+        if role != Role::Standby || phase != expected || cannot_serve {
             return Reply::refused(
                 format!("this node is a {role} and does not hold GoCD"),
                 "Run the command on the standby.",
             );
         }
-        info!("promotion without the database was ordered");
-        say(progress, "pulling once more from the primary").await;
-        match self.last_pull().await {
-            Ok(Outcome::Unchanged) => say(progress, "the standby already had the primary's newest files").await,
-            Ok(Outcome::Applied(generation)) => {
-                say(
-                    progress,
-                    &format!("the primary's newest files are here (sequence {})", generation.sequence),
-                )
-                .await;
-            }
-            Ok(Outcome::Paused) => say(progress, "a restored generation is held in place, so nothing is pulled").await,
-            Err(error) => {
-                warn!("the last pull failed, going on with what is here: {error}");
-                say(
-                    progress,
-                    &format!("the last pull failed, going on with the files that are here: {error}"),
-                )
-                .await;
-            }
+        match &begun {
+            Begun::ByOrder { .. } => info!("promotion without the database was ordered"),
+            Begun::ByItself { reason, .. } => error!("CRITICAL this server promotes itself: {reason}"),
         }
-        self.back_to_accepted(progress).await;
-        if let Err(error) = self.begin_epoch() {
-            self.go_on_following();
-            return error.into();
-        }
-        let recorded = Recorded {
-            role: Role::Primary,
-            flag: self.flag,
+        let mut way = Way {
+            begun,
+            epoch: None,
+            files: "GoCD ran already, so the files that it runs on were not verified.".to_owned(),
         };
-        if let Err(error) = recorded.save(self.state.path()) {
-            self.go_on_following();
-            return error.into();
+        for step in promotion::steps(self.place) {
+            if let Err(error) = self.take(*step, &mut way).await {
+                warn!("the promotion ends at the step {step:?}: {error}");
+                self.go_on_following();
+                return error.into();
+            }
         }
-        self.board.update(|status| {
-            status.role = Role::Primary;
-            status.phase = Phase::Releasing;
-        });
-        say(progress, "the role is recorded; giving GoCD's port back").await;
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(ANSWER_TRAVELS).await;
-            this.events.push(Event::Release(release_properties(this.flag)));
-        });
         Reply::Done {
-            message: "GoCD is being released".to_owned(),
+            message: match self.place {
+                Place::Held => "GoCD is being released",
+                Place::Running => "this node begins to serve as the primary",
+            }
+            .to_owned(),
         }
     }
 
-    /// Makes a new epoch durable, above all that were ever seen: whoever still follows the old primary sees that it
-    /// is in the past.
-    fn begin_epoch(&self) -> Result<(), Error> {
-        let promotion = random::hex_id()?;
-        let applied = self
-            .board
-            .look(|status| status.generation.as_ref().map_or(0, |generation| generation.sequence));
-        let ledger = self
-            .state
-            .change_ledger(|ledger| ledger.begin_epoch(&promotion, applied))?;
-        info!(epoch = ledger.epoch.number, "a new epoch begins");
-        self.board.update(|status| status.epoch = ledger.epoch);
+    async fn take(self: &Arc<Self>, step: Step, way: &mut Way) -> Result<(), Error> {
+        match step {
+            Step::LastPull => self.last_pull(way).await,
+            Step::BackToAccepted => self.back_to_accepted(way).await,
+            Step::MakeWhole => self.make_whole(way).await,
+            Step::BeginEpoch => self.begin_epoch(way),
+            Step::Note => self.note(way),
+            Step::RecordRole => self.record_role(way).await,
+            Step::Release => {
+                self.release();
+                Ok(())
+            }
+        }
+    }
+
+    async fn last_pull(&self, way: &Way) -> Result<(), Error> {
+        way.say("pulling once more from the primary").await;
+        let pulled = self.order(way, PullOrder::Last).await?;
+        if matches!(way.begun, Begun::ByItself { .. }) {
+            let answers = |how: String| Error::new(Kind::Refused, format!("the primary answers after all{how}"), "");
+            match &pulled {
+                Some(Ok(Outcome::Unchanged | Outcome::Applied(_))) => return Err(answers(String::new())),
+                Some(Err(error)) if matches!(error.kind(), Kind::Trust | Kind::Protocol) => {
+                    return Err(answers(format!(", and cannot be proven: {}", error.message())));
+                }
+                _ => {}
+            }
+        }
+        match pulled {
+            Some(Ok(Outcome::Unchanged)) => way.say("the standby already had the primary's newest files").await,
+            Some(Ok(Outcome::Applied(generation))) => {
+                way.say(&format!(
+                    "the primary's newest files are here (sequence {})",
+                    generation.sequence
+                ))
+                .await;
+            }
+            Some(Ok(Outcome::Paused)) => {
+                way.say("a restored generation is held in place, so nothing is pulled")
+                    .await
+            }
+            Some(Err(error)) => {
+                warn!("the last pull failed, going on with what is here: {error}");
+                way.say(&format!(
+                    "the last pull failed, going on with the files that are here: {error}"
+                ))
+                .await;
+            }
+            None => {
+                way.say("the last pull failed, going on with the files that are here: no primary is being followed")
+                    .await;
+            }
+        }
         Ok(())
     }
 
     /// GoCD falls back to what it accepted last when it does not like its configuration, and nobody would know that
     /// it runs on another one than the files say.
-    async fn back_to_accepted(&self, progress: &mpsc::Sender<String>) {
-        let Some(puller) = &self.puller else { return };
-        let (answer, answered) = oneshot::channel();
-        if puller
-            .send(PullOrder::BackToAccepted(self.accept_wait, answer))
-            .await
-            .is_err()
+    async fn back_to_accepted(&self, way: &Way) -> Result<(), Error> {
+        let wait = self.accept_wait;
+        let message = match self
+            .order(way, |answer| PullOrder::BackToAccepted(wait, answer))
+            .await?
         {
-            return;
-        }
-        // A puller that ends has said why.
-        let Ok(Ok(result)) = tokio::time::timeout(PULLER_ANSWERS, answered).await else {
-            return;
-        };
-        let message = match result {
-            Ok(None) => return,
-            Ok(Some(restored)) => format!(
+            None | Some(Ok(None)) => return Ok(()),
+            Some(Ok(Some(restored))) => format!(
                 "GoCD has not accepted the newest configuration, so the generation {} is live again",
                 restored.generation
             ),
-            Err(error) => format!("going on with a configuration that GoCD has not accepted: {error}"),
+            Some(Err(error)) => format!("going on with a configuration that GoCD has not accepted: {error}"),
         };
         warn!("{message}");
-        say(progress, &message).await;
+        way.say(&message).await;
+        Ok(())
     }
 
-    /// The puller rests after its last pull; this node stays a standby, so it goes on. A puller that is gone has said
-    /// why.
+    /// Gives the puller an order and waits for its answer. None where there is no puller, or it has ended: it has said
+    /// why, and what it was doing has ended as well.
+    ///
+    /// # Errors
+    /// It does not answer: its file work has not ended, and may go on under a GoCD that starts.
+    async fn order<R>(
+        &self,
+        way: &Way,
+        order: impl FnOnce(oneshot::Sender<Result<R, Error>>) -> PullOrder,
+    ) -> Result<Option<Result<R, Error>>, Error> {
+        let Some(puller) = &self.puller else { return Ok(None) };
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            puller.send(order(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        match timeout(PULLER_ANSWERS, way.still("files are being made live", asked)).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(Error::new(
+                Kind::Busy,
+                format!(
+                    "files are being made live here, and that has not ended for {} s, so GoCD must not start on them",
+                    PULLER_ANSWERS.as_secs()
+                ),
+                "See whether a disk of this server hangs (the kernel's log, `df`), and run the command again. Nothing has \
+                 been released.",
+            )),
+        }
+    }
+
+    /// Reads all live files, and mends what is not what was verified. The store does one thing at a time, and rests from
+    /// here on, so nothing is being made live once this has ended.
+    async fn make_whole(&self, way: &mut Way) -> Result<(), Error> {
+        way.say("reading every live file").await;
+        let as_it_is = matches!(way.begun, Begun::ByOrder { as_it_is: true, .. });
+        let opener = Arc::clone(&self.store);
+        let reading = tokio::task::spawn_blocking(move || {
+            match opener() {
+                Ok(store) if store.position().is_none() && !as_it_is => Err(never_applied()),
+                Ok(store) => {
+                    // A puller that has failed is started again, whatever is going on.
+                    store.rest(true);
+                    match store.make_whole(as_it_is) {
+                        Ok(made) => Ok((Some(store), made)),
+                        Err(error) => {
+                            store.rest(false);
+                            Err(error)
+                        }
+                    }
+                }
+                Err(error) if as_it_is => {
+                    let made = MadeWhole {
+                        left: vec![format!("nothing could be looked at: {}", error.message())],
+                        ..MadeWhole::default()
+                    };
+                    Ok((None, made))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        let read = timeout(MADE_WHOLE, way.still("the live files are being read", reading)).await;
+        let (store, made) = match read {
+            Ok(Ok(result)) => result?,
+            Ok(Err(_)) => return Err(Error::new(Kind::Busy, "the live files could not be read", AGAIN)),
+            Err(_) => {
+                let message = format!(
+                    "the live files are being read, and that has not ended for {} s, so GoCD must not start on them",
+                    MADE_WHOLE.as_secs()
+                );
+                return Err(Error::new(Kind::Busy, message, AGAIN));
+            }
+        };
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = store;
+        for line in &made.mended {
+            way.say(&format!("mended: {line}")).await;
+        }
+        for line in &made.left {
+            warn!("left as it is: {line}");
+            way.say(&format!("left as it is: {line}")).await;
+        }
+        way.files = files(&made);
+        way.say(&way.files).await;
+        Ok(())
+    }
+
+    /// Makes a new epoch durable, above all that were ever seen: whoever still follows the old primary sees that it
+    /// is in the past.
+    fn begin_epoch(&self, way: &mut Way) -> Result<(), Error> {
+        let promotion = random::hex_id()?;
+        let applied = self
+            .board
+            .look(|status| status.generation.as_ref().map_or(0, |generation| generation.sequence));
+        let told = match &way.begun {
+            Begun::ByItself { highest, .. } => highest.clone(),
+            Begun::ByOrder { .. } => None,
+        };
+        let ledger = self.state.change_ledger(|ledger| {
+            if let Some(told) = told
+                && told.number > ledger.highest_epoch.number
+                && told.number < bc_core::ledger::MAX_COUNT
+            {
+                ledger.highest_epoch = told;
+            }
+            ledger.begin_epoch(&promotion, applied);
+        })?;
+        info!(epoch = ledger.epoch.number, "a new epoch begins");
+        way.epoch = Some(ledger.epoch.clone());
+        self.board.update(|status| status.epoch = ledger.epoch);
+        Ok(())
+    }
+
+    fn note(&self, way: &Way) -> Result<(), Error> {
+        let (Begun::ByItself { reason, .. }, Some(epoch)) = (&way.begun, &way.epoch) else {
+            return unacknowledged::remove(self.state.path()).map(drop);
+        };
+        let note = Unacknowledged::new(self.clock.now_ms(), epoch.clone(), reason.clone(), way.files.clone());
+        note.save(self.state.path())?;
+        error!("CRITICAL {}", note.message());
+        Ok(())
+    }
+
+    async fn record_role(&self, way: &Way) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        record(self.state.path(), self.flag, now_ms)?;
+        self.board.clear(question::TOPIC);
+        self.board.update(|status| {
+            status.role = Role::Primary;
+            status.phase = Phase::Releasing;
+            status.asks = None;
+        });
+        way.say(match self.place {
+            Place::Held => "the role is recorded; giving GoCD's port back",
+            Place::Running => "the role is recorded",
+        })
+        .await;
+        Ok(())
+    }
+
+    fn release(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(ANSWER_TRAVELS).await;
+            match this.place {
+                Place::Held => this.events.push(Event::Release(release_properties(this.flag))),
+                // Nobody waits any more where the node closes; the next start is that of a primary.
+                Place::Running => drop(this.serve.as_ref().map(|serve| serve.send(()))),
+            }
+        });
+    }
+
+    /// Puller and store rest after the last pull; this node stays a standby, so they go on. A puller that is gone has
+    /// said why.
     fn go_on_following(&self) {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(store) = resting {
+            // It may have to wait for a store that is busy, and nothing here does.
+            drop(tokio::task::spawn_blocking(move || store.rest(false)));
+        }
         if let Some(puller) = &self.puller {
             drop(puller.try_send(PullOrder::Now));
         }
     }
+}
 
-    async fn last_pull(&self) -> Result<Outcome, Error> {
-        let silent = || Error::new(Kind::Unreachable, "no primary is being followed", "");
-        let puller = self.puller.as_ref().ok_or_else(silent)?;
-        let (answer, answered) = oneshot::channel();
-        puller.send(PullOrder::Last(answer)).await.map_err(|_| silent())?;
-        match tokio::time::timeout(PULLER_ANSWERS, answered).await {
-            Ok(Ok(result)) => result,
-            _ => Err(Error::new(
-                Kind::Unreachable,
-                "the primary does not send its files in time",
-                "",
-            )),
+const AGAIN: &str = "See whether a disk of this server hangs (the kernel's log, `df`), and run the command again. Nothing \
+                     has been released.";
+
+impl Way {
+    /// Tells a step. A caller that went away is no reason to stop half way.
+    async fn say(&self, message: &str) {
+        if let Begun::ByOrder { progress, .. } = &self.begun {
+            drop(progress.send(message.to_owned()).await);
         }
     }
+
+    /// Waits for `work`, and says now and then that it takes its time.
+    async fn still<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut ticks = interval_at(Instant::now() + STILL, STILL);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                _ = ticks.tick() => self.say(&format!("{what}, still")).await,
+            }
+        }
+    }
+}
+
+/// Records that this node is promoted now. A record that cannot be read gives way: a person has said what it is.
+fn record(state_dir: &Path, flag: Flag, now_ms: i64) -> Result<(), Error> {
+    let before = Recorded::load(state_dir).unwrap_or_default();
+    let recorded = Recorded {
+        promoted_ms: Some(now_ms),
+        ..Recorded::next(before.as_ref(), Role::Primary, flag, None, now_ms)
+    };
+    recorded.save(state_dir)
+}
+
+fn never_applied() -> Error {
+    Error::new(
+        Kind::Refused,
+        "no generation of a primary is applied on this server, so what GoCD would start on is whatever lies in its \
+         folders: no byte of it was ever verified",
+        "Let it follow its primary first (`gocd-bc status`), or let GoCD start on the files as they are with `gocd-bc \
+         promote --without-database --as-it-is`.",
+    )
+}
+
+/// What GoCD starts on, for people.
+fn files(made: &MadeWhole) -> String {
+    let mut text = format!("GoCD starts on {} verified files", made.right);
+    if made.settled {
+        text.push_str(", after a set that was half live was finished or taken back");
+    }
+    if !made.mended.is_empty() {
+        text.push_str(&format!("; mended: {}", made.mended.join("; ")));
+    }
+    if !made.left.is_empty() {
+        text.push_str(&format!("; NOT verified: {}", made.left.join("; ")));
+    }
+    text.push('.');
+    text
 }
 
 /// What GoCD must see instead of the flag: 20.6 to 22.3 would start passive otherwise. The plugin's node must
@@ -200,7 +470,138 @@ pub(crate) fn release_properties(flag: Flag) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// A caller that went away is no reason to stop half way.
-async fn say(progress: &mpsc::Sender<String>, message: &str) {
-    drop(progress.send(message.to_owned()).await);
+#[cfg(test)]
+mod tests {
+    use bc_core::{clock::SystemClock, settings::Flag, status::Status};
+
+    use super::*;
+
+    struct Held {
+        promotion: Arc<Promotion>,
+        orders: mpsc::Receiver<PullOrder>,
+        _folder: tempfile::TempDir,
+    }
+
+    /// A held standby whose puller is the test.
+    fn held() -> Held {
+        let folder = tempfile::tempdir().expect("folder");
+        let state = Arc::new(StateDir::open(folder.path()).expect("opens"));
+        let status = Status::new(state.node_id(), Role::Standby, Phase::Holding, 0);
+        let (puller, orders) = mpsc::channel(4);
+        let promotion = Promotion {
+            board: Arc::new(StatusBoard::new(status)),
+            clock: Arc::new(SystemClock),
+            state,
+            flag: Flag::Property,
+            place: Place::Held,
+            accept_wait: Duration::from_secs(60),
+            events: Arc::default(),
+            puller: Some(puller),
+            store: Arc::new(|| Err(Error::new(Kind::File, "the store cannot be opened", ""))),
+            resting: Mutex::default(),
+            serve: None,
+            running: AtomicBool::new(false),
+        };
+        Held {
+            promotion: Arc::new(promotion),
+            orders,
+            _folder: folder,
+        }
+    }
+
+    fn by_order(as_it_is: bool) -> (Begun, mpsc::Receiver<String>) {
+        let (progress, steps) = mpsc::channel(64);
+        (Begun::ByOrder { as_it_is, progress }, steps)
+    }
+
+    fn assert_still_a_standby(held: &Held) {
+        let promotion = &held.promotion;
+        assert_eq!(Recorded::load(promotion.state.path()), Ok(None));
+        assert_eq!(promotion.state.ledger().expect("readable").epoch, Epoch::default());
+        assert_eq!(
+            promotion.board.look(|status| (status.role, status.phase)),
+            (Role::Standby, Phase::Holding)
+        );
+        assert_eq!(promotion.events.next(Duration::ZERO), None);
+        assert!(!promotion.is_running(), "it can be tried again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gocd_is_never_released_under_an_apply_that_does_not_end() {
+        let mut held = held();
+        // Also where somebody takes the files as they are.
+        let (begun, mut steps) = by_order(true);
+        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
+        let last = held.orders.recv().await.expect("ordered");
+        assert!(matches!(last, PullOrder::Last(_)), "{last:?}");
+        let reply = begin.await.expect("no panic");
+        let Reply::Refused { message, guidance } = reply else {
+            panic!("{reply:?}")
+        };
+        assert!(message.contains("GoCD must not start"), "{message}");
+        assert!(guidance.contains("Nothing has been released"), "{guidance}");
+        assert_still_a_standby(&held);
+        let mut said = Vec::new();
+        while let Ok(step) = steps.try_recv() {
+            said.push(step);
+        }
+        assert!(
+            said.iter().any(|step| step.ends_with("still")),
+            "the caller hears of it: {said:?}"
+        );
+        drop(last);
+        assert!(
+            matches!(held.orders.recv().await, Some(PullOrder::Now)),
+            "it follows on"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_opened_is_released_on_only_as_it_is() {
+        let mut held = held();
+        let (begun, _steps) = by_order(false);
+        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
+        drop(held.orders.recv().await);
+        drop(held.orders.recv().await);
+        let reply = begin.await.expect("no panic");
+        assert!(
+            matches!(&reply, Reply::Refused { message, .. } if message.contains("cannot be opened")),
+            "{reply:?}"
+        );
+        assert_still_a_standby(&held);
+
+        assert!(matches!(held.orders.recv().await, Some(PullOrder::Now)));
+        let (begun, _steps) = by_order(true);
+        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
+        drop(held.orders.recv().await);
+        drop(held.orders.recv().await);
+        let reply = begin.await.expect("no panic");
+        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+        let recorded = Recorded::load(held.promotion.state.path())
+            .expect("readable")
+            .expect("recorded");
+        assert_eq!((recorded.role, recorded.flag), (Role::Primary, Flag::Property));
+        assert!(recorded.promoted_ms.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_primary_that_answers_the_last_pull_ends_a_promotion_that_nobody_ordered() {
+        let mut held = held();
+        let begun = Begun::ByItself {
+            reason: "nobody answered".to_owned(),
+            highest: None,
+        };
+        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
+        let Some(PullOrder::Last(answer)) = held.orders.recv().await else {
+            panic!("a last pull")
+        };
+        answer.send(Ok(Outcome::Unchanged)).expect("waited for");
+        let reply = begin.await.expect("no panic");
+        assert!(
+            matches!(&reply, Reply::Refused { message, .. } if message.contains("answers after all")),
+            "{reply:?}"
+        );
+        assert_still_a_standby(&held);
+        assert_eq!(Unacknowledged::load(held.promotion.state.path()), Ok(None));
+    }
 }

@@ -1,6 +1,10 @@
 //! Follows the primary while held.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{self, Arc, PoisonError},
+    time::Duration,
+};
 
 use bc_core::{
     clock::Clock,
@@ -44,12 +48,12 @@ pub(crate) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
     context: &Context,
+    place: Place,
 ) -> Option<(PullerOrders, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
     let trust = trust_source(assembly);
     show_primary(assembly, &url, &trust().trust);
-    let place = Place::of(assembly);
     let opened = place.open();
     if let Err(problem) = &opened {
         error!("{problem}");
@@ -92,9 +96,10 @@ pub(crate) fn start(
     Some((orders, watching))
 }
 
-/// Where the store is.
+/// Where the store of this node is. There is one for all who need it.
 #[derive(Clone)]
-struct Place {
+pub(crate) struct Place {
+    store: Arc<sync::Mutex<Option<Arc<DiskStore>>>>,
     state_dir: PathBuf,
     settings: Arc<Settings>,
     clock: Arc<dyn Clock>,
@@ -102,8 +107,9 @@ struct Place {
 }
 
 impl Place {
-    fn of(assembly: &Assembly) -> Self {
+    pub(crate) fn of(assembly: &Assembly) -> Self {
         Self {
+            store: Arc::default(),
             state_dir: assembly.state.path().to_owned(),
             settings: Arc::clone(&assembly.settings),
             clock: Arc::clone(&assembly.clock),
@@ -111,14 +117,20 @@ impl Place {
         }
     }
 
-    fn open(&self) -> Result<DiskStore, Error> {
+    /// The store, opened where nobody has yet.
+    pub(crate) fn open(&self) -> Result<Arc<DiskStore>, Error> {
+        let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*known {
+            return Ok(Arc::clone(store));
+        }
         let options = disk::Options {
             generations_keep: self.settings.generations_keep,
             free_space: self.settings.free_space,
             gocd_version: self.gocd_version.clone(),
             adopts_server_ids: self.settings.adopts_server_ids,
         };
-        DiskStore::open(&self.state_dir, &self.settings.layout, Arc::clone(&self.clock), options)
+        let store = DiskStore::open(&self.state_dir, &self.settings.layout, Arc::clone(&self.clock), options)?;
+        Ok(Arc::clone(known.insert(Arc::new(store))))
     }
 }
 
@@ -137,8 +149,7 @@ struct Following {
 }
 
 impl Following {
-    fn begin(self, store: DiskStore, taken: mpsc::Receiver<PullOrder>) {
-        let store = Arc::new(store);
+    fn begin(self, store: Arc<DiskStore>, taken: mpsc::Receiver<PullOrder>) {
         let keeper = Keeper {
             store: Arc::clone(&store),
             puller: self.orders.clone(),
@@ -184,7 +195,7 @@ impl Following {
     }
 
     /// Tries to open the store until it can be; none where the node ends before.
-    async fn opened(&self, problem: Error, orders: &mut mpsc::Receiver<PullOrder>) -> Option<DiskStore> {
+    async fn opened(&self, problem: Error, orders: &mut mpsc::Receiver<PullOrder>) -> Option<Arc<DiskStore>> {
         let mut problem = problem;
         loop {
             let again = Instant::now() + OPEN_AGAIN;

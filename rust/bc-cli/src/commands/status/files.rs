@@ -53,7 +53,7 @@ impl Files {
             state_dir: state_dir.display().to_string(),
             node_id: node_id.map(|text| words::shown(text.trim(), LONGEST_ID)),
             fingerprint: identity.map(|identity| identity.fingerprint()),
-            role: recorded.map(|recorded| recorded.role.to_string()),
+            role: recorded.as_ref().map(|recorded| recorded.role.to_string()),
             flag: recorded.map(|recorded| recorded.flag),
             applied,
             problems,
@@ -134,12 +134,9 @@ mod tests {
         (record.sequence, record.generation) = (7, Some([0xab; 32].into()));
         let applied = serde_json::to_string(&record).expect("plain");
         fs::write(folder.path().join("applied.json"), applied).expect("write");
-        Recorded {
-            role: Role::Standby,
-            flag: Flag::Property,
-        }
-        .save(folder.path())
-        .expect("save");
+        Recorded::new(Role::Standby, Flag::Property, 0)
+            .save(folder.path())
+            .expect("save");
         let files = Files::read(folder.path());
         assert_eq!(files.fingerprint, Some(identity.fingerprint()));
         let text = files.render();

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     digest::Digests,
-    error::Error,
+    error::{Error, Kind},
     manifest::{ManifestDocument, Name},
     scan::{self, descriptor::Jar, file_cache::FileCache},
     store::{
@@ -45,6 +45,13 @@ impl DiskStore {
         wait_for_reader: impl FnOnce(),
     ) -> Result<Applied, Error> {
         let mut inner = self.lock();
+        if inner.rests {
+            return Err(Error::new(
+                Kind::Busy,
+                "GoCD is about to start on the files that are live here, so they stay as they are",
+                "See how the promotion goes with `gocd-bc status`.",
+            ));
+        }
         inner.seen = None;
         self.finish_journal(&mut inner)?;
         let mut live = match inner.ahead.take().filter(|(at, _)| at.elapsed() < FRESH) {

@@ -12,7 +12,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, prepare::is_same_disk, restore};
+use super::{DiskStore, Inner, prepare::is_same_disk};
 use crate::{
     digest::Digest,
     error::Error,
@@ -21,8 +21,7 @@ use crate::{
     store::{
         Applied,
         apply::Moment,
-        filesystem::OperatingSystem,
-        generations::{self, Generations, Kept},
+        generations::{Generations, Kept},
         journal::Journal,
         live::Live,
         plan::Plan,
@@ -33,16 +32,6 @@ use crate::{
 
 /// So many generations more than asked for may wait for [`DiskStore::tidy`].
 const UNTIDY: usize = 10;
-
-/// Drops what only a standby needs, on a node where GoCD runs: kept generations, and the bytes of which the live
-/// files are copies. GoCD stops scheduling when this disk is nearly full (`DatabaseDiskSpaceFullChecker`).
-///
-/// # Errors
-/// [`crate::error::Kind::File`] naming what cannot be removed.
-pub fn release(state_dir: &Path) -> Result<(), Error> {
-    restore::remove(&OperatingSystem, state_dir)?;
-    generations::forget_all(&OperatingSystem, state_dir)
-}
 
 impl DiskStore {
     /// Makes the kept generations durable, then removes those that are too many and all bytes that no generation
@@ -203,14 +192,15 @@ impl DiskStore {
         Ok(self.keep_edited(&inner.record.ours, plan, live, now_ms))
     }
 
-    /// Keeps the live files as generation 0, where no generation is kept yet: the first apply on this node, or the
-    /// first since it was a primary. Durable before the first file changes.
+    /// Keeps the live files as generation 0: at the first apply on this node, and at the first since it was a primary,
+    /// where the former 0 becomes a generation as any other. Durable before the first file changes.
     ///
     /// # Errors
     /// A file changes meanwhile, or the disk fails.
     fn keep_first(&self, inner: &mut Inner, live: &Live, now_ms: i64) -> Result<(), Error> {
         let mut generations = self.generations();
-        if !generations.is_empty() || live.files.is_empty() {
+        let is_begun = !generations.is_empty() && !inner.record.was_primary;
+        if is_begun || live.files.is_empty() {
             return Ok(());
         }
         let is_linkable = is_same_disk(self.layout.plugins_external(), self.blobs.folder());
@@ -229,6 +219,7 @@ impl DiskStore {
         self.system
             .sync_folder(self.blobs.folder())
             .map_err(|error| Error::io("sync the folder", self.blobs.folder(), &error))?;
+        generations.make_first_ordinary()?;
         generations.put_first(&Kept::first(self.as_found(live, now_ms), now_ms))?;
         info!(
             "the {} files that were here before are kept as generation 0",

@@ -137,11 +137,19 @@ impl Kept {
         }
     }
 
+    /// Generation 0 as one that any apply could have made live, before all others.
+    pub(in crate::store) fn into_ordinary(self) -> Self {
+        Self {
+            serial: self.serial.max(1),
+            ..self
+        }
+    }
+
     pub(in crate::store) fn is_first(&self) -> bool {
         self.serial == 0
     }
 
-    pub(super) fn file_name(&self) -> String {
+    pub(in crate::store) fn file_name(&self) -> String {
         if self.is_first() {
             format!("{FIRST}.json")
         } else {

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Allowed, Store,
         contract::{EDITED, Files, jar},
-        disk::{DiskStore, Options, release},
+        disk::{DiskStore, Options, drop_kept, forget_applied, keeps_anything, release},
         filesystem::OperatingSystem,
         generations::{self, KeptGeneration},
     },
@@ -272,6 +272,82 @@ fn a_person_names_a_generation_in_three_ways() {
         let error = show(wrong).expect_err(wrong);
         assert!(error.message().contains(why), "{error}");
     }
+}
+
+#[test]
+fn what_was_live_before_a_promotion_is_kept_and_no_longer_taken_for_what_is_live() {
+    let place = Place::new();
+    let state = place.layout.state_dir();
+    fs::create_dir_all(place.layout.pair_dir()).expect("folder");
+    fs::write(place.path(&Name::JettyXml), "<Configure/>").expect("write");
+    assert!(!keeps_anything(state));
+    Files::usual().apply(&place.open(), 1).expect("applied");
+    forget_applied(state).expect("noted");
+    forget_applied(state).expect("nothing to do");
+    assert!(keeps_anything(state));
+    assert!(place.kept().iter().all(|kept| !kept.is_applied), "{:?}", place.kept());
+    let before: Vec<_> = place.kept().iter().map(|kept| kept.id).collect();
+
+    // GoCD writes its files itself, and this node is a standby again.
+    fs::write(place.path(&Name::CruiseConfig), EDITED).expect("write");
+    let store = place.open();
+    assert_eq!(store.position(), None);
+    assert_eq!(store.look(), Ok(vec![]), "nobody takes that for an edit on a standby");
+    assert!(
+        store
+            .repair(&[Name::CruiseConfig])
+            .expect("nothing to mend")
+            .drift
+            .is_empty()
+    );
+    assert_eq!(fs::read(place.path(&Name::CruiseConfig)).expect("read"), EDITED);
+
+    edited(2).apply(&store, 2).expect("applied");
+    let kept = place.kept();
+    let first = kept.last().expect("kept");
+    assert!(
+        first.is_first && !before.contains(&first.id),
+        "what it had as a primary"
+    );
+    assert!(
+        before
+            .iter()
+            .all(|id| kept.iter().any(|kept| kept.id == *id && !kept.is_first)),
+        "{kept:?}"
+    );
+    let restored = place.open().restore("0").expect("restored");
+    assert!(restored.applied.written.contains(&Name::CruiseConfig));
+    assert_eq!(fs::read(place.path(&Name::CruiseConfig)).expect("read"), EDITED);
+}
+
+#[test]
+fn one_kept_generation_is_let_go_with_the_bytes_that_no_other_has() {
+    let place = Place::new();
+    let state = place.layout.state_dir();
+    let store = place.open();
+    for number in 1..=3 {
+        edited(number).apply(&store, number).expect("applied");
+    }
+    drop(store);
+    forget_applied(state).expect("noted");
+    let bytes = |number: u64| edited(number).0[&Name::CruiseConfig].clone();
+    let dropped = drop_kept(state, "#2").expect("dropped");
+    assert_eq!(dropped.sequence, 2);
+    assert!(!place.has_blob(&bytes(2)) && place.has_blob(&bytes(1)) && place.has_blob(&bytes(3)));
+    drop_kept(state, "#2").expect_err("it is gone");
+    // Of one that cannot be read nobody knows what it needs.
+    let torn = fs::read_dir(place.state("generations")).expect("list").flatten().next();
+    let torn = torn.expect("one is left").path();
+    fs::write(&torn, "{").expect("tear");
+    let whole = place
+        .kept()
+        .first()
+        .map(|kept| kept.id.to_string())
+        .expect("one is whole");
+    drop_kept(state, &whole).expect("dropped");
+    assert!(place.has_blob(&bytes(1)) && place.has_blob(&bytes(3)), "no byte went");
+    release(state).expect("all");
+    assert!(!keeps_anything(state) && place.kept().is_empty());
 }
 
 #[test]

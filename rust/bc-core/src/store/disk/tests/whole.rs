@@ -37,6 +37,24 @@ fn kept_aside(place: &Place) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_store_that_rests_makes_nothing_live_but_mends() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    store.rest(true);
+    let document = next().document(2);
+    next().fetch(&store, &document);
+    let refused = store.apply(&document, Allowed::default()).expect_err("it rests");
+    assert_eq!(refused.kind(), Kind::Busy);
+    assert!(store.restore("#1").is_err(), "nor is anything gone back to");
+    fs::write(place.path(&Name::CruiseConfig), "edited").expect("write");
+    store.make_whole(false).expect("mended");
+    assert!(place.is_live(&Files::usual()));
+    store.rest(false);
+    store.apply(&document, Allowed::default()).expect("applied");
+}
+
+#[test]
 fn what_is_right_is_read_and_nothing_changes() {
     let (place, store) = applied();
     let made = store.make_whole(false).expect("whole");

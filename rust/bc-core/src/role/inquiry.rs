@@ -1,0 +1,254 @@
+//! A standby whose flag is gone asks the primary that it followed, and what it makes of the answers.
+//!
+//! | what is heard | means |
+//! |---|---|
+//! | a proven node that is a primary | hold: it lives |
+//! | an answer that is not proven: another key, a refused token, nonsense, a handshake that ends | hold: who it is cannot be known |
+//! | a connection, but no answer to its end | hold, at the end of the wait |
+//! | the question could not be asked: no token, no address, a name that leads nowhere, this node itself | hold, at the end of the wait |
+//! | a proven node that is no primary | nobody is primary there: as silence |
+//! | nothing: refused, or no connection in time | silence, at the end of the wait |
+//!
+//! Only where all that was ever heard of every address is the last two is nobody there, and only at the end of the whole
+//! wait. The last word of an address counts: a name that leads nowhere while the network starts may lead somewhere later.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::{Envelope, Epoch, Role};
+
+/// What one address said to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A node that has proven its key.
+    Node {
+        /// Its id.
+        node_id: String,
+        /// Its role.
+        role: Role,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Somebody answered who has not proven to be that node; how, for people.
+    Unproven(String),
+    /// Somebody takes connections and did not answer.
+    Mute(String),
+    /// Nobody was asked; why, for people.
+    NotAsked(String),
+    /// Nobody is there; how that showed, for people.
+    Silence(String),
+}
+
+impl Heard {
+    /// A node that has proven its key sent this.
+    pub fn node(envelope: &Envelope) -> Self {
+        if let Some(what) = envelope.odd_text() {
+            return Heard::Unproven(format!("its {what} is not one"));
+        }
+        Heard::Node {
+            node_id: envelope.node_id.clone(),
+            role: envelope.role,
+            epoch: envelope.epoch.clone(),
+        }
+    }
+}
+
+/// What follows from the answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stay held; why, for people: completes "since".
+    Hold(String),
+    /// Nobody is primary.
+    Promote {
+        /// How that showed, for people.
+        silence: String,
+        /// The highest epoch that a node which is no primary told.
+        highest: Option<Epoch>,
+    },
+}
+
+/// One question to all addresses, until the end of the wait.
+#[derive(Debug)]
+pub struct Inquiry {
+    own_node_id: String,
+    last: BTreeMap<String, Heard>,
+}
+
+impl Inquiry {
+    /// Nothing is heard yet.
+    pub fn new(own_node_id: &str) -> Self {
+        Self {
+            own_node_id: own_node_id.to_owned(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what `address` said. Some answers decide at once.
+    pub fn hear(&mut self, address: &str, heard: Heard) -> Option<Verdict> {
+        let heard = match heard {
+            Heard::Node { node_id, .. } if node_id == self.own_node_id => {
+                Heard::NotAsked("it leads to this server itself, so nobody else could be asked there".to_owned())
+            }
+            other => other,
+        };
+        let verdict = match &heard {
+            Heard::Node {
+                node_id,
+                role: Role::Primary,
+                epoch,
+            } => Some(Verdict::Hold(format!(
+                "{address} answers as the primary (node {node_id:.8}, epoch {})",
+                epoch.number
+            ))),
+            Heard::Unproven(how) => Some(Verdict::Hold(format!(
+                "{address} answers, and it cannot be proven who that is: {how}"
+            ))),
+            _ => None,
+        };
+        self.last.insert(address.to_owned(), heard);
+        verdict
+    }
+
+    /// What follows at the end of the wait.
+    pub fn at_the_end(self) -> Verdict {
+        if self.last.is_empty() {
+            return Verdict::Hold(
+                "it is not recorded which primary it followed, and bc.primary.url names none, so nobody can be asked"
+                    .to_owned(),
+            );
+        }
+        let mut silence = Vec::new();
+        let mut highest: Option<Epoch> = None;
+        for (address, heard) in self.last {
+            match heard {
+                Heard::Silence(how) => silence.push(format!("{address}: {how}")),
+                Heard::Node { role, epoch, .. } if role != Role::Primary => {
+                    silence.push(format!("{address} is a {role} in epoch {}", epoch.number));
+                    if highest.as_ref().is_none_or(|highest| highest.number < epoch.number) {
+                        highest = Some(epoch);
+                    }
+                }
+                Heard::Mute(how) => {
+                    return Verdict::Hold(format!("something is at {address} and does not answer: {how}"));
+                }
+                Heard::NotAsked(why) => return Verdict::Hold(format!("{address} could not be asked: {why}")),
+                // Both have decided when they were heard.
+                Heard::Node { .. } | Heard::Unproven(_) => {
+                    return Verdict::Hold(format!("{address} answers"));
+                }
+            }
+        }
+        Verdict::Promote {
+            silence: silence.join("; "),
+            highest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "https://primarygo:8155";
+    const THERE: &str = "https://primarygo:443";
+
+    fn node(role: Role, number: u64) -> Heard {
+        Heard::Node {
+            node_id: "other".to_owned(),
+            role,
+            epoch: Epoch {
+                number,
+                promotion: String::new(),
+            },
+        }
+    }
+
+    fn silence() -> Heard {
+        Heard::Silence("connection refused".to_owned())
+    }
+
+    /// What follows of these answers, in their order; at once where one decides.
+    fn verdict(answers: Vec<(&str, Heard)>) -> (bool, Verdict) {
+        let mut inquiry = Inquiry::new("me");
+        for (address, heard) in answers {
+            if let Some(verdict) = inquiry.hear(address, heard) {
+                return (true, verdict);
+            }
+        }
+        (false, inquiry.at_the_end())
+    }
+
+    fn holds(answers: Vec<(&str, Heard)>, at_once: bool, why: &str) {
+        let (decided, verdict) = verdict(answers);
+        let Verdict::Hold(reason) = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert!(decided == at_once && reason.contains(why), "{decided}: {reason}");
+    }
+
+    #[test]
+    fn a_primary_that_lives_holds_at_once() {
+        holds(vec![(HERE, silence()), (HERE, node(Role::Primary, 3))], true, "epoch 3");
+        holds(
+            vec![(THERE, silence()), (HERE, node(Role::Primary, 1))],
+            true,
+            "answers as the primary",
+        );
+    }
+
+    #[test]
+    fn whoever_is_not_proven_holds_at_once() {
+        let unproven = || Heard::Unproven("another key".to_owned());
+        holds(vec![(HERE, unproven())], true, "another key");
+        holds(vec![(HERE, silence()), (THERE, unproven())], true, "cannot be proven");
+    }
+
+    #[test]
+    fn whoever_takes_connections_and_is_mute_holds_in_the_end() {
+        let mute = || Heard::Mute("no byte came".to_owned());
+        holds(vec![(HERE, mute())], false, "does not answer");
+        holds(vec![(HERE, silence()), (THERE, mute())], false, THERE);
+    }
+
+    #[test]
+    fn a_question_that_cannot_be_asked_holds_in_the_end() {
+        holds(vec![], false, "not recorded");
+        let nowhere = || Heard::NotAsked("the name leads nowhere".to_owned());
+        holds(vec![(HERE, nowhere()), (THERE, silence())], false, "leads nowhere");
+        let ourselves = Heard::Node {
+            node_id: "me".to_owned(),
+            role: Role::Standby,
+            epoch: Epoch::default(),
+        };
+        holds(vec![(HERE, ourselves)], false, "this server itself");
+    }
+
+    #[test]
+    fn silence_of_all_to_the_end_is_nobody() {
+        let (at_once, verdict) = verdict(vec![
+            (HERE, Heard::NotAsked("the network starts".to_owned())),
+            (THERE, Heard::Mute("it ends".to_owned())),
+            (HERE, silence()),
+            (THERE, silence()),
+        ]);
+        let Verdict::Promote { silence, highest } = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert!(
+            !at_once && silence.contains(HERE) && silence.contains(THERE),
+            "{silence}"
+        );
+        assert_eq!(highest, None);
+    }
+
+    #[test]
+    fn nobody_is_primary_where_a_proven_node_says_that_it_is_none() {
+        for role in [Role::Standby, Role::Fenced] {
+            let (at_once, verdict) = verdict(vec![(HERE, node(role, 7)), (THERE, silence())]);
+            let Verdict::Promote { silence, highest } = verdict else {
+                panic!("{verdict:?}")
+            };
+            assert!(!at_once && silence.contains(&role.to_string()), "{silence}");
+            assert_eq!(highest.map(|epoch| epoch.number), Some(7));
+        }
+    }
+}

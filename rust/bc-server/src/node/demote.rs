@@ -1,0 +1,150 @@
+//! Making this server a standby from its next start on, or forgetting what it was.
+//!
+//! Nothing of what runs changes: GoCD cannot be held once it runs, and a held one stays held until it is promoted or
+//! restarted.
+
+use bc_core::{
+    clock::Clock,
+    control::Reply,
+    manifest::Role,
+    role::{self, Recorded, Source, flag_in_words, unacknowledged},
+    settings::{Face, Settings},
+    state_dir::StateDir,
+    status::{Phase, Severity, StatusBoard},
+};
+use tracing::{info, warn};
+
+use super::{promote::Promotion, question};
+
+/// The board's topic for what the next start will bring.
+const TOPIC: &str = "next start";
+/// The board's topic for a promotion that nobody ordered.
+pub(crate) const TOPIC_UNACKNOWLEDGED: &str = "unordered promotion";
+
+/// The node that is demoted.
+pub(crate) struct Demotion<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) state: &'a StateDir,
+    pub(crate) board: &'a StatusBoard,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) promotion: &'a Promotion,
+}
+
+impl Demotion<'_> {
+    /// Records that this server is a standby, under the flag that is there.
+    pub(crate) fn demote(&self) -> Reply {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
+        let (phase, flag) = (self.board.look(|status| status.phase), self.settings.flag);
+        if self.settings.face == Face::Plugin && !self.settings.agent_present {
+            return Reply::refused(
+                "the Java agent that holds a standby is missing on this server, so GoCD would start all the same",
+                "Add the JVM argument -javaagent:plugins/external/gocd-business-continuity.jar, restart this server, \
+                 and run the command again.",
+            );
+        }
+        let before = match Recorded::load(self.state.path()) {
+            Ok(before) => before,
+            // It is said what this server is from now on.
+            Err(error) => {
+                warn!("{error}");
+                None
+            }
+        };
+        let recorded = Recorded::next(
+            before.as_ref(),
+            Role::Standby,
+            flag,
+            Source::of(self.settings),
+            self.clock.now_ms(),
+        );
+        if let Err(error) = recorded.save(self.state.path()).and_then(|()| self.decided()) {
+            return error.into();
+        }
+        let whom = match &recorded.source {
+            Some(Source { url, .. }) => format!("follow {url}"),
+            None => "follow nobody until bc.primary.url names the primary".to_owned(),
+        };
+        if phase == Phase::Holding {
+            return self.done(format!(
+                "this server is a standby, with or without a flag, and will {whom}"
+            ));
+        }
+        let message = format!(
+            "this server is to be a standby: restart it, and it is held and will {whom}. Until then it runs as it did."
+        );
+        self.board
+            .raise(TOPIC, Severity::Warning, message.as_str(), self.clock.now_ms());
+        self.done(message)
+    }
+
+    /// Removes the record, so that the flag alone decides at the next start.
+    pub(crate) fn forget(&self) -> Reply {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
+        if let Err(error) = role::forget(self.state.path()).and_then(|_| self.decided()) {
+            return error.into();
+        }
+        let next = match role::start(self.settings.flag, &Ok(None)) {
+            role::Start::Release => "with no flag, as now, GoCD then starts as a primary at once".to_owned(),
+            _ => format!(
+                "under {}, as now, it then is a standby again",
+                flag_in_words(self.settings.flag)
+            ),
+        };
+        let message = format!(
+            "what this server was is forgotten: restart it, and go.server.mode and start.in.standby alone decide; {next}"
+        );
+        self.board
+            .raise(TOPIC, Severity::Warning, message.as_str(), self.clock.now_ms());
+        self.done(message)
+    }
+
+    fn refused(&self) -> Option<Reply> {
+        if self.promotion.is_running() {
+            return Some(Reply::refused(
+                "a promotion is running",
+                "Wait for its end, and follow it with `gocd-bc status`.",
+            ));
+        }
+        (self.board.look(|status| status.role) == Role::Fenced).then(|| {
+            Reply::refused(
+                "this server is fenced: another node has a higher epoch",
+                "See `gocd-bc status` on the other one.",
+            )
+        })
+    }
+
+    /// A person has decided: nothing is asked any more, and nothing is left to acknowledge.
+    fn decided(&self) -> Result<(), bc_core::error::Error> {
+        unacknowledged::remove(self.state.path())?;
+        self.board.clear(question::TOPIC);
+        self.board.clear(TOPIC_UNACKNOWLEDGED);
+        self.board.update(|status| status.asks = None);
+        Ok(())
+    }
+
+    fn done(&self, message: String) -> Reply {
+        info!("{message}");
+        Reply::Done { message }
+    }
+}
+
+/// A person has seen that this server promoted itself.
+pub(crate) fn acknowledge(state: &StateDir, board: &StatusBoard) -> Reply {
+    match unacknowledged::remove(state.path()) {
+        Ok(true) => {
+            board.clear(TOPIC_UNACKNOWLEDGED);
+            info!("that this server promoted itself is acknowledged");
+            Reply::Done {
+                message: "it is noted that you have seen it".to_owned(),
+            }
+        }
+        Ok(false) => Reply::Done {
+            message: "there is nothing to acknowledge: nobody but a person promoted this server".to_owned(),
+        },
+        Err(error) => error.into(),
+    }
+}

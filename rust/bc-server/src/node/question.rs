@@ -1,0 +1,232 @@
+//! A standby whose flag is gone asks the primary that it followed, and does what follows.
+//!
+//! A task of the node: it holds ports and page meanwhile, or, as the plugin in a GoCD that runs already, serves nothing.
+//! What an answer means is `bc_core::role::inquiry`; how a promotion goes is `promote`, the same for a person's order
+//! and for this one.
+
+use std::{sync::Arc, time::Duration};
+
+use bc_core::{
+    control::Reply,
+    error::Error,
+    peers::PeersFile,
+    role::{
+        Recorded, Source, flag_in_words,
+        inquiry::{Heard, Inquiry, Verdict},
+        promotion::Place,
+    },
+    settings::Settings,
+    status::Severity,
+    token::Token,
+    trust::Judge,
+    words,
+};
+use futures_util::future::join_all;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tracing::{error, info};
+
+use super::{
+    Assembly, peers_file,
+    promote::{Begun, Promotion},
+    supervisor::{Part, Supervisor},
+};
+use crate::{client::HttpTransport, tls::client::TrustSource};
+
+/// The board's topic for a flag that is gone.
+pub(crate) const TOPIC: &str = "flag";
+/// The longest pause between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Asks until the end of `bc.guard.wait`, in the background.
+pub(crate) fn start(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    token: &watch::Receiver<Option<Token>>,
+    promotion: Arc<Promotion>,
+    recorded: Recorded,
+) {
+    let (mut asked, mut not_asked) = (Vec::new(), Vec::new());
+    for (source, settings) in sources(&assembly.settings, &recorded) {
+        match transport(assembly, &source, settings, token) {
+            Ok(transport) => asked.push(transport),
+            // Nobody decides on a question that could not be asked.
+            Err(problem) => not_asked.push((source.url.base(), problem.to_string())),
+        }
+    }
+    let question = Arc::new(Question {
+        own_node_id: assembly.state.node_id().to_owned(),
+        wait: assembly.settings.guard_wait,
+        was: format!(
+            "{} ({})",
+            flag_in_words(recorded.flag),
+            recorded.decided_ms.map_or_else(
+                || "recorded by an earlier version".to_owned(),
+                |decided| format!("recorded at {}", words::moment(decided))
+            )
+        ),
+        asked,
+        not_asked,
+        promotion,
+        recorded,
+    });
+    let (part, stop) = (
+        Part {
+            name: "question",
+            does: "asks the primary whether it is one still",
+        },
+        assembly.stop.clone(),
+    );
+    question.show();
+    supervisor.finish(part, move || {
+        let (question, stop) = (Arc::clone(&question), stop.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = question.run() => {}
+            }
+        }
+    });
+}
+
+/// The primary that it followed, and the one that the settings name now where that is another; each with the settings
+/// by which it is proven.
+fn sources(settings: &Settings, recorded: &Recorded) -> Vec<(Source, Settings)> {
+    let mut sources = Vec::new();
+    if let Some(source) = &recorded.source {
+        let mut of_record = settings.clone();
+        source.prove_by(&mut of_record);
+        sources.push((source.clone(), of_record));
+    }
+    if let Some(source) = Source::of(settings)
+        && recorded.source.as_ref() != Some(&source)
+    {
+        sources.push((source, settings.clone()));
+    }
+    sources
+}
+
+fn transport(
+    assembly: &Assembly,
+    source: &Source,
+    settings: Settings,
+    token: &watch::Receiver<Option<Token>>,
+) -> Result<HttpTransport, Error> {
+    let own = Arc::clone(&assembly.own);
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let timeout = settings.connection_timeout;
+    let file = PeersFile::of(&settings.layout);
+    let trust: TrustSource = Arc::new(move || Judge::of(&settings, peers_file::read(&file, &board, &*clock), &own));
+    HttpTransport::of_node(&source.url, &assembly.key, trust, token.clone(), timeout)
+}
+
+struct Question {
+    own_node_id: String,
+    /// The flag that is gone, and when it was recorded.
+    was: String,
+    wait: Duration,
+    asked: Vec<HttpTransport>,
+    /// Addresses that cannot be asked, and why.
+    not_asked: Vec<(String, String)>,
+    promotion: Arc<Promotion>,
+    recorded: Recorded,
+}
+
+impl Question {
+    async fn run(&self) {
+        let verdict = self.ask().await;
+        self.promotion.board.update(|status| status.asks = None);
+        if self.is_decided() {
+            info!("what this server is was decided while it asked");
+            return;
+        }
+        match verdict {
+            Verdict::Hold(why) => self.stay(&why),
+            Verdict::Promote { silence, highest } => {
+                let reason = format!(
+                    "the flag under which it was a standby, {}, is gone, and nobody answered as a primary within \
+                     {} s ({silence})",
+                    self.was,
+                    self.wait.as_secs_f32()
+                );
+                let reply = Arc::clone(&self.promotion)
+                    .begin(Begun::ByItself { reason, highest })
+                    .await;
+                if let Reply::Refused { message, guidance } = reply {
+                    self.stay(&format!("{message}. {guidance}"));
+                }
+            }
+        }
+    }
+
+    /// Asks again and again, and ends early only where that decides.
+    async fn ask(&self) -> Verdict {
+        let mut inquiry = Inquiry::new(&self.own_node_id);
+        for (address, why) in &self.not_asked {
+            inquiry.hear(address, Heard::NotAsked(why.clone()));
+        }
+        let end = Instant::now() + self.wait;
+        let pause = PAUSE.min(self.wait / 4);
+        while !self.asked.is_empty() {
+            for (address, heard) in join_all(self.asked.iter().map(HttpTransport::who))
+                .await
+                .into_iter()
+                .flatten()
+            {
+                info!("asked {address} whether it is a primary: {heard:?}");
+                if let Some(verdict) = inquiry.hear(&address, heard) {
+                    return verdict;
+                }
+            }
+            if Instant::now() + pause >= end {
+                break;
+            }
+            sleep(pause).await;
+        }
+        inquiry.at_the_end()
+    }
+
+    /// Whether a person has decided meanwhile, by an order that changed the record.
+    fn is_decided(&self) -> bool {
+        let now = Recorded::load(self.promotion.state.path());
+        self.promotion.is_running() || now != Ok(Some(self.recorded.clone()))
+    }
+
+    fn show(&self) {
+        let asks = format!(
+            "the flag under which it was a standby, {}, is gone; asking the primary that it followed, for {} s at most",
+            self.was,
+            self.wait.as_secs_f32()
+        );
+        error!("{asks}");
+        self.promotion.board.update(|status| status.asks = Some(asks.clone()));
+        self.raise(format!("{asks}."));
+    }
+
+    fn stay(&self, why: &str) {
+        let was = &self.was;
+        let message = match self.promotion.place {
+            Place::Held => format!(
+                "the flag under which this server was a standby, {was}, is gone, and it stays held, since {why}. If it \
+                 is to be the primary, make sure that no other one runs and run `gocd-bc promote --without-database`; if \
+                 it is to be something else, run `gocd-bc demote --forget` and restart it. To go on as a standby, put \
+                 the flag back."
+            ),
+            Place::Running => format!(
+                "there may be two active servers: GoCD runs here without the agent that held it, although this server \
+                 was a standby under {was}, and {why}. Nothing is offered to standbys. Stop GoCD on this server and give \
+                 it back its -javaagent line and its flag. If it is to be the primary, make sure that no other one runs \
+                 and run `gocd-bc promote --without-database`; if it is to be something else, `gocd-bc demote --forget`."
+            ),
+        };
+        error!("{message}");
+        self.raise(message);
+    }
+
+    fn raise(&self, message: String) {
+        let now_ms = self.promotion.clock.now_ms();
+        self.promotion.board.raise(TOPIC, Severity::Critical, message, now_ms);
+    }
+}

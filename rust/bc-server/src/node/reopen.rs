@@ -1,0 +1,94 @@
+//! Opens a node again where GoCD runs already: the plugin's node that was a standby by its record, and is promoted.
+//!
+//! In a held JVM the agent's node closes and the plugin's node opens as what the record says by then; `gocd-bc` does
+//! the same. A node inside a running GoCD has nobody to follow it, so it does that itself.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle, sleep},
+    time::{Duration, Instant},
+};
+
+use bc_core::error::{Error, Kind};
+use tracing::{Dispatch, error};
+
+use super::{Life, Parts, log};
+
+/// How soon the end of the node is seen.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long the state folder may take to be free.
+const FREE_WITHIN: Duration = Duration::from_secs(20);
+
+/// The thread that waits for that.
+pub(super) struct Reopener {
+    thread: JoinHandle<()>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Reopener {
+    /// Ends the thread. To be called once the parts are closed.
+    pub(super) fn join(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // A panic of that thread was printed when it happened.
+        drop(self.thread.join());
+    }
+}
+
+/// Waits until it is told to through `serve`, then closes the parts and puts those that `open` makes in their place.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub(super) fn start(
+    life: Arc<Mutex<Life>>,
+    serve: Receiver<()>,
+    open: impl Fn() -> Result<Parts, Error> + Send + 'static,
+    dispatch: Dispatch,
+) -> Result<Reopener, Error> {
+    let ended = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&ended);
+    let work = move || {
+        log::adopt(&dispatch);
+        loop {
+            match serve.recv_timeout(LOOK_EVERY) {
+                Ok(()) => break,
+                Err(RecvTimeoutError::Timeout) if !is_over.load(Ordering::Relaxed) => {}
+                Err(_) => return,
+            }
+        }
+        if let Err(problem) = reopen(&life, &open) {
+            error!(
+                "CRITICAL this server is the primary now, but its node could not be opened as one: restart it. {problem}"
+            );
+        }
+    };
+    let thread = thread::Builder::new().name("bc-reopen".to_owned()).spawn(work);
+    let thread = thread.map_err(|error| Error::new(Kind::File, format!("cannot start a thread: {error}"), ""))?;
+    Ok(Reopener { thread, ended })
+}
+
+fn reopen(life: &Mutex<Life>, open: &impl Fn() -> Result<Parts, Error>) -> Result<(), Error> {
+    let mut life = life.lock().unwrap_or_else(PoisonError::into_inner);
+    let former = match std::mem::replace(&mut *life, Life::Closed) {
+        Life::Open(former) => former,
+        other => {
+            *life = other;
+            return Ok(());
+        }
+    };
+    former.close();
+    let end = Instant::now() + FREE_WITHIN;
+    loop {
+        match open() {
+            Ok(opened) => {
+                *life = Life::Open(Box::new(opened));
+                return Ok(());
+            }
+            Err(error) if error.kind() == Kind::Busy && Instant::now() < end => sleep(LOOK_EVERY),
+            Err(error) => return Err(error),
+        }
+    }
+}
