@@ -237,10 +237,10 @@ fn with_library(flag: &str, state: &Path) -> &'static str {
         "file" => Flag::File,
         other => panic!("{other}"),
     };
-    match Recorded::load(state).map(|recorded| role::start(flag, recorded)) {
-        Ok(Start::Release) => "release",
-        Ok(Start::HoldStandby | Start::HoldFenced) => "hold",
-        Err(_) => "refused",
+    match role::start(flag, &Recorded::load(state)) {
+        Start::Release => "release",
+        Start::HoldStandby | Start::HoldFenced | Start::HoldUnknown => "hold",
+        Start::Ask => "ask",
     }
 }
 
