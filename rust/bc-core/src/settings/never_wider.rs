@@ -180,7 +180,7 @@ fn row(property: Property) -> Row {
         Property::HeldHealth => as_absent!(held_health, &["404", "2000", "ok", "302", "-200", "200.0"]),
         Property::GuardWait => as_absent!(guard_wait, NO_INTERVAL),
         // A group that this machine does not have is judged with the order (`control::rights`).
-        Property::OperatorGroup => as_absent!(operator_group, &["go ops", "ops\nroot", "ops\u{202e}", "ops,root x"]),
+        Property::OperatorGroup => as_absent!(operator_group, &["go ops", "ops\nroot", "o\u{202e}ps", "ops,root x"]),
         Property::Operator => as_absent!(operator_is_owner, &["Owner", "true", "root", "owner,"]),
         Property::Launcher => as_absent!(
             launcher_jar,
