@@ -32,10 +32,10 @@
 //! | `bc.generations.keep` | 10 | generations that a standby keeps |
 //! | `bc.generations.keep.after.promotion` | 604800000 ms | how long a promoted server keeps them; 0: until `gocd-bc generations drop` |
 //! | `bc.free.space` | 256 MiB | what a sync leaves free on every disk; bytes, or with KiB, MiB, GiB |
-//! | `bc.reverify.interval` | 600000 ms | how often a standby looks whether its live files were touched |
+//! | `bc.reverify.interval` | 600000 ms | how long a standby says what it has undone; also how often it looks whether its live files were touched, every 25 s at least |
 //! | `bc.rehash.interval` | 86400000 ms | within what time it reads them all again |
 //! | `bc.held.health` | 503 | 200 for a chart that probes `/go/api/v1/health` of a held node |
-//! | `bc.guard.wait` | 60000 ms | longest wait for a decision at start |
+//! | `bc.guard.wait` | 60000 ms | how long a standby whose flag is gone asks its primary; besides 30 s, how long a GoCD that nothing holds waits for our first word |
 //! | `bc.operator.group` | | members may give orders on the local socket, besides root |
 //! | `bc.operator` | | `owner`: the user of the node may give orders too |
 //! | `bc.launcher` | found in a JVM | GoCD's `lib/go.jar`, which tells its version: a path, or the URL of a class in it |

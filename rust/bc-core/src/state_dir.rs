@@ -9,6 +9,9 @@
 //! | `ledger.json` | epoch, sequence and history ([`Ledger`]) |
 //! | `offered` | as primary: what was given out last ([`crate::offer`]) |
 //! | `standbys.json` | as primary: its standbys ([`crate::standbys`]) |
+//! | `removed-keys.json` | keys whose trust has ended ([`crate::peers`]) |
+//! | `unacknowledged-promotion.json` | that it promoted itself, until a person has seen it ([`crate::role::unacknowledged`]) |
+//! | `digests.json` | as primary: digests of its jars, so that a restart need not read them |
 //! | `lock` | held by the process whose node is open |
 //! | `socket` | path of the control socket, where it does not fit in here |
 //! | `native/` | private copies of the library while they are loaded |
