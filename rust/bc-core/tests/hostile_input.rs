@@ -363,8 +363,12 @@ proptest! {
         let made = format!("<a>{}</a>", parts.concat()).into_bytes();
         for text in [made, parts.concat().into_bytes(), text] {
             let mut parsed = Parts::default();
-            let outline = Outline::visit(&text, &mut parsed);
-            prop_assert_eq!(Outline::read_with::<Parts>(&text), outline.map(|outline| (outline, parsed)));
+            let visited = Outline::visit(&text, &mut parsed);
+            match Outline::read_with::<Parts>(&text) {
+                Ok(read) => prop_assert_eq!(visited.map(|outline| (outline, parsed)), Ok(read)),
+                // The parser that shows the parts takes more than is well-formed.
+                Err(reason) => prop_assert!(visited.is_err() || reason.contains("well-formed") || reason.contains("UTF-")),
+            }
         }
     }
 
@@ -463,7 +467,11 @@ fn xml_that_is_deep_or_has_one_endless_tag() {
     let deep = "<a>".repeat(200_000);
     assert!(Outline::read(deep.as_bytes()).is_err());
     let deep = deep + &"</a>".repeat(200_000);
-    assert_eq!(Outline::read(deep.as_bytes()).expect("whole").root, "a");
+    assert!(
+        Outline::read(deep.as_bytes())
+            .expect_err("GoCD could not read it")
+            .contains("100 deep")
+    );
     let endless = format!("<cruise {}", "a='b' ".repeat(500_000));
     assert!(Outline::read(endless.as_bytes()).is_err() && Outline::skim(endless.as_bytes()).is_err());
     let bomb = "<!DOCTYPE a [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]><a>&b;</a>";

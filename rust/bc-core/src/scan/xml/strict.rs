@@ -15,7 +15,16 @@ use quick_xml::{
     Reader,
     events::{BytesDecl, BytesStart, Event},
 };
-use xml::{ParserConfig, common::Position, reader::ErrorKind};
+use xml::{
+    ParserConfig,
+    common::Position,
+    reader::{ErrorKind, XmlEvent},
+};
+
+/// How deep elements may be inside one another, and how many attributes one may have: the limits of the parser of JDK 25
+/// (`jdk.xml.maxElementDepth`, `jdk.xml.elementAttributeLimit`). They also bound the time that a hostile text takes here.
+pub(super) const MAX_DEPTH: usize = 100;
+const MAX_ATTRIBUTES: usize = 200;
 
 /// Why a text is not well-formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +61,11 @@ pub(super) fn check(text: &[u8]) -> Result<(), Flaw> {
     // Which one is declared was looked at before.
     config.ignore_invalid_encoding_declarations = true;
     config.allow_multiple_root_elements = false;
-    for event in config.create_reader(text.as_bytes()) {
-        event.map_err(|error| {
+    config.max_attributes = MAX_ATTRIBUTES;
+    let mut depth = 0_usize;
+    let mut reader = config.create_reader(text.as_bytes());
+    loop {
+        let event = reader.next().map_err(|error| {
             let place = error.position();
             let reason = match error.kind() {
                 ErrorKind::Syntax(reason) => reason.to_string(),
@@ -64,8 +76,17 @@ pub(super) fn check(text: &[u8]) -> Result<(), Flaw> {
             }
             Flaw::Mistake(not_well_formed(&reason, place.row + 1, place.column + 1))
         })?;
+        match event {
+            XmlEvent::StartElement { .. } if depth == MAX_DEPTH => {
+                let (reason, place) = (format!("elements are more than {MAX_DEPTH} deep"), reader.position());
+                return Err(Flaw::Mistake(not_well_formed(&reason, place.row + 1, place.column + 1)));
+            }
+            XmlEvent::StartElement { .. } => depth += 1,
+            XmlEvent::EndElement { .. } => depth -= 1,
+            XmlEvent::EndDocument => return Ok(()),
+            _ => {}
+        }
     }
-    Ok(())
 }
 
 fn not_well_formed(reason: &str, line: u64, column: u64) -> String {
@@ -150,7 +171,7 @@ fn declared_encoding(text: &[u8]) -> Result<Option<String>, String> {
 fn has_usual_parts(declaration: &BytesDecl<'_>) -> bool {
     let content = String::from_utf8_lossy(declaration).into_owned();
     let start = BytesStart::from_content(content.as_str(), 3);
-    start.attributes().all(|attribute| {
+    start.attributes().with_checks(false).all(|attribute| {
         attribute.is_ok_and(|attribute| matches!(attribute.key.as_ref(), b"version" | b"encoding" | b"standalone"))
     })
 }
@@ -199,7 +220,11 @@ fn mistake(start: &BytesStart<'_>) -> Option<String> {
     if !is_qualified(start.name().as_ref()) {
         return Some(format!("`{}` is no name of an element", shown(start.name().as_ref())));
     }
-    start.attributes().flatten().find_map(|attribute| {
+    // That none is there twice the other parser looks after, and quicker.
+    if start.attributes().with_checks(false).count() > MAX_ATTRIBUTES {
+        return Some(format!("an element has more than {MAX_ATTRIBUTES} attributes"));
+    }
+    start.attributes().with_checks(false).flatten().find_map(|attribute| {
         let name = attribute.key.as_ref();
         if attribute.value.contains(&b'<') {
             return Some(format!(
@@ -282,6 +307,22 @@ mod tests {
             check(b"\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?><a/>"),
             Ok(())
         );
+    }
+
+    #[test]
+    fn what_is_deeper_than_gocds_parser_goes_is_refused_at_once() {
+        let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+        assert_eq!(check(nested(MAX_DEPTH).as_bytes()), Ok(()));
+        assert!(flaw(nested(MAX_DEPTH + 1)).contains("more than 100 deep"));
+        let empty = "<a>".repeat(MAX_DEPTH) + "<a/>" + &"</a>".repeat(MAX_DEPTH);
+        assert!(flaw(empty).contains("more than 100 deep"));
+        assert!(flaw("<a>".repeat(1_000_000)).contains("more than 100 deep"));
+        let with = |count: usize| {
+            let attributes: String = (0..count).map(|number| format!(" b{number}=''")).collect();
+            format!("<a{attributes}/>")
+        };
+        assert_eq!(check(with(MAX_ATTRIBUTES).as_bytes()), Ok(()));
+        assert!(flaw(with(MAX_ATTRIBUTES + 1)).contains("more than 200 attributes"));
     }
 
     #[test]

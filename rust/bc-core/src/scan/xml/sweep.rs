@@ -7,7 +7,7 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::{Element, Outline, Visitor, open};
+use super::{Element, Outline, Visitor, open, strict};
 
 /// The one prefix that GoCD's files use, on their root, and the name that it stands for.
 const SCHEMA_INSTANCE: (&[u8], &[u8]) = (b"xmlns:xsi", b"http://www.w3.org/2001/XMLSchema-instance");
@@ -89,6 +89,7 @@ impl<'a> Sweep<'a> {
             Some(content) => (content, true),
             None => (&rest[..length], false),
         };
+        (self.open.len() < strict::MAX_DEPTH).then_some(())?;
         let element = Element { content, name_length };
         let end = self.pass(length + 2);
         // Deeper elements say nothing that the outline has.
@@ -275,7 +276,6 @@ fn name_length(text: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::xml::strict;
 
     /// Writes down what it is shown.
     #[derive(Default, PartialEq, Eq, Debug)]
