@@ -18,7 +18,16 @@ const STARTED: &str = "GoCD server started successfully.";
 const START: Duration = Duration::from_secs(60);
 
 fn promote(standby: &GocdDir) {
-    let output = standby.cli(&["promote", "--without-database"]);
+    promote_with(standby, &["promote", "--without-database"]);
+}
+
+/// A standby that never met a primary has nothing that was verified.
+fn promote_as_it_is(standby: &GocdDir) {
+    promote_with(standby, &["promote", "--without-database", "--as-it-is"]);
+}
+
+fn promote_with(standby: &GocdDir, arguments: &[&str]) {
+    let output = standby.cli(arguments);
     assert!(
         output.status.success(),
         "{}{}",
@@ -240,7 +249,7 @@ fn what_the_library_holds_no_clock_releases() {
         assert!(!held.output().contains(LAUNCHED), "{}", held.output());
     }
     assert!(!told.output().contains("has not said so again"), "{}", told.output());
-    promote(&standby);
+    promote_as_it_is(&standby);
     told.wait_for(LAUNCHED, START);
 }
 
@@ -306,7 +315,7 @@ fn a_node_that_finds_no_thread_can_be_released_nevertheless() {
         jvm.wait_for(&format!("no thread for {thread}"), START);
     }
     assert!(!jvm.output().contains(LAUNCHED), "{}", jvm.output());
-    promote(&standby);
+    promote_as_it_is(&standby);
     jvm.wait_for(STARTED, START);
     assert!(jvm.output().contains("no thread for bc-close"), "{}", jvm.output());
 }
@@ -320,7 +329,7 @@ fn a_standby_that_could_not_open_does_once_the_cause_is_gone() {
     jvm.wait_for("GoCD stays held", START);
     fs::remove_file(standby.state()).expect("removed");
     standby.wait_for_status("held by the library", START, |status| status["holding"].is_string());
-    promote(&standby);
+    promote_as_it_is(&standby);
     jvm.wait_for(LAUNCHED, START);
 }
 

@@ -139,7 +139,7 @@ impl Promotion {
         };
         for step in promotion::steps(self.place) {
             if let Err(error) = self.take(*step, &mut way).await {
-                warn!("the promotion ends at the step {step:?}: {error}");
+                warn!("the promotion ended, and this node is what it was: {error}");
                 self.go_on_following();
                 return error.into();
             }
