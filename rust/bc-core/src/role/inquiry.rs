@@ -7,12 +7,14 @@
 //! | a connection, but no answer to its end | hold, at the end of the wait |
 //! | the question could not be asked: no token, no address, a name that leads nowhere, this node itself | hold, at the end of the wait |
 //! | a proven node that is no primary | nobody is primary there: as silence |
+//! | such a node, and silence after it | hold: it may be promoting itself, and GoCD is starting there |
 //! | nothing: refused, or no connection in time | silence, at the end of the wait |
 //!
-//! Only where all that was ever heard of every address is the last two is nobody there, and only at the end of the whole
-//! wait. The last word of an address counts: a name that leads nowhere while the network starts may lead somewhere later.
+//! Nobody is there only where every address ends in silence or in a node that is no primary, and only at the end of the
+//! whole wait. The last word of an address counts: a name that leads nowhere while the network starts may lead somewhere
+//! later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::manifest::{Envelope, Epoch, Role};
 
@@ -67,10 +69,12 @@ pub enum Verdict {
 }
 
 /// One question to all addresses, until the end of the wait.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inquiry {
     own_node_id: String,
     last: BTreeMap<String, Heard>,
+    /// Where a proven node has answered.
+    proven: BTreeSet<String>,
 }
 
 impl Inquiry {
@@ -79,6 +83,7 @@ impl Inquiry {
         Self {
             own_node_id: own_node_id.to_owned(),
             last: BTreeMap::new(),
+            proven: BTreeSet::new(),
         }
     }
 
@@ -104,12 +109,15 @@ impl Inquiry {
             ))),
             _ => None,
         };
+        if matches!(heard, Heard::Node { .. }) {
+            self.proven.insert(address.to_owned());
+        }
         self.last.insert(address.to_owned(), heard);
         verdict
     }
 
     /// What follows at the end of the wait.
-    pub fn at_the_end(self) -> Verdict {
+    pub fn at_the_end(&self) -> Verdict {
         if self.last.is_empty() {
             return Verdict::Hold(
                 "it is not recorded which primary it followed, and bc.primary.url names none, so nobody can be asked"
@@ -118,13 +126,18 @@ impl Inquiry {
         }
         let mut silence = Vec::new();
         let mut highest: Option<Epoch> = None;
-        for (address, heard) in self.last {
+        for (address, heard) in &self.last {
             match heard {
+                Heard::Silence(how) if self.proven.contains(address) => {
+                    return Verdict::Hold(format!(
+                        "a server of the pair answered at {address} and is silent now ({how}): it may be promoting itself"
+                    ));
+                }
                 Heard::Silence(how) => silence.push(format!("{address}: {how}")),
-                Heard::Node { role, epoch, .. } if role != Role::Primary => {
+                Heard::Node { role, epoch, .. } if *role != Role::Primary => {
                     silence.push(format!("{address} is a {role} in epoch {}", epoch.number));
                     if highest.as_ref().is_none_or(|highest| highest.number < epoch.number) {
-                        highest = Some(epoch);
+                        highest = Some(epoch.clone());
                     }
                 }
                 Heard::Mute(how) => {
@@ -238,6 +251,24 @@ mod tests {
             "{silence}"
         );
         assert_eq!(highest, None);
+    }
+
+    #[test]
+    fn a_node_that_answered_and_is_silent_now_may_be_promoting_itself() {
+        holds(
+            vec![(HERE, node(Role::Standby, 1)), (HERE, silence())],
+            false,
+            "may be promoting itself",
+        );
+        let (_, back) = verdict(vec![
+            (HERE, node(Role::Standby, 1)),
+            (HERE, silence()),
+            (HERE, node(Role::Standby, 1)),
+        ]);
+        assert!(
+            matches!(back, Verdict::Promote { .. }),
+            "it only started again: {back:?}"
+        );
     }
 
     #[test]
