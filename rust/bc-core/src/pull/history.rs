@@ -154,7 +154,7 @@ fn epoch(epoch: &Epoch, ledger: &Ledger) -> Result<(), Error> {
                 "a promotion of this node (epoch {}) began and did not come to its end, and the primary has epoch {}",
                 highest.number, epoch.number
             ),
-            "Run `gocd-bc promote` here again, or go on following with `gocd-bc sync --accept-rollback`.",
+            "Run `gocd-bc promote --without-database` here again, or go on following with `gocd-bc sync --accept-rollback`.",
         ));
     }
     if epoch.number < highest.number {

@@ -184,9 +184,9 @@ pub fn forget(state_dir: &Path) -> Result<bool, Error> {
 const SYSTEM: &str = "system";
 
 /// What to do about a record that is not understood. Removing it is what `demote --forget` does.
-const GUIDANCE: &str = "Until somebody says what this server is, it stays held: run `gocd-bc promote` if it is to be \
-                        the primary, or `gocd-bc demote --forget` and restart it, and go.server.mode and \
-                        start.in.standby alone decide.";
+const GUIDANCE: &str = "Until somebody says what this server is, it stays held: run `gocd-bc promote \
+                        --without-database` if it is to be the primary, or `gocd-bc demote --forget` and restart it, \
+                        and go.server.mode and start.in.standby alone decide.";
 
 fn parse(properties: &Properties) -> Result<Recorded, String> {
     let known = |key: &str, wanted: &str| match properties.get(key) {
@@ -350,7 +350,8 @@ mod tests {
             let error = Recorded::load(folder.path()).expect_err("not understood");
             assert!(error.message().contains(named), "{text:?}: {error}");
             assert!(
-                error.guidance().contains("gocd-bc promote") && error.guidance().contains("gocd-bc demote --forget"),
+                error.guidance().contains("gocd-bc promote --without-database`")
+                    && error.guidance().contains("gocd-bc demote --forget"),
                 "{error}"
             );
         }
