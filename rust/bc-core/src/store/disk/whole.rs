@@ -32,7 +32,7 @@ use crate::{
 /// What is to be done about a refusal.
 const GUIDANCE: &str = "Mend these files and run the command again, go back to a kept generation with `gocd-bc \
                         generations restore`, or let GoCD start on the files as they are with `gocd-bc promote \
-                        --as-it-is`.";
+                        --without-database --as-it-is`.";
 
 /// The live files, held against what they should be.
 #[derive(Default)]
@@ -42,7 +42,7 @@ struct Found {
     wrong: BTreeMap<Name, (Entry, Option<Entry>)>,
     /// What cannot be mended, each a full sentence part.
     faults: Vec<String>,
-    /// Files of which nobody knows what they should be, each a full sentence part.
+    /// Files of which nobody knows what should be in them, each a full sentence part.
     unknown: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl DiskStore {
         };
         let mut found = self.read_whole(&expected);
         self.read_held(&inner, &mut found);
-        let doubled = self.doubled(&mut inner, &mut found);
+        let doubled = self.only_here(&mut inner, &mut found);
         let write = self.mendable(&mut found);
         if !found.faults.is_empty() && !as_it_is {
             return or_refuse(made, found.faults, as_it_is);
@@ -154,8 +154,9 @@ impl DiskStore {
         found
     }
 
-    /// Local jars that would double a plugin, and what to say of them.
-    fn doubled(&self, inner: &mut Inner, found: &mut Found) -> Plan {
+    /// Local jars that would double a plugin, and what to say of them. GoCD starts on other files that are only here as
+    /// well, so these are named.
+    fn only_here(&self, inner: &mut Inner, found: &mut Found) -> Plan {
         for name in found.wrong.keys() {
             inner.cache.forget(&scan::path_of(&self.layout, name));
         }
@@ -179,6 +180,17 @@ impl DiskStore {
             return Plan::default();
         }
         let plan = plan::plan(&applied, &live.files, ours, guard, false, self.clock.now_ms());
+        let is_told = |name: &Name| match name {
+            Name::Plugin(jar) => plan.set_aside.contains(jar) || guard.kept().contains(name),
+            _ => false,
+        };
+        for name in live.files.keys() {
+            if !applied.files.contains_key(name) && !is_told(name) {
+                found.unknown.push(format!(
+                    "{name} is only here: the generation that was applied last does not have it, so nobody has verified it"
+                ));
+            }
+        }
         let is_of_one = |line: &&String| plan.set_aside.iter().any(|jar| line.contains(jar.as_str()));
         Plan {
             warnings: plan.warnings.iter().filter(is_of_one).cloned().collect(),

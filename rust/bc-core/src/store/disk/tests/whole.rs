@@ -115,7 +115,10 @@ fn what_cannot_be_mended_is_refused_by_name_and_left_only_where_somebody_says_so
     let error = store.make_whole(false).expect_err("it cannot be mended");
     assert_eq!(error.kind(), Kind::Refused);
     assert!(
-        error.message().contains("plugins/external/a.jar differs") && error.guidance().contains("--as-it-is"),
+        error.message().contains("plugins/external/a.jar differs")
+            && error
+                .guidance()
+                .contains("`gocd-bc promote --without-database --as-it-is`"),
         "{error}"
     );
     let edited = fs::read(place.path(&Name::CruiseConfig)).expect("readable");
@@ -275,10 +278,17 @@ fn a_local_jar_that_doubles_a_plugin_is_moved_out_of_gocds_sight_and_others_stay
     let (place, store) = applied();
     fs::write(place.path(&jar("a-0.9.jar")), plugin("A", "0.9")).expect("write");
     fs::write(place.path(&jar("local.jar")), plugin("local", "1")).expect("write");
+    fs::write(place.path(&Name::JettyXml), "<Configure/>").expect("write");
     let made = store.make_whole(false).expect("mended");
     assert_eq!(made.mended.len(), 1, "{made:?}");
     assert!(made.mended[0].contains("a-0.9.jar was kept aside"), "{made:?}");
-    assert!(place.is_live(&Files::usual().with(jar("local.jar"), &plugin("local", "1"))));
+    let only_here: Vec<_> = made.left.iter().filter(|line| line.contains("is only here")).collect();
+    assert_eq!((made.left.len(), only_here.len()), (2, 2), "{made:?}");
+    for name in ["jetty.xml", "local.jar"] {
+        assert!(only_here.iter().any(|line| line.contains(name)), "{made:?}");
+    }
+    let files = Files::usual().with(jar("local.jar"), &plugin("local", "1"));
+    assert!(place.is_live(&files.with(Name::JettyXml, b"<Configure/>")));
 }
 
 #[test]
@@ -294,7 +304,7 @@ fn jars_that_wait_for_a_yes_are_read_and_mended_too() {
     assert_eq!(applied.kept.len(), 3);
     replace(&place.path(&jar("c.jar")), b"half");
     let made = store.make_whole(false).expect("mended");
-    assert_eq!((made.right, made.mended.len()), (6, 1), "{made:?}");
+    assert_eq!((made.right, made.mended.len(), made.left.len()), (6, 1, 0), "{made:?}");
     assert!(place.is_live(&full));
 }
 
