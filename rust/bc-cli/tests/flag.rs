@@ -116,7 +116,10 @@ fn a_standby_that_is_demoted_needs_no_flag_and_asks_nobody() {
     let node = without_flag(&place, &[]);
     held(&place);
     let demoted = on_standby(&place, &["demote"]);
-    assert_eq!(demoted.code, 0, "{demoted:?}");
+    assert!(
+        demoted.code == 0 && demoted.stdout.contains("with or without a flag"),
+        "{demoted:?}"
+    );
     node.end();
     let _again = without_flag(&place, &[]);
     wait_for("it follows", || {
@@ -126,6 +129,28 @@ fn a_standby_that_is_demoted_needs_no_flag_and_asks_nobody() {
     assert_eq!(
         (&status["problems"], &status["flag"]),
         (&serde_json::json!([]), &"none".into())
+    );
+}
+
+#[test]
+fn who_is_demoted_under_a_flag_is_not_promoted_where_that_goes() {
+    let place = Place::new();
+    let (first, following, _) = pair(&place);
+    let demoted = on_standby(&place, &["demote"]);
+    assert!(
+        demoted.code == 0 && demoted.stdout.contains("with or without a flag"),
+        "{demoted:?}"
+    );
+    following.end();
+    first.end();
+    let _node = without_flag(&place, &[]);
+    wait_for("it follows", || status(&place, "standby")["sync"].as_object().map(drop));
+    // Longer than bc.guard.wait.
+    thread::sleep(Duration::from_secs(4));
+    let status = status(&place, "standby");
+    assert_eq!(
+        (&status["role"], &status["phase"], &status["asks"]),
+        (&"standby".into(), &"holding".into(), &Value::Null)
     );
 }
 
@@ -276,6 +301,15 @@ fn a_record_that_is_not_understood_opens_nothing_until_a_person_decides() {
         "role=king\n",
         "nothing is lost of it"
     );
+    let node = without_flag(&place, &["--property", "bc.primary.url=https://127.0.0.1:1"]);
+    problem(&place, "role", |_| true);
+    let demoted = on_standby(&place, &["demote"]);
+    assert!(
+        demoted.code == 0 && demoted.stdout.contains("restart it, and it will follow"),
+        "nobody follows before that: {demoted:?}"
+    );
+    node.end();
+    place.file(&format!("{STANDBY_STATE}/role"), "role=king\n", NOBODY);
     // No node answers: root may all the same.
     let forgotten = on_standby(&place, &["demote", "--forget"]);
     if support::is_root() {

@@ -8,7 +8,7 @@ use bc_core::{
     control::Reply,
     manifest::Role,
     role::{self, Recorded, Source, flag_in_words, unacknowledged},
-    settings::{Face, Settings},
+    settings::{Face, Flag, Settings},
     state_dir::StateDir,
     status::{Phase, Severity, StatusBoard},
 };
@@ -31,12 +31,13 @@ pub(crate) struct Demotion<'a> {
 }
 
 impl Demotion<'_> {
-    /// Records that this server is a standby, under the flag that is there.
+    /// Records that this server is a standby, under no flag: one that is there may go before the next start, and is no
+    /// order to be promoted then. A start under a flag records that one.
     pub(crate) fn demote(&self) -> Reply {
         if let Some(refused) = self.refused() {
             return refused;
         }
-        let (phase, flag) = (self.board.look(|status| status.phase), self.settings.flag);
+        let phase = self.board.look(|status| status.phase);
         if self.settings.face == Face::Plugin && !self.settings.agent_present {
             return Reply::refused(
                 "the Java agent that holds a standby is missing on this server, so GoCD would start all the same",
@@ -55,7 +56,7 @@ impl Demotion<'_> {
         let recorded = Recorded::next(
             before.as_ref(),
             Role::Standby,
-            flag,
+            Flag::None,
             Source::of(self.settings),
             self.clock.now_ms(),
         );
@@ -66,9 +67,15 @@ impl Demotion<'_> {
             Some(Source { url, .. }) => format!("follow {url}"),
             None => "follow nobody until bc.primary.url names the primary".to_owned(),
         };
-        if phase == Phase::Holding {
+        // Where it was not known what this server is, nobody follows before the next start.
+        if phase == Phase::Holding && (self.promotion.puller.is_some() || recorded.source.is_none()) {
             return self.done(format!(
                 "this server is a standby, with or without a flag, and will {whom}"
+            ));
+        }
+        if phase == Phase::Holding {
+            return self.done(format!(
+                "this server is a standby, with or without a flag: restart it, and it will {whom}"
             ));
         }
         let message = format!(
