@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_core::{event::Event, properties::Properties};
+use bc_core::{event::Event, properties::Properties, state_dir::StateDir};
 use bc_server::node::Node;
 use pair::{
     CONFIG, Foreground, STANDBY_STATE, comment, config, folders, pair, primary_in, standby, status, wait_for,
@@ -397,7 +397,10 @@ fn a_running_gocd_whose_flag_and_agent_are_gone_serves_nothing_before_it_has_ask
     node.close();
 
     first.end();
+    // Another process has not let go of the state folder yet, as after a restart in a hurry.
+    let lock = StateDir::open(&place.path(STANDBY_STATE)).expect("free");
     let node = plugin(&place, &folder);
+    drop(lock);
     let messages = health(&node, "promoted itself");
     assert!(
         messages

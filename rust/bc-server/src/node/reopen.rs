@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     thread::{self, JoinHandle, sleep},
     time::{Duration, Instant},
@@ -60,9 +60,7 @@ pub(super) fn start(
             }
         }
         if let Err(problem) = reopen(&life, &open) {
-            error!(
-                "CRITICAL this server is the primary now, but its node could not be opened as one: restart it. {problem}"
-            );
+            tell(&problem);
         }
     };
     let thread = thread::Builder::new().name("bc-reopen".to_owned()).spawn(work);
@@ -80,15 +78,40 @@ fn reopen(life: &Mutex<Life>, open: &impl Fn() -> Result<Parts, Error>) -> Resul
         }
     };
     former.close();
+    *life = Life::Open(Box::new(open_again(open)?));
+    Ok(())
+}
+
+/// The same for parts that only this thread has: looks after them until `stopped`, and returns what is open then.
+pub(super) fn keep(
+    mut parts: Parts,
+    stopped: &Receiver<()>,
+    open: &impl Fn() -> Result<Parts, Error>,
+) -> Option<Parts> {
+    let Some(serve) = parts.serve.take() else {
+        return Some(parts);
+    };
+    loop {
+        match serve.recv_timeout(LOOK_EVERY) {
+            Ok(()) => break,
+            Err(RecvTimeoutError::Timeout) if stopped.try_recv() == Err(TryRecvError::Empty) => {}
+            Err(_) => return Some(parts),
+        }
+    }
+    parts.close();
+    open_again(open).inspect_err(tell).ok()
+}
+
+fn tell(problem: &Error) {
+    error!("CRITICAL this server is the primary now, but its node could not be opened as one: restart it. {problem}");
+}
+
+fn open_again(open: &impl Fn() -> Result<Parts, Error>) -> Result<Parts, Error> {
     let end = Instant::now() + FREE_WITHIN;
     loop {
         match open() {
-            Ok(opened) => {
-                *life = Life::Open(Box::new(opened));
-                return Ok(());
-            }
             Err(error) if error.kind() == Kind::Busy && Instant::now() < end => sleep(LOOK_EVERY),
-            Err(error) => return Err(error),
+            opened => return opened,
         }
     }
 }

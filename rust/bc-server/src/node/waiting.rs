@@ -19,7 +19,7 @@ use bc_core::{
 };
 use tracing::{Dispatch, error, info};
 
-use super::Parts;
+use super::{Parts, reopen};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -63,7 +63,7 @@ pub(super) fn start(
             match opened {
                 Ok(parts) => {
                     complaint.withdraw();
-                    return Some(parts);
+                    return reopen::keep(parts, &stopped, &open);
                 }
                 Err(error) => complaint.say(&error),
             }
