@@ -559,7 +559,6 @@ impl Assembly {
             events: Arc::clone(&self.events),
             puller,
             store: Arc::new(move || store.open()),
-            resting: Mutex::default(),
             serve,
             running: AtomicBool::new(false),
         }

@@ -15,6 +15,9 @@ pub enum Step {
     BackToAccepted,
     /// Every live file is read, and what is not what was verified is mended from the kept bytes.
     MakeWhole,
+    /// Where nobody ordered it, everybody is asked once more: reading all files takes its time, and a primary may have
+    /// come meanwhile.
+    AskOnceMore,
     /// A new epoch, above all that were ever seen, is durable.
     BeginEpoch,
     /// What nobody ordered is written down until a person has seen it; a promotion that was ordered ends an older note.
@@ -36,10 +39,11 @@ pub enum Place {
 
 /// The steps at `place`, in their order.
 pub fn steps(place: Place) -> &'static [Step] {
-    const ALL: [Step; 7] = [
+    const ALL: [Step; 8] = [
         Step::LastPull,
         Step::BackToAccepted,
         Step::MakeWhole,
+        Step::AskOnceMore,
         Step::BeginEpoch,
         Step::Note,
         Step::RecordRole,
@@ -68,6 +72,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_comes_between_the_last_question_and_the_epoch() {
+        for place in [Place::Held, Place::Running] {
+            let steps = steps(place);
+            let asks = steps.iter().position(|step| *step == Step::AskOnceMore);
+            let begins = steps.iter().position(|step| *step == Step::BeginEpoch);
+            assert_eq!(asks.map(|asks| asks + 1), begins, "{place:?}");
+        }
+    }
+
+    #[test]
     fn a_role_is_recorded_after_its_epoch_and_its_note_and_gocd_goes_on_last() {
         assert!(at(Step::BeginEpoch) < at(Step::Note));
         assert!(at(Step::Note) < at(Step::RecordRole));
@@ -80,6 +94,15 @@ mod tests {
         for step in [Step::LastPull, Step::BackToAccepted, Step::MakeWhole] {
             assert!(!running.contains(&step), "{step:?}");
         }
-        assert_eq!(running, [Step::BeginEpoch, Step::Note, Step::RecordRole, Step::Release]);
+        assert_eq!(
+            running,
+            [
+                Step::AskOnceMore,
+                Step::BeginEpoch,
+                Step::Note,
+                Step::RecordRole,
+                Step::Release
+            ]
+        );
     }
 }

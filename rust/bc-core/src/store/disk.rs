@@ -134,8 +134,8 @@ struct Inner {
     ahead: Option<(Instant, Live)>,
     /// Why an apply could neither be finished nor taken back, while that is so.
     half_live: Option<String>,
-    /// Set while GoCD is being released: nothing is made live any more.
-    rests: bool,
+    /// How many want it to rest, since GoCD is being released: nothing is made live any more.
+    rests: usize,
 }
 
 /// A look at all live files.
@@ -197,7 +197,7 @@ impl DiskStore {
                 seen: None,
                 ahead: None,
                 half_live: None,
-                rests: false,
+                rests: 0,
             }),
             files,
             probe,
@@ -213,10 +213,16 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Makes nothing live from now on, or does again. Waits for the end of what is being made live: whoever is about to
-    /// let GoCD start calls this first, and then [`Store::make_whole`], which still mends.
+    /// Makes nothing live from now on, or does again once everybody who wanted that has said so. Waits for the end of
+    /// what is being made live: whoever is about to let GoCD start calls this first, and then [`Store::make_whole`],
+    /// which still mends.
     pub fn rest(&self, rests: bool) {
-        self.lock().rests = rests;
+        let mut inner = self.lock();
+        inner.rests = if rests {
+            inner.rests + 1
+        } else {
+            inner.rests.saturating_sub(1)
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

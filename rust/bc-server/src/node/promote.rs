@@ -6,7 +6,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::Sender,
     },
@@ -23,6 +23,7 @@ use bc_core::{
     random,
     role::{
         Recorded,
+        inquiry::Verdict,
         promotion::{self, Place, Step},
         unacknowledged::{self, Unacknowledged},
     },
@@ -31,6 +32,7 @@ use bc_core::{
     status::{Phase, StatusBoard},
     store::{MadeWhole, Store, disk::DiskStore},
 };
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, interval_at, timeout},
@@ -54,8 +56,6 @@ pub(crate) struct Promotion {
     pub(crate) puller: Option<PullerOrders>,
     /// The store of this node, opened where it is not yet.
     pub(crate) store: Arc<dyn Fn() -> Result<Arc<DiskStore>, Error> + Send + Sync>,
-    /// The one that rests, since a promotion is under way.
-    pub(crate) resting: Mutex<Option<Arc<DiskStore>>>,
     /// Told where GoCD runs already and this node is to begin to serve; none where it must not.
     pub(crate) serve: Option<Sender<()>>,
     /// Whether a promotion runs or has succeeded: nobody promotes a node twice.
@@ -77,8 +77,13 @@ pub(crate) enum Begun {
         reason: String,
         /// The highest epoch that others told.
         highest: Option<Epoch>,
+        /// Asks them once more.
+        ask: AskAgain,
     },
 }
+
+/// Asks everybody once more who was asked before, and says what follows.
+pub(crate) type AskAgain = Box<dyn Fn() -> BoxFuture<'static, Verdict> + Send + Sync>;
 
 /// Longest wait for a puller that is in the middle of something.
 const PULLER_ANSWERS: Duration = Duration::from_secs(90);
@@ -95,6 +100,43 @@ struct Way {
     epoch: Option<Epoch>,
     /// What GoCD starts on, for people.
     files: String,
+    /// Keeps the store from making anything live, once GoCD may start on what is.
+    rest: Option<Rest>,
+}
+
+/// A store that makes nothing live. It does again when this goes, whatever became of the promotion.
+struct Rest {
+    store: Arc<DiskStore>,
+    ends: bool,
+}
+
+impl Rest {
+    /// May have to wait for a store that is busy, and so has its end.
+    fn begin(store: Arc<DiskStore>) -> Self {
+        store.rest(true);
+        Self { store, ends: true }
+    }
+
+    fn for_good(mut self) {
+        self.ends = false;
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if self.ends {
+            self.store.rest(false);
+        }
+    }
+}
+
+/// That one runs. A promotion that ends in any way but well can be ordered anew.
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Promotion {
@@ -103,9 +145,10 @@ impl Promotion {
         if self.running.swap(true, Ordering::AcqRel) {
             return Reply::refused("a promotion is already running", "Follow it with `gocd-bc status`.");
         }
+        let running = Running(&self.running);
         let reply = self.go_on(begun).await;
-        if matches!(reply, Reply::Refused { .. }) {
-            self.running.store(false, Ordering::Release);
+        if !matches!(reply, Reply::Refused { .. }) {
+            std::mem::forget(running);
         }
         reply
     }
@@ -136,11 +179,12 @@ impl Promotion {
             begun,
             epoch: None,
             files: "GoCD ran already, so the files that it runs on were not verified.".to_owned(),
+            rest: None,
         };
         for step in promotion::steps(self.place) {
             if let Err(error) = self.take(*step, &mut way).await {
                 warn!("the promotion ended, and this node is what it was: {error}");
-                self.go_on_following();
+                self.go_on_following(way.rest.take());
                 return error.into();
             }
         }
@@ -158,6 +202,7 @@ impl Promotion {
             Step::LastPull => self.last_pull(way).await,
             Step::BackToAccepted => self.back_to_accepted(way).await,
             Step::MakeWhole => self.make_whole(way).await,
+            Step::AskOnceMore => ask_once_more(way).await,
             Step::BeginEpoch => self.begin_epoch(way),
             Step::Note => self.note(way),
             Step::RecordRole => self.record_role(way).await,
@@ -270,14 +315,8 @@ impl Promotion {
                 Ok(store) if store.position().is_none() && !as_it_is => Err(never_applied()),
                 Ok(store) => {
                     // A puller that has failed is started again, whatever is going on.
-                    store.rest(true);
-                    match store.make_whole(as_it_is) {
-                        Ok(made) => Ok((Some(store), made)),
-                        Err(error) => {
-                            store.rest(false);
-                            Err(error)
-                        }
-                    }
+                    let rest = Rest::begin(Arc::clone(&store));
+                    store.make_whole(as_it_is).map(|made| (Some(rest), made))
                 }
                 Err(error) if as_it_is => {
                     let made = MadeWhole {
@@ -290,7 +329,7 @@ impl Promotion {
             }
         });
         let read = timeout(MADE_WHOLE, way.still("the live files are being read", reading)).await;
-        let (store, made) = match read {
+        let (rest, made) = match read {
             Ok(Ok(result)) => result?,
             Ok(Err(_)) => return Err(Error::new(Kind::Busy, "the live files could not be read", AGAIN)),
             Err(_) => {
@@ -301,7 +340,7 @@ impl Promotion {
                 return Err(Error::new(Kind::Busy, message, AGAIN));
             }
         };
-        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = store;
+        way.rest = rest;
         for line in &made.mended {
             way.say(&format!("mended: {line}")).await;
         }
@@ -350,9 +389,12 @@ impl Promotion {
         Ok(())
     }
 
-    async fn record_role(&self, way: &Way) -> Result<(), Error> {
+    async fn record_role(&self, way: &mut Way) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
         record(self.state.path(), self.flag, now_ms)?;
+        if let Some(rest) = way.rest.take() {
+            rest.for_good();
+        }
         self.board.clear(question::TOPIC);
         self.board.update(|status| {
             status.role = Role::Primary;
@@ -381,14 +423,28 @@ impl Promotion {
 
     /// Puller and store rest after the last pull; this node stays a standby, so they go on. A puller that is gone has
     /// said why.
-    fn go_on_following(&self) {
-        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(store) = resting {
-            // It may have to wait for a store that is busy, and nothing here does.
-            drop(tokio::task::spawn_blocking(move || store.rest(false)));
+    fn go_on_following(&self, rest: Option<Rest>) {
+        if let Some(rest) = rest {
+            // It may have to wait, and nothing here does.
+            drop(tokio::task::spawn_blocking(move || drop(rest)));
         }
-        if let Some(puller) = &self.puller {
-            drop(puller.try_send(PullOrder::Now));
+        if let Some(puller) = self.puller.clone() {
+            // Where the queue is full the puller is stuck, and would rest for ever once it is not.
+            tokio::spawn(async move { drop(puller.send(PullOrder::Now).await) });
+        }
+    }
+}
+
+/// A primary that came while all files were read ends a promotion that nobody ordered.
+async fn ask_once_more(way: &mut Way) -> Result<(), Error> {
+    let Begun::ByItself { highest, ask, .. } = &mut way.begun else {
+        return Ok(());
+    };
+    match ask().await {
+        Verdict::Hold(why) => Err(Error::new(Kind::Refused, why, "")),
+        Verdict::Promote { highest: told, .. } => {
+            *highest = told;
+            Ok(())
         }
     }
 }
@@ -471,137 +527,4 @@ pub(crate) fn release_properties(flag: Flag) -> Vec<(String, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bc_core::{clock::SystemClock, settings::Flag, status::Status};
-
-    use super::*;
-
-    struct Held {
-        promotion: Arc<Promotion>,
-        orders: mpsc::Receiver<PullOrder>,
-        _folder: tempfile::TempDir,
-    }
-
-    /// A held standby whose puller is the test.
-    fn held() -> Held {
-        let folder = tempfile::tempdir().expect("folder");
-        let state = Arc::new(StateDir::open(folder.path()).expect("opens"));
-        let status = Status::new(state.node_id(), Role::Standby, Phase::Holding, 0);
-        let (puller, orders) = mpsc::channel(4);
-        let promotion = Promotion {
-            board: Arc::new(StatusBoard::new(status)),
-            clock: Arc::new(SystemClock),
-            state,
-            flag: Flag::Property,
-            place: Place::Held,
-            accept_wait: Duration::from_secs(60),
-            events: Arc::default(),
-            puller: Some(puller),
-            store: Arc::new(|| Err(Error::new(Kind::File, "the store cannot be opened", ""))),
-            resting: Mutex::default(),
-            serve: None,
-            running: AtomicBool::new(false),
-        };
-        Held {
-            promotion: Arc::new(promotion),
-            orders,
-            _folder: folder,
-        }
-    }
-
-    fn by_order(as_it_is: bool) -> (Begun, mpsc::Receiver<String>) {
-        let (progress, steps) = mpsc::channel(64);
-        (Begun::ByOrder { as_it_is, progress }, steps)
-    }
-
-    fn assert_still_a_standby(held: &Held) {
-        let promotion = &held.promotion;
-        assert_eq!(Recorded::load(promotion.state.path()), Ok(None));
-        assert_eq!(promotion.state.ledger().expect("readable").epoch, Epoch::default());
-        assert_eq!(
-            promotion.board.look(|status| (status.role, status.phase)),
-            (Role::Standby, Phase::Holding)
-        );
-        assert_eq!(promotion.events.next(Duration::ZERO), None);
-        assert!(!promotion.is_running(), "it can be tried again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn gocd_is_never_released_under_an_apply_that_does_not_end() {
-        let mut held = held();
-        // Also where somebody takes the files as they are.
-        let (begun, mut steps) = by_order(true);
-        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
-        let last = held.orders.recv().await.expect("ordered");
-        assert!(matches!(last, PullOrder::Last(_)), "{last:?}");
-        let reply = begin.await.expect("no panic");
-        let Reply::Refused { message, guidance } = reply else {
-            panic!("{reply:?}")
-        };
-        assert!(message.contains("GoCD must not start"), "{message}");
-        assert!(guidance.contains("Nothing has been released"), "{guidance}");
-        assert_still_a_standby(&held);
-        let mut said = Vec::new();
-        while let Ok(step) = steps.try_recv() {
-            said.push(step);
-        }
-        assert!(
-            said.iter().any(|step| step.ends_with("still")),
-            "the caller hears of it: {said:?}"
-        );
-        drop(last);
-        assert!(
-            matches!(held.orders.recv().await, Some(PullOrder::Now)),
-            "it follows on"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_store_that_cannot_be_opened_is_released_on_only_as_it_is() {
-        let mut held = held();
-        let (begun, _steps) = by_order(false);
-        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
-        drop(held.orders.recv().await);
-        drop(held.orders.recv().await);
-        let reply = begin.await.expect("no panic");
-        assert!(
-            matches!(&reply, Reply::Refused { message, .. } if message.contains("cannot be opened")),
-            "{reply:?}"
-        );
-        assert_still_a_standby(&held);
-
-        assert!(matches!(held.orders.recv().await, Some(PullOrder::Now)));
-        let (begun, _steps) = by_order(true);
-        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
-        drop(held.orders.recv().await);
-        drop(held.orders.recv().await);
-        let reply = begin.await.expect("no panic");
-        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
-        let recorded = Recorded::load(held.promotion.state.path())
-            .expect("readable")
-            .expect("recorded");
-        assert_eq!((recorded.role, recorded.flag), (Role::Primary, Flag::Property));
-        assert!(recorded.promoted_ms.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_primary_that_answers_the_last_pull_ends_a_promotion_that_nobody_ordered() {
-        let mut held = held();
-        let begun = Begun::ByItself {
-            reason: "nobody answered".to_owned(),
-            highest: None,
-        };
-        let begin = tokio::spawn(Arc::clone(&held.promotion).begin(begun));
-        let Some(PullOrder::Last(answer)) = held.orders.recv().await else {
-            panic!("a last pull")
-        };
-        answer.send(Ok(Outcome::Unchanged)).expect("waited for");
-        let reply = begin.await.expect("no panic");
-        assert!(
-            matches!(&reply, Reply::Refused { message, .. } if message.contains("answers after all")),
-            "{reply:?}"
-        );
-        assert_still_a_standby(&held);
-        assert_eq!(Unacknowledged::load(held.promotion.state.path()), Ok(None));
-    }
-}
+mod tests;

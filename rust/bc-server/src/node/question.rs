@@ -21,7 +21,7 @@ use bc_core::{
     trust::Judge,
     words,
 };
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -30,7 +30,7 @@ use tracing::{error, info};
 
 use super::{
     Assembly, peers_file,
-    promote::{Begun, Promotion},
+    promote::{AskAgain, Begun, Promotion},
     supervisor::{Part, Supervisor},
 };
 use crate::{client::HttpTransport, tls::client::TrustSource};
@@ -135,12 +135,17 @@ struct Question {
 }
 
 impl Question {
-    async fn run(&self) {
-        let verdict = self.ask().await;
+    async fn run(self: Arc<Self>) {
+        let mut inquiry = Inquiry::new(&self.own_node_id);
+        let verdict = self.ask(&mut inquiry).await;
         self.promotion.board.update(|status| status.asks = None);
-        if self.is_decided() {
-            info!("what this server is was decided while it asked");
-            return;
+        match self.is_decided() {
+            Ok(false) => {}
+            Ok(true) => {
+                info!("what this server is was decided while it asked");
+                return;
+            }
+            Err(error) => return self.stay(&error.to_string()),
         }
         match verdict {
             Verdict::Hold(why) => self.stay(&why),
@@ -152,7 +157,11 @@ impl Question {
                     self.wait.as_secs_f32()
                 );
                 let reply = Arc::clone(&self.promotion)
-                    .begin(Begun::ByItself { reason, highest })
+                    .begin(Begun::ByItself {
+                        reason,
+                        highest,
+                        ask: self.again(inquiry),
+                    })
                     .await;
                 if let Reply::Refused { message, guidance } = reply {
                     self.stay(&format!("{message}. {guidance}"));
@@ -162,23 +171,15 @@ impl Question {
     }
 
     /// Asks again and again, and ends early only where that decides.
-    async fn ask(&self) -> Verdict {
-        let mut inquiry = Inquiry::new(&self.own_node_id);
+    async fn ask(&self, inquiry: &mut Inquiry) -> Verdict {
         for (address, why) in &self.not_asked {
             inquiry.hear(address, Heard::NotAsked(why.clone()));
         }
         let end = Instant::now() + self.wait;
         let pause = PAUSE.min(self.wait / 4);
         while !self.asked.is_empty() {
-            for (address, heard) in join_all(self.asked.iter().map(HttpTransport::who))
-                .await
-                .into_iter()
-                .flatten()
-            {
-                info!("asked {address} whether it is a primary: {heard:?}");
-                if let Some(verdict) = inquiry.hear(&address, heard) {
-                    return verdict;
-                }
+            if let Some(verdict) = self.round(inquiry).await {
+                return verdict;
             }
             if Instant::now() + pause >= end {
                 break;
@@ -188,10 +189,38 @@ impl Question {
         inquiry.at_the_end()
     }
 
+    /// Asks all addresses once, at the same time. Returns what follows where an answer decides.
+    async fn round(&self, inquiry: &mut Inquiry) -> Option<Verdict> {
+        let answers = join_all(self.asked.iter().map(HttpTransport::who)).await;
+        for (address, heard) in answers.into_iter().flatten() {
+            info!("asked {address} whether it is a primary: {heard:?}");
+            if let Some(verdict) = inquiry.hear(&address, heard) {
+                return Some(verdict);
+            }
+        }
+        None
+    }
+
+    /// One more round, after all that was heard in `inquiry`.
+    fn again(self: &Arc<Self>, inquiry: Inquiry) -> AskAgain {
+        let question = Arc::clone(self);
+        Box::new(move || {
+            let (question, mut inquiry) = (Arc::clone(&question), inquiry.clone());
+            async move {
+                let decided = question.round(&mut inquiry).await;
+                decided.unwrap_or_else(|| inquiry.at_the_end())
+            }
+            .boxed()
+        })
+    }
+
     /// Whether a person has decided meanwhile, by an order that changed the record.
-    fn is_decided(&self) -> bool {
-        let now = Recorded::load(self.promotion.state.path());
-        self.promotion.is_running() || now != Ok(Some(self.recorded.clone()))
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    fn is_decided(&self) -> Result<bool, Error> {
+        let now = Recorded::load(self.promotion.state.path())?;
+        Ok(self.promotion.is_running() || now.as_ref() != Some(&self.recorded))
     }
 
     fn show(&self) {
@@ -206,7 +235,7 @@ impl Question {
     }
 
     fn stay(&self, why: &str) {
-        let was = &self.was;
+        let (was, why) = (&self.was, why.trim_end_matches(['.', ' ']));
         let message = match self.promotion.place {
             Place::Held => format!(
                 "the flag under which this server was a standby, {was}, is gone, and it stays held, since {why}. If it \

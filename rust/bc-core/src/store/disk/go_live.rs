@@ -45,7 +45,7 @@ impl DiskStore {
         wait_for_reader: impl FnOnce(),
     ) -> Result<Applied, Error> {
         let mut inner = self.lock();
-        if inner.rests {
+        if inner.rests > 0 {
             return Err(Error::new(
                 Kind::Busy,
                 "GoCD is about to start on the files that are live here, so they stay as they are",

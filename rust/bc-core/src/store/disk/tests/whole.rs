@@ -50,6 +50,10 @@ fn a_store_that_rests_makes_nothing_live_but_mends() {
     fs::write(place.path(&Name::CruiseConfig), "edited").expect("write");
     store.make_whole(false).expect("mended");
     assert!(place.is_live(&Files::usual()));
+    // Somebody else began to want it, and the first one comes to his end.
+    store.rest(true);
+    store.rest(false);
+    assert!(store.apply(&document, Allowed::default()).is_err(), "it rests still");
     store.rest(false);
     store.apply(&document, Allowed::default()).expect("applied");
 }
