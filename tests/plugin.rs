@@ -1,6 +1,7 @@
 //! The jar as a plugin of a running GoCD.
 
 use std::{
+    collections::BTreeSet,
     fs,
     thread::sleep,
     time::{Duration, SystemTime},
@@ -56,6 +57,13 @@ fn our_threads(process: u32) -> Vec<String> {
     names
 }
 
+/// More than one node ever has at rest, and fewer than the workers alone of twenty.
+const MOST_THREADS: usize = 20;
+
+fn kinds(threads: &[String]) -> BTreeSet<&str> {
+    threads.iter().map(String::as_str).collect()
+}
+
 /// Copies of our library that are mapped: each has an inode of its own.
 fn mapped_libraries(process: u32) -> usize {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("the process lives");
@@ -108,7 +116,7 @@ fn loads_on_every_supported_java() {
 }
 
 #[test]
-fn twenty_reloads_leave_one_library_and_the_same_threads() {
+fn twenty_reloads_leave_one_library_and_the_threads_of_one_node() {
     let dir = GocdDir::with_jar();
     let jvm = dir.launch("primary", dir.java(17).arg("-DpluginLocationMonitor.sleepTimeInSecs=1"));
     dir.wait_for_gocd();
@@ -135,9 +143,15 @@ fn twenty_reloads_leave_one_library_and_the_same_threads() {
         http::get(dir.gocd_port, "/gocd-host/collect");
         (mapped_libraries(jvm.id()) == 1).then_some(())
     });
-    wait::until(&format!("the threads are {threads:?} again"), START, || {
-        (our_threads(jvm.id()) == threads).then_some(())
-    });
+    // How many threads wait for the disk is another number every second: that of one node is bounded.
+    wait::until(
+        &format!("the threads are of the kinds of {threads:?} again"),
+        START,
+        || {
+            let now = our_threads(jvm.id());
+            (kinds(&now) == kinds(&threads) && now.len() <= MOST_THREADS).then_some(())
+        },
+    );
 }
 
 #[test]
