@@ -303,6 +303,11 @@ fn a_record_that_is_not_understood_opens_nothing_until_a_person_decides() {
     );
     let node = without_flag(&place, &["--property", "bc.primary.url=https://127.0.0.1:1"]);
     problem(&place, "role", |_| true);
+    let followed = on_standby(&place, &["sync"]);
+    assert!(
+        followed.code == 1 && followed.stderr.contains("`gocd-bc status` says why") && !followed.stderr.contains("Run"),
+        "this is the standby: {followed:?}"
+    );
     let demoted = on_standby(&place, &["demote"]);
     assert!(
         demoted.code == 0 && demoted.stdout.contains("restart it, and it will follow"),

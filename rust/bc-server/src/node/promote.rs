@@ -166,10 +166,12 @@ impl Promotion {
         };
         let cannot_serve = self.place == Place::Running && self.serve.is_none();
         if role != Role::Standby || phase != expected || cannot_serve {
-            return Reply::refused(
-                format!("this node is a {role} and does not hold GoCD"),
-                "Run the command on the standby.",
-            );
+            let guidance = match role {
+                Role::Primary => "Run the command on the standby.",
+                Role::Standby => "GoCD runs here although a standby was asked for: `gocd-bc status` says what to do.",
+                Role::Fenced => "Another node has a higher epoch: see `gocd-bc status` on that one.",
+            };
+            return Reply::refused(format!("this node is a {role} and does not hold GoCD"), guidance);
         }
         match &begun {
             Begun::ByOrder { .. } => info!("promotion without the database was ordered"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bc_core::{
     control::Reply,
+    manifest::Role,
     pull::{Outcome, Permit, PullOrder, SyncOrder},
     status::{Fetching, StatusBoard},
 };
@@ -96,8 +97,9 @@ pub(crate) fn ended() -> Reply {
 
 pub(crate) fn follows_nobody(board: &StatusBoard) -> Reply {
     let role = board.look(|status| status.role);
-    Reply::refused(
-        format!("this node is a {role} and follows no primary"),
-        "Run the command on the standby, and look at `gocd-bc status` there.",
-    )
+    let guidance = match role {
+        Role::Standby => "`gocd-bc status` says why, and what to do.",
+        _ => "Run the command on the standby, and look at `gocd-bc status` there.",
+    };
+    Reply::refused(format!("this node is a {role} and follows no primary"), guidance)
 }

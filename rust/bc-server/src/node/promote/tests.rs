@@ -219,6 +219,18 @@ async fn a_promotion_that_panics_can_be_ordered_anew() {
 }
 
 #[tokio::test]
+async fn a_standby_in_a_gocd_that_runs_is_not_sent_to_the_standby() {
+    let mut held = held();
+    Arc::get_mut(&mut held.promotion).expect("nobody else has it").place = Place::Running;
+    held.promotion.board.update(|status| status.phase = Phase::Running);
+    let reply = Arc::clone(&held.promotion).begin(by_order(true).0).await;
+    assert!(
+        matches!(&reply, Reply::Refused { guidance, .. } if guidance.contains("`gocd-bc status` says what to do")),
+        "{reply:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_primary_that_came_meanwhile_ends_a_promotion_that_nobody_ordered() {
     let mut held = held();
     let promotion = Arc::get_mut(&mut held.promotion).expect("nobody else has it");
