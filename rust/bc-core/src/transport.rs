@@ -57,9 +57,10 @@ pub trait Transport: Send + Sync + 'static {
         std::future::ready(Ok(None))
     }
 
-    /// Tells the primary how far this standby is. None where the primary takes no reports.
-    fn report(&self, report: &Report) -> impl Future<Output = Result<Option<ReportReply>, Error>> + Send {
-        let _ = report;
+    /// Tells the primary with the node id `to` how far this standby is; whoever else answers there says nothing. None
+    /// where the primary takes no reports.
+    fn report(&self, report: &Report, to: &str) -> impl Future<Output = Result<Option<ReportReply>, Error>> + Send {
+        let _ = (report, to);
         std::future::ready(Ok(None))
     }
 

@@ -4,7 +4,8 @@
 //! compression, HTTP/1.1 alone. The token goes out only on a connection whose handshake [`Verifier`] has let
 //! pass, or in the clear to a loopback address, which is all that [`PrimaryUrl`] permits. A connection lives no longer
 //! than the trust under which it was opened: once that is another, no request goes out on it, and no answer that comes
-//! over it counts. Who answers with a manifest, or to a report, must hold the key of the node that it says it is.
+//! over it counts. Who answers with a manifest must hold the key of the node that it says it is, and who answers to a
+//! report that of the node that is followed.
 //!
 //! The address that the administrator wrote may stand for two ports ([`PrimaryUrl::candidates`]). Both are tried
 //! until one has answered in our protocol; from then on only that one.
@@ -71,8 +72,6 @@ pub struct HttpTransport {
     timeout: Duration,
     /// What decided when the connections that are kept were opened.
     judged: Mutex<Option<Judge>>,
-    /// The node whose manifest was the last one.
-    primary: Mutex<Option<String>>,
 }
 
 /// One address that may be the primary's port.
@@ -136,7 +135,6 @@ impl HttpTransport {
             token,
             timeout: connection_timeout,
             judged: Mutex::new(None),
-            primary: Mutex::new(None),
         })
     }
 
@@ -167,12 +165,8 @@ impl HttpTransport {
     }
 
     /// Whether the holder of the key `shown` may speak as this node; in the clear nobody shows one.
-    fn judge_primary(&self, shown: Option<Fingerprint>, node_id: &str) -> Result<(), Error> {
-        if let Some(shown) = shown {
-            (self.trust)().node(&shown, node_id)?;
-        }
-        *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(node_id.to_owned());
-        Ok(())
+    fn judge_node(&self, shown: Option<Fingerprint>, node_id: &str) -> Result<(), Error> {
+        shown.map_or(Ok(()), |shown| (self.trust)().node(&shown, node_id))
     }
 
     fn credentials(&self) -> Result<HeaderValue, Error> {
@@ -215,20 +209,25 @@ impl HttpTransport {
                     .await
                     .map_err(|_| no_answer(&candidate.base, self.timeout))??;
                 let document = ManifestDocument::parse(&body)?;
-                self.judge_primary(shown, &document.envelope.node_id)?;
+                self.judge_node(shown, &document.envelope.node_id)?;
                 Ok(ManifestReply::Changed(document))
             }
             StatusCode::NOT_MODIFIED if known.is_some() => {
                 let envelope = envelope(candidate, &response)?;
-                self.judge_primary(shown, &envelope.node_id)?;
+                self.judge_node(shown, &envelope.node_id)?;
                 Ok(ManifestReply::Unchanged(envelope))
             }
             _ => Err(refused(&candidate.base, &response)),
         }
     }
 
-    async fn send_report(&self, candidate: &Candidate, report: &Report) -> Result<Option<ReportReply>, Error> {
-        let judge = self.judge()?;
+    async fn send_report(
+        &self,
+        candidate: &Candidate,
+        report: &Report,
+        to: &str,
+    ) -> Result<Option<ReportReply>, Error> {
+        self.judge()?;
         let body = serde_json::to_vec(report).expect("a report has only plain fields");
         let request = candidate
             .http()
@@ -238,11 +237,8 @@ impl HttpTransport {
             .body(body);
         let response = candidate.send(request, self.timeout).await?;
         let shown = key_of(&response)?;
-        if let Some(shown) = shown {
-            // Another node that is trusted may lead nobody: that of the manifest is the one that is reported to.
-            let primary = self.primary.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            primary.map_or_else(|| judge.key(&shown), |node_id| judge.node(&shown, &node_id))?;
-        }
+        // Another node that is trusted leads nobody: not before its files were found to be those to follow.
+        self.judge_node(shown, to)?;
         match response.status() {
             StatusCode::OK => {}
             // A primary of an earlier version.
@@ -421,9 +417,9 @@ impl Transport for HttpTransport {
         self.ask_for_delta(&self.candidates[index], digest, former).await
     }
 
-    async fn report(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
+    async fn report(&self, report: &Report, to: &str) -> Result<Option<ReportReply>, Error> {
         match self.settled.get() {
-            Some(&index) => self.send_report(&self.candidates[index], report).await,
+            Some(&index) => self.send_report(&self.candidates[index], report, to).await,
             None => Ok(None),
         }
     }

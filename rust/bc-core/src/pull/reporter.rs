@@ -34,8 +34,9 @@ const EVERY: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(10);
 /// What happens within this time is told together.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// Nodes that are in the peers file at most before an answer may add no more.
-const MAX_PEERS: usize = 2000;
+/// Keys, those that were removed among them, that are known at most before an answer may add no more: a primary that
+/// lists new ones and removes them again must not fill the files in which they are kept.
+const MAX_KNOWN: usize = 2000;
 
 /// Whether a key would be accepted as the primary's.
 pub type Accepts = Arc<dyn Fn(&Fingerprint) -> bool + Send + Sync>;
@@ -90,17 +91,17 @@ impl<T: Transport> Reporter<T> {
         loop {
             changes.mark_unchanged();
             match self.report().await {
-                Some(report) => {
+                Some((report, to)) => {
                     let essence = Report {
                         applied_ago_ms: None,
                         ..report.clone()
                     };
                     // The answer names the key, and it is confirmed after that.
-                    let essence = (essence, self.next_key());
+                    let essence = (essence, to.clone(), self.next_key());
                     if told.as_ref() != Some(&essence) || Instant::now() >= due {
                         let sent = tokio::select! {
                             () = stop.cancelled() => return,
-                            sent = self.transport.report(&report) => sent,
+                            sent = self.transport.report(&report, &to) => sent,
                         };
                         told = Some(essence);
                         due = Instant::now() + if sent.is_ok() { EVERY } else { AGAIN };
@@ -132,19 +133,20 @@ impl<T: Transport> Reporter<T> {
         self.board.look(|status| status.primary.as_ref()?.next_fingerprint)
     }
 
-    /// None while the primary does not answer.
-    async fn report(&self) -> Option<Report> {
+    /// A report, and the node that it is for: the one that is followed. None while the primary does not answer.
+    async fn report(&self) -> Option<(Report, String)> {
         let now_ms = self.clock.now_ms();
-        let mut report = self.board.look(|status| {
-            let is_connected = status.primary.as_ref().is_some_and(|primary| primary.connected);
-            is_connected.then(|| of_status(status, now_ms, &self.options))
+        let (mut report, to) = self.board.look(|status| {
+            let primary = status.primary.as_ref().filter(|primary| primary.connected)?;
+            let to = primary.node_id.clone()?;
+            Some((of_status(status, now_ms, &self.options), to))
         })?;
         report.wants_md5s = self.board.wants_md5s();
         // Reads the peers file, and may write on the board.
         let (keys, accepts) = (self.keys.clone(), Arc::clone(&self.options.accepts));
         let confirms = blocking(move || Ok(keys.into_iter().filter(|key| accepts(key)).collect()));
         report.confirms = confirms.await.unwrap_or_default();
-        Some(report)
+        Some((report, to))
     }
 
     /// Takes in the answer; says whether the primary has other keys now, which are confirmed at once.
@@ -195,9 +197,9 @@ fn join(file: &PeersFile, own: &OwnKeys, reply: &ReportReply) -> Result<usize, E
             }
         }
         let mut added = Vec::new();
-        for peer in reply.peers.iter().take(MAX_PEERS) {
+        for peer in reply.peers.iter().take(MAX_KNOWN) {
             let is_new = !peers.contains(&peer.fingerprint);
-            if is_new && peers.all().len() >= MAX_PEERS {
+            if is_new && peers.all().len() + peers.removed().len() >= MAX_KNOWN {
                 continue;
             }
             let mut peer = peer.clone();
@@ -276,6 +278,9 @@ mod tests {
         Fingerprint::of_public_key(name.as_bytes())
     }
 
+    /// The primary that is followed.
+    const FOLLOWED: &str = "cccccccccccccccccccccccccccccccc";
+
     /// Takes reports in, and answers with what it is told to.
     #[derive(Default)]
     struct Primary {
@@ -297,8 +302,9 @@ mod tests {
             std::future::pending().await
         }
 
-        async fn report(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
+        async fn report(&self, report: &Report, to: &str) -> Result<Option<ReportReply>, Error> {
             report.check().expect("valid");
+            assert_eq!(to, FOLLOWED);
             self.heard.lock().expect("not poisoned").push(report.clone());
             Ok(Some(self.answer.lock().expect("not poisoned").clone()))
         }
@@ -339,7 +345,8 @@ mod tests {
     impl Standby {
         async fn connects(&self) {
             self.board.update(|status| {
-                status.primary.as_mut().expect("there").connected = true;
+                let primary = status.primary.as_mut().expect("there");
+                (primary.connected, primary.node_id) = (true, Some(FOLLOWED.to_owned()));
             });
             self.settles().await;
         }
@@ -447,6 +454,36 @@ mod tests {
         assert!(peers.contains(&key("primary")));
         assert_eq!(peers.all()[0].node_id, None, "that was no node id");
         assert_eq!(standby.heard().last().expect("told").confirms, [key("primary")]);
+    }
+
+    #[test]
+    fn keys_that_come_and_go_without_end_fill_no_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = PeersFile::new(&folder.path().join("peers"), Some(folder.path()));
+        let own = OwnKeys::new(&"a".repeat(32), key("own"));
+        for round in 0..5 {
+            let keys: Vec<_> = (0..MAX_REMOVED)
+                .map(|number| key(&format!("{round} {number}")))
+                .collect();
+            let listed = keys.iter().map(|key| Peer {
+                fingerprint: *key,
+                node_id: None,
+            });
+            let comes = ReportReply {
+                peers: listed.collect(),
+                ..ReportReply::default()
+            };
+            join(&file, &own, &comes).expect("written");
+            let goes = ReportReply {
+                removed: keys,
+                ..ReportReply::default()
+            };
+            join(&file, &own, &goes).expect("written");
+        }
+        let peers = file.load().expect("readable");
+        assert!(peers.all().len() + peers.removed().len() <= MAX_KNOWN);
+        file.change_key(key("typed in"), false)
+            .expect("a person's word counts all the same");
     }
 
     #[tokio::test(start_paused = true)]

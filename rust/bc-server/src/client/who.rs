@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Candidate, HttpTransport, failure, whole_body};
+use super::{Candidate, HttpTransport, failure, key_of, whole_body};
 
 /// The longest wait for an answer, and for a bare connection.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -50,8 +50,12 @@ impl HttpTransport {
         if response.status() != StatusCode::OK {
             return Heard::Unproven(failure::refused(&candidate.base, &response).error.message().to_owned());
         }
-        let Some(shown) = candidate.verifier.seen() else {
-            return Heard::Unproven("the connection is in the clear, where nobody proves anything".to_owned());
+        let shown = match key_of(&response) {
+            Ok(Some(shown)) => shown,
+            Ok(None) => {
+                return Heard::Unproven("the connection is in the clear, where nobody proves anything".to_owned());
+            }
+            Err(error) => return Heard::Unproven(error.message().to_owned()),
         };
         match timeout(within, whole_body(candidate, response, MAX_ANSWER, "an answer")).await {
             Err(_) => Heard::Mute("its answer does not come to an end".to_owned()),

@@ -302,10 +302,19 @@ async fn the_key_of_one_node_does_not_speak_as_another() {
     );
     *now.lock().expect("not poisoned") = judge(&[(key, &id)], &[]);
     transport.manifest(None, Duration::ZERO).await.expect("its own name");
+    transport.report(&report('a'), &id).await.expect("it is followed");
+    // It speaks as itself, but another one is followed: its manifest was none to follow.
+    let followed = "c".repeat(32);
+    let error = transport
+        .report(&report('a'), &followed)
+        .await
+        .expect_err("it names no keys to us");
+    assert_eq!(error.kind(), ErrorKind::Trust);
+    assert!(error.message().contains(&followed), "{error}");
     // The same address, as if another node answered there now.
     *now.lock().expect("not poisoned") = judge(&[(other, &id), (key, &standby)], &[]);
     let error = transport
-        .report(&report('a'))
+        .report(&report('a'), &id)
         .await
         .expect_err("it names no keys to us");
     assert_eq!(error.kind(), ErrorKind::Trust);

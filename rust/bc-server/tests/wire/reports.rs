@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bc_core::{
     digest::Digest,
-    error::Kind as ErrorKind,
+    error::{Error, Kind as ErrorKind},
     fingerprint::Fingerprint,
     identity::Identity,
     manifest::Name,
     peers::PeersFile,
-    report::{Report, ReportedGeneration},
+    report::{Report, ReportReply, ReportedGeneration},
     status::Standing,
     transport::Transport,
 };
@@ -58,6 +58,11 @@ impl Standby {
             transport,
             _folder: folder,
         }
+    }
+
+    /// To the one node that there is.
+    async fn reports(&self, report: &Report) -> Result<Option<ReportReply>, Error> {
+        self.transport.report(report, "the primary").await
     }
 }
 
@@ -139,16 +144,11 @@ async fn post(node: &Node, headers: &str, body: &[u8]) -> Answer {
 async fn the_first_standby_joins_by_its_connections_key_and_the_second_is_seen() {
     let node = primary().await;
     let (first, second) = (Standby::of(&node).await, Standby::of(&node).await);
-    let reply = first
-        .transport
-        .report(&report('a'))
-        .await
-        .expect("taken")
-        .expect("a reply");
+    let reply = first.reports(&report('a')).await.expect("taken").expect("a reply");
     assert_eq!(reply.keys, [node.identity.fingerprint()]);
     assert_eq!(reply.peers.len(), 1);
     assert_eq!(reply.peers[0].fingerprint, first.identity.fingerprint());
-    second.transport.report(&report('b')).await.expect("taken");
+    second.reports(&report('b')).await.expect("taken");
     assert_eq!(trusted(&node), [first.identity.fingerprint()]);
     assert_eq!(standing(&node, Some(first.identity.fingerprint())), Standing::Trusted);
     assert_eq!(standing(&node, Some(second.identity.fingerprint())), Standing::Seen);
@@ -166,8 +166,8 @@ async fn nobody_joins_under_a_foreign_key() {
     assert_eq!(answer.status(), 200, "{}", answer.head());
     assert_eq!(standing(&node, None), Standing::Unproven);
     assert!(trusted(&node).is_empty(), "without a client certificate nobody joins");
-    right.transport.report(&report('a')).await.expect("taken");
-    let error = thief.transport.report(&report('a')).await.expect_err("not its node");
+    right.reports(&report('a')).await.expect("taken");
+    let error = thief.reports(&report('a')).await.expect_err("not its node");
     assert!(
         error.message().contains(&right.identity.fingerprint().to_string()),
         "{error}"
@@ -279,7 +279,7 @@ async fn what_the_primary_says_against_a_report_is_told() {
         node_id: "0123456789abcdef".repeat(2),
         ..report('a')
     };
-    let error = standby.transport.report(&own).await.expect_err("the primary's own id");
+    let error = standby.reports(&own).await.expect_err("the primary's own id");
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.message().contains("this node's own id"), "{error}");
 }
