@@ -83,6 +83,8 @@ pub struct Options {
 pub enum PullOrder {
     /// Try again at once, whatever the back-off says.
     Now,
+    /// Whom to trust is another question now: breaks off whatever is being fetched, and asks anew. Wakes nobody who rests.
+    Trust,
     /// Pull now and answer. Breaks off whatever is being fetched.
     Sync(SyncOrder),
     /// Make a kept generation live again and pull no more until a [`Permit`] says so.
@@ -100,7 +102,7 @@ impl PullOrder {
     pub fn refuse(self, why: Error) {
         // A caller that went away needs no answer.
         match self {
-            PullOrder::Now | PullOrder::Repair(_) => {}
+            PullOrder::Now | PullOrder::Trust | PullOrder::Repair(_) => {}
             PullOrder::Sync(order) => drop(order.answer.send(Err(why))),
             PullOrder::Restore(order) => drop(order.answer.send(Err(why))),
             PullOrder::Last(answer) => drop(answer.send(Err(why))),
@@ -280,7 +282,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let mut next = Some(order);
         while let Some(order) = next.take() {
             match order {
-                PullOrder::Now => self.forget(),
+                PullOrder::Now | PullOrder::Trust => self.forget(),
                 PullOrder::Sync(order) => next = self.sync(order, orders).await,
                 PullOrder::Repair(suspects) => self.repair(suspects).await,
                 PullOrder::Restore(order) => self.restore(order).await,

@@ -118,7 +118,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     drop(answer.send(self.back_to_accepted(wait).await));
                 }
                 order @ (PullOrder::Now | PullOrder::Last(_)) => return Some(order),
-                PullOrder::Sync(_) | PullOrder::Restore(_) | PullOrder::Repair(_) => {}
+                PullOrder::Trust | PullOrder::Sync(_) | PullOrder::Restore(_) | PullOrder::Repair(_) => {}
             }
         }
     }

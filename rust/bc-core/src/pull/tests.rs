@@ -544,6 +544,27 @@ async fn what_is_to_be_mended_is_mended_after_a_fetch_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_from_somebody_who_is_trusted_no_longer_is_not_gone_on_with() {
+    let scene = start(Fake::new(b"one"));
+    scene.until("in sync", in_sync).await;
+    scene.fake.stuck.store(true, Ordering::Relaxed);
+    scene.fake.change(b"two");
+    let fetches = |status: &Status| status.sync.as_ref().is_some_and(|sync| sync.fetching.is_some());
+    scene.until("a fetch", fetches).await;
+    let refusal = Error::new(Kind::Trust, "trusted no longer", "");
+    scene.fake.failures.lock().unwrap().extend(vec![refusal; 100]);
+    scene.orders.send(PullOrder::Trust).await.expect("the puller runs");
+    scene.fake.stuck.store(false, Ordering::Relaxed);
+    let refused = |status: &Status| {
+        let errors = status.sync.as_ref().map(|sync| &sync.errors);
+        errors.is_some_and(|errors| errors.iter().any(|error| error.message.contains("trusted no longer")))
+    };
+    scene.until("it is asked anew", refused).await;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(scene.applied(), 1, "the bytes that were on their way did not count");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_in_sync_with_a_primary_that_does_not_read_its_files() {
     let fake = Fake::new(b"one");
     let scene = start(Arc::clone(&fake));
@@ -703,6 +724,7 @@ async fn at_rest_nothing_but_a_promotion_that_failed_wakes_it() {
     let scene = start(Fake::new(b"one"));
     scene.until("in sync", in_sync).await;
     scene.last().await.expect("unchanged");
+    let applied = scene.applied();
     let (answer, answered) = oneshot::channel();
     let sync = PullOrder::Sync(SyncOrder {
         permit: Permit::default(),
@@ -715,6 +737,12 @@ async fn at_rest_nothing_but_a_promotion_that_failed_wakes_it() {
     scene.orders.send(back).await.expect("the puller rests");
     assert_eq!(answered.await.expect("an answer"), Ok(None));
     scene.fake.change(b"two");
+    scene.orders.send(PullOrder::Trust).await.expect("the puller rests");
+    let (answer, answered) = oneshot::channel();
+    let back = PullOrder::BackToAccepted(Duration::ZERO, answer);
+    scene.orders.send(back).await.expect("the puller rests");
+    assert_eq!(answered.await.expect("it rests still"), Ok(None));
+    assert_eq!(scene.applied(), applied);
     scene.orders.send(PullOrder::Now).await.expect("the puller rests");
     scene
         .until("it follows again", |status| {

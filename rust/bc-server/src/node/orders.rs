@@ -155,7 +155,7 @@ impl Orders {
         info!("{said}");
         if let Some(puller) = &self.puller {
             // A full queue has an order to pull in it already.
-            drop(puller.try_send(PullOrder::Now));
+            drop(puller.try_send(PullOrder::Trust));
         }
         Ok(said)
     }

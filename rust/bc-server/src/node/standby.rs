@@ -274,7 +274,7 @@ fn report(
     let (own_url, accepts) = (own_url(assembly), accepts(url, trust));
     let (own, peers) = (Arc::clone(&assembly.own), PeersFile::of(&assembly.settings.layout));
     // A full queue has an order in it that ends the present request as well.
-    let on_removal = Arc::new(move || drop(orders.try_send(PullOrder::Now)));
+    let on_removal = Arc::new(move || drop(orders.try_send(PullOrder::Trust)));
     let stop = assembly.stop.clone();
     let part = Part {
         name: "reporter",
