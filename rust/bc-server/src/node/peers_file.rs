@@ -3,13 +3,20 @@
 //! Reading and writing fail for different reasons, and one that works again says nothing about the other. So each
 //! has its own topic on the board.
 
+use std::sync::Arc;
+
 use bc_core::{
     clock::Clock,
     error::Error,
     peers::{Peer, Peers, PeersFile},
+    settings::Settings,
     status::{Severity, StatusBoard},
+    trust::Judge,
 };
 use tracing::warn;
+
+use super::Assembly;
+use crate::{off_worker, tls::client::TrustSource};
 
 /// The board's topic for a file that cannot be read.
 const TOPIC_READ: &str = "peers file";
@@ -33,9 +40,22 @@ pub(super) fn join(file: &PeersFile, own: Peer, board: &StatusBoard, clock: &dyn
 ///
 /// # Errors
 /// As [`PeersFile::load`].
-pub(super) fn read(file: &PeersFile, board: &StatusBoard, clock: &dyn Clock) -> Result<Peers, Error> {
+fn read(file: &PeersFile, board: &StatusBoard, clock: &dyn Clock) -> Result<Peers, Error> {
     file.load().inspect(|_| board.clear(TOPIC_READ)).inspect_err(|error| {
         board.raise(TOPIC_READ, Severity::Critical, error.to_string(), clock.now_ms());
+    })
+}
+
+/// How the primary of these settings is judged, anew at each connection: the peers file may change while we run. One that
+/// cannot be read trusts nobody.
+pub(super) fn trust_source(assembly: &Assembly, settings: Arc<Settings>) -> TrustSource {
+    let own = Arc::clone(&assembly.own);
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let file = PeersFile::of(&settings.layout);
+    Arc::new(move || {
+        // In the middle of a handshake, on whatever thread that is.
+        let peers = off_worker::run(|| read(&file, &board, &*clock));
+        Judge::of(&settings, peers, &own)
     })
 }
 

@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 use bc_core::{
     control::Reply,
     error::Error,
-    peers::PeersFile,
     role::{
         Recorded, Source, flag_in_words,
         inquiry::{Heard, Inquiry, Verdict},
@@ -18,7 +17,6 @@ use bc_core::{
     settings::Settings,
     status::Severity,
     token::Token,
-    trust::Judge,
     words,
 };
 use futures_util::{FutureExt, future::join_all};
@@ -33,7 +31,7 @@ use super::{
     promote::{AskAgain, Begun, Promotion},
     supervisor::{Part, Supervisor},
 };
-use crate::{client::HttpTransport, tls::client::TrustSource};
+use crate::client::HttpTransport;
 
 /// The board's topic for a flag that is gone.
 pub(crate) const TOPIC: &str = "flag";
@@ -114,11 +112,8 @@ fn transport(
     settings: Settings,
     token: &watch::Receiver<Option<Token>>,
 ) -> Result<HttpTransport, Error> {
-    let own = Arc::clone(&assembly.own);
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     let timeout = settings.connection_timeout;
-    let file = PeersFile::of(&settings.layout);
-    let trust: TrustSource = Arc::new(move || Judge::of(&settings, peers_file::read(&file, &board, &*clock), &own));
+    let trust = peers_file::trust_source(assembly, Arc::new(settings));
     HttpTransport::of_node(&source.url, &assembly.key, trust, token.clone(), timeout)
 }
 

@@ -19,7 +19,7 @@ use bc_core::{
     settings::Settings,
     status::{PrimaryStatus, Severity, StatusBoard, SyncStatus},
     store::disk::{self, DiskStore},
-    trust::{Judge, Trust},
+    trust::Trust,
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -35,7 +35,7 @@ use super::{
     live_watch, peers_file,
     supervisor::{Part, Supervisor, blocking},
 };
-use crate::{client::HttpTransport, context::Context, off_worker, tls::client::TrustSource};
+use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
 /// The board's topic for a store that cannot be opened.
 const TOPIC_STORE: &str = "store";
@@ -52,7 +52,7 @@ pub(crate) fn start(
 ) -> Option<(PullerOrders, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
-    let trust = trust_source(assembly);
+    let trust = peers_file::trust_source(assembly, Arc::clone(&assembly.settings));
     show_primary(assembly, &url, &trust().trust);
     let opened = place.open();
     if let Err(problem) = &opened {
@@ -338,18 +338,6 @@ fn host_name() -> Option<String> {
 fn accepts(url: &PrimaryUrl, trust: TrustSource) -> Accepts {
     let is_secure = url.is_secure();
     Arc::new(move |key| !is_secure || trust().accepts(key))
-}
-
-/// Judged anew at each connection: the peers file may change while we run. One that cannot be read trusts nobody.
-fn trust_source(assembly: &Assembly) -> TrustSource {
-    let (settings, own) = (Arc::clone(&assembly.settings), Arc::clone(&assembly.own));
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    let file = PeersFile::of(&settings.layout);
-    Arc::new(move || {
-        // In the middle of a handshake, on whatever thread that is.
-        let peers = off_worker::run(|| peers_file::read(&file, &board, &*clock));
-        Judge::of(&settings, peers, &own)
-    })
 }
 
 fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {
