@@ -15,7 +15,7 @@
 //! ask its primary once more is therefore here. Unknown keys are ignored; a known one that is not understood makes the
 //! whole record one that is not.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{
     error::{Error, Kind},
@@ -170,14 +170,7 @@ impl Recorded {
 /// # Errors
 /// [`Kind::File`] when it cannot be removed.
 pub fn forget(state_dir: &Path) -> Result<bool, Error> {
-    let path = state_dir.join(FILE);
-    match fs::remove_file(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Error::io("remove", &path, &error)),
-    }
-    atomic::sync_folder(state_dir).map_err(|error| Error::io("sync the folder", state_dir, &error))?;
-    Ok(true)
+    atomic::remove(&state_dir.join(FILE))
 }
 
 /// How a list of the operating system's own is written.
@@ -243,6 +236,8 @@ fn parse(properties: &Properties) -> Result<Recorded, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn source(url: &str) -> Source {

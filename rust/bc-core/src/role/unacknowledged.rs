@@ -3,7 +3,7 @@
 //! It is written before the role, and stays until `gocd-bc acknowledge`, or the next `gocd-bc promote` or `demote`. As
 //! long as it is there, and its epoch is this node's own, the primary says CRITICAL what it did and why.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,18 +108,13 @@ pub fn message(state_dir: &Path, epoch: &Epoch) -> Option<String> {
 /// # Errors
 /// [`Kind::File`] when it cannot be removed.
 pub fn remove(state_dir: &Path) -> Result<bool, Error> {
-    let path = state_dir.join(FILE);
-    match fs::remove_file(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Error::io("remove", &path, &error)),
-    }
-    atomic::sync_folder(state_dir).map_err(|error| Error::io("sync the folder", state_dir, &error))?;
-    Ok(true)
+    atomic::remove(&state_dir.join(FILE))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn epoch(number: u64) -> Epoch {

@@ -96,6 +96,21 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     OperatingSystem.sync_folder(folder)
 }
 
+/// Removes `path` durably. Returns whether it was there.
+///
+/// # Errors
+/// [`crate::error::Kind::File`] naming what cannot be removed, or the folder where that cannot be made durable.
+pub fn remove(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("remove", path, &error)),
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    sync_folder(folder).map_err(|error| Error::io("sync the folder", folder, &error))?;
+    Ok(true)
+}
+
 /// Removes the temporary files that a crash left in `folder`. Returns how many.
 ///
 /// # Errors
