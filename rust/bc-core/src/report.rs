@@ -169,7 +169,7 @@ mod tests {
         let key = Fingerprint::of_public_key(b"key");
         let long = "x".repeat(MAX_TEXT + 1);
         type Spoil = fn(&mut Report, &str);
-        let malformed: [(&str, Spoil); 5] = [
+        let malformed: [(&str, Spoil); 6] = [
             ("node_id", |report, text| report.node_id = text.to_owned()),
             ("product_version", |report, text| {
                 report.product_version = text.to_owned();
@@ -179,6 +179,12 @@ mod tests {
             }),
             ("url", |report, text| report.url = Some(text.to_owned())),
             ("error", |report, text| report.error = Some(text.to_owned())),
+            ("problem", |report, text| {
+                report.problem = Some(ReportedProblem {
+                    severity: Severity::Critical,
+                    message: text.to_owned(),
+                });
+            }),
         ];
         for (field, spoil) in malformed {
             for text in ["a\nb", "a\0", "\u{202e}gpj", &long] {
