@@ -159,7 +159,7 @@ impl Question {
                     })
                     .await;
                 if let Reply::Refused { message, guidance } = reply {
-                    self.stay(&format!("{message}. {guidance}"));
+                    self.stay(&as_reason(&message, &guidance));
                 }
             }
         }
@@ -252,5 +252,23 @@ impl Question {
     fn raise(&self, message: String) {
         let now_ms = self.promotion.clock.now_ms();
         self.promotion.board.raise(TOPIC, Severity::Critical, message, now_ms);
+    }
+}
+
+/// A refusal as a reason within a sentence.
+fn as_reason(message: &str, guidance: &str) -> String {
+    let parts = [message, guidance].map(|part| part.trim_end_matches('.'));
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(". ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_ends_without_a_full_stop() {
+        assert_eq!(as_reason("the primary answers", ""), "the primary answers");
+        assert_eq!(as_reason("the disk hangs", "Look at it."), "the disk hangs. Look at it");
     }
 }
