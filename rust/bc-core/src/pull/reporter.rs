@@ -106,6 +106,8 @@ impl<T: Transport> Reporter<T> {
                         told = Some(essence);
                         due = Instant::now() + if sent.is_ok() { EVERY } else { AGAIN };
                         if self.heard(sent).await {
+                            // Soon, but a primary with other keys each time is not hurried after.
+                            sleep(TOGETHER).await;
                             continue;
                         }
                     }
@@ -259,7 +261,10 @@ fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
 
     use tokio::time::advance;
 
@@ -286,6 +291,8 @@ mod tests {
     struct Primary {
         heard: Mutex<Vec<Report>>,
         answer: Mutex<ReportReply>,
+        /// Whether it names another key each time.
+        changes: AtomicBool,
     }
 
     impl Transport for Primary {
@@ -305,8 +312,14 @@ mod tests {
         async fn report(&self, report: &Report, to: &str) -> Result<Option<ReportReply>, Error> {
             report.check().expect("valid");
             assert_eq!(to, FOLLOWED);
-            self.heard.lock().expect("not poisoned").push(report.clone());
-            Ok(Some(self.answer.lock().expect("not poisoned").clone()))
+            let mut heard = self.heard.lock().expect("not poisoned");
+            heard.push(report.clone());
+            let mut answer = self.answer.lock().expect("not poisoned").clone();
+            if self.changes.load(Ordering::Relaxed) {
+                assert!(heard.len() < 1000, "it never rests");
+                answer.keys = vec![key(&heard.len().to_string())];
+            }
+            Ok(Some(answer))
         }
     }
 
@@ -454,6 +467,16 @@ mod tests {
         assert!(peers.contains(&key("primary")));
         assert_eq!(peers.all()[0].node_id, None, "that was no node id");
         assert_eq!(standby.heard().last().expect("told").confirms, [key("primary")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_primary_with_other_keys_each_time_is_not_hurried_after() {
+        let standby = start(Arc::new(|_| true));
+        standby.primary.changes.store(true, Ordering::Relaxed);
+        standby.connects().await;
+        sleep(TOGETHER * 10).await;
+        let heard = standby.heard().len();
+        assert!((2..=15).contains(&heard), "{heard}");
     }
 
     #[test]
