@@ -218,6 +218,8 @@ fn with_record(what: &str) -> tempfile::TempDir {
     match what {
         "nothing" => {}
         "empty" => fs::write(path, "").expect("a file"),
+        // What a standby leaves in the usual folder where its own is elsewhere.
+        "signpost" => fs::write(path, "elsewhere=/elsewhere\n").expect("a file"),
         "malformed" => fs::write(path, "role=primary\nflag=\\u00\n").expect("a file"),
         "folder" => fs::create_dir(path).expect("a folder"),
         "loop" => symlink(role::FILE, path).expect("a link"),

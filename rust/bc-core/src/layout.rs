@@ -22,6 +22,8 @@ pub const TOKEN_FILE: &str = "business-continuity-token";
 pub const PEERS_FILE: &str = "business-continuity-peers";
 /// The file whose presence asks for a standby, as the original set-up page suggests it.
 pub const START_IN_STANDBY_FILE: &str = "start.in.standby";
+/// The state folder, relative to the JVM's working directory, unless `bc.state.dir` names another.
+const USUAL_STATE_DIR: &str = "db/business-continuity";
 
 /// The folders and files of one GoCD installation. All paths are absolute if the working directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl Layout {
         let feature_toggles = pair_dir.join(given(properties, "user.toggles.path").unwrap_or("go.feature.toggles"));
         Self {
             plugins_external: path("plugins.external.provided.path", Path::new("plugins/external")),
-            state_dir: path("bc.state.dir", Path::new("db/business-continuity")),
+            state_dir: path("bc.state.dir", Path::new(USUAL_STATE_DIR)),
             working_dir,
             config_dir,
             config_file,
@@ -170,6 +172,11 @@ impl Layout {
     /// What GoCD accepted last: the plain file that it keeps in its configuration repository's working copy.
     pub fn accepted_config(&self) -> PathBuf {
         self.working_dir.join("db/config.git/cruise-config.xml")
+    }
+
+    /// The node-local folder where `bc.state.dir` names no other.
+    pub fn usual_state_dir(&self) -> PathBuf {
+        self.working_dir.join(USUAL_STATE_DIR)
     }
 
     /// The node-local folder, never synced.

@@ -6,6 +6,7 @@
 //! | `record` | the file `role`, which keeps the decision |
 //! | `inquiry` | a standby whose flag is gone asks the primary that it followed |
 //! | `promotion` | the steps of a promotion, in their order |
+//! | `signpost` | what holds a standby that lost its flag together with `bc.state.dir` |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
 //!
 //! What [`start`] decides, by what is recorded and by the flag that is there now:
@@ -31,6 +32,7 @@ use crate::{error::Error, manifest::Role, settings::Flag};
 pub mod inquiry;
 pub mod promotion;
 mod record;
+pub mod signpost;
 pub mod unacknowledged;
 
 pub use record::{FILE, Recorded, Source, forget};

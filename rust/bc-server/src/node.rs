@@ -46,7 +46,7 @@ use bc_core::{
     own_keys::OwnKeys,
     peers::PeersFile,
     properties::Properties,
-    role::{self, Recorded, Source, Start, promotion::Place, unacknowledged},
+    role::{self, Recorded, Source, Start, promotion::Place, signpost, unacknowledged},
     scan::watch,
     settings::{Face, Flag, Mistake, Settings},
     state_dir::StateDir,
@@ -436,6 +436,17 @@ impl Assembly {
         }
         if before != Some(&record) {
             record.save(self.state.path())?;
+        }
+        // A node without a JVM is told its folders by whoever starts it.
+        if self.settings.face != Face::Cli {
+            let changed = match role {
+                Role::Primary => signpost::take_away(&self.settings.layout),
+                Role::Standby | Role::Fenced => signpost::leave(&self.settings.layout),
+            };
+            if let Err(error) = changed {
+                warn!("{error}");
+                self.raise("signpost", Severity::Warning, error.to_string());
+            }
         }
         Ok(record.promoted_ms)
     }

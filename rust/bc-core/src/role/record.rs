@@ -17,6 +17,7 @@
 
 use std::{io, path::Path};
 
+use super::signpost;
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
@@ -133,6 +134,17 @@ impl Recorded {
         };
         let properties = Properties::parse(&text, &path.display().to_string())
             .map_err(|error| Error::new(Kind::File, error.message(), GUIDANCE))?;
+        if let Some(elsewhere) = properties.get(signpost::ELSEWHERE) {
+            return Err(Error::new(
+                Kind::File,
+                format!(
+                    "this server was a standby, and what it knows of itself is in {}, which bc.state.dir no longer names",
+                    crate::words::shown(elsewhere, 400)
+                ),
+                "Put -Dbc.state.dir back, with the other options that went with it, and restart this server. If it is \
+                 to be something else, run `gocd-bc demote --forget` and restart it.",
+            ));
+        }
         parse(&properties).map(Some).map_err(|what| {
             let message = format!("{} does not hold a role and a flag: {what}", path.display());
             Error::new(Kind::File, message, GUIDANCE)

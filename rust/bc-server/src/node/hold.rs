@@ -174,4 +174,31 @@ mod tests {
             "said after the end"
         );
     }
+
+    #[test]
+    fn a_standby_that_lost_its_flag_and_its_state_folder_at_once_is_held() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut properties = Properties::from_iter([
+            ("bc.face", "agent"),
+            ("bc.listen", "127.0.0.1:0"),
+            ("cruise.listen.host", "127.0.0.1"),
+            ("cruise.server.port", "0"),
+        ]);
+        properties.set("user.dir", folder.path().display().to_string());
+        let mut standby = properties.clone();
+        standby.set("go.server.mode", "standby");
+        standby.set("bc.state.dir", "elsewhere");
+        Node::open(&standby).expect("opens").close();
+        let node = Node::open(&properties).expect("opens");
+        let begun = Instant::now();
+        let mut is_held = false;
+        while begun.elapsed() < Duration::from_secs(1) {
+            match node.next_event(Duration::from_millis(100)) {
+                Some(Event::Hold(_)) => is_held = true,
+                Some(Event::Release(_)) => panic!("GoCD would start"),
+                _ => {}
+            }
+        }
+        assert!(is_held);
+    }
 }
