@@ -4,7 +4,7 @@
 //! ([`crate::pull::history`]); each leaves the other's part as it is. It ends with a checksum, since a number that the
 //! disk gave back changed could let a standby follow whom it must not.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,10 +91,8 @@ impl Ledger {
                 "Restore it from a backup, or remove it if this node may begin anew as epoch 1.",
             )
         };
-        let text = match regular_file::read(path, regular_file::LARGEST_OF_OURS) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(Error::io("read", path, &error)),
+        let Some(text) = regular_file::read_if_there(path, regular_file::LARGEST_OF_OURS)? else {
+            return Ok(Self::default());
         };
         let ledger: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if ledger.format > FORMAT {

@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use crate::error::Error;
+
 /// The longest file that this product writes for itself and reads into memory, in bytes.
 pub const LARGEST_OF_OURS: u64 = 64 << 20;
 /// The longest file of a few lines, such as keys, peers or a role, in bytes.
@@ -46,6 +48,18 @@ pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     let size = file.metadata()?.len();
     whole(&mut file, size, largest)
+}
+
+/// The same for a file that need not be there yet; none then.
+///
+/// # Errors
+/// [`Kind::File`](crate::error::Kind::File) naming the file: that it cannot be read is no proof that it is not there.
+pub(crate) fn read_if_there(path: &Path, largest: u64) -> Result<Option<Vec<u8>>, Error> {
+    match read(path, largest) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
 }
 
 /// The same as text.

@@ -15,7 +15,7 @@
 //! ask its primary once more is therefore here. Unknown keys are ignored; a known one that is not understood makes the
 //! whole record one that is not.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use super::signpost;
 use crate::{
@@ -127,10 +127,8 @@ impl Recorded {
     /// [`Kind::File`] when it cannot be read or is not understood.
     pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join(FILE);
-        let text = match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
+        let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
+            return Ok(None);
         };
         let properties = Properties::parse(&text, &path.display().to_string())
             .map_err(|error| Error::new(Kind::File, error.message(), GUIDANCE))?;

@@ -5,7 +5,7 @@
 //! leaves a record there that is none: by the table of [`crate::role`] that opens nothing, in Java too. A primary takes
 //! it away at its next start.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use super::record::FILE;
 use crate::{
@@ -61,10 +61,8 @@ enum Found {
 
 fn found(usual: &Path) -> Result<Found, Error> {
     let path = usual.join(FILE);
-    let text = match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(Error::io("read", &path, &error)),
+    let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
+        return Ok(Found::Nothing);
     };
     let elsewhere = Properties::parse(&text, &path.display().to_string())
         .ok()

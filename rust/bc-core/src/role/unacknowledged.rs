@@ -3,7 +3,7 @@
 //! It is written before the role, and stays until `gocd-bc acknowledge`, or the next `gocd-bc promote` or `demote`. As
 //! long as it is there, and its epoch is this node's own, the primary says CRITICAL what it did and why.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,10 +52,8 @@ impl Unacknowledged {
     /// [`Kind::File`] when it cannot be read or is damaged: then something was noted all the same.
     pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join(FILE);
-        let text = match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
+        let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
+            return Ok(None);
         };
         let note = seal::is_whole(&text)
             .then(|| serde_json::from_slice(&text).ok())

@@ -149,17 +149,23 @@ mod tests {
         saying.join().expect("it ends without a panic");
     }
 
-    #[test]
-    fn a_held_node_says_so_first_and_again_until_it_closes() {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// What the agent's node of a GoCD in `folder` is told, without a flag.
+    fn of_agent(folder: &std::path::Path) -> Properties {
         let mut properties = Properties::from_iter([
             ("bc.face", "agent"),
             ("bc.listen", "127.0.0.1:0"),
             ("cruise.listen.host", "127.0.0.1"),
             ("cruise.server.port", "0"),
-            ("go.server.mode", "standby\u{a0}"),
         ]);
-        properties.set("user.dir", folder.path().display().to_string());
+        properties.set("user.dir", folder.display().to_string());
+        properties
+    }
+
+    #[test]
+    fn a_held_node_says_so_first_and_again_until_it_closes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut properties = of_agent(folder.path());
+        properties.set("go.server.mode", "standby\u{a0}");
         let node = Node::open(&properties).expect("opens");
         assert!(matches!(node.next_event(Duration::ZERO), Some(Event::Hold(_))));
         let end = Instant::now() + 6 * INTERVAL;
@@ -178,13 +184,7 @@ mod tests {
     #[test]
     fn a_standby_that_lost_its_flag_and_its_state_folder_at_once_is_held() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut properties = Properties::from_iter([
-            ("bc.face", "agent"),
-            ("bc.listen", "127.0.0.1:0"),
-            ("cruise.listen.host", "127.0.0.1"),
-            ("cruise.server.port", "0"),
-        ]);
-        properties.set("user.dir", folder.path().display().to_string());
+        let properties = of_agent(folder.path());
         let mut standby = properties.clone();
         standby.set("go.server.mode", "standby");
         standby.set("bc.state.dir", "elsewhere");
