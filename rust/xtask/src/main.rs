@@ -26,6 +26,7 @@ mod deps;
 mod digest;
 mod dist;
 mod docs;
+mod failed_tests;
 mod gradle;
 mod host;
 mod jar;
