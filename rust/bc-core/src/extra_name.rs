@@ -5,13 +5,19 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use crate::{
     error::{Error, Kind},
     jar_name,
-    layout::{PEERS_FILE, START_IN_STANDBY_FILE, TOKEN_FILE},
+    layout::{GIVEN_OUT_FILE, PEERS_FILE, START_IN_STANDBY_FILE, TOKEN_FILE},
     spelling,
 };
 
 /// Never synced, each for its own reason: every server has its own database, token and peers are copied by the
 /// administrator, the flag says which server this is.
-const NEVER: [&str; 4] = ["db.properties", TOKEN_FILE, PEERS_FILE, START_IN_STANDBY_FILE];
+const NEVER: [&str; 5] = [
+    "db.properties",
+    TOKEN_FILE,
+    PEERS_FILE,
+    GIVEN_OUT_FILE,
+    START_IN_STANDBY_FILE,
+];
 
 /// Synced anyway, under rules of their own.
 const ALWAYS: [&str; 5] = [
@@ -106,6 +112,7 @@ mod tests {
             "DB.properties",
             "business-continuity-token",
             "business-continuity-peers",
+            "business-continuity-given-out",
             "start.in.standby",
             "cipher.aes",
             "cruise-config.xml",

@@ -20,6 +20,8 @@ use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, setti
 pub const TOKEN_FILE: &str = "business-continuity-token";
 /// The name of the peers file.
 pub const PEERS_FILE: &str = "business-continuity-peers";
+/// The name of the file beside it in which a primary keeps what it gives out while its state folder cannot be written.
+pub const GIVEN_OUT_FILE: &str = "business-continuity-given-out";
 /// The file whose presence asks for a standby, as the original set-up page suggests it.
 pub const START_IN_STANDBY_FILE: &str = "start.in.standby";
 /// The state folder, relative to the JVM's working directory, unless `bc.state.dir` names another.
@@ -157,6 +159,11 @@ impl Layout {
     /// The peers file.
     pub fn peers(&self) -> PathBuf {
         self.pair_dir().join(PEERS_FILE)
+    }
+
+    /// What a primary gives out while its state folder cannot be written.
+    pub fn given_out(&self) -> PathBuf {
+        self.pair_dir().join(GIVEN_OUT_FILE)
     }
 
     /// The file whose presence asks for a standby.

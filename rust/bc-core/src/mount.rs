@@ -75,3 +75,8 @@ mod linux {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[expect(unreachable_pub, reason = "it is a module of bc-testkit")]
+#[path = "../../bc-testkit/src/mounts.rs"]
+pub(crate) mod private;

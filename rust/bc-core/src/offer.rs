@@ -1,8 +1,8 @@
 //! What a primary offers: its newest generation with a sequence, and a way to wait for the next one.
 //!
 //! Each generation gets a sequence and a place in the lineage ([`crate::lineage`]). Both are in the ledger, which is
-//! written behind the offer, so that no change waits for it; `given_out` makes good for a process that ends between
-//! the two. `deltas` leads from one configuration to the next.
+//! written behind the offer, so that no change waits for it; `written` says what makes good for a process that ends between
+//! the two, and for a ledger that cannot be written at all. `deltas` leads from one configuration to the next.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,6 @@ use crate::{
     error::Error,
     fingerprint::Fingerprint,
     layout::Layout,
-    ledger::Ledger,
     lineage::Lineage,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Name, Role},
     scan::snapshot::Snapshot,
@@ -22,13 +21,15 @@ use crate::{
     status::Generation,
 };
 
-use self::{deltas::Deltas, given_out::GivenOut};
+use self::{deltas::Deltas, written::Written};
 
 mod deltas;
+mod former;
 mod given_out;
+mod place;
+mod written;
 
-/// Sequences that are reserved at once.
-const BLOCK: u64 = 64;
+pub use self::written::Unwritten;
 
 /// A generation as it is offered.
 #[derive(Debug, Clone)]
@@ -70,27 +71,17 @@ pub struct Offer {
     deltas: Deltas,
 }
 
-/// What this primary has written of its offers.
-#[derive(Debug)]
-struct Written {
-    ledger: Ledger,
-    given_out: GivenOut,
-}
-
 impl Offer {
     /// Begins to offer above all sequences that may have been given out before.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// What was written of former offers is there and cannot be read.
     pub fn new(state: Arc<StateDir>, gocd_version: Option<String>, file_check_interval_ms: u64) -> Result<Self, Error> {
-        let mut ledger = state.ledger()?;
-        let (given_out, last) = GivenOut::open(state.path())?;
-        continue_lineage(&mut ledger, last);
-        ledger.sequence = ledger.sequence.max(ledger.reserved);
+        let written = Written::open(Arc::clone(&state))?;
         Ok(Self {
             state,
-            epoch: ledger.epoch.clone(),
-            written: Mutex::new(Written { ledger, given_out }),
+            epoch: written.ledger().epoch.clone(),
+            written: Mutex::new(written),
             gocd_version,
             file_check_interval_ms,
             extra_is_unknown: false,
@@ -100,11 +91,14 @@ impl Offer {
         })
     }
 
-    /// The same, which says of the files of `layout` what it does not know ([`ManifestDocument::extra_is_unknown`]).
+    /// The same, which says of the files of `layout` what it does not know ([`ManifestDocument::extra_is_unknown`]), and
+    /// keeps beside them what it gives out while the state folder cannot be written.
     #[must_use]
     pub fn of(self, layout: &Layout) -> Self {
+        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
         Self {
             extra_is_unknown: layout.extra_is_unknown(),
+            written: Mutex::new(written.with_second_place(layout.given_out())),
             ..self
         }
     }
@@ -112,45 +106,24 @@ impl Offer {
     /// Offers what was just read. Another generation, and the first one after a start, gets the next sequence. Says
     /// whether the generation is another one than before.
     ///
-    /// Sequences are reserved in blocks: that one was reserved is durable before anybody can see it, and the disk is
-    /// waited for once in a block. Which generation has it is written after it is on offer; what a crash loses of that
-    /// is made good by going on above the block.
+    /// Whatever is offered can be proven after a restart; a change waits for no disk as long as the ledger can be written.
+    /// Where it cannot be, [`Offer::unwritten`] says so.
     ///
     /// # Errors
-    /// The ledger cannot be written. The former generation stays on offer if no sequence could be reserved.
+    /// What was given out before cannot be read, or this generation could be kept nowhere. The former one stays on offer.
     pub fn publish(&self, snapshot: Snapshot) -> Result<bool, Error> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let Written { ledger, given_out } = &mut *written;
+        written.begin()?;
         let id = snapshot.generation.to_string();
-        let is_other = ledger.generation != id;
+        let is_other = written.ledger().generation != id;
         let is_new = is_other || self.current.borrow().is_none();
-        let mut noted = Ok(());
-        let mut is_behind = false;
-        if let Some(accepted) = accepted_config(&snapshot)
-            && ledger.accepted_config != Some(accepted)
-        {
-            ledger.accepted_config = Some(accepted);
-            is_behind = true;
+        if let Some(accepted) = accepted_config(&snapshot) {
+            written.accepted(accepted);
         }
         if is_new {
-            let mut next = Ledger {
-                sequence: ledger.sequence + 1,
-                ..ledger.clone()
-            };
-            next.lineage.push(next.sequence, &id);
-            if is_other {
-                (next.generation, next.generated_ms) = (id, snapshot.scanned_ms);
-            }
-            if next.sequence > next.reserved {
-                next.reserved = next.sequence + BLOCK;
-                self.save(&next)?;
-                is_behind = false;
-            } else {
-                noted = given_out.note(next.sequence, &next.generation);
-                is_behind = true;
-            }
-            *ledger = next;
+            written.next(&id, snapshot.scanned_ms)?;
         }
+        let ledger = written.ledger();
         let lineage = match &*self.current.borrow() {
             Some(before) if !is_new => Arc::clone(&before.lineage),
             _ => Arc::new(ledger.lineage.clone()),
@@ -165,23 +138,19 @@ impl Offer {
         if is_other {
             self.deltas.prepare();
         }
-        if is_behind {
-            self.save(ledger)?;
-        }
-        noted.map(|()| is_other)
+        written.catch_up();
+        Ok(is_other)
     }
 
-    /// Writes our part of the ledger; the rest of it belongs to others.
-    fn save(&self, ours: &Ledger) -> Result<(), Error> {
-        self.state.change_ledger(|ledger| {
-            ledger.sequence = ours.sequence;
-            ledger.reserved = ours.reserved;
-            ledger.generation.clone_from(&ours.generation);
-            ledger.generated_ms = ours.generated_ms;
-            ledger.lineage.clone_from(&ours.lineage);
-            ledger.accepted_config = ours.accepted_config;
-        })?;
-        Ok(())
+    /// Writes the ledger where that could not be done before.
+    pub fn catch_up(&self) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).catch_up();
+    }
+
+    /// Why the ledger cannot be written; none while it can be.
+    pub fn unwritten(&self) -> Option<Unwritten> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.unwritten().cloned()
     }
 
     fn offer(&self, offered: Offered) {
@@ -216,7 +185,7 @@ impl Offer {
     /// The newest cruise-config.xml that GoCD is known to have accepted, also before a restart.
     pub fn accepted_config(&self) -> Option<Digest> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.ledger.accepted_config
+        written.ledger().accepted_config
     }
 
     /// For waiting until something else is on offer.
@@ -276,19 +245,6 @@ impl Offer {
 fn accepted_config(snapshot: &Snapshot) -> Option<Digest> {
     let config = snapshot.manifest.files.get(&Name::CruiseConfig)?;
     (snapshot.acceptance == Acceptance::Accepted).then_some(config.sha256)
-}
-
-/// Adds to the lineage what the ledger does not say yet: `last` was given out, and the process ended before the ledger
-/// was written. One that is older than the ledger, or was never reserved, says nothing.
-fn continue_lineage(ledger: &mut Ledger, last: Option<(u64, String)>) {
-    if ledger.lineage.is_empty() && !ledger.generation.is_empty() {
-        ledger.lineage.push(ledger.sequence, &ledger.generation);
-    }
-    if let Some((sequence, generation)) = last
-        && (ledger.sequence + 1..=ledger.reserved).contains(&sequence)
-    {
-        ledger.lineage.push(sequence, &generation);
-    }
 }
 
 #[cfg(test)]

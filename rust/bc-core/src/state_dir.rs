@@ -7,7 +7,7 @@
 //! | `identity-next.pem` | the same, while a change of key is under way |
 //! | `role` | role and the flag under which it was decided ([`crate::role`]) |
 //! | `ledger.json` | epoch, sequence and history ([`Ledger`]) |
-//! | `offered` | as primary: what was given out last ([`crate::offer`]) |
+//! | `given-out` | as primary: what was given out last ([`crate::offer`]); `offered` by the version before |
 //! | `standbys.json` | as primary: its standbys ([`crate::standbys`]) |
 //! | `removed-keys.json` | keys whose trust has ended ([`crate::peers`]) |
 //! | `unacknowledged-promotion.json` | that it promoted itself, until a person has seen it ([`crate::role::unacknowledged`]) |
@@ -44,6 +44,8 @@ pub struct StateDir {
     path: PathBuf,
     node_id: String,
     _lock: File,
+    /// The folder that was opened.
+    folder: Option<Which>,
     /// Held while the ledger is read and written again.
     changing: Mutex<()>,
 }
@@ -76,6 +78,7 @@ impl StateDir {
             path: path.to_owned(),
             node_id,
             _lock: lock,
+            folder: which(path).map_err(|error| Error::io("look at", path, &error))?,
             changing: Mutex::default(),
         })
     }
@@ -90,6 +93,23 @@ impl StateDir {
         &self.node_id
     }
 
+    /// Whether what is at its path is still the folder that was opened: its disk may be unmounted, and what is written
+    /// then would be on another one.
+    ///
+    /// # Errors
+    /// [`Kind::File`] naming the folder.
+    pub fn is_still_there(&self) -> Result<(), Error> {
+        let now = which(&self.path).map_err(|error| Error::io("look at", &self.path, &error))?;
+        if now == self.folder {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::File,
+            format!("{} is another folder than when this node opened", self.path.display()),
+            "See whether its disk is mounted, and put the folder back or start this node again.",
+        ))
+    }
+
     /// Reads the ledger.
     ///
     /// # Errors
@@ -101,9 +121,10 @@ impl StateDir {
     /// Changes the ledger durably and returns it; writes nothing where nothing changes.
     ///
     /// # Errors
-    /// As [`Ledger::load`] and [`Ledger::save`]; the ledger is then as before.
+    /// As [`StateDir::is_still_there`], [`Ledger::load`] and [`Ledger::save`]; the ledger is then as before.
     pub fn change_ledger(&self, change: impl FnOnce(&mut Ledger)) -> Result<Ledger, Error> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_still_there()?;
         let before = self.ledger()?;
         let mut ledger = before.clone();
         change(&mut ledger);
@@ -124,6 +145,26 @@ impl StateDir {
 /// [`Kind::File`] naming the folder.
 pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
     filesystem::own_folder(&OperatingSystem, path, mode)
+}
+
+/// Tells one folder from all others, where the operating system does.
+#[cfg(unix)]
+type Which = (u64, u64);
+#[cfg(not(unix))]
+type Which = ();
+
+fn which(folder: &Path) -> io::Result<Option<Which>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(folder)?;
+        Ok(Some((found.dev(), found.ino())))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Ok(None)
+    }
 }
 
 fn node_id(path: &Path) -> Result<String, Error> {

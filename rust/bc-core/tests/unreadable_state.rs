@@ -100,8 +100,13 @@ fn a_node_is_who_it_was_when_its_files_can_be_read_again() {
         ..Ledger::default()
     };
     ledger.save(&state_dir.join("ledger.json")).expect("written");
+    // As primary: what was given out last, as this version keeps it and the one before.
+    for name in ["given-out", "offered"] {
+        fs::write(state_dir.join(name), "").expect("written");
+    }
     let before = open(state_dir).expect("open");
     for name in [
+        "given-out",
         "node-id",
         "identity.pem",
         "identity-next.pem",

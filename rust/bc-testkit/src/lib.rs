@@ -10,6 +10,8 @@ pub mod browser;
 pub mod fault_proxy;
 pub mod gocd_dir;
 pub mod http;
+#[cfg(target_os = "linux")]
+pub mod mounts;
 pub mod process;
 pub mod secrets;
 pub mod wait;

@@ -1,78 +1,134 @@
-//! The newest generation that was given out, written before anybody can see it: `offered` in the state folder.
+//! The generations that were given out last, as they are written into a file of fixed length.
 //!
-//! The ledger says the same a moment later, and durably. This file is for what ends the process in that moment: it is
-//! written in place and the disk is not waited for, so it costs a change nothing, and survives the process but not
-//! always the machine. It has one line, `<sequence> <generation>`, of always the same length.
+//! One line for each, all of one length, so that another one takes the place of the oldest: `<sequence> <when it was first
+//! seen> <generation> <check>`. The check is over the line, the node's id and its epoch: a line that was torn or damaged, that
+//! another node wrote, or this one in another epoch, says nothing.
 
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-};
+use crate::{digest::Digest, ledger::MAX_COUNT, lineage, manifest::Epoch};
 
-use crate::{
-    error::Error,
-    store::filesystem::{FileSystem, OperatingSystem},
-};
+/// How many are remembered: as many as the lineage names.
+const KEPT: usize = lineage::KEPT;
 
-/// The name of the file in the state folder.
-pub(super) const FILE: &str = "offered";
-
-const SEQUENCE_DIGITS: usize = 20;
+const NUMBER_DIGITS: usize = 20;
 const GENERATION_DIGITS: usize = 64;
-const LENGTH: usize = SEQUENCE_DIGITS + 1 + GENERATION_DIGITS + 1;
+const CHECK_DIGITS: usize = 32;
+/// The length of a line, its end included.
+pub(super) const LINE: usize = NUMBER_DIGITS + 1 + NUMBER_DIGITS + 1 + GENERATION_DIGITS + 1 + CHECK_DIGITS + 1;
+/// The length of the whole text.
+pub(super) const LENGTH: usize = KEPT * LINE;
 
-/// The open file.
+/// A generation that was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Its sequence.
+    pub(super) sequence: u64,
+    /// When it was first seen, milliseconds since 1970.
+    pub(super) generated_ms: i64,
+    /// Its id, 64 hex digits.
+    pub(super) generation: String,
+}
+
+/// Those of one node in one epoch.
 #[derive(Debug)]
 pub(super) struct GivenOut {
-    path: PathBuf,
-    file: File,
+    owner: String,
+    slots: Vec<Option<Record>>,
 }
 
 impl GivenOut {
-    /// Opens or makes the file in `state_dir`, and says what it holds: sequence and generation. One that is new or
-    /// damaged says nothing.
-    ///
-    /// # Errors
-    /// It cannot be opened or read.
-    pub(super) fn open(state_dir: &Path) -> Result<(Self, Option<(u64, String)>), Error> {
-        let path = state_dir.join(FILE);
-        let mut text = Vec::new();
-        let file = OperatingSystem
-            .open(&path, 0o600)
-            .and_then(|mut file| {
-                (&mut file).take(LENGTH as u64 + 1).read_to_end(&mut text)?;
-                Ok(file)
-            })
-            .map_err(|error| Error::io("read", &path, &error))?;
-        Ok((Self { path, file }, parsed(&text)))
+    /// None yet.
+    pub(super) fn of(node_id: &str, epoch: &Epoch) -> Self {
+        Self {
+            owner: format!("{node_id} {} {}", epoch.number, epoch.promotion),
+            slots: vec![None; KEPT],
+        }
     }
 
-    /// Writes the line.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(super) fn note(&mut self, sequence: u64, generation: &str) -> Result<(), Error> {
-        let line = format!("{sequence:0SEQUENCE_DIGITS$} {generation}\n");
-        self.file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(line.as_bytes()))
-            .map_err(|error| Error::io("write", &self.path, &error))
+    /// Those that a text names, each where it stands there. Whatever else is in it says nothing.
+    pub(super) fn parse(&mut self, text: &[u8]) {
+        let owner = &self.owner;
+        for (slot, line) in self.slots.iter_mut().zip(text.chunks(LINE)) {
+            *slot = parsed(owner, line);
+        }
+    }
+
+    /// Adds one in the place of the oldest, and says where that is.
+    pub(super) fn push(&mut self, record: Record) -> usize {
+        let sequence = |slot: &Option<Record>| slot.as_ref().map(|record| record.sequence);
+        let oldest = (0..KEPT).min_by_key(|slot| sequence(&self.slots[*slot]));
+        let slot = oldest.expect("there are slots");
+        self.slots[slot] = Some(record);
+        slot
+    }
+
+    /// Takes one out again that was not given out after all.
+    pub(super) fn take_out(&mut self, slot: usize) {
+        self.slots[slot] = None;
+    }
+
+    /// Those above `sequence`, in their order.
+    pub(super) fn since(&self, sequence: u64) -> Vec<&Record> {
+        let mut since: Vec<&Record> = self
+            .slots
+            .iter()
+            .flatten()
+            .filter(|record| record.sequence > sequence)
+            .collect();
+        since.sort_by_key(|record| record.sequence);
+        since
+    }
+
+    /// Whether there may have been others before these that were given up for newer ones.
+    pub(super) fn may_lack(&self, since: &[&Record]) -> bool {
+        since.len() == KEPT
+    }
+
+    /// What is on each line.
+    pub(super) fn slots(&self) -> &[Option<Record>] {
+        &self.slots
+    }
+
+    /// The line of one slot.
+    pub(super) fn line(&self, slot: usize) -> String {
+        match &self.slots[slot] {
+            Some(record) => line(&self.owner, record),
+            None => format!("{:width$}\n", "", width = LINE - 1),
+        }
+    }
+
+    /// All lines.
+    pub(super) fn text(&self) -> String {
+        (0..KEPT).map(|slot| self.line(slot)).collect()
     }
 }
 
-/// Sequence and generation of a whole line; nothing of anything else.
-fn parsed(text: &[u8]) -> Option<(u64, String)> {
-    let line = std::str::from_utf8(text).ok().filter(|text| text.len() == LENGTH)?;
-    let (sequence, generation) = line.strip_suffix('\n')?.split_once(' ')?;
-    let is_generation = |text: &str| {
-        text.len() == GENERATION_DIGITS
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let is_number = sequence.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && is_generation(generation)).then_some((sequence.parse().ok()?, generation.to_owned()))
+fn line(owner: &str, record: &Record) -> String {
+    let generated = u64::try_from(record.generated_ms).unwrap_or(0);
+    let (sequence, generation) = (record.sequence, &record.generation);
+    let content = format!("{sequence:0NUMBER_DIGITS$} {generated:0NUMBER_DIGITS$} {generation}");
+    format!("{content} {}\n", check(owner, &content))
+}
+
+fn check(owner: &str, content: &str) -> String {
+    let mut digits = Digest::of(format!("{owner}\n{content}").as_bytes()).to_string();
+    digits.truncate(CHECK_DIGITS);
+    digits
+}
+
+fn parsed(owner: &str, line: &[u8]) -> Option<Record> {
+    let text = std::str::from_utf8(line).ok().filter(|text| text.len() == LINE)?;
+    let (content, found) = text.strip_suffix('\n')?.rsplit_once(' ')?;
+    if found != check(owner, content) {
+        return None;
+    }
+    let mut fields = content.split(' ');
+    let (sequence, generated_ms) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let generation = fields.next()?.to_owned();
+    (sequence <= MAX_COUNT).then_some(Record {
+        sequence,
+        generated_ms,
+        generation,
+    })
 }
 
 #[cfg(test)]
@@ -80,32 +136,75 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::Digest;
+
+    fn record(sequence: u64) -> Record {
+        Record {
+            sequence,
+            generated_ms: 1_700_000_000_000,
+            generation: Digest::of(&sequence.to_le_bytes()).to_string(),
+        }
+    }
+
+    fn given_out(node_id: &str, number: u64) -> GivenOut {
+        let promotion = "p".to_owned();
+        GivenOut::of(node_id, &Epoch { number, promotion })
+    }
+
+    fn read(text: &[u8]) -> GivenOut {
+        let mut read = given_out("me", 1);
+        read.parse(text);
+        read
+    }
+
+    fn sequences(given_out: &GivenOut) -> Vec<u64> {
+        given_out.since(0).iter().map(|record| record.sequence).collect()
+    }
 
     #[test]
-    fn what_was_noted_last_is_read_again() {
-        let folder = tempfile::tempdir().expect("folder");
-        let (mut file, before) = GivenOut::open(folder.path()).expect("open");
-        assert_eq!(before, None);
-        let id = Digest::of(b"x").to_string();
-        for sequence in [u64::MAX, 7] {
-            file.note(sequence, &id).expect("write");
-            let (_, read) = GivenOut::open(folder.path()).expect("open");
-            assert_eq!(read, Some((sequence, id.clone())));
+    fn the_newest_are_kept_and_read_again() {
+        let mut written = given_out("me", 1);
+        for sequence in 1..=KEPT as u64 + 3 {
+            written.push(record(sequence));
+        }
+        let text = written.text();
+        assert_eq!(text.len(), LENGTH);
+        let again = read(text.as_bytes());
+        assert_eq!(again.slots, written.slots);
+        assert_eq!(sequences(&again), (4..=KEPT as u64 + 3).collect::<Vec<_>>());
+        assert!(again.may_lack(&again.since(0)) && !again.may_lack(&again.since(4)));
+        assert_eq!(again.since(KEPT as u64 + 2), [&record(KEPT as u64 + 3)]);
+    }
+
+    #[test]
+    fn what_was_not_given_out_is_taken_out() {
+        let mut written = given_out("me", 1);
+        written.push(record(1));
+        let slot = written.push(record(2));
+        written.take_out(slot);
+        assert_eq!(sequences(&read(written.text().as_bytes())), [1]);
+        assert_eq!(written.push(record(2)), slot);
+    }
+
+    #[test]
+    fn those_of_another_node_or_epoch_say_nothing() {
+        for mut other in [given_out("you", 1), given_out("me", 2)] {
+            other.push(record(7));
+            assert_eq!(sequences(&read(other.text().as_bytes())), [0; 0]);
         }
     }
 
     proptest! {
         #[test]
-        fn anything_else_says_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0..LENGTH, byte: u8) {
-            prop_assert_eq!(parsed(&bytes), None);
-            let id = Digest::of(b"x").to_string();
-            let mut line = format!("{:0SEQUENCE_DIGITS$} {id}\n", 7).into_bytes();
-            prop_assert_eq!(parsed(&line[..at]), None);
-            line[at] = byte;
-            if let Some((sequence, generation)) = parsed(&line) {
-                prop_assert_eq!(format!("{sequence:0SEQUENCE_DIGITS$} {generation}\n").into_bytes(), line);
-            }
+        fn a_line_that_is_not_as_it_was_written_says_nothing(
+            bytes in proptest::collection::vec(any::<u8>(), 0..500),
+            at in 0..LINE,
+            by in 1..=255_u8,
+        ) {
+            prop_assert_eq!(sequences(&read(&bytes)), [0; 0]);
+            let mut text = [line("me 1 p", &record(7)), line("me 1 p", &record(8))].concat().into_bytes();
+            text[at] ^= by;
+            prop_assert_eq!(sequences(&read(&text)), [8]);
+            prop_assert_eq!(sequences(&read(&text[LINE..LINE + at])), [0; 0]);
         }
     }
 }

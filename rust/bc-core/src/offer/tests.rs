@@ -1,10 +1,17 @@
-use super::*;
+use super::{
+    written::{BLOCK, FILE},
+    *,
+};
 use crate::{
     digest::Digests,
+    ledger::Ledger,
     lineage::Descent,
     manifest::{Acceptance, Entry, Manifest, Name},
     scan::snapshot::Source,
 };
+
+#[cfg(target_os = "linux")]
+mod full_disk;
 
 fn snapshot(content: &[u8]) -> Snapshot {
     let mut manifest = Manifest::default();
@@ -148,7 +155,7 @@ fn the_lineage_goes_on_over_restarts_and_every_way_to_end() {
 #[test]
 fn a_snapshot_that_was_restored_knows_nothing_of_what_came_after_it() {
     let folder = tempfile::tempdir().expect("folder");
-    let files = [folder.path().join("ledger.json"), folder.path().join(given_out::FILE)];
+    let files = [folder.path().join("ledger.json"), folder.path().join(FILE)];
     let start = || {
         let state = Arc::new(StateDir::open(folder.path()).expect("open"));
         Offer::new(state, None, 60_000).expect("offer")

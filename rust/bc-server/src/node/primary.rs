@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bc_core::{
@@ -42,7 +42,9 @@ const QUIET: Duration = Duration::from_secs(2);
 const TOPIC_WATCH: &str = "watch";
 /// The board's topic for a configuration that GoCD does not accept.
 const TOPIC_ACCEPTANCE: &str = "acceptance";
-/// Wait after an error before the folders are read again.
+/// The board's topic for what this node cannot write down of its offers.
+const TOPIC_LEDGER: &str = "ledger";
+/// Wait after an error before the folders are read again, or the ledger is written again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
 /// Starts reading and offering, on a thread of its own that ends with what is returned.
@@ -121,6 +123,7 @@ struct Work {
 impl Work {
     fn run(mut self) {
         let mut unstable = 0;
+        let mut caught_up = Instant::now();
         while !self.stop.is_cancelled() {
             let wait = match self.scanner.scan() {
                 Ok(Reading::Ready(snapshot)) => {
@@ -148,10 +151,36 @@ impl Work {
                     AFTER_ERROR
                 }
             };
+            if caught_up.elapsed() >= AFTER_ERROR {
+                self.offer.catch_up();
+                caught_up = Instant::now();
+            }
+            let wait = if self.show_unwritten() {
+                wait.min(AFTER_ERROR)
+            } else {
+                wait
+            };
             self.show_hints();
             // A hint during the wait means a change; the end of the wait means a regular reading.
             self.hints.wait(wait);
         }
+    }
+
+    /// Says why the ledger cannot be written, where that is so, and whether it is.
+    fn show_unwritten(&self) -> bool {
+        let problem = self.offer.unwritten().map(|unwritten| unwritten.message());
+        if let Some(problem) = &problem {
+            let now = self.clock.now_ms();
+            if self
+                .board
+                .raise(TOPIC_LEDGER, Severity::Critical, problem.as_str(), now)
+            {
+                error!("{problem}");
+            }
+        } else {
+            self.board.clear(TOPIC_LEDGER);
+        }
+        problem.is_some()
     }
 
     /// Says why there are no hints, where that is so: it may begin and end at any time, as folders come and go.

@@ -4,6 +4,8 @@ mod client;
 mod common;
 mod corpus;
 mod dashboard;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod held;
 #[cfg(unix)]
 mod idle;

@@ -3,8 +3,9 @@
 
 use std::{path::Path, process::Command};
 
-use super::{mounts::Mounts, *};
+use super::*;
 use crate::manifest::{OWN_JAR, OWN_PLUGIN_ID};
+use crate::mount::private::Mounts;
 
 /// A disk in a file, as long as this is there.
 struct Ntfs {

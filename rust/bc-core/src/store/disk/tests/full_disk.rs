@@ -1,6 +1,7 @@
 //! A disk that is really full: a small one of its own.
 
-use super::{generations::edited, mounts::Mounts, *};
+use super::{generations::edited, *};
+use crate::mount::private::Mounts;
 use crate::store::{disk::repair::Aside, room};
 
 /// Writes to the disk of a folder until nothing fits any more.
@@ -16,7 +17,7 @@ fn fill(folder: &Path) -> PathBuf {
 fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
     let place = Place::new();
     let folder = place.folder.path().canonicalize().expect("there");
-    Mounts::private().disk(&folder, "2m");
+    Mounts::private().disk(&folder, "size=2m");
     let mut store = place.open();
     store.options.free_space = 0;
     Files::usual().apply(&store, 1).expect("applied");
@@ -56,7 +57,7 @@ fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
 fn four_generations() -> (Place, DiskStore) {
     let place = Place::new();
     let folder = place.folder.path().canonicalize().expect("there");
-    Mounts::private().disk(&folder, "8m");
+    Mounts::private().disk(&folder, "size=8m");
     let mut store = place.open();
     store.options.free_space = 0;
     let large = |byte: u8| vec![byte; 1 << 20];
@@ -99,7 +100,7 @@ fn no_generation_goes_where_dropping_all_would_not_make_enough_room() {
 fn a_plugin_that_is_live_too_frees_nothing() {
     let place = Place::new();
     let folder = place.folder.path().canonicalize().expect("there");
-    Mounts::private().disk(&folder, "8m");
+    Mounts::private().disk(&folder, "size=8m");
     let mut store = place.open();
     store.options.free_space = 0;
     let large = vec![1; 4 << 20];

@@ -1,60 +1,7 @@
-//! Real mounts, which only the thread of the test sees and which go with it. They need root.
-
-use std::path::Path;
-
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-};
+//! A set beside what is mounted where its files belong.
 
 use super::*;
-
-/// The mounts of a test.
-pub(super) struct Mounts(());
-
-impl Mounts {
-    /// From here on this thread, and those that it starts, see their own mounts.
-    pub(super) fn private() -> Self {
-        unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts and has to run as root");
-        change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE);
-        Self(())
-    }
-
-    /// A small disk in memory.
-    pub(super) fn disk(&self, at: &Path, size: &str) {
-        let options = format!("size={size}");
-        let mounted = mount(
-            Some("tmpfs"),
-            at,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        );
-        mounted.expect("mounted");
-    }
-
-    /// Mounts a file or folder once more, as containers do with volumes.
-    pub(super) fn bind(&self, from: &Path, at: &Path) {
-        let none = None::<&str>;
-        mount(Some(from), at, none, MsFlags::MS_BIND, none).expect("mounted");
-    }
-
-    /// Makes a file or folder a read-only mount of its own.
-    pub(super) fn read_only(&self, at: &Path) {
-        self.bind(at, at);
-        change(at, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
-    }
-
-    /// Undoes the mount that is uppermost there.
-    pub(super) fn undo(&self, at: &Path) {
-        nix::mount::umount2(at, nix::mount::MntFlags::MNT_DETACH).expect("unmounted");
-    }
-}
-
-fn change(at: &Path, flags: MsFlags) {
-    let none = None::<&str>;
-    mount(none, at, none, flags, none).expect("changed");
-}
+use crate::mount::private::Mounts;
 
 /// A place that has the usual files.
 fn usual() -> Place {
@@ -191,7 +138,7 @@ fn folders_on_other_disks_are_followed_set_aside_and_restored() {
     let place = Place::new();
     for folder in [place.layout.pair_dir(), place.layout.plugins_external()] {
         fs::create_dir_all(folder).expect("made");
-        mounts.disk(folder, "4m");
+        mounts.disk(folder, "size=4m");
     }
     let mut store = place.open();
     store.options.free_space = 0;

@@ -4,7 +4,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags, open};
 
-use super::{mounts::Mounts, *};
+use super::*;
+use crate::mount::private::Mounts;
 
 /// A user who is not root and owns nothing.
 const NOBODY: u32 = 65534;
@@ -14,7 +15,7 @@ const NOBODY: u32 = 65534;
 fn usual() -> Place {
     let place = Place::new();
     if set(place.folder.path(), IFlags::NOATIME, true).is_err() {
-        Mounts::private().disk(&place.folder.path().canonicalize().expect("there"), "16m");
+        Mounts::private().disk(&place.folder.path().canonicalize().expect("there"), "size=16m");
         set(place.folder.path(), IFlags::NOATIME, true).expect("neither disk nor memory has attributes");
     }
     let mut store = place.open();
