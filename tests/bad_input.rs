@@ -14,7 +14,7 @@ use std::{
 };
 
 use bc_core::{
-    digest::{Digest, Md5},
+    digest::Digest,
     fingerprint::Fingerprint,
     identity::Identity,
     manifest::{Acceptance, Entry, Envelope, Epoch, Manifest, ManifestDocument, Name, Role},
@@ -372,7 +372,6 @@ fn half(response: &[u8]) -> Vec<u8> {
 fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
     let entry = |content: &[u8]| Entry {
         sha256: Digest::of(content),
-        md5: Md5::default(),
         size: content.len() as u64,
         modified_ms: 1,
         plugin: None,

@@ -6,7 +6,7 @@ use std::{cell::Cell, fmt::Write as _, fs, hint::black_box, path::Path, sync::Ar
 
 use bc_core::{
     clock::SystemClock,
-    digest::{Digest, Digests, Md5},
+    digest::{Digest, Digests},
     layout::Layout,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Role},
     properties::Properties,
@@ -137,9 +137,6 @@ fn hash(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("sha256 of the configuration", |bencher| {
         bencher.iter(|| Digests::of(black_box(&text)));
-    });
-    group.bench_function("md5 of the configuration", |bencher| {
-        bencher.iter(|| Md5::of(black_box(&text)))
     });
     group.bench_function("skim the configuration", |bencher| {
         bencher.iter(|| Outline::skim(black_box(&text)).expect("whole"));

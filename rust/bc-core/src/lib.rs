@@ -28,6 +28,7 @@ pub mod layout;
 pub mod ledger;
 pub mod lineage;
 pub mod manifest;
+pub mod md5;
 mod mount;
 pub mod network;
 pub mod offer;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     characters::is_deceptive,
-    digest::{Digest, Digests, Md5},
+    digest::{Digest, Digests},
     error::{Error, Kind},
     extra_name::ExtraName,
     fingerprint::Fingerprint,
@@ -180,9 +180,6 @@ impl fmt::Display for PluginIdentity {
 pub struct Entry {
     /// SHA-256 of its bytes.
     pub sha256: Digest,
-    /// MD5 of its bytes, where it is known already; only the old protocol and people compare it.
-    #[serde(default)]
-    pub md5: Md5,
     /// Its length in bytes.
     pub size: u64,
     /// When it was last written on the primary, milliseconds since 1970 by the primary's clock.
@@ -198,7 +195,6 @@ impl Entry {
     pub fn new(digests: Digests, modified_ms: i64, plugin: Option<PluginIdentity>) -> Self {
         Self {
             sha256: digests.sha256,
-            md5: digests.md5,
             size: digests.size,
             modified_ms,
             plugin,
@@ -444,11 +440,6 @@ impl ManifestDocument {
     pub fn total_size(&self) -> u64 {
         total_size(&self.files)
     }
-
-    /// Whether the sender knew the MD5 of every file.
-    pub fn has_md5s(&self) -> bool {
-        self.files.values().all(|entry| entry.md5.is_known())
-    }
 }
 
 /// Takes an identity that is one of a plugin, and nothing else for one.
@@ -593,6 +584,21 @@ mod tests {
         }
         let plain = identity(serde_json::json!({"id": "a,b", "version": "1"}));
         assert_eq!(plain.map(|plugin| plugin.to_string()).as_deref(), Some("a,b 1"));
+    }
+
+    #[test]
+    fn an_md5_is_not_sent_and_one_of_the_version_before_is_passed_over() {
+        let sent = serde_json::to_value(entry(b"x")).expect("plain");
+        assert!(!sent.to_string().contains("md5"), "{sent}");
+        for md5 in [
+            serde_json::json!(null),
+            serde_json::json!("9dd4e461268c8034f5c8564e155c67a6"),
+        ] {
+            let mut of_the_version_before = sent.clone();
+            of_the_version_before["md5"] = md5;
+            let understood: Entry = serde_json::from_value(of_the_version_before).expect("an entry");
+            assert_eq!(understood, entry(b"x"));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! can be nudged. Whatever happens is on the board, where `notes` writes it: who the primary is, since when it answers or
 //! does not, what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`]
 //! whether it is not older than what is live, `fetch` brings the bytes, [`compare`] holds the primary's files against
-//! ours, [`live_files`] says whether ours are what was applied, `ordered` carries out what somebody orders, [`reporter`]
+//! ours, [`both`] does that anew for those who compare MD5s, [`live_files`] says whether ours are what was applied, `ordered` carries out what somebody orders, [`reporter`]
 //! tells the primary.
 
 use std::{
@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub mod backoff;
+pub mod both;
 pub mod compare;
 mod fetch;
 pub mod history;
@@ -76,6 +77,8 @@ pub struct Options {
     pub accept_wait: Duration,
     /// What this node knows of its primaries.
     pub history: History,
+    /// Where others find the primary's newest document.
+    pub newest: both::Newest,
 }
 
 /// Something that a running puller is asked to do.
@@ -347,10 +350,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
                     self.note_acceptance(&envelope).await?;
                     self.stall.end();
                     self.compare().await?;
-                    if self.board.wants_md5s() && self.document.as_ref().is_some_and(|document| !document.has_md5s()) {
-                        // The primary was told, and computes them when it has nothing else to do, which it has had.
-                        self.known = None;
-                    }
                     return Ok(Outcome::Unchanged);
                 }
             },
@@ -359,6 +358,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.judge(&document.envelope, Some(&document), permit)?;
         self.exchanged(&document.envelope, Some(&document));
         let is_other = self.document.as_ref().map(|known| known.generation) != Some(document.generation);
+        self.options.newest.set(&document);
         self.document = Some(Arc::clone(&document));
         self.stall.begin(self.received.load(Ordering::Relaxed));
         // Asked for again only when it is another one, unless this round comes to its end.

@@ -279,10 +279,7 @@ pub struct Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        digest::{Digest, Md5},
-        manifest::Name,
-    };
+    use crate::{digest::Digest, manifest::Name};
 
     #[test]
     fn whatever_is_wrong_or_not_known_ends_in_sync() {
@@ -352,7 +349,6 @@ mod tests {
         assert_eq!(status.behind(), Some(Behind { bytes: 0, ms: 9_000 }), "never in sync");
         let version = |size| FileVersion {
             sha256: Digest::of(b""),
-            md5: Md5::default(),
             size,
             modified_ms: 0,
         };

@@ -12,7 +12,11 @@
 //! What survives a crash: at any instant the live files are, after the next start, the whole old or the whole new
 //! set. Bytes that were on their way are kept and the transfer goes on from there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -318,6 +322,23 @@ pub trait Store: Send + Sync + 'static {
     /// The live configuration cannot be read.
     fn missing_files(&self) -> Result<Vec<MissingFile>, Error> {
         Ok(Vec::new())
+    }
+
+    /// Opens a live file, for reading only. Somebody may be replacing it: only the digest of what is read says what it is.
+    ///
+    /// # Errors
+    /// Those of opening; [`NotFound`](io::ErrorKind::NotFound) where it is not there.
+    fn open_live(&self, _name: &Name) -> io::Result<Box<dyn Read>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Opens bytes that are kept under their digest, for reading only. Only the digest of what is read says whether they
+    /// are whole.
+    ///
+    /// # Errors
+    /// As [`Store::open_live`].
+    fn open_kept(&self, _sha256: &Digest) -> io::Result<Box<dyn Read>> {
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// The live files as they are now, by name, and whether each is ours to remove.

@@ -73,7 +73,6 @@ fn report() -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: Some("26.1.0".to_owned()),
         confirms: vec![key()],
-        wants_md5s: true,
         in_sync: Some(true),
     }
 }

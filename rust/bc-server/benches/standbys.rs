@@ -169,6 +169,7 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
             refusal_critical: Duration::from_secs(600),
             accept_wait: Duration::from_secs(60),
             history: History::volatile(),
+            newest: Default::default(),
         },
     );
     let (orders, mut taken) = mpsc::channel(1);

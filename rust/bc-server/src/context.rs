@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bc_core::{clock::Clock, offer::Offer, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token};
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::rejection_log::RejectionLog;
+use crate::{md5s::Md5Desk, rejection_log::RejectionLog};
 
 /// Shared by all handlers of one node; cheap to clone.
 #[derive(Clone)]
@@ -26,17 +26,6 @@ pub struct Context {
     pub standbys: Option<Arc<Standbys>>,
     /// Where handlers let files be read: never on the threads that answer, nor on those of the local socket.
     pub files: Handle,
-}
-
-impl Context {
-    /// Notes that somebody looks at MD5s. A primary begins to compute them, and its thread that reads files goes on
-    /// after each change; a standby tells its primary.
-    pub(crate) fn ask_for_md5s(&self) {
-        if self.status.ask_for_md5s()
-            && let Some(offered) = self.offer.as_ref().and_then(|offer| offer.current())
-        {
-            self.files
-                .spawn_blocking(move || offered.snapshot.complete_md5(|| false));
-        }
-    }
+    /// The MD5s of its files, for whoever compares them.
+    pub md5s: Md5Desk,
 }

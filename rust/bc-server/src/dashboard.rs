@@ -10,7 +10,7 @@
 //!
 //! People have a session or the token; scripts have the token.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Form, Router,
@@ -20,6 +20,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
+use bc_core::status::Status;
 use serde::Deserialize;
 
 use crate::{
@@ -81,7 +82,7 @@ struct People {
 }
 
 impl People {
-    fn picture(&self) -> bc_core::status::Status {
+    fn picture(&self) -> Status {
         self.context.status.picture(self.context.clock.now_ms())
     }
 }
@@ -95,9 +96,12 @@ async fn show_fragment(State(people): State<People>) -> Response {
 }
 
 async fn show_json(State(people): State<People>) -> Response {
-    // Empty until they are known, which is soon after somebody has asked.
-    people.context.ask_for_md5s();
-    let json = original::json(&people.picture());
+    let both = people.context.both_nodes().await;
+    let status = Status {
+        files: Arc::clone(&both.files),
+        ..people.picture()
+    };
+    let json = original::json(&status, &both);
     let text = serde_json::to_string_pretty(&json).expect("a status has only plain fields");
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()
 }

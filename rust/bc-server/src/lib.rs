@@ -7,6 +7,7 @@ pub mod control;
 pub mod dashboard;
 pub mod held;
 pub mod listener;
+pub mod md5s;
 pub mod node;
 mod off_worker;
 pub mod origin;

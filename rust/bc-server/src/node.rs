@@ -46,6 +46,7 @@ use bc_core::{
     own_keys::OwnKeys,
     peers::PeersFile,
     properties::Properties,
+    pull::both::Newest,
     role::{self, Recorded, Source, Start, promotion::Place, signpost, unacknowledged},
     scan::watch,
     settings::{Face, Flag, Mistake, Settings},
@@ -63,6 +64,7 @@ use self::{
 };
 use crate::{
     context::Context,
+    md5s::Md5Desk,
     rejection_log::RejectionLog,
     tls::node_key::{NodeKey, Shown},
 };
@@ -482,6 +484,9 @@ impl Assembly {
         } else {
             None
         };
+        let store = standby::Place::of(&self);
+        let newest = Newest::default();
+        let nodes = plan.follows.then(|| store.both_nodes(&newest));
         let context = Context {
             settings: Arc::clone(&self.settings),
             status: Arc::clone(&self.board),
@@ -491,11 +496,11 @@ impl Assembly {
             rejections: RejectionLog::new(Arc::clone(&self.board)),
             standbys: offers.then(|| standbys::start(&self, &supervisor)),
             files: runtime.handle().clone(),
+            md5s: Md5Desk::new(nodes, self.stop.clone()),
         };
-        let store = standby::Place::of(&self);
         let following = plan
             .follows
-            .then(|| standby::start(&self, &supervisor, &context, store.clone()));
+            .then(|| standby::start(&self, &supervisor, &context, store.clone(), newest));
         let (puller, watching) = following.flatten().unzip();
         ending.extend(watching);
         ending.extend(ports::start(

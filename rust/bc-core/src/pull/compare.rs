@@ -1,10 +1,11 @@
 //! The primary's files held against ours, for people.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
+    scan::snapshot::Snapshot,
     status::{FileState, FileStatus, FileVersion, OwnJar},
     store::{LiveFile, MissingFile},
     words,
@@ -31,18 +32,23 @@ pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>)
                 name: name.clone(),
                 plugin: there.or(here).and_then(|entry| entry.plugin.clone()),
                 primary: there.map(version),
-                standby: here.map(|here| FileVersion {
-                    // Only the primary computes MD5s; equal bytes have equal ones.
-                    md5: match there {
-                        Some(there) if there.sha256 == here.sha256 => there.md5.clone(),
-                        _ => here.md5.clone(),
-                    },
-                    ..version(here)
-                }),
+                standby: here.map(version),
                 state,
             }
         })
         .collect()
+}
+
+/// The files that a primary offers.
+pub fn offered(snapshot: &Snapshot) -> Arc<[FileStatus]> {
+    let offered = |(name, entry): (&Name, &Entry)| FileStatus {
+        name: name.clone(),
+        plugin: entry.plugin.clone(),
+        primary: Some(version(entry)),
+        standby: None,
+        state: FileState::Offered,
+    };
+    snapshot.manifest.files.iter().map(offered).collect()
 }
 
 /// Jars of our own plugin.
@@ -75,10 +81,9 @@ pub fn missing(files: &[MissingFile]) -> Option<String> {
 }
 
 /// The bytes of an entry, for the status.
-pub fn version(entry: &Entry) -> FileVersion {
+fn version(entry: &Entry) -> FileVersion {
     FileVersion {
         sha256: entry.sha256,
-        md5: entry.md5.clone(),
         size: entry.size,
         modified_ms: entry.modified_ms,
     }

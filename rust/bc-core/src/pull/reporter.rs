@@ -143,7 +143,6 @@ impl<T: Transport> Reporter<T> {
             let to = primary.node_id.clone()?;
             Some((of_status(status, now_ms, &self.options), to))
         })?;
-        report.wants_md5s = self.board.wants_md5s();
         // Reads the peers file, and may write on the board.
         let (keys, accepts) = (self.keys.clone(), Arc::clone(&self.options.accepts));
         let confirms = blocking(move || Ok(keys.into_iter().filter(|key| accepts(key)).collect()));
@@ -255,7 +254,6 @@ fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report 
         product_version: status.product_version.clone(),
         gocd_version: status.gocd_version.clone(),
         confirms: Vec::new(),
-        wants_md5s: false,
     }
 }
 
@@ -439,16 +437,6 @@ mod tests {
         let heard = standby.heard();
         assert_eq!(heard.last().expect("told").confirms, [key("now"), key("next")]);
         assert_eq!(heard.len(), 3, "once to hear of it, and once to confirm");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn that_somebody_looks_at_md5s_is_told_at_once_and_once() {
-        let standby = start(Arc::new(|_| true));
-        standby.connects().await;
-        assert!(standby.board.ask_for_md5s() && !standby.board.ask_for_md5s());
-        standby.settles().await;
-        let told: Vec<bool> = standby.heard().iter().map(|report| report.wants_md5s).collect();
-        assert_eq!(told, [false, true]);
     }
 
     #[tokio::test(start_paused = true)]

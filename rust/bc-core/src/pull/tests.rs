@@ -331,6 +331,7 @@ fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
         refusal_critical: Duration::from_secs(600),
         accept_wait: Duration::from_secs(60),
         history: History::volatile(),
+        newest: both::Newest::default(),
     };
     let puller = Puller::new(
         Arc::clone(&fake),

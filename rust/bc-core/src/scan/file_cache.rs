@@ -80,8 +80,6 @@ pub(crate) struct FileCache {
     round: u64,
     /// Whether a saved form would say something new.
     is_dirty: bool,
-    /// How many MD5s the saved form has: they become known later.
-    saved_md5s: usize,
 }
 
 #[derive(Debug)]
@@ -130,7 +128,6 @@ impl FileCache {
             entries: HashMap::new(),
             round: 0,
             is_dirty: false,
-            saved_md5s: 0,
         }
     }
 

@@ -72,30 +72,6 @@ impl Snapshot {
             Source::File { path, size } => Blob::open(*digest, *size, path),
         })
     }
-
-    /// Whether the MD5 of every file is known.
-    pub fn has_md5s(&self) -> bool {
-        self.manifest.files.values().all(|entry| entry.md5.is_known())
-    }
-
-    /// Computes the MD5s that are not known yet, until `stopped` says so after one of them. Everybody who has this
-    /// snapshot or its entries knows them then. Says whether all are known; that of a file which has changed since is
-    /// not.
-    pub fn complete_md5(&self, mut stopped: impl FnMut() -> bool) -> bool {
-        for entry in self.manifest.files.values() {
-            if entry.md5.is_known() {
-                continue;
-            }
-            // A file that cannot be read any more is in no later snapshot.
-            if let Some(Ok(blob)) = self.open(&entry.sha256) {
-                let _ = entry.md5.complete(blob, entry.sha256, || false);
-            }
-            if stopped() {
-                break;
-            }
-        }
-        self.has_md5s()
-    }
 }
 
 /// The bytes of one file, read from the start or from an offset.

@@ -36,7 +36,6 @@ fn report(name: char, set: &str) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
-        wants_md5s: false,
     }
 }
 

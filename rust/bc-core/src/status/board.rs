@@ -1,9 +1,6 @@
 //! Where the parts of a node write its status, and where its faces take pictures of it.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -21,7 +18,6 @@ pub const PART_TOPIC: &str = "part ";
 pub struct StatusBoard {
     status: Mutex<Status>,
     counters: Mutex<Counters>,
-    wants_md5s: AtomicBool,
     changes: watch::Sender<u64>,
 }
 
@@ -31,7 +27,6 @@ impl StatusBoard {
         Self {
             status: Mutex::new(status),
             counters: Mutex::default(),
-            wants_md5s: AtomicBool::new(false),
             changes: watch::Sender::new(0),
         }
     }
@@ -141,21 +136,6 @@ impl StatusBoard {
             counters,
             ..status.clone()
         }
-    }
-
-    /// Notes that somebody looks at MD5s, which nobody but people and the old protocol does: they are worth their time
-    /// from now on. Returns whether that is new; then whoever waits for changes is woken.
-    pub fn ask_for_md5s(&self) -> bool {
-        let is_new = !self.wants_md5s.swap(true, Ordering::Relaxed);
-        if is_new {
-            self.changes.send_modify(|count| *count += 1);
-        }
-        is_new
-    }
-
-    /// Whether somebody looks at MD5s.
-    pub fn wants_md5s(&self) -> bool {
-        self.wants_md5s.load(Ordering::Relaxed)
     }
 
     /// Counts changes; for waiting.

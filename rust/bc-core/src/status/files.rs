@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    digest::{Digest, Md5},
+    digest::Digest,
     manifest::{Acceptance, Name, PluginIdentity},
 };
 
@@ -42,9 +42,6 @@ pub struct FileStatus {
 pub struct FileVersion {
     /// SHA-256.
     pub sha256: Digest,
-    /// MD5, where it is known already.
-    #[serde(default)]
-    pub md5: Md5,
     /// Length.
     pub size: u64,
     /// Last written, by that node's clock.

@@ -30,13 +30,14 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
+    io::{self, Read},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tracing::warn;
 
 use crate::{
@@ -418,6 +419,17 @@ impl Store for DiskStore {
         let live = live::read_one(&self.layout, &mut inner.cache, Name::CruiseConfig)?;
         drop(inner);
         self.find_missing_files(&live)
+    }
+
+    fn open_live(&self, name: &Name) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(regular_file::open(&scan::path_of(&self.layout, name))?))
+    }
+
+    fn open_kept(&self, sha256: &Digest) -> io::Result<Box<dyn Read>> {
+        Ok(match self.blobs.in_memory(sha256) {
+            Some(bytes) => Box::new(bytes.reader()),
+            None => Box::new(regular_file::open(&self.blobs.path(sha256))?),
+        })
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Cursor,
+    io::{self, Cursor, Read},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -203,6 +203,16 @@ impl Store for MemoryStore {
 
     fn position(&self) -> Option<Position> {
         self.lock().position.clone()
+    }
+
+    fn open_live(&self, name: &Name) -> io::Result<Box<dyn Read>> {
+        let bytes = self.bytes(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+
+    fn open_kept(&self, sha256: &Digest) -> io::Result<Box<dyn Read>> {
+        let bytes = self.lock().blobs.get(sha256).cloned();
+        Ok(Box::new(Cursor::new(bytes.ok_or(io::ErrorKind::NotFound)?)))
     }
 
     fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {

@@ -2,17 +2,22 @@
 //!
 //! The primary's side has objects where the standby's side has texts, as it was there. What was called the
 //! week year in its dates is the calendar year here, and they are in UTC. Our own fields are all under `status`, but
-//! for what is computed from it: `severity` and `headline`.
+//! for what is computed from it, `severity` and `headline`, and `unknownMd5s`, which says of each MD5 that is not known
+//! why. In the place of such a one there is a word that is none and that the other node never has: whoever compares both
+//! finds a difference.
 
 use bc_core::{
     manifest::Name,
-    status::{FileStatus, FileVersion, Status},
+    pull::both::{Both, Side},
+    report::MAX_TEXT,
+    status::{FileStatus, Status},
+    words,
 };
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::format_description};
 
 /// The document for this status.
-pub(super) fn json(status: &Status) -> Value {
+pub(super) fn json(status: &Status, both: &Both) -> Value {
     let errors: Vec<String> = match &status.sync {
         Some(sync) => sync
             .errors
@@ -40,9 +45,14 @@ pub(super) fn json(status: &Status) -> Value {
         "status": status,
     });
     if complete {
-        document["primaryServerDetails"] = primary_details(status);
+        let mut unknown = Vec::new();
+        document["primaryServerDetails"] = primary_details(status, &mut Md5s::of(both, Side::Primary, &mut unknown));
         if status.primary.is_some() {
-            document["standbyServerDetails"] = standby_details(status);
+            document["standbyServerDetails"] =
+                standby_details(status, &mut Md5s::of(both, Side::Standby, &mut unknown));
+        }
+        if !unknown.is_empty() {
+            document["unknownMd5s"] = json!(unknown);
         }
     }
     document
@@ -55,7 +65,7 @@ const CONFIG: [(Name, &str); 4] = [
     (Name::FeatureToggles, "USER_FEATURE_TOGGLE"),
 ];
 
-fn primary_details(status: &Status) -> Value {
+fn primary_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     let primary = status.primary.as_ref();
     let mut details = Map::new();
     let own = status
@@ -79,14 +89,11 @@ fn primary_details(status: &Status) -> Value {
     let scanned = primary.map_or(status.scanned_ms, |primary| primary.scanned_ms);
     details.insert("lastConfigUpdateTime".to_owned(), json!(date(scanned)));
     for (name, key) in CONFIG {
-        if let Some(version) = version(status, &name, |file| file.primary.as_ref()) {
-            details.insert(key.to_owned(), json!({"md5": md5(version)}));
+        if let Some(md5) = md5s.named(&name) {
+            details.insert(key.to_owned(), json!({"md5": md5}));
         }
     }
-    details.insert(
-        "pluginStatus".to_owned(),
-        json!(plugins(status, |file| file.primary.as_ref())),
-    );
+    details.insert("pluginStatus".to_owned(), json!(md5s.plugins()));
     if let (Some(primary), Some(sync)) = (primary, &status.sync)
         && !primary.connected
         && let Some(error) = sync.errors.last()
@@ -96,7 +103,7 @@ fn primary_details(status: &Status) -> Value {
     Value::Object(details)
 }
 
-fn standby_details(status: &Status) -> Value {
+fn standby_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     let mut details = Map::new();
     details.insert(
         "primaryStatusCheckInterval".to_owned(),
@@ -106,44 +113,61 @@ fn standby_details(status: &Status) -> Value {
     details.insert("lastUpdateTime".to_owned(), json!(date(last)));
     details.insert("latestReceivedDatabaseWalLocation".to_owned(), json!(NOT_AVAILABLE));
     for (name, key) in CONFIG {
-        if let Some(version) = version(status, &name, |file| file.standby.as_ref()) {
-            details.insert(key.to_owned(), json!(md5(version)));
+        if let Some(md5) = md5s.named(&name) {
+            details.insert(key.to_owned(), json!(md5));
         }
     }
-    details.insert(
-        "pluginStatus".to_owned(),
-        json!(plugins(status, |file| file.standby.as_ref())),
-    );
+    details.insert("pluginStatus".to_owned(), json!(md5s.plugins()));
     Value::Object(details)
 }
 
 /// This version does not watch the database.
 const NOT_AVAILABLE: &str = "Not Available";
 
-fn version<'a>(
-    status: &'a Status,
-    name: &Name,
-    side: impl Fn(&'a FileStatus) -> Option<&'a FileVersion>,
-) -> Option<&'a FileVersion> {
-    side(status.files.iter().find(|file| file.name == *name)?)
+/// The MD5s of one node's files, as texts.
+struct Md5s<'a> {
+    both: &'a Both,
+    side: Side,
+    /// Which are not known, and why.
+    unknown: &'a mut Vec<String>,
 }
 
-/// Empty until it is known.
-fn md5(version: &FileVersion) -> String {
-    version.md5.get().unwrap_or_default()
-}
+impl<'a> Md5s<'a> {
+    fn of(both: &'a Both, side: Side, unknown: &'a mut Vec<String>) -> Self {
+        Self { both, side, unknown }
+    }
 
-/// `a.jar=md5, b.jar=md5`.
-fn plugins<'a>(status: &'a Status, side: impl Fn(&'a FileStatus) -> Option<&'a FileVersion>) -> String {
-    let plugins: Vec<String> = status
-        .files
-        .iter()
-        .filter_map(|file| match &file.name {
-            Name::Plugin(jar) => Some(format!("{jar}={}", md5(side(file)?))),
+    /// That of a configuration file; none where it is not there.
+    fn named(&mut self, name: &Name) -> Option<String> {
+        let both = self.both;
+        self.text(both.files.iter().find(|file| file.name == *name)?)
+    }
+
+    /// `a.jar=md5, b.jar=md5`.
+    fn plugins(&mut self) -> String {
+        let both = self.both;
+        let plugin = |file: &FileStatus| match &file.name {
+            Name::Plugin(jar) => Some(format!("{jar}={}", self.text(file)?)),
             _ => None,
+        };
+        let plugins: Vec<String> = both.files.iter().filter_map(plugin).collect();
+        plugins.join(", ")
+    }
+
+    fn text(&mut self, file: &FileStatus) -> Option<String> {
+        let (unknown, place) = match self.side {
+            Side::Primary => ("unknown-on-primary", "the primary"),
+            Side::Standby => ("unknown-on-standby", "the standby"),
+        };
+        Some(match self.both.md5(self.side, file)? {
+            Ok(md5) => md5.to_string(),
+            Err(why) => {
+                let why = words::shown(&why, MAX_TEXT);
+                self.unknown.push(format!("{} on {place}: {why}", file.name));
+                unknown.to_owned()
+            }
         })
-        .collect();
-    plugins.join(", ")
+    }
 }
 
 /// `Nov 23, 2026 01:02:03`, UTC; empty for never.

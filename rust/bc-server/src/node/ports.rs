@@ -192,7 +192,7 @@ mod tests {
     use tokio::{sync::watch, time::timeout};
 
     use super::*;
-    use crate::rejection_log::RejectionLog;
+    use crate::{md5s::Md5Desk, rejection_log::RejectionLog};
 
     #[tokio::test]
     async fn a_port_closes_and_does_not_spin_where_nobody_watches_the_token() {
@@ -209,6 +209,7 @@ mod tests {
                 rejections: RejectionLog::new(Arc::clone(&board)),
                 standbys: None,
                 files: tokio::runtime::Handle::current(),
+                md5s: Md5Desk::default(),
             };
             let keeper = Keeper {
                 board: Arc::clone(&board),

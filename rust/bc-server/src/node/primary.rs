@@ -17,12 +17,8 @@ use bc_core::{
     gocd_version,
     offer::Offer,
     pull::{compare, judge},
-    scan::{
-        Options, Reading, SAY_AFTER, Scanner, retry_after,
-        snapshot::Snapshot,
-        watch::{Hint, Hints},
-    },
-    status::{FileState, FileStatus, Severity, StatusBoard},
+    scan::{Options, Reading, SAY_AFTER, Scanner, retry_after, snapshot::Snapshot, watch::Hints},
+    status::{Severity, StatusBoard},
     words,
 };
 use tokio::task::JoinHandle;
@@ -36,8 +32,6 @@ use super::{
 
 /// The board's topic for files that cannot be read.
 const TOPIC: &str = "scan";
-/// Time without a change after which there is time for MD5s.
-const QUIET: Duration = Duration::from_secs(2);
 /// The board's topic for hints that do not come.
 const TOPIC_WATCH: &str = "watch";
 /// The board's topic for a configuration that GoCD does not accept.
@@ -102,13 +96,6 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
     Ok((offer, reading))
 }
 
-/// Whether the folders must be read now.
-#[derive(PartialEq, Eq)]
-enum Rest {
-    Undisturbed,
-    Over,
-}
-
 struct Work {
     scanner: Scanner,
     hints: Box<dyn Hints>,
@@ -129,9 +116,6 @@ impl Work {
                 Ok(Reading::Ready(snapshot)) => {
                     unstable = 0;
                     self.offer(*snapshot);
-                    if self.complete_md5s() == Rest::Over {
-                        continue;
-                    }
                     self.interval
                 }
                 Ok(Reading::Unstable { name, reason }) => {
@@ -198,24 +182,6 @@ impl Work {
         }
     }
 
-    /// Computes the MD5s that are not known yet, where somebody looks at them, once it has been quiet for a while: a
-    /// change never waits for more than the one file that is being read.
-    fn complete_md5s(&mut self) -> Rest {
-        let current = self.offer.current().filter(|_| self.board.wants_md5s());
-        let Some(offered) = current.filter(|offered| !offered.snapshot.has_md5s()) else {
-            return Rest::Undisturbed;
-        };
-        let mut disturbed = self.hints.wait(QUIET.min(self.interval)) != Hint::Quiet;
-        if !disturbed {
-            let (hints, stop) = (&mut self.hints, &self.stop);
-            offered.snapshot.complete_md5(|| {
-                disturbed = stop.is_cancelled() || hints.wait(Duration::ZERO) != Hint::Quiet;
-                disturbed
-            });
-        }
-        if disturbed { Rest::Over } else { Rest::Undisturbed }
-    }
-
     /// Offers what was read, and then says so: a standby is waiting.
     fn offer(&self, snapshot: Snapshot) {
         let published = self.offer.publish(snapshot);
@@ -234,7 +200,7 @@ impl Work {
             Ok(false) => {}
             Err(problem) => self.fail(&problem),
         }
-        let (files, own_jars) = (files(snapshot), compare::own_jars(&snapshot.own_jars));
+        let (files, own_jars) = (compare::offered(snapshot), compare::own_jars(&snapshot.own_jars));
         self.board.update(|status| {
             status.scanned_ms = Some(snapshot.scanned_ms);
             status.generation = Some(generation);
@@ -250,21 +216,6 @@ impl Work {
             error!("{message}");
         }
     }
-}
-
-fn files(snapshot: &Snapshot) -> Arc<[FileStatus]> {
-    snapshot
-        .manifest
-        .files
-        .iter()
-        .map(|(name, entry)| FileStatus {
-            name: name.clone(),
-            plugin: entry.plugin.clone(),
-            primary: Some(compare::version(entry)),
-            standby: None,
-            state: FileState::Offered,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -358,7 +358,6 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: None,
             confirms: confirms.to_vec(),
-            wants_md5s: false,
         }
     }
 

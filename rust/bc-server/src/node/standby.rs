@@ -1,6 +1,7 @@
 //! Follows the primary while held.
 
 use std::{
+    io::{self, Read},
     path::PathBuf,
     sync::{self, Arc, PoisonError},
     time::Duration,
@@ -8,16 +9,19 @@ use std::{
 
 use bc_core::{
     clock::Clock,
+    digest::Digest,
     error::{Error, Kind},
+    manifest::Name,
     peers::PeersFile,
     primary_url::PrimaryUrl,
     pull::{
         Options, PullOrder, Puller,
+        both::{BothNodes, Followed, Newest},
         history::History,
         reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
     },
     settings::Settings,
-    status::{PrimaryStatus, Severity, StatusBoard, SyncStatus},
+    status::{FileStatus, PrimaryStatus, Severity, StatusBoard, SyncStatus},
     store::disk::{self, DiskStore},
     trust::Trust,
 };
@@ -49,6 +53,7 @@ pub(crate) fn start(
     supervisor: &Supervisor,
     context: &Context,
     place: Place,
+    newest: Newest,
 ) -> Option<(PullerOrders, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
@@ -82,6 +87,7 @@ pub(crate) fn start(
         place,
         node_id: assembly.state.node_id().to_owned(),
         history: History::of(Arc::clone(&assembly.state)),
+        newest,
         board: Arc::clone(&assembly.board),
         stop: assembly.stop.clone(),
         supervisor: supervisor.clone(),
@@ -117,6 +123,14 @@ impl Place {
         }
     }
 
+    /// The files of this standby and of its primary, for those who compare them.
+    pub(crate) fn both_nodes(&self, newest: &Newest) -> Arc<dyn BothNodes> {
+        Arc::new(Opened {
+            place: self.clone(),
+            newest: newest.clone(),
+        })
+    }
+
     /// The store, opened where nobody has yet.
     pub(crate) fn open(&self) -> Result<Arc<DiskStore>, Error> {
         let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,12 +148,45 @@ impl Place {
     }
 }
 
+/// The store once it is open, with what the primary has.
+struct Opened {
+    place: Place,
+    newest: Newest,
+}
+
+impl Opened {
+    fn followed(&self) -> Result<Followed<DiskStore>, Error> {
+        // Whoever opens it may have to wait for a disk, and keeps the lock for so long.
+        let store = self.place.store.try_lock().ok().and_then(|known| known.clone());
+        let store = store.ok_or_else(|| Error::new(Kind::Busy, "what this standby keeps is not open yet", ""))?;
+        Ok(Followed {
+            store,
+            newest: self.newest.clone(),
+        })
+    }
+}
+
+impl BothNodes for Opened {
+    fn look(&self) -> Result<Vec<FileStatus>, Error> {
+        self.followed()?.look()
+    }
+
+    fn open_live(&self, name: &Name) -> io::Result<Box<dyn Read>> {
+        self.followed().map_err(io::Error::other)?.open_live(name)
+    }
+
+    fn open_kept(&self, sha256: &Digest) -> io::Result<Box<dyn Read>> {
+        self.followed().map_err(io::Error::other)?.open_kept(sha256)
+    }
+}
+
 /// What following the primary needs besides the store.
 #[derive(Clone)]
 struct Following {
     place: Place,
     node_id: String,
     history: History,
+    newest: Newest,
     board: Arc<StatusBoard>,
     stop: CancellationToken,
     supervisor: Supervisor,
@@ -236,6 +283,7 @@ impl Following {
             refusal_critical: settings.refusal_critical,
             accept_wait: settings.accept_wait,
             history: self.history,
+            newest: self.newest,
         };
         let (board, clock, stop, transport) = (self.board, self.place.clock, self.stop, self.transport);
         let part = Part {

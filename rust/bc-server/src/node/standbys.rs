@@ -228,7 +228,6 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: None,
             confirms: Vec::new(),
-            wants_md5s: false,
         }
     }
 

@@ -37,9 +37,6 @@ pub(super) async fn take(
             return (code, reason).into_response();
         }
     };
-    if report.wants_md5s {
-        context.ask_for_md5s();
-    }
     let connection = connection.map(|Extension(connection)| connection);
     let sender = Sender {
         key: connection.as_ref().and_then(Connection::client_key),

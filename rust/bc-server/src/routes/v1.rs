@@ -6,7 +6,7 @@
 //! in 20.x, `DES_CIPHER`: any other key breaks it. It puts plugin names into URLs as they are, so a name with
 //! a blank, a `%` or another character that does not survive that is left out here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -17,11 +17,13 @@ use axum::{
 use bc_core::{
     jar_name::JarName,
     manifest::{Entry, Name},
+    md5::Md5,
     offer::Offered,
     percent,
+    pull::both::Side,
+    status::FileStatus,
 };
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::{
     content,
@@ -40,32 +42,20 @@ pub(super) async fn wal_location(State(context): State<Context>) -> Result<&'sta
         .map(|_| "Not Available, Reason, this version of GoCD Business Continuity does not ask the database")
 }
 
-/// Longest wait for the next reading where a file was replaced since the last one.
-const NEXT_READING: Duration = Duration::from_secs(5);
-
-/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that was replaced
-/// since it was read has none, and an old standby would take it for removed: then the next reading is what it gets.
-async fn with_md5s(context: &Context) -> Result<Arc<Offered>, NoSource> {
-    let mut changes = source::offer(context)?.subscribe();
-    // It asks again and again: from now on they are known before it does.
-    context.status.ask_for_md5s();
-    let complete = async {
-        loop {
-            changes.mark_unchanged();
-            let offered = source::offered(context)?;
-            if offered.snapshot.has_md5s() {
-                return Ok(offered);
-            }
-            let reading = context
-                .files
-                .spawn_blocking(move || offered.snapshot.complete_md5(|| false).then_some(offered));
-            if let Ok(Some(offered)) = reading.await {
-                return Ok(offered);
-            }
-            changes.changed().await.map_err(|_| NoSource::TooEarly)?;
-        }
+/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that cannot be read, or
+/// was replaced since, has none, and an old standby would take it for removed: it is to ask again.
+async fn with_md5s(context: &Context) -> Result<(Arc<Offered>, BTreeMap<Name, Md5>), NoSource> {
+    source::offered(context)?;
+    let (offered, both) = context.offered_with_md5s().await.ok_or(NoSource::TooEarly)?;
+    let md5 = |file: &FileStatus| {
+        let md5 = both.md5(Side::Primary, file)?.ok()?;
+        Some((file.name.clone(), md5))
     };
-    timeout(NEXT_READING, complete).await.unwrap_or(Err(NoSource::TooEarly))
+    if !both.is_whole() {
+        return Err(NoSource::TooEarly);
+    }
+    let md5s = both.files.iter().filter_map(md5).collect();
+    Ok((offered, md5s))
 }
 
 #[derive(Serialize)]
@@ -78,21 +68,13 @@ pub(super) struct ConfigFilesStatus {
 
 #[derive(Serialize)]
 struct FileDetails {
-    md5: String,
+    md5: Md5,
 }
 
 pub(super) async fn config_files_status(State(context): State<Context>) -> Result<Json<ConfigFilesStatus>, NoSource> {
-    let offered = with_md5s(&context).await?;
-    let file_details_map = offered
-        .snapshot
-        .manifest
-        .files
-        .iter()
-        .filter_map(|(name, entry)| {
-            let md5 = entry.md5.get()?;
-            Some((key(name)?, FileDetails { md5 }))
-        })
-        .collect();
+    let (offered, md5s) = with_md5s(&context).await?;
+    let details = |(name, md5): (&Name, &Md5)| Some((key(name)?, FileDetails { md5: *md5 }));
+    let file_details_map = md5s.iter().filter_map(details).collect();
     Ok(Json(ConfigFilesStatus {
         config_files_update_interval: u64::try_from(context.settings.file_check_interval.as_millis())
             .unwrap_or(u64::MAX),
@@ -123,22 +105,19 @@ pub(super) struct PluginFilesStatus {
 #[derive(Serialize)]
 struct PluginFile {
     name: String,
-    md5: String,
+    md5: Md5,
 }
 
 pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
-    let offered = with_md5s(&context).await?;
-    let external = offered
-        .snapshot
-        .manifest
-        .plugins()
-        .filter(|(jar, _)| survives_a_url(jar))
-        .filter_map(|(jar, entry)| {
-            let name = jar.to_string();
-            let md5 = entry.md5.get()?;
-            Some(PluginFile { name, md5 })
-        })
-        .collect();
+    let (_, md5s) = with_md5s(&context).await?;
+    let plugin = |(name, md5): (&Name, &Md5)| match name {
+        Name::Plugin(jar) if survives_a_url(jar) => Some(PluginFile {
+            name: jar.to_string(),
+            md5: *md5,
+        }),
+        _ => None,
+    };
+    let external = md5s.iter().filter_map(plugin).collect();
     Ok(Json(PluginFilesStatus { bundled: [], external }))
 }
 

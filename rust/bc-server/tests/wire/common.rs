@@ -20,6 +20,7 @@ use bc_core::{
     own_keys::OwnKeys,
     peers::PeersFile,
     properties::Properties,
+    pull::both::BothNodes,
     scan::snapshot::{Snapshot, Source},
     settings::{Flag, Settings},
     standbys::Standbys,
@@ -32,6 +33,7 @@ use bc_server::{
     client::HttpTransport,
     context::Context,
     listener::{self, BoundListener, Limits},
+    md5s::Md5Desk,
     rejection_log::RejectionLog,
     routes,
     tls::{self, client::TrustSource},
@@ -77,6 +79,15 @@ impl Node {
     }
 
     pub(crate) async fn start_with(kind: Kind, limits: Limits) -> Self {
+        Self::start_beside(kind, limits, None).await
+    }
+
+    /// A held node whose files, and those of its primary, are looked at through `nodes`.
+    pub(crate) async fn held_beside(nodes: Arc<dyn BothNodes>) -> Self {
+        Self::start_beside(Kind::Held, Limits::default(), Some(nodes)).await
+    }
+
+    async fn start_beside(kind: Kind, limits: Limits, nodes: Option<Arc<dyn BothNodes>>) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let state = Arc::new(StateDir::open(&folder.path().join("state")).expect("state"));
         let identity = Identity::load_or_create(state.path()).expect("identity");
@@ -86,6 +97,7 @@ impl Node {
         let board = Arc::new(StatusBoard::new(status(kind)));
         let context = Context {
             files: tokio::runtime::Handle::current(),
+            md5s: Md5Desk::new(nodes, CancellationToken::new()),
             settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
             status: Arc::clone(&board),
             clock: Arc::new(SystemClock),
@@ -306,4 +318,22 @@ fn status(kind: Kind) -> Status {
             0,
         )
     }
+}
+
+/// GET with the token that [`bc_testkit::gocd_dir::GocdDir`] has, from a whole node.
+#[cfg(unix)]
+pub(crate) async fn get_of_whole(node: &crate::whole::Whole, path: &str) -> Answer {
+    use bc_testkit::gocd_dir::TOKEN;
+
+    let token = Token::parse(format!("{} = {}", TOKEN.0, TOKEN.1).as_bytes(), Path::new("token")).expect("valid");
+    let mut stream = connect(node.address(), node.key()).await.expect("TLS");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
+        token.basic_credentials()
+    );
+    stream.write_all(request.as_bytes()).await.expect("send");
+    let mut answer = Vec::new();
+    // The end without close_notify is as good: what counts is what came.
+    let _ = stream.read_to_end(&mut answer).await;
+    Answer(answer)
 }

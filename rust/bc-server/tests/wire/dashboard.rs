@@ -1,14 +1,17 @@
 //! The dashboard as browsers and scripts meet it.
 
 use std::{
+    io::{self, Read},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use bc_core::{
-    digest::{Digest, Md5},
+    digest::Digest,
+    error::Error,
     fingerprint::Fingerprint,
     manifest::{Acceptance, Name, PluginIdentity},
+    md5::Md5,
+    pull::both::BothNodes,
     status::{
         FileState, FileStatus, FileVersion, Generation, OwnJar, PrimaryStatus, Severity, Status, SyncError, SyncStatus,
     },
@@ -288,27 +291,8 @@ async fn hostile_texts_stay_texts() {
 }
 
 #[tokio::test]
-async fn md5s_are_computed_once_somebody_asks_for_the_json() {
-    let node = Node::start(Kind::Primary).await;
-    node.publish(&[(Name::CruiseConfig, b"<cruise/>"), (jar("a.jar"), b"a jar")]);
-    let offered = || {
-        let offer = node.context.offer.as_ref().expect("a primary");
-        offer.current().expect("published")
-    };
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!offered().snapshot.has_md5s() && !node.context.status.wants_md5s());
-    get(&node, PAGES[2], &common::authorization()).await;
-    assert!(node.context.status.wants_md5s());
-    let began = Instant::now();
-    while !offered().snapshot.has_md5s() {
-        assert!(began.elapsed() < Duration::from_secs(10), "they never become known");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[tokio::test]
 async fn the_json_has_the_fields_of_the_original_product() {
-    let node = Node::start(Kind::Held).await;
+    let node = Node::held_beside(Arc::new(Filled)).await;
     node.context.status.update(fill);
     let answer = get(&node, PAGES[2], &common::authorization()).await;
     assert!(answer.body().starts_with(b"{\n  \""), "pretty printed");
@@ -397,10 +381,9 @@ async fn a_primary_shows_itself() {
 
 const ONCE: i64 = 1_795_395_723_000; // Nov 23, 2026 01:02:03 UTC
 
-/// A standby of which everything is known.
-fn fill(status: &mut Status) {
-    status.user = Some("standby".to_owned());
-    status.files = [
+/// The files of both nodes, each of which differs.
+fn files() -> [FileStatus; 6] {
+    [
         Name::CruiseConfig,
         Name::CipherAes,
         Name::JettyXml,
@@ -418,7 +401,12 @@ fn fill(status: &mut Status) {
         state: FileState::Differs,
         name,
     })
-    .into();
+}
+
+/// A standby of which everything is known.
+fn fill(status: &mut Status) {
+    status.user = Some("standby".to_owned());
+    status.files = files().into();
     status.primary = Some(PrimaryStatus {
         trusted: true,
         seen_fingerprint: Some(Fingerprint::of_public_key(b"the primary's")),
@@ -445,16 +433,39 @@ fn fill(status: &mut Status) {
     });
 }
 
-/// The MD5 of [`version`].
+/// The bytes of a file on one node.
+fn bytes(side: &str, name: &str) -> Vec<u8> {
+    format!("{side} {name}").into_bytes()
+}
+
+/// Their MD5.
 fn md5(side: &str, name: &str) -> String {
-    Md5::of(format!("{side} {name}").as_bytes()).get().expect("known")
+    Md5::of(&bytes(side, name)).to_string()
 }
 
 fn version(side: &str, name: &Name) -> FileVersion {
     FileVersion {
-        sha256: Digest::of(side.as_bytes()),
-        md5: Md5::of(format!("{side} {name}").as_bytes()),
+        sha256: Digest::of(&bytes(side, &name.to_string())),
         size: 5,
         modified_ms: ONCE,
+    }
+}
+
+/// Both nodes have what [`fill`] says.
+struct Filled;
+
+impl BothNodes for Filled {
+    fn look(&self) -> Result<Vec<FileStatus>, Error> {
+        Ok(files().to_vec())
+    }
+
+    fn open_live(&self, name: &Name) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(io::Cursor::new(bytes("standby", &name.to_string()))))
+    }
+
+    fn open_kept(&self, sha256: &Digest) -> io::Result<Box<dyn Read>> {
+        let kept = files().map(|file| bytes("primary", &file.name.to_string()));
+        let kept = kept.into_iter().find(|bytes| Digest::of(bytes) == *sha256);
+        Ok(Box::new(io::Cursor::new(kept.ok_or(io::ErrorKind::NotFound)?)))
     }
 }

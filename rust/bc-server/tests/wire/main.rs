@@ -12,6 +12,7 @@ mod idle;
 #[cfg(unix)]
 mod liar;
 mod limits;
+mod md5s;
 mod metrics;
 #[cfg(unix)]
 mod mistakes;

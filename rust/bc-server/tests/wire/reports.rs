@@ -110,7 +110,6 @@ pub(crate) fn report(name: char) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
-        wants_md5s: false,
     }
 }
 

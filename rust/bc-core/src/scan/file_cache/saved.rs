@@ -7,9 +7,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Entry, FileCache, Known};
+use super::{Content, FileCache, Known};
 use crate::{
-    digest::{Digest, Digests, Md5},
+    digest::{Digest, Digests},
     manifest::PluginIdentity,
     regular_file,
     scan::{descriptor::Jar, stamp::Stamp},
@@ -31,11 +31,10 @@ impl FileCache {
         for file in saved.files {
             let content = match file.known {
                 SavedContent::Own(identity) => Content::Own(identity),
-                SavedContent::Jar { sha256, md5, jar } => Content::File(Arc::new(Known {
+                SavedContent::Jar { sha256, jar } => Content::File(Arc::new(Known {
                     stamp: file.stamp,
                     digests: Digests {
                         sha256,
-                        md5,
                         size: file.stamp.size(),
                     },
                     bytes: None,
@@ -45,22 +44,12 @@ impl FileCache {
             self.insert(&file.path, file.stamp, true, content);
         }
         self.is_dirty = false;
-        self.saved_md5s = self.known_md5s();
-    }
-
-    fn known_md5s(&self) -> usize {
-        let is_known = |entry: &&Entry| match &entry.content {
-            Content::File(known) => entry.content.is_saved() && known.digests.md5.is_known(),
-            Content::Own(_) => false,
-        };
-        self.entries.values().filter(is_known).count()
     }
 
     /// Writes what is known of jars, if that is news, so that a restart need not read them. Losing it costs time
     /// and nothing else, so it is not forced to the disk, and failing to write it is no error.
     pub(crate) fn save(&mut self, path: &Path) {
-        let md5s = self.known_md5s();
-        if !self.is_dirty && md5s == self.saved_md5s {
+        if !self.is_dirty {
             return;
         }
         let files = self
@@ -74,7 +63,6 @@ impl FileCache {
                     Content::Own(identity) => SavedContent::Own(identity.clone()),
                     Content::File(known) => SavedContent::Jar {
                         sha256: known.digests.sha256,
-                        md5: known.digests.md5.clone(),
                         jar: known.jar.clone().unwrap_or(Jar::Plain),
                     },
                 },
@@ -84,7 +72,6 @@ impl FileCache {
             return;
         };
         self.is_dirty = crate::store::atomic::replace(path, &text, 0o600).is_err();
-        self.saved_md5s = md5s;
     }
 }
 
@@ -105,7 +92,7 @@ struct SavedFile {
 #[serde(rename_all = "kebab-case")]
 enum SavedContent {
     Own(PluginIdentity),
-    Jar { sha256: Digest, md5: Md5, jar: Jar },
+    Jar { sha256: Digest, jar: Jar },
 }
 
 #[cfg(test)]
@@ -145,6 +132,17 @@ mod tests {
         assert!(matches!(after.observe(&own, Keep::Jar), Ok(Observed::Own(_))));
         fs::write(&plain, plugin("a", "2")).expect("write");
         assert_ne!(known(&mut after, &plain, Keep::Jar).digests, digests);
+        let mut of_the_version_before: serde_json::Value =
+            serde_json::from_slice(&fs::read(&saved).expect("saved")).expect("JSON");
+        for file in of_the_version_before["files"].as_array_mut().expect("files") {
+            if let Some(jar) = file["known"].get_mut("jar") {
+                jar["md5"] = "900150983cd24fb0d6963f7d28e17f72".into();
+            }
+        }
+        fs::write(&saved, of_the_version_before.to_string()).expect("write");
+        let mut after = cache();
+        after.load(&saved);
+        assert_eq!(after.entries.len(), 2, "it is still taken up");
         fs::write(&saved, "{").expect("damage");
         cache().load(&saved);
     }

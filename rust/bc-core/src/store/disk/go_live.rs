@@ -277,8 +277,6 @@ impl DiskStore {
         for write in writes {
             let digests = Digests {
                 sha256: write.entry.sha256,
-                // Not computed here: it is only shown and compared by people.
-                md5: write.entry.md5,
                 size: write.entry.size,
             };
             // A file that is gone again is seen at the next look.

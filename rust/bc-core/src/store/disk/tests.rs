@@ -10,6 +10,8 @@ use std::{
 
 use super::*;
 #[cfg(unix)]
+mod compared;
+#[cfg(unix)]
 mod failing_disk;
 #[cfg(target_os = "linux")]
 mod folding;
