@@ -1,12 +1,15 @@
-//! Every check, in an order that fails early, with the time of each.
+//! Every check, in an order that fails early, with the time of each. What they print lies in `target/ci`, and what the
+//! tests print where [`secrets`] looks through it.
 
 use std::{
     fmt::Write as _,
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     codegen, command, deps, docs,
@@ -18,31 +21,40 @@ use crate::{
     tools::{self, BuildTools},
 };
 
-/// What is said at the very end, though the check goes on.
-type Remarks = Vec<String>;
+/// File of what is said at the very end.
+const REMARKS: &str = "remarks";
+/// How much of what a failed stage printed is shown.
+const LAST_LINES: usize = 40;
 
 /// A step of the check.
 struct Stage {
     name: &'static str,
-    run: fn(&Project, &BuildTools, &mut Remarks) -> Result<()>,
+    run: fn(&Project, &BuildTools) -> Result<()>,
 }
 
 const STAGES: &[Stage] = &[
     Stage {
+        name: "tools",
+        run: |project, _| {
+            tools::ensure_for_tests()?;
+            tools::environment(project).map(|_| ())
+        },
+    },
+    Stage {
         name: "format",
-        run: |project, _, _| command::run(project.cargo().args(["fmt", "--all", "--check"])),
+        run: |project, _| command::run(project.cargo().args(["fmt", "--all", "--check"])),
     },
     Stage {
         name: "documents name files",
-        run: |project, _, _| docs::check(project),
+        run: |project, _| docs::check(project),
     },
     Stage {
         name: "imports and licences",
-        run: |project, _, _| deps::check(project),
+        run: |project, _| deps::check(project),
     },
     Stage {
         name: "clippy",
-        run: |project, _, _| {
+        run: |project, _| {
             let mut clippy = project.cargo();
             clippy.args([
                 "clippy",
@@ -58,59 +70,109 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "native library",
-        run: |project, tools, _| natives::build(project, tools, Variant::Product, Platform::LinuxX86_64),
+        run: |project, tools| natives::build(project, tools, Variant::Product, Platform::LinuxX86_64),
     },
     Stage {
         name: "native library that misbehaves",
-        run: |project, tools, _| natives::build(project, tools, Variant::Provoke, Platform::LinuxX86_64),
+        run: |project, tools| natives::build(project, tools, Variant::Provoke, Platform::LinuxX86_64),
     },
     Stage {
         name: "header of the natives",
-        run: |project, tools, _| codegen::verify(project, &tools.jdk),
+        run: |project, tools| codegen::verify(project, &tools.jdk),
     },
     Stage {
         name: "plugin jar",
-        run: |project, tools, _| jar::build(project, tools, Variant::Product),
+        run: |project, tools| jar::build(project, tools, Variant::Product),
     },
     Stage {
         name: "jar that misbehaves",
-        run: |project, tools, _| jar::build(project, tools, Variant::Provoke),
+        run: |project, tools| jar::build(project, tools, Variant::Provoke),
     },
     Stage {
         name: "stand-in GoCD",
-        run: |project, tools, _| host::build_with(project, tools),
+        run: host::build_with,
     },
     Stage {
         name: "companion command",
-        run: |project, _, _| build_companion(project),
+        run: |project, _| build_companion(project),
     },
     Stage {
         name: "tests",
-        run: |project, _, remarks| test(project, remarks),
+        run: |project, _| test(project),
     },
     Stage {
         name: "no secret was printed",
-        run: |project, _, _| secrets::check(&said(project)),
+        run: |project, _| secrets::check(&said(project)),
     },
     Stage {
         name: "documentation",
-        run: |project, _, _| document(project),
+        run: |project, _| document(project),
     },
 ];
 
-/// The `ci` command.
+/// What `cargo xtask ci` takes.
+#[derive(clap::Args)]
+pub(crate) struct CiOptions {
+    /// Run this stage alone, with everything that it prints
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+}
+
+/// The `ci` command. Each stage runs as a program of its own and prints into a file, so that what is read here is a line
+/// a stage, what failed, and where all of it lies.
 ///
 /// # Errors
 /// The first stage that fails, by name; the table of times is printed either way.
-pub(crate) fn run(project: &Project) -> Result<()> {
+pub(crate) fn run(project: &Project, options: &CiOptions) -> Result<()> {
+    if let Some(name) = &options.stage {
+        return run_stage(project, name);
+    }
+    let folder = logs(project);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut times = Times::default();
-    let mut remarks = Remarks::new();
-    let outcome = run_stages(project, &mut times, &mut remarks);
+    // Asked for before a stage builds this program anew.
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let outcome = STAGES
+        .iter()
+        .try_for_each(|stage| times.measure(stage.name, || run_apart(&program, &folder, stage.name)));
     eprintln!("\n{}", times.table());
-    for remark in remarks {
-        eprintln!("{remark}");
+    if let Ok(remarks) = fs::read_to_string(folder.join(REMARKS)) {
+        eprintln!("{remarks}");
     }
     outcome
+}
+
+/// Runs one stage in this process.
+fn run_stage(project: &Project, name: &str) -> Result<()> {
+    let Some(stage) = STAGES.iter().find(|stage| stage.name == name) else {
+        let names: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        bail!("there is no stage `{name}`; there are: {}", names.join(", "));
+    };
+    (stage.run)(project, &BuildTools::ready(project)?)
+}
+
+/// Runs one stage as a program of its own. Where it fails, the end of what it printed is shown.
+fn run_apart(program: &Path, folder: &Path, name: &str) -> Result<()> {
+    let log = folder.join(format!("{}.log", name.replace(' ', "-")));
+    let outcome = command::run_into(Command::new(program).args(["ci", "--stage", name]), &log);
+    if outcome.is_err() {
+        let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        eprintln!(
+            "{}\nall of it: {}",
+            last_lines(&String::from_utf8_lossy(&said)),
+            log.display()
+        );
+    }
+    outcome
+}
+
+/// The last lines of what a stage printed.
+fn last_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// Builds `gocd-bc` with the features that the tests' build has, so that nothing is compiled twice.
@@ -122,39 +184,49 @@ pub(crate) fn build_companion(project: &Project) -> Result<()> {
     )
 }
 
-fn run_stages(project: &Project, times: &mut Times, remarks: &mut Remarks) -> Result<()> {
-    let tools = times.measure("tools", || {
-        let tools = BuildTools::ready(project)?;
-        tools::ensure_for_tests()?;
-        tools::environment(project)?;
-        Ok(tools)
-    })?;
-    for stage in STAGES {
-        times.measure(stage.name, || (stage.run)(project, &tools, remarks))?;
-    }
-    Ok(())
-}
-
-fn test(project: &Project, remarks: &mut Remarks) -> Result<()> {
+/// What the tests print lies where secrets are looked for in it.
+fn test(project: &Project) -> Result<()> {
     let environment = tools::environment(project)?;
     let mut test = project.cargo();
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .env("INSTA_UPDATE", "no");
+        // Many tests make something panic; the place that each names is enough.
+        .env("RUST_BACKTRACE", "0");
     let folder = said(project);
     secrets::prepare(&folder)?;
     // What passing tests print is looked at as well.
     test.env(secrets::VARIABLE, &folder).args(["--", "--show-output"]);
     let kept = folder.join("said/cargo-test");
-    let Err(error) = command::run_keeping(&mut test, &kept) else {
+    eprintln!("what they print is in {}", kept.display());
+    let Err(error) = command::run_into(&mut test, &kept) else {
         return Ok(());
     };
-    let said = std::fs::read(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
-    let failed = FailedTests::parse(&String::from_utf8_lossy(&said));
-    remarks.push(format!("tests that failed:\n{}", failed.report()));
-    failed.pass_alone(project, &environment).context(error)?;
-    remarks.push("They pass alone, time after time: unsteady, to be looked into.".to_owned());
-    Ok(())
+    let printed = fs::read(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
+    let failed = FailedTests::parse(&String::from_utf8_lossy(&printed));
+    let alone = failed.pass_alone(project, &environment);
+    let mut remarks = format!(
+        "tests that failed, and their output is in {}:\n{}",
+        kept.display(),
+        failed.report()
+    );
+    if failed.is_unknown() {
+        remarks = format!("{remarks}{}\n", last_lines(&String::from_utf8_lossy(&printed)));
+    }
+    remarks.push_str(match alone {
+        Ok(()) => "They pass alone, time after time: unsteady, to be looked into.\n",
+        Err(_) => "They do not pass alone.\n",
+    });
+    let file = logs(project).join(REMARKS);
+    fs::create_dir_all(logs(project))
+        .and_then(|()| fs::write(&file, &remarks))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    eprintln!("{remarks}");
+    alone.context(error)
+}
+
+/// Where the stages print.
+fn logs(project: &Project) -> PathBuf {
+    project.path("target/ci")
 }
 
 /// Where tests leave their secrets and what was said.
@@ -181,10 +253,13 @@ struct Times {
 
 impl Times {
     fn measure<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
-        eprintln!("\n=== {name}");
+        eprint!("{name} …");
         let started = Instant::now();
         let outcome = stage();
-        self.stages.push((name, started.elapsed()));
+        let time = started.elapsed();
+        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+        eprintln!(" {word} in {:.1} s", time.as_secs_f64());
+        self.stages.push((name, time));
         outcome.with_context(|| format!("stage `{name}` failed"))
     }
 

@@ -6,10 +6,8 @@ use std::{
     env,
     ffi::OsStr,
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -38,42 +36,22 @@ pub(crate) fn run_printing(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests, whose closing lines others read, and writes both streams to `file` as well.
+/// Runs a command that prints into `file` on both streams.
 ///
 /// # Errors
 /// As [`run`], or the file cannot be written.
-pub(crate) fn run_keeping(command: &mut Command, file: &Path) -> Result<()> {
-    eprintln!("$ {}", shown(command));
-    let cannot_keep = || format!("cannot write {}", file.display());
-    let kept = File::create(file).with_context(cannot_keep)?;
-    let mut child = command
+pub(crate) fn run_into(command: &mut Command, file: &Path) -> Result<()> {
+    let cannot_write = || format!("cannot write {}", file.display());
+    let stdout = File::create(file).with_context(cannot_write)?;
+    let stderr = stdout.try_clone().with_context(cannot_write)?;
+    let status = command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stdout(stdout)
+        .stderr(stderr)
+        .status()
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let copied = thread::scope(|scope| {
-        let stderr = scope.spawn(|| copy_lines(stderr, std::io::stderr(), &kept));
-        let stdout = copy_lines(stdout, std::io::stdout(), &kept);
-        stdout.and(stderr.join().expect("copying lines does not panic"))
-    });
-    let status = child.wait().with_context(cannot_keep)?;
-    copied.with_context(cannot_keep)?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
-    }
-    Ok(())
-}
-
-fn copy_lines(from: Option<impl Read>, mut to: impl Write, mut kept: &File) -> std::io::Result<()> {
-    let Some(from) = from else { return Ok(()) };
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    while from.read_until(b'\n', &mut line)? > 0 {
-        to.write_all(&line)?;
-        kept.write_all(&line)?;
-        line.clear();
     }
     Ok(())
 }

@@ -43,6 +43,11 @@ impl FailedTests {
         Self { targets, tests }
     }
 
+    /// Whether no test that failed is known by name: one that crashed, or tests that were not built.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.tests.is_empty()
+    }
+
     /// One paragraph with a line per test, to be read last.
     pub(crate) fn report(&self) -> String {
         let mut report = String::new();

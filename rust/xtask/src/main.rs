@@ -76,7 +76,7 @@ enum Task {
         folder: std::path::PathBuf,
     },
     /// Run every check and every test
-    Ci,
+    Ci(ci::CiOptions),
     /// Build what is given away into target/dist
     Dist(dist::DistOptions),
     /// Kill two nodes a thousand times, or use them for hours
@@ -109,7 +109,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Deps => deps::check(&project),
         Task::Docs => docs::check(&project),
         Task::Secrets { folder } => secrets::check(&folder),
-        Task::Ci => ci::run(&project),
+        Task::Ci(options) => ci::run(&project, &options),
         Task::Dist(options) => dist::run(&project, &options),
         Task::Soak(options) => soak::run(&project, &options),
         Task::Demo(options) => demo::run(&project, &options),
