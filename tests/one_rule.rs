@@ -14,7 +14,8 @@ use bc_core::{
     layout::{Layout, may_be_there},
     properties::{self, Properties},
     role::{self, Recorded, Start},
-    settings::{Flag, OVERRIDDEN_FLAG, Settings, without_stray_ends},
+    settings::{Flag, OVERRIDDEN_FLAG, Settings},
+    stray_ends::without_stray_ends,
 };
 use bc_testkit::artefacts;
 

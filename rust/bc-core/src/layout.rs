@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, settings::without_stray_ends};
+use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, stray_ends::without_stray_ends};
 
 /// The name of the token file, as in the original product.
 pub const TOKEN_FILE: &str = "business-continuity-token";

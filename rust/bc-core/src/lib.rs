@@ -50,6 +50,7 @@ pub mod standbys;
 pub mod state_dir;
 pub mod status;
 pub mod store;
+pub mod stray_ends;
 pub mod token;
 pub mod transport;
 pub mod trust;

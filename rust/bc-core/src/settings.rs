@@ -58,7 +58,7 @@ mod property;
 mod reader;
 mod restriction;
 
-pub use self::{property::Property, reader::without_stray_ends, restriction::Restriction};
+pub use self::{property::Property, restriction::Restriction};
 
 use self::reader::{Reader, bytes, launcher_jar};
 

@@ -28,8 +28,8 @@ use crate::{
     own_keys::OwnKeys,
     peers::{MAX_REMOVED, Peer, Peers, PeersFile},
     report::{MAX_CONFIRMED, Report, ReportReply},
-    status::{Generation, StandbyStatus, Standing, Stranger},
-    trust::{self, Reporter},
+    status::{Generation, StandbyStatus, Stranger},
+    trust::{self, Reporter, Standing},
 };
 
 mod file;

@@ -20,7 +20,6 @@ use crate::{
     fingerprint::Fingerprint,
     manifest::{Epoch, Role},
     settings::{Face, Flag},
-    store::MissingFile,
 };
 
 mod board;
@@ -32,10 +31,10 @@ mod sync;
 
 pub use self::{
     board::{PART_TOPIC, StatusBoard},
-    files::{FileState, FileStatus, FileVersion, Generation, OwnJar},
+    files::{FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar},
     primary::PrimaryStatus,
     problem::{Problem, Severity},
-    standby::{StandbyStatus, Standing, Stranger},
+    standby::{StandbyStatus, Stranger},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
 };
 

@@ -19,14 +19,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     delta,
     digest::Digest,
     error::{Error, Kind},
     manifest::{Acceptance, Entry, Epoch, ManifestDocument, Name},
-    status::Paused,
+    status::{MissingFile, Paused},
     store::generations::KeptGeneration,
 };
 
@@ -168,17 +167,6 @@ pub struct Restored {
     pub generation: KeptGeneration,
     /// What that changed.
     pub applied: Applied,
-}
-
-/// A file that the live configuration mentions and that is not on this node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissingFile {
-    /// Where it should be.
-    pub path: String,
-    /// The key of the property that mentions it, such as `PasswordFilePath`.
-    pub property: String,
-    /// Whether it could be named in `bc.sync.extra`: it belongs beside cruise-config.xml.
-    pub can_be_synced: bool,
 }
 
 /// What keeps generations and makes them live. All calls block; all methods may be called from any thread,

@@ -3,14 +3,31 @@
 //! The first way that is *configured* decides; a mismatch is a refusal, never a fall-through to the next way.
 //! The token is sent only after this check. Beside it, and before it, stands what is known of single keys ([`Judge`]).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
     peers::Peers,
     settings::{CertificateAuthority, Property, Restriction, Settings},
-    status::Standing,
 };
+
+/// How a primary stands to whoever reports to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Its key is in the peers file, for its node.
+    Trusted,
+    /// Its key was seen, and waits for `gocd-bc trust`.
+    Seen,
+    /// The connection showed no key.
+    Unproven,
+    /// Its key was removed.
+    Removed,
+    /// Its key is that of another node, or its node is known by another key.
+    Foreign,
+}
 
 /// How the primary is proven, in the order in which the ways are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

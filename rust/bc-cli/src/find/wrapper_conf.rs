@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bc_core::{properties::Properties, regular_file, settings::without_stray_ends};
+use bc_core::{properties::Properties, regular_file, stray_ends::without_stray_ends};
 
 /// Looks a variable of the environment up.
 pub(crate) type Environment = fn(&str) -> Option<String>;

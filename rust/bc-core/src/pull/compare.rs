@@ -6,8 +6,8 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
     scan::snapshot::Snapshot,
-    status::{FileState, FileStatus, FileVersion, OwnJar},
-    store::{LiveFile, MissingFile},
+    status::{FileState, FileStatus, FileVersion, MissingFile, OwnJar},
+    store::LiveFile,
     words,
 };
 

@@ -72,3 +72,14 @@ pub struct OwnJar {
     /// Its version.
     pub version: Option<String>,
 }
+
+/// A file that the live configuration mentions and that is not on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingFile {
+    /// Where it should be.
+    pub path: String,
+    /// The key of the property that mentions it, such as `PasswordFilePath`.
+    pub property: String,
+    /// Whether it could be named in `bc.sync.extra`: it belongs beside cruise-config.xml.
+    pub can_be_synced: bool,
+}

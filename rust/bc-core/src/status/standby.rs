@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fingerprint::Fingerprint,
     report::{ReportedGeneration, ReportedProblem},
+    trust::Standing,
 };
 
 /// What a primary knows of one standby that it trusts, from its reports. Times are by the primary's clock.
@@ -57,22 +58,6 @@ impl StandbyStatus {
             None => format!("node {:.8}", self.node_id),
         }
     }
-}
-
-/// How a primary stands to whoever reports to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// Its key is in the peers file, for its node.
-    Trusted,
-    /// Its key was seen, and waits for `gocd-bc trust`.
-    Seen,
-    /// The connection showed no key.
-    Unproven,
-    /// Its key was removed.
-    Removed,
-    /// Its key is that of another node, or its node is known by another key.
-    Foreign,
 }
 
 /// Somebody who has reported with the token and is not trusted. Nothing of what he says of himself is kept but the node

@@ -49,9 +49,9 @@ use crate::{
     manifest::{Acceptance, ManifestDocument, Name, PluginIdentity},
     regular_file,
     scan::{self, file_cache::FileCache},
-    status::Paused,
+    status::{MissingFile, Paused},
     store::{
-        Allowed, Applied, LiveFile, MadeWhole, MissingFile, Position, Receive, Repaired, Restored, Store, Wanted,
+        Allowed, Applied, LiveFile, MadeWhole, Position, Receive, Repaired, Restored, Store, Wanted,
         apply::{Hands, Probe, StateFiles},
         blobs::{self, Blobs},
         filesystem::{FileSystem, OperatingSystem},

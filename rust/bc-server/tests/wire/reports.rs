@@ -10,8 +10,8 @@ use bc_core::{
     manifest::Name,
     peers::PeersFile,
     report::{Report, ReportReply, ReportedGeneration},
-    status::Standing,
     transport::Transport,
+    trust::Standing,
 };
 use bc_server::{
     client::HttpTransport,

@@ -10,8 +10,9 @@ use crate::{
     error::{Error, Kind},
     manifest::{ManifestDocument, Name},
     regular_file, scan,
+    status::MissingFile,
     store::{
-        Allowed, MissingFile,
+        Allowed,
         live::Live,
         rules::set::{Set, Which},
         stage::Source,

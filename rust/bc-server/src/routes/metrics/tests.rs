@@ -4,7 +4,8 @@ use bc_core::{
     counters::Counters,
     digest::Digest,
     manifest::{Acceptance, Epoch},
-    status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus, Standing},
+    status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus},
+    trust::Standing,
 };
 
 use super::*;
