@@ -11,6 +11,7 @@ use std::{fmt, io, path::Path};
 
 use crate::{
     mount::mount_of,
+    shortage::Shortage,
     words::{self, LONGEST_MESSAGE},
 };
 
@@ -43,6 +44,8 @@ pub enum Kind {
     Refused,
     /// Somebody else holds what we need: a lock, a port.
     Busy,
+    /// The operating system has none left of what it lends: a thread, a file descriptor.
+    Exhausted,
 }
 
 impl Error {
@@ -56,9 +59,12 @@ impl Error {
         }
     }
 
-    /// An I/O error on `path`, sorted into [`Kind::DiskFull`] or [`Kind::File`], with fitting guidance.
-    /// `doing` is a verb phrase: "read", "create the folder".
+    /// An I/O error on `path`, sorted into [`Kind::DiskFull`], [`Kind::Exhausted`] or [`Kind::File`], with fitting
+    /// guidance. `doing` is a verb phrase: "read", "create the folder".
     pub fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+        if let Some(shortage) = Shortage::of(error) {
+            return shortage.error(&format!("{doing} {}", path.display()));
+        }
         let message = format!("cannot {doing} {}: {error}", path.display());
         let (kind, guidance) = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
@@ -115,7 +121,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Unreachable | Kind::Protocol | Kind::Superseded | Kind::Busy
+            Kind::Unreachable | Kind::Protocol | Kind::Superseded | Kind::Busy | Kind::Exhausted
         )
     }
 }

@@ -45,6 +45,7 @@ pub mod role;
 pub mod scan;
 pub mod settings;
 pub mod short_path;
+pub mod shortage;
 mod spelling;
 pub mod standbys;
 pub mod state_dir;

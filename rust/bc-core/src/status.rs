@@ -76,6 +76,9 @@ pub struct Status {
     pub listening: Option<String>,
     /// Where GoCD's port answers while held.
     pub holding: Option<String>,
+    /// Where the local socket is; none while there is none.
+    #[serde(default)]
+    pub socket: Option<String>,
     /// How people reach the dashboard: scheme, host and port.
     pub external_url: Option<String>,
     /// The user of the token.
@@ -134,6 +137,7 @@ impl Status {
             asks: None,
             listening: None,
             holding: None,
+            socket: None,
             external_url: None,
             user: None,
             problems: Vec::new(),

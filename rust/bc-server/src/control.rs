@@ -70,8 +70,8 @@ pub trait ControlHandler: Send + Sync + 'static {
     fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> impl Future<Output = Reply> + Send;
 }
 
-/// Is told why there is no socket whenever it cannot be made, and none once it is there.
-pub type Tell = Arc<dyn Fn(Option<&Error>) + Send + Sync>;
+/// Is told where the socket is whenever it is there, and why nobody can connect whenever that is so.
+pub type Tell = Arc<dyn Fn(Result<&Path, &Error>) + Send + Sync>;
 
 /// A listening local socket. It lives until `shutdown`, whether or not this is dropped.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl ControlServer {
         }
     }
 
-    /// Where it listens, or is to: a path, or the name of a pipe.
+    /// Where it listens, or is to: a path, the name of a pipe, or `@` and that of an abstract socket.
     pub fn address(&self) -> &Path {
         &self.address
     }

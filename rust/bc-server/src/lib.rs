@@ -1,5 +1,6 @@
 //! The network face of a node.
 
+mod accepting;
 pub mod auth;
 pub mod client;
 pub mod context;

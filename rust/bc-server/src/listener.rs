@@ -23,16 +23,22 @@
 //! Closing stops accepting at once, ends long polls ([`Connection::closing`]), lets other answers finish for two
 //! seconds and then drops what is left.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use bc_core::error::{Error, Kind};
+use bc_core::{
+    error::{Error, Kind},
+    shortage::Shortage,
+};
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::rejection_log::RejectionLog;
+use crate::{
+    accepting::{Accepting, Tell},
+    rejection_log::RejectionLog,
+};
 
 mod connection;
 mod conversation;
@@ -44,12 +50,12 @@ use conversation::Conversation;
 use register::Register;
 
 /// A port that is ours but not answered yet.
-#[derive(Debug)]
 pub struct BoundListener {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
     rejections: Option<RejectionLog>,
+    accepting: Accepting,
 }
 
 /// What a listener grants to those who connect.
@@ -96,10 +102,14 @@ pub async fn bind(address: SocketAddr, property: &str) -> Result<BoundListener, 
         address,
         limits: Limits::default(),
         rejections: None,
+        accepting: Accepting::new(format!("the port {address} ({property})"), Box::new(|_| {})),
     })
 }
 
 fn cannot_bind(address: SocketAddr, property: &str, error: &io::Error) -> Error {
+    if let Some(shortage) = Shortage::of(error) {
+        return shortage.error(&format!("listen on {address} ({property})"));
+    }
     let port = address.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => Error::new(
@@ -127,6 +137,12 @@ fn cannot_bind(address: SocketAddr, property: &str, error: &io::Error) -> Error 
     }
 }
 
+impl fmt::Debug for BoundListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundListener({})", self.address)
+    }
+}
+
 impl BoundListener {
     /// Where it really listens.
     pub fn address(&self) -> SocketAddr {
@@ -146,6 +162,12 @@ impl BoundListener {
         }
     }
 
+    /// The same listener, which tells why nobody can connect to it where that is so, and when it is over.
+    pub(crate) fn telling(mut self, tell: Tell) -> Self {
+        self.accepting = self.accepting.telling(tell);
+        self
+    }
+
     /// Answers with `router` until `closing` is cancelled; without `tls` in the clear. Every request carries its
     /// [`Connection`] and axum's `ConnectInfo<SocketAddr>` as extensions.
     ///
@@ -156,6 +178,7 @@ impl BoundListener {
             listener,
             limits,
             rejections,
+            mut accepting,
             ..
         } = self;
         let encrypted = tls.is_some();
@@ -167,37 +190,25 @@ impl BoundListener {
         let register = Arc::new(Register::new(limits.connections));
         let tasks = TaskTracker::new();
         loop {
-            let accepted = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 biased;
                 () = closing.cancelled() => break,
-                accepted = listener.accept() => accepted,
+                accepted = accepting.next(|| listener.accept()) => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let connection = Connection::new(peer, encrypted, closing.clone(), rejections.clone());
-                    if let Some(rejections) = &rejections {
-                        rejections.connected();
-                    }
-                    if let Some(entry) = Register::enter(&register, &connection) {
-                        let conversation = conversation.clone();
-                        tasks.spawn(async move {
-                            let _entry = entry;
-                            let watched = connection.clone();
-                            tokio::select! {
-                                () = watched.evicted() => {}
-                                () = conversation.hold(stream, connection) => {}
-                            }
-                        });
-                    }
-                }
-                Err(error) => {
-                    // Out of file descriptors, mostly. Others may be about to give some back.
-                    tracing::warn!("cannot accept a connection: {error}");
+            let connection = Connection::new(peer, encrypted, closing.clone(), rejections.clone());
+            if let Some(rejections) = &rejections {
+                rejections.connected();
+            }
+            if let Some(entry) = Register::enter(&register, &connection) {
+                let conversation = conversation.clone();
+                tasks.spawn(async move {
+                    let _entry = entry;
+                    let watched = connection.clone();
                     tokio::select! {
-                        () = closing.cancelled() => break,
-                        () = sleep(Duration::from_millis(500)) => {}
+                        () = watched.evicted() => {}
+                        () = conversation.hold(stream, connection) => {}
                     }
-                }
+                });
             }
         }
         drop(listener);

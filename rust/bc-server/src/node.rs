@@ -22,8 +22,9 @@
 //! | `generations` | what is asked there about kept generations |
 //! | `health` | GoCD's health messages |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
-//! | `waiting` | opens a plugin's node later, where its state folder is still locked |
+//! | `waiting` | opens a plugin's node later, where its state folder is still locked or something else cannot be had |
 //! | `log` | log lines as events |
+//! | `threads` | has the threads of all of these, or says why not |
 //! | `supervisor` | starts all of these, and starts again what has failed |
 //!
 //! [`Node::open`] decides the role and returns at once: it waits neither for the network nor for a lock. Everything that
@@ -54,13 +55,14 @@ use bc_core::{
     status::{Phase, Severity, Status, StatusBoard},
     store::disk,
 };
-use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, error, info, warn};
 
 use self::{
     promote::Promotion,
     supervisor::{Patience, Supervisor},
+    threads::Threads,
 };
 use crate::{
     context::Context,
@@ -91,6 +93,7 @@ mod standby;
 mod standbys;
 mod supervisor;
 mod sync;
+mod threads;
 mod token_watch;
 mod unprotected;
 mod waiting;
@@ -124,9 +127,9 @@ struct Parts {
     stop: CancellationToken,
     hold: Option<hold::Renewal>,
     /// For everything that may touch files.
-    runtime: Option<Runtime>,
+    runtime: Option<Threads>,
     /// For what must answer whatever the disks do.
-    answers: Option<Runtime>,
+    answers: Option<Threads>,
     /// What has to be over before the node is closed.
     ending: Vec<JoinHandle<()>>,
     /// Says that this node is to be opened again, as a primary in a GoCD that runs already.
@@ -152,6 +155,8 @@ pub(crate) struct Assembly {
     pub(crate) patience: Patience,
     /// Where hints of changed files come from.
     pub(crate) hints: HintsOf,
+    /// Whether the operating system has the threads and descriptors that a node needs.
+    pub(crate) room: fn() -> Result<(), Error>,
     #[cfg(test)]
     pub(crate) provoked: Arc<supervisor::provoke::Provoked>,
 }
@@ -170,10 +175,11 @@ impl Node {
 
     /// Opens a node: decides its role, records the decision, and starts what the role needs. Mistakes in the
     /// settings do not fail it; they are problems on its status. A plugin's node whose state folder is still open
-    /// elsewhere is no error: it opens once the folder is free.
+    /// elsewhere, or for which there are not enough threads or descriptors, is no error: it opens once they can be had.
     ///
     /// # Errors
-    /// The state folder cannot be used: not writable, damaged, or open in another process.
+    /// The state folder cannot be used: not writable, damaged, or open in another process. [`Kind::Exhausted`] where the
+    /// operating system has not the threads or descriptors that a node needs.
     pub fn open(properties: &Properties) -> Result<Self, Error> {
         Self::open_as(properties, |_| {})
     }
@@ -189,7 +195,7 @@ impl Node {
                 serve = parts.serve.take();
                 Life::Open(Box::new(parts))
             }
-            Err(error) if settings.face == Face::Plugin && error.kind() == Kind::Busy => {
+            Err(error) if settings.face == Face::Plugin && matches!(error.kind(), Kind::Busy | Kind::Exhausted) => {
                 let (of_node, adopted) = (Arc::clone(&events), dispatch.clone());
                 let open = move || Parts::open(&settings, &mistakes, &of_node, &adopted, |_| {});
                 Life::Waiting(waiting::start(open, error, Arc::clone(&events), dispatch.clone())?)
@@ -205,13 +211,15 @@ impl Node {
             };
             reopen::start(Arc::clone(&life), serve, open, dispatch.clone())
         });
-        let reopener = reopener.transpose()?;
-        Ok(Self {
+        let node = Self {
             events,
             dispatch,
             life,
-            reopener: Mutex::new(reopener),
-        })
+            reopener: Mutex::default(),
+        };
+        // Where it has failed, the node closes again.
+        *node.reopener.lock().unwrap_or_else(PoisonError::into_inner) = reopener.transpose()?;
+        Ok(node)
     }
 
     /// The next event; none when nothing came within `wait` or the node is closed.
@@ -311,9 +319,9 @@ impl Parts {
             });
             if let Some(answers) = self.answers.take() {
                 // Only a disk that hangs keeps its threads, and then those of the other one as well.
-                answers.shutdown_timeout(CLOSE_WITHIN / 3);
+                answers.end(CLOSE_WITHIN / 3);
             }
-            runtime.shutdown_timeout(CLOSE_WITHIN);
+            runtime.end(CLOSE_WITHIN);
         }
     }
 }
@@ -369,6 +377,7 @@ impl Assembly {
             dispatch,
             patience: Patience::default(),
             hints: watch::watch,
+            room: threads::room,
             #[cfg(test)]
             provoked: Arc::default(),
         };
@@ -466,9 +475,11 @@ impl Assembly {
         let hold = (holds && self.settings.face == Face::Agent)
             .then(|| hold::start(&self))
             .flatten();
-        let runtime = self.runtime("bc-node", THREADS_OF_FILES)?;
+        (self.room)()?;
+        let board = (Arc::clone(&self.board), Arc::clone(&self.clock));
+        let runtime = Threads::start("bc-node", THREADS_OF_FILES, &self.dispatch, Some(board))?;
         let supervisor = Supervisor::new(&self, runtime.handle());
-        let answers = self.runtime("bc-answer", THREADS_OF_ORDERS)?;
+        let answers = Threads::start("bc-answer", THREADS_OF_ORDERS, &self.dispatch, None)?;
         let answering = supervisor.of_answers(answers.handle());
         let mut ending = Vec::new();
         let token = token_watch::start(&self, &supervisor);
@@ -543,19 +554,6 @@ impl Assembly {
             serve,
             _state: self.state,
         })
-    }
-
-    /// Threads for a part of this node; `files` of them at most may wait for disks at once.
-    fn runtime(&self, name: &str, files: usize) -> Result<Runtime, Error> {
-        let dispatch = self.dispatch.clone();
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(files)
-            .thread_name(name)
-            .on_thread_start(move || log::adopt(&dispatch))
-            .enable_all()
-            .build()
-            .map_err(|error| Error::io("start threads for the node in", self.state.path(), &error))
     }
 
     fn promotion(

@@ -72,7 +72,7 @@ fn is_named(arguments: &NodeArguments, name: &str) -> bool {
 }
 
 fn run(properties: &Properties) -> Result<ExitCode, Failure> {
-    let stop = Stop::on_signals();
+    let stop = Stop::on_signals()?;
     let (settings, mistakes) = Settings::parse(properties, may_be_there);
     if !mistakes.is_empty() {
         let failure = Failure::new(

@@ -116,6 +116,9 @@ fn about(status: &Status) -> Vec<Vec<String>> {
             (None, None) => "nowhere".to_owned(),
         },
     );
+    if let Some(socket) = &status.socket {
+        row("socket", socket.clone());
+    }
     if let Some(url) = &status.external_url {
         row(
             "dashboard",

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use bc_core::{
     error::{Error, Kind},
     report::one_line,
+    shortage::Shortage,
 };
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
@@ -30,6 +31,11 @@ pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
     }
     if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
         return not_ours(base, "something that is not HTTP");
+    }
+    if let Some(shortage) = causes(error).find_map(|cause| cause.downcast_ref().and_then(Shortage::of)) {
+        // It is not the primary's fault, nor anybody's between the two.
+        let message = format!("cannot reach the primary at {base}: {shortage}");
+        return Error::new(Kind::Unreachable, message, shortage.advice());
     }
     let reason = if error.is_timeout() {
         "it took too long".to_owned()

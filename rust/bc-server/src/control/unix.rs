@@ -23,13 +23,14 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     ControlHandler, Tell, converse,
     rights::{Caller, Membership, Rights},
     visitors::Visitors,
 };
+use crate::accepting::Accepting;
 
 mod place;
 
@@ -137,28 +138,23 @@ impl<H: ControlHandler> Keeper<H> {
         });
         match listening {
             Ok(listening) => {
-                (self.tell)(None);
+                (self.tell)(Ok(&listening.0.path));
                 Some(listening)
             }
             Err(problem) => {
                 error!("{problem}");
-                (self.tell)(Some(&problem));
+                (self.tell)(Err(&problem));
                 None
             }
         }
     }
 
     async fn answer(&self, path: &Path, listener: &UnixListener) {
+        let (tell, at) = (Arc::clone(&self.tell), path.to_owned());
+        let tell = move |problem: Option<&Error>| tell(problem.map_or(Ok(&at), Err));
+        let mut accepting = Accepting::new(format!("the local socket {}", path.display()), Box::new(tell));
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors: somebody has to close one first.
-                    warn!("cannot accept on the local socket {}: {error}", path.display());
-                    sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            };
+            let (stream, _) = accepting.next(|| listener.accept()).await;
             let Ok((uid, caller)) = caller(&stream) else { continue };
             // Without a place the connection is closed, which the caller is told as "busy".
             let Some(visit) = self.visitors.enter(uid) else {
@@ -293,8 +289,8 @@ mod tests {
         fs::write(&blocked, "in the way").expect("write");
         let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
         let noted = Arc::clone(&told);
-        let tell: Tell = Arc::new(move |problem: Option<&Error>| {
-            noted.lock().expect("no panic").push(problem.map(Error::to_string));
+        let tell: Tell = Arc::new(move |socket: Result<&Path, &Error>| {
+            noted.lock().expect("no panic").push(socket.err().map(Error::to_string));
         });
         let shutdown = CancellationToken::new();
         serve(folder.path(), Rights::default(), Arc::new(Echo), tell, shutdown.clone());

@@ -39,11 +39,11 @@ pub(super) fn serve<H: ControlHandler>(
 ) -> (PathBuf, JoinHandle<()>) {
     match make(state_dir, rights, handler, shutdown) {
         Ok(made) => {
-            tell(None);
+            tell(Ok(&made.0));
             made
         }
         Err(problem) => {
-            tell(Some(&problem));
+            tell(Err(&problem));
             (PathBuf::new(), tokio::spawn(async {}))
         }
     }

@@ -16,6 +16,7 @@ use std::{
 use bc_core::{
     clock::Clock,
     event::{Event, Events},
+    shortage::Shortage,
     status::{Phase, StatusBoard},
 };
 use tracing::warn;
@@ -59,8 +60,12 @@ pub(crate) fn start(assembly: &Assembly) -> Option<Renewal> {
     });
     match thread {
         Ok(thread) => Some(Renewal { thread, stop }),
-        Err(error) => {
-            warn!("the hold cannot be said again, since no thread can be started: {error}");
+        Err(_) => {
+            let shortage = Shortage::Threads;
+            warn!(
+                "that GoCD is held cannot be said again: {shortage}. {}",
+                shortage.advice()
+            );
             None
         }
     }

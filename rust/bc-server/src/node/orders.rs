@@ -93,17 +93,19 @@ pub(crate) fn start(
     });
 }
 
-/// Says on the board why there is no socket. On a node that holds GoCD nobody could let it go then.
+/// Says on the board where the socket is, or why there is none. On a node that holds GoCD nobody could let it go then.
 fn told_to(board: Arc<StatusBoard>, clock: Arc<dyn Clock>) -> Tell {
-    Arc::new(move |problem| {
-        let Some(problem) = problem else {
+    Arc::new(move |socket| {
+        let at = socket.ok().map(|path| path.display().to_string());
+        board.update(|status| status.socket = at);
+        let Err(problem) = socket else {
             return board.clear(TOPIC);
         };
         let holds = board.look(|status| status.phase == Phase::Holding);
         let (severity, meaning) = if holds {
-            (Severity::Critical, "Until it is there nobody can promote this server.")
+            (Severity::Critical, "Until then nobody can promote this server.")
         } else {
-            (Severity::Warning, "Until it is there `gocd-bc` finds no node here.")
+            (Severity::Warning, "Until then `gocd-bc` finds no node here.")
         };
         board.raise(TOPIC, severity, format!("{problem} {meaning}"), clock.now_ms());
     })

@@ -18,7 +18,7 @@ use super::{
     Assembly,
     supervisor::{Part, Supervisor},
 };
-use crate::{context::Context, held, listener, routes, tls};
+use crate::{accepting::Tell, context::Context, held, listener, routes, tls};
 
 /// Wait before a port that is in use is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -119,7 +119,9 @@ impl Keeper {
                 let Some(bound) = self.bound(property, || listener::bind(address, property)).await else {
                     return;
                 };
-                let bound = bound.with_rejections(self.context.rejections.clone());
+                let bound = bound
+                    .with_rejections(self.context.rejections.clone())
+                    .telling(self.tell_of(property));
                 let at = bound.address();
                 info!("the Business Continuity port {at} ({property}) is open");
                 let _shown = Shown::new(&self.board, Some(at), show);
@@ -151,14 +153,30 @@ impl Keeper {
 
     /// Answers on GoCD's port until the node closes.
     async fn keep_gocd_port(self, address: SocketAddr) {
-        let Some(bound) = self.bound("cruise.server.port", || held::bind(address)).await else {
+        let property = "cruise.server.port";
+        let Some(bound) = self.bound(property, || held::bind(address)).await else {
             return;
         };
+        let bound = bound.telling(self.tell_of(property));
         info!("GoCD is held; its port {address} says so");
         let _shown = Shown::new(&self.board, Some(address), |status, address| {
             status.holding = address.map(|address| address.to_string());
         });
         held::serve(bound, self.context.clone(), self.stop.clone()).await;
+    }
+
+    /// Says on the board that nobody can connect.
+    fn tell_of(&self, property: &str) -> Tell {
+        let (board, clock) = (Arc::clone(&self.board), Arc::clone(&self.clock));
+        let topic = format!("connections {property}");
+        Box::new(move |problem| {
+            board.set(
+                &topic,
+                Severity::Critical,
+                problem.map(Error::to_string),
+                clock.now_ms(),
+            );
+        })
     }
 
     /// Binds, again and again until it succeeds; none when the node closes.

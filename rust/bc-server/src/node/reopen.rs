@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_core::error::{Error, Kind};
+use bc_core::{
+    error::{Error, Kind},
+    shortage::Shortage,
+};
 use tracing::{Dispatch, error};
 
 use super::{Life, Parts, log};
@@ -64,7 +67,7 @@ pub(super) fn start(
         }
     };
     let thread = thread::Builder::new().name("bc-reopen".to_owned()).spawn(work);
-    let thread = thread.map_err(|error| Error::new(Kind::File, format!("cannot start a thread: {error}"), ""))?;
+    let thread = thread.map_err(|_| Shortage::Threads.error("start a thread of the node"))?;
     Ok(Reopener { thread, ended })
 }
 
@@ -110,7 +113,9 @@ fn open_again(open: &impl Fn() -> Result<Parts, Error>) -> Result<Parts, Error> 
     let end = Instant::now() + FREE_WITHIN;
     loop {
         match open() {
-            Err(error) if error.kind() == Kind::Busy && Instant::now() < end => sleep(LOOK_EVERY),
+            Err(error) if matches!(error.kind(), Kind::Busy | Kind::Exhausted) && Instant::now() < end => {
+                sleep(LOOK_EVERY);
+            }
             opened => return opened,
         }
     }

@@ -1,8 +1,8 @@
 //! Starts the long-lived parts of a node's program, and starts each one again that ends before the node does.
 //!
 //! None of them is meant to end, so that one that does has met a mistake in this program: a panic, or a way out that
-//! nobody thought of. What it did is not done then, and nobody else would know. So it is CRITICAL on the board, the node
-//! is not in sync ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one
+//! nobody thought of. Only one that needs a thread of its own, and gets none, has not. What it did is not done then, and
+//! nobody else would know. So it is CRITICAL on the board, the node is not in sync ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one
 //! time to the next. Once it has run for a minute it is relied upon again.
 //!
 //! A part is made anew from what its start function owns: whatever it had learned is gone, and locks that it held are
@@ -21,6 +21,7 @@ use bc_core::{
     clock::Clock,
     error::{Error, Kind},
     report::one_line,
+    shortage::Shortage,
     status::StatusBoard,
 };
 use tokio::{
@@ -114,7 +115,7 @@ impl Supervisor {
     /// the node, once the part has ended.
     pub(crate) fn keep<F>(&self, part: Part, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: Into<End> + Send> + Send + 'static,
     {
         self.keep_with(part, start, std::future::pending)
     }
@@ -128,7 +129,7 @@ impl Supervisor {
         meanwhile: impl FnMut() -> M + Send + 'static,
     ) -> JoinHandle<()>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: Into<End> + Send> + Send + 'static,
         M: Future<Output = ()> + Send + 'static,
     {
         self.runtime.spawn(self.clone().watch(part, start, meanwhile))
@@ -173,7 +174,7 @@ impl Supervisor {
         mut start: impl FnMut() -> F + Send + 'static,
         mut meanwhile: impl FnMut() -> M + Send + 'static,
     ) where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: Into<End> + Send> + Send + 'static,
         M: Future<Output = ()> + Send + 'static,
     {
         let mut failures = 0;
@@ -194,13 +195,13 @@ impl Supervisor {
     }
 
     /// Runs the part once, and says how it ended.
-    async fn run<F>(&self, part: Part, start: &mut (impl FnMut() -> F + Send), failures: &mut u32) -> String
+    async fn run<F>(&self, part: Part, start: &mut (impl FnMut() -> F + Send), failures: &mut u32) -> End
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: Into<End> + Send> + Send + 'static,
     {
         let work = match panic::catch_unwind(AssertUnwindSafe(&mut *start)) {
-            Ok(work) => work,
-            Err(panic) => return words(&*panic),
+            Ok(work) => async { work.await.into() },
+            Err(panic) => return End::Mistake(words(&*panic)),
         };
         #[cfg(test)]
         let work = self.provoked.open_to(part.name, work);
@@ -223,27 +224,52 @@ impl Supervisor {
         how((&mut task.0).await)
     }
 
-    fn tell(&self, part: Part, failures: u32, end: &str) {
+    fn tell(&self, part: Part, failures: u32, end: &End) {
         let times = if failures == 1 {
             String::new()
         } else {
             format!(" {failures} times")
         };
-        let message = format!(
-            "the part of this node that {} has failed{times}: {end}. It is started again after a while, and is not relied \
-             upon before it has run for {} s. This is a mistake in the program: report it with the lines of the log \
-             before this one.",
-            part.does,
-            self.patience.proven.as_secs()
-        );
+        let (does, proven) = (part.does, self.patience.proven.as_secs());
+        let message = match end {
+            End::Mistake(how) => format!(
+                "the part of this node that {does} has failed{times}: {how}. It is started again after a while, and is \
+                 not relied upon before it has run for {proven} s. This is a mistake in the program: report it with the \
+                 lines of the log before this one."
+            ),
+            // The same message each time.
+            End::NoThread => {
+                let shortage = Shortage::Threads;
+                format!(
+                    "the part of this node that {does} does not run: {shortage}. {} It is tried again, and is not relied \
+                     upon before it has run for {proven} s.",
+                    shortage.advice()
+                )
+            }
+        };
         if self.board.part_failed(part.name, message.as_str(), self.clock.now_ms()) {
             error!("{message}");
         }
     }
 }
 
+/// How a part ended although its node goes on.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// By a mistake of ours, and what is known of it.
+    Mistake(String),
+    /// It got no thread, and has done nothing.
+    NoThread,
+}
+
+impl From<()> for End {
+    fn from((): ()) -> Self {
+        End::Mistake("it came to an end although this node goes on".to_owned())
+    }
+}
+
 /// A task that does not outlive whoever waits for it.
-struct Owned(JoinHandle<()>);
+struct Owned(JoinHandle<End>);
 
 impl Drop for Owned {
     fn drop(&mut self) {
@@ -258,7 +284,7 @@ async fn on_thread(
     work: impl FnOnce() + Send + 'static,
     end: impl FnOnce() + Send,
     stop: CancellationToken,
-) {
+) -> End {
     let (running, mut ended) = oneshot::channel::<()>();
     let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
         // Dropped when the work is done or has panicked.
@@ -266,12 +292,8 @@ async fn on_thread(
         log::adopt(&dispatch);
         work();
     });
-    let thread = match started {
-        Ok(thread) => thread,
-        Err(problem) => {
-            error!("cannot start the thread {name}: {problem}");
-            return;
-        }
+    let Ok(thread) = started else {
+        return End::NoThread;
     };
     tokio::select! {
         _ = &mut ended => {}
@@ -284,6 +306,7 @@ async fn on_thread(
     if let Err(panic) = thread.join() {
         panic::resume_unwind(panic);
     }
+    ().into()
 }
 
 /// Runs file work where it may block. A panic in it is one of the part that waits for it.
@@ -300,12 +323,13 @@ pub(super) async fn blocking<R: Send + 'static>(
     }
 }
 
-fn how(end: Result<(), JoinError>) -> String {
-    match end.map_err(JoinError::try_into_panic) {
-        Ok(()) => "it came to an end although this node goes on".to_owned(),
-        Err(Ok(panic)) => words(&*panic),
-        Err(Err(_)) => "it was broken off".to_owned(),
-    }
+fn how(end: Result<End, JoinError>) -> End {
+    end.unwrap_or_else(|error| {
+        End::Mistake(match error.try_into_panic() {
+            Ok(panic) => words(&*panic),
+            Err(_) => "it was broken off".to_owned(),
+        })
+    })
 }
 
 /// What a panic says of itself, in one bounded line.

@@ -1,7 +1,7 @@
-//! A plugin's node that finds its state folder locked: it opens once the lock is free.
+//! A plugin's node that finds its state folder locked, or no threads or descriptors: it opens once they can be had.
 //!
-//! Usually the agent's node of the same JVM still has it, which was told to close and has not ended yet. GoCD loads a
-//! plugin once, so a node that gave up here would be missing until the next restart.
+//! Usually the agent's node of the same JVM still has the folder, which was told to close and has not ended yet. GoCD loads
+//! a plugin once, so a node that gave up here would be missing until the next restart.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -23,6 +23,8 @@ use super::{Parts, reopen};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same where the operating system has no more of something.
+const PAUSE_IN_SHORTAGE: Duration = Duration::from_secs(5);
 /// Between two times that it is said.
 const REMINDER: Duration = Duration::from_secs(60);
 
@@ -57,7 +59,8 @@ pub(super) fn start(
     let work = move || {
         super::log::adopt(&dispatch);
         complaint.say(&first);
-        while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        let mut pause = pause_after(&first);
+        while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             // A panic in it is one more reason to try again: nobody else would.
             let opened = panic::catch_unwind(AssertUnwindSafe(&open)).unwrap_or_else(|_| Err(failed()));
             match opened {
@@ -65,13 +68,24 @@ pub(super) fn start(
                     complaint.withdraw();
                     return reopen::keep(parts, &stopped, &open);
                 }
-                Err(error) => complaint.say(&error),
+                Err(error) => {
+                    complaint.say(&error);
+                    pause = pause_after(&error);
+                }
             }
         }
         None
     };
     let thread = thread::Builder::new().name("bc-waiting".to_owned()).spawn(work);
     thread.map(|thread| Waiting { thread, stop }).map_err(|_| reason)
+}
+
+fn pause_after(error: &Error) -> Duration {
+    if error.kind() == Kind::Exhausted {
+        PAUSE_IN_SHORTAGE
+    } else {
+        PAUSE
+    }
 }
 
 fn failed() -> Error {
@@ -117,13 +131,13 @@ impl Complaint {
     /// The node that has opened posts what it finds wrong itself, and only if it finds something.
     fn withdraw(&self) {
         self.events.push(Event::Health(Vec::new()));
-        info!("the state folder is free: this node has opened");
+        info!("this node has opened now");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{properties::Properties, state_dir::StateDir};
+    use bc_core::{properties::Properties, shortage::Shortage, state_dir::StateDir};
 
     use crate::node::Node;
 
@@ -199,6 +213,28 @@ mod tests {
         assert_eq!(StateDir::open(&state).expect_err("the node has it").kind(), Kind::Busy);
         node.close();
         StateDir::open(&state).expect("free again");
+    }
+
+    #[test]
+    fn a_plugins_node_opens_once_there_are_threads_and_descriptors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let without_room = |face| {
+            Node::open_as(&properties(folder.path(), face), |assembly| {
+                assembly.room = || Err(Shortage::Threads.error("start the node"));
+            })
+        };
+        let refused = without_room("cli").err().expect("only a plugin waits");
+        assert_eq!(refused.kind(), Kind::Exhausted);
+        let node = without_room("plugin").expect("waits");
+        wait_for(&node, |event| {
+            let is_said = |message: &String| message.starts_with("CRITICAL") && message.contains("gives no thread");
+            matches!(event, Event::Health(messages) if messages.iter().any(is_said))
+        });
+        wait_for(
+            &node,
+            |event| matches!(event, Event::Log { message, .. } if message == "this node has opened now"),
+        );
+        node.close();
     }
 
     #[test]

@@ -22,18 +22,18 @@ struct Running {
 
 impl Provoked {
     /// `work`, which panics once [`Provoked::panic`] names it.
-    pub(super) fn open_to<F: Future<Output = ()> + Send + 'static>(
+    pub(super) fn open_to<T, F: Future<Output = T> + Send + 'static>(
         self: &Arc<Self>,
         part: &'static str,
         work: F,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Future<Output = T> + Send + 'static {
         let running = self.running(part);
         running.starts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async move {
             tokio::select! {
                 biased;
                 () = running.panics.notified() => panic!("provoked by a test"),
-                () = work => {}
+                end = work => end,
             }
         }
     }

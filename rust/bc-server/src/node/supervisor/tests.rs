@@ -131,7 +131,7 @@ async fn what_runs_meanwhile_stands_in_and_may_start_the_part_at_once() {
         PART,
         move || {
             starts.fetch_add(1, Ordering::SeqCst);
-            async { panic!("always") }
+            async { panic!("always") as () }
         },
         move || {
             let waits = Arc::clone(&waits);

@@ -67,7 +67,7 @@ fn a_node_whose_threads_all_wait_for_a_disk_answers_and_takes_orders() {
     {
         let life = scene.node.life.lock().expect("no panic");
         let Life::Open(parts) = &*life else { panic!("it runs") };
-        let runtime = parts.runtime.as_ref().expect("it runs");
+        let runtime = parts.runtime.as_ref().expect("it runs").handle();
         for number in 0..THREADS_OF_FILES + 20 {
             let (release, wait) = mpsc::channel::<()>();
             stuck.push(release);

@@ -1,0 +1,250 @@
+//! The threads of a node: all that it needs are had before anything relies on them.
+//!
+//! Tokio panics where the first thread of a runtime cannot be had, waits for ever for work that the second should have
+//! done, and panics where there is not one thread for work that blocks. So there is a look whether the operating system
+//! has room before the first thread is started ([`room`]), a runtime is waited for until all its threads run, and one
+//! thread of it is always there for work that blocks: where no further one can be had, it does what has come, one after
+//! another.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use bc_core::{
+    clock::Clock,
+    error::Error,
+    shortage::Shortage,
+    status::{Severity, StatusBoard},
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing::{Dispatch, warn};
+
+use super::{CLOSE_WITHIN, log};
+
+/// Threads of a runtime that carry its tasks.
+const WORKERS: usize = 2;
+/// Threads that a node needs to be of use: those of two runtimes, each with one for work that blocks and one more that
+/// takes turns with it, and some of its own.
+const THREADS: usize = 2 * (WORKERS + 2) + 3;
+/// Descriptors that it needs: ports, sockets, watches, and files for a moment.
+const DESCRIPTORS: usize = 32;
+
+/// How long one turn of the thread that is always there is. Less than ten seconds, after which tokio lets an idle thread
+/// go, so that those who take turns stay the same two.
+const TURN: Duration = Duration::from_secs(5);
+/// How long the operating system may take to run a thread that it has given.
+const RUN_WITHIN: Duration = Duration::from_secs(20);
+/// The board's topic.
+const TOPIC: &str = "threads";
+
+/// Whether there is room for a node.
+///
+/// # Errors
+/// [`Kind::Exhausted`](bc_core::error::Kind::Exhausted): so many threads or descriptors cannot be had at once.
+pub(crate) fn room() -> Result<(), Error> {
+    room_for_threads(THREADS)?;
+    #[cfg(unix)]
+    room_for_descriptors(DESCRIPTORS)?;
+    Ok(())
+}
+
+/// All of them at once: none ends before the last is started.
+fn room_for_threads(count: usize) -> Result<(), Error> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = (0..count).try_for_each(|_| {
+            let wait = || drop(gate.lock());
+            let thread = thread::Builder::new().name("bc-room".to_owned());
+            thread.spawn_scoped(scope, wait).map(drop)
+        });
+        drop(closed);
+        given.map_err(|_| no_thread())
+    })
+}
+
+#[cfg(unix)]
+fn room_for_descriptors(count: usize) -> Result<(), Error> {
+    let pipes: Result<Vec<_>, _> = (0..count / 2).map(|_| nix::unistd::pipe()).collect();
+    pipes.map(drop).map_err(|error| {
+        let shortage = Shortage::of(&error.into()).unwrap_or(Shortage::Descriptors);
+        shortage.error(DOING)
+    })
+}
+
+const DOING: &str = "start the node";
+
+fn no_thread() -> Error {
+    Shortage::Threads.error(DOING)
+}
+
+/// A runtime whose threads all run. They end with it, in bounded time.
+pub(super) struct Threads {
+    /// Its end ends the thread that is always there.
+    stay: Option<mpsc::Sender<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    /// Threads named `name`, of which `files` at most may wait for disks at once. Where there is a `board`, it is told
+    /// while no more of them can be had.
+    ///
+    /// # Errors
+    /// [`Kind::Exhausted`](bc_core::error::Kind::Exhausted) where not all of them run.
+    pub(super) fn start(name: &str, files: usize, dispatch: &Dispatch, board: Option<Board>) -> Result<Self, Error> {
+        let begun = Arc::new(Begun::default());
+        let (counted, dispatch) = (Arc::clone(&begun), dispatch.clone());
+        let mut builder = Builder::new_multi_thread();
+        builder
+            .worker_threads(WORKERS)
+            .max_blocking_threads(files + 1)
+            .thread_name(name)
+            .on_thread_start(move || {
+                log::adopt(&dispatch);
+                counted.one();
+            })
+            .enable_all();
+        // Somebody else may have taken the room since there was some. Then tokio panics.
+        let runtime = catch_unwind(AssertUnwindSafe(|| builder.build()))
+            .map_err(|_| no_thread())?
+            .map_err(|error| Shortage::of(&error).unwrap_or(Shortage::Threads).error(DOING))?;
+        let (stay, end) = mpsc::channel();
+        let reserve = Reserve { end, board };
+        let handle = runtime.handle().clone();
+        let threads = Self {
+            stay: Some(stay),
+            runtime: Some(runtime),
+        };
+        let is_there = catch_unwind(AssertUnwindSafe(|| reserve.take_a_turn(handle))).is_ok();
+        if is_there && begun.are(WORKERS + 1, RUN_WITHIN) {
+            Ok(threads)
+        } else {
+            Err(no_thread())
+        }
+    }
+
+    /// For tasks and work on them.
+    pub(super) fn handle(&self) -> &Handle {
+        self.runtime().handle()
+    }
+
+    /// Runs this on the calling thread.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime().block_on(work)
+    }
+
+    /// Ends all tasks and joins all threads, as far as that takes no longer.
+    pub(super) fn end(mut self, within: Duration) {
+        self.shut_down(within);
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it is only taken at the end")
+    }
+
+    fn shut_down(&mut self, within: Duration) {
+        self.stay = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(within);
+        }
+    }
+}
+
+/// A runtime alone would wait for ever for a thread that hangs.
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shut_down(CLOSE_WITHIN);
+    }
+}
+
+/// Where to say that there are no more threads.
+pub(super) type Board = (Arc<StatusBoard>, Arc<dyn Clock>);
+
+/// The thread that is always there. What waits for a thread is done between two of its turns.
+struct Reserve {
+    end: Receiver<()>,
+    board: Option<Board>,
+}
+
+impl Reserve {
+    fn take_a_turn(self, runtime: Handle) {
+        let next = runtime.clone();
+        runtime.spawn_blocking(move || {
+            if self.end.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
+                if let Some((board, clock)) = &self.board {
+                    look(board, &**clock);
+                }
+                self.take_a_turn(next);
+            }
+        });
+    }
+}
+
+/// Says whether one more thread can be had.
+fn look(board: &StatusBoard, clock: &dyn Clock) {
+    match room_for_threads(1) {
+        Ok(()) => board.clear(TOPIC),
+        Err(_) => {
+            let shortage = Shortage::Threads;
+            let message = format!(
+                "this node does with the threads that it has, so that some of its work waits for other: {shortage}. {}",
+                shortage.advice()
+            );
+            if board.raise(TOPIC, Severity::Warning, message.as_str(), clock.now_ms()) {
+                warn!("{message}");
+            }
+        }
+    }
+}
+
+/// How many threads have begun.
+#[derive(Default)]
+struct Begun {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Begun {
+    fn one(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Whether there are so many, at the latest after this time.
+    fn are(&self, wanted: usize, within: Duration) -> bool {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(count, within, |count| *count < wanted);
+        let (count, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *count >= wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn all_threads_run_and_all_end() {
+        let dispatch = Dispatch::none();
+        room().expect("there is room");
+        let threads = Threads::start("bc-test", 4, &dispatch, None).expect("there is room");
+        let answered = threads.block_on(async { tokio::task::spawn_blocking(|| 7).await });
+        assert_eq!(answered.expect("no panic"), 7);
+        // Work that never ends does not keep it from ending.
+        threads
+            .handle()
+            .spawn_blocking(|| thread::sleep(Duration::from_secs(600)));
+        let begun = Instant::now();
+        threads.end(Duration::from_millis(100));
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+}
