@@ -382,7 +382,11 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
         .collect();
     ManifestDocument {
         format: bc_core::manifest::FORMAT,
-        generation: Manifest { files: files.clone() }.generation(),
+        generation: Manifest {
+            files: files.clone(),
+            ..Manifest::default()
+        }
+        .generation(),
         envelope: Envelope {
             node_id: "f".repeat(32),
             role: Role::Primary,
@@ -401,6 +405,8 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
             next_fingerprint: None,
         },
         files,
+        withheld: Default::default(),
+        retained: Default::default(),
         own_jars: BTreeMap::new(),
         lineage: Default::default(),
         extra_is_unknown: false,

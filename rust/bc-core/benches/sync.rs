@@ -113,6 +113,8 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
             next_fingerprint: None,
         },
         files: snapshot.manifest.files.clone(),
+        withheld: Default::default(),
+        retained: Default::default(),
         own_jars: Default::default(),
         lineage: Default::default(),
         extra_is_unknown: false,

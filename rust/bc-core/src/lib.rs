@@ -55,4 +55,5 @@ pub mod stray_ends;
 pub mod token;
 pub mod transport;
 pub mod trust;
+pub mod withheld;
 pub mod words;

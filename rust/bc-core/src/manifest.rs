@@ -1,7 +1,7 @@
 //! The list of synced files, and what travels beside it.
 //!
 //! A *generation* is one manifest with all its bytes; its id is the SHA-256 of the manifest's canonical form,
-//! which names every file with size and SHA-256 and nothing else. The *envelope* (who, when, which role) is
+//! which names every file with size and SHA-256, and every name that is [`withheld`](crate::withheld). The *envelope* (who, when, which role) is
 //! not part of it, so the same files are the same generation on every node.
 //!
 //! Wire form, JSON, format 1. An old reader ignores fields it does not know; a new reader takes a missing
@@ -9,7 +9,8 @@
 //! canonical form.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write},
     str::FromStr,
 };
@@ -24,6 +25,7 @@ use crate::{
     fingerprint::Fingerprint,
     jar_name::JarName,
     lineage::Lineage,
+    withheld::Withheld,
     words,
 };
 
@@ -207,12 +209,15 @@ impl Entry {
 pub struct Manifest {
     /// By name.
     pub files: BTreeMap<Name, Entry>,
+    /// What is there besides and is not offered.
+    #[serde(default, skip_serializing_if = "Withheld::is_empty")]
+    pub withheld: Withheld,
 }
 
 impl Manifest {
     /// The id of the generation that these files are.
     pub fn generation(&self) -> Digest {
-        generation_of(&self.files)
+        generation_of(&self.files, &self.withheld)
     }
 
     /// The bytes of all files together.
@@ -361,6 +366,13 @@ pub struct ManifestDocument {
     pub envelope: Envelope,
     /// The files.
     pub files: BTreeMap<Name, Entry>,
+    /// What the sender has besides and does not offer. It was not removed there.
+    #[serde(default, skip_serializing_if = "Withheld::is_empty")]
+    pub withheld: Withheld,
+    /// Names among `files` that the sender withholds, and that a standby has added with what it has under them. Only on
+    /// a standby's own disk, never on the wire: the generation is that of all other files.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retained: BTreeSet<Name>,
     /// Jars of our own plugin on the sender, for information. What is none is left out.
     #[serde(default, deserialize_with = "identities")]
     pub own_jars: BTreeMap<JarName, PluginIdentity>,
@@ -386,7 +398,7 @@ impl ManifestDocument {
                 "Check that bc.primary.url leads to the primary's Business Continuity port.",
             )
         };
-        let document: Self = serde_json::from_slice(body).map_err(|error| {
+        let mut document: Self = serde_json::from_slice(body).map_err(|error| {
             // It may quote what came, however long that is.
             let reason = words::shown(&error.to_string(), 200);
             wrong(format!("the primary's manifest is not understood: {reason}"))
@@ -401,15 +413,23 @@ impl ManifestDocument {
                 "Run the same version of the plugin on both servers.",
             ));
         }
-        if generation_of(&document.files) != document.generation {
+        // What this node has is nobody else's to say.
+        document.retained.clear();
+        if !document.is_its_generation() {
             return Err(wrong(
                 "the primary's manifest is not the generation that it claims to be".to_owned(),
             ));
         }
-        if document.files.len() > MAX_FILES {
+        let named = document.files.len() + document.withheld.files.len();
+        if named > MAX_FILES {
             return Err(wrong(format!(
-                "the primary's manifest names {} files, more than the {MAX_FILES} that are synced",
-                document.files.len()
+                "the primary's manifest names {named} files, more than the {MAX_FILES} that are synced"
+            )));
+        }
+        let mut withheld = document.withheld.files.keys();
+        if let Some(name) = withheld.find(|name| document.files.contains_key(name)) {
+            return Err(wrong(format!(
+                "the primary's manifest both offers and withholds {name}"
             )));
         }
         let mut sizes = document.files.values().map(|entry| entry.size);
@@ -434,6 +454,28 @@ impl ManifestDocument {
             ));
         }
         Ok(document)
+    }
+
+    /// The document with those of `here` added that it withholds: what a standby has under these names stays a part of
+    /// what is live there, and is looked after as the rest of it.
+    pub fn retaining<'a>(&self, here: impl IntoIterator<Item = (&'a Name, &'a Entry)>) -> Cow<'_, Self> {
+        if self.withheld.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let is_withheld = |name: &Name| !self.files.contains_key(name) && self.withheld.reason(name).is_some();
+        let mut retaining = Cow::Borrowed(self);
+        for (name, entry) in here.into_iter().filter(|(name, _)| is_withheld(name)) {
+            let document = retaining.to_mut();
+            document.files.insert(name.clone(), entry.clone());
+            document.retained.insert(name.clone());
+        }
+        retaining
+    }
+
+    /// Whether the id is that of the files and of what is withheld.
+    pub fn is_its_generation(&self) -> bool {
+        let files = self.files.iter().filter(|(name, _)| !self.retained.contains(*name));
+        generation_of(files, &self.withheld) == self.generation
     }
 
     /// The bytes of all files together.
@@ -480,12 +522,13 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// The digest of the canonical form: one line per file, `sha256 size name`, in the order of the names, after a line
-/// with the format. Jar names hold no control characters, so lines cannot be forged.
-fn generation_of(files: &BTreeMap<Name, Entry>) -> Digest {
+/// with the format; then one per name that is withheld. Jar names hold no control characters, so lines cannot be forged.
+fn generation_of<'a>(files: impl IntoIterator<Item = (&'a Name, &'a Entry)>, withheld: &Withheld) -> Digest {
     let mut canonical = format!("gocd-business-continuity manifest {FORMAT}\n");
     for (name, entry) in files {
         writeln!(canonical, "{} {} {name}", entry.sha256, entry.size).expect("memory does not fail");
     }
+    withheld.write_canonical(&mut canonical);
     Digest::of(canonical.as_bytes())
 }
 
@@ -531,9 +574,11 @@ mod tests {
             });
             serde_json::to_vec(&ManifestDocument {
                 format: FORMAT,
-                generation: generation_of(&files),
+                generation: generation_of(&files, &Withheld::default()),
                 envelope: serde_json::from_value(envelope).expect("an envelope"),
                 files,
+                withheld: Withheld::default(),
+                retained: BTreeSet::new(),
                 own_jars: BTreeMap::new(),
                 lineage: Lineage::default(),
                 extra_is_unknown: false,

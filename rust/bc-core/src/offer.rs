@@ -4,7 +4,10 @@
 //! written behind the offer, so that no change waits for it; `written` says what makes good for a process that ends between
 //! the two, and for a ledger that cannot be written at all. `deltas` leads from one configuration to the next.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -235,6 +238,8 @@ impl Offer {
             generation: offered.snapshot.generation,
             envelope: self.envelope(offered, now_ms),
             files: offered.snapshot.manifest.files.clone(),
+            withheld: offered.snapshot.manifest.withheld.clone(),
+            retained: BTreeSet::new(),
             own_jars: offered.snapshot.own_jars.clone(),
             lineage: Lineage::clone(&offered.lineage),
             extra_is_unknown: self.extra_is_unknown,

@@ -45,6 +45,8 @@ mod ordered;
 pub mod reporter;
 mod stall;
 
+pub use notes::TOPIC_WITHHELD;
+
 /// Longest wait for the primary's answer when a promotion asks for the newest generation.
 const LAST_ANSWER: Duration = Duration::from_millis(1500);
 /// Longest wait for it when an administrator asks for a sync.

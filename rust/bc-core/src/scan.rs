@@ -2,7 +2,8 @@
 //!
 //! GoCD truncates and rewrites cruise-config.xml in place (`GoConfigFileWriter`), so a reader can meet any part
 //! of it. No lock is taken. A file counts only if nothing about it changed while it was read and, for XML, if it
-//! is whole; one file that does not count makes the whole reading [`Reading::Unstable`].
+//! is whole; one file that does not count makes the whole reading [`Reading::Unstable`]. What cannot be read or looked at
+//! is no file that was removed: it is [`withheld`](crate::withheld), and everything else goes on.
 //!
 //! - [`watch`]: hints that something changed, so that nobody has to wait for the next regular reading;
 //! - [`snapshot`]: the result;
@@ -10,6 +11,7 @@
 //! - [`xml`], [`descriptor`]: what is looked for inside the files;
 //! - `plugins` with `plugin_folder`, `configs`, `acceptance`: the jars, the configuration files, and what GoCD has
 //!   accepted; `patience`: since when something is amiss with one of them;
+//! - `absence`: whether what is not found is known to be gone;
 //! - `found`: what a reading has gathered, or why it ended.
 //!
 //! One limit remains: a program that overwrites cruise-config.xml in place without truncating it, pauses in the
@@ -27,7 +29,7 @@ use crate::{
     digest::Digest,
     error::Error,
     layout::Layout,
-    manifest::{Manifest, Name},
+    manifest::{Acceptance, Manifest, Name},
     scan::{
         acceptance::Acceptor,
         configs::Configs,
@@ -37,6 +39,7 @@ use crate::{
     },
 };
 
+mod absence;
 mod acceptance;
 mod configs;
 pub mod descriptor;
@@ -147,14 +150,24 @@ impl Scanner {
     }
 
     fn snapshot(&mut self, found: Found, now_ms: i64) -> Result<Snapshot, Stop> {
-        let config = found.config.get(&Name::CruiseConfig).ok_or_else(|| Stop::Unstable {
-            name: Name::CruiseConfig,
-            reason: "does not exist".to_owned(),
-        })?;
-        let bytes = config.bytes.as_ref().expect("configuration files are kept in memory");
-        let acceptance = self.acceptor.judge(&config.digests.sha256, bytes, now_ms);
-        let outline = self.configs.outline();
-        let manifest = Manifest { files: found.files };
+        let (acceptance, outline) = match found.config.get(&Name::CruiseConfig) {
+            Some(config) => {
+                let bytes = config.bytes.as_ref().expect("configuration files are kept in memory");
+                let acceptance = self.acceptor.judge(&config.digests.sha256, bytes, now_ms);
+                (acceptance, self.configs.outline())
+            }
+            None if found.withheld.files.contains_key(&Name::CruiseConfig) => (Acceptance::Unknown, None),
+            None => {
+                return Err(Stop::Unstable {
+                    name: Name::CruiseConfig,
+                    reason: "does not exist".to_owned(),
+                });
+            }
+        };
+        let manifest = Manifest {
+            files: found.files,
+            withheld: found.withheld,
+        };
         Ok(Snapshot {
             generation: manifest.generation(),
             manifest,
@@ -164,6 +177,7 @@ impl Scanner {
             acceptance,
             scanned_ms: now_ms,
             warnings: found.warnings,
+            withheld_lines: found.withheld_lines,
             sources: found.sources,
         })
     }

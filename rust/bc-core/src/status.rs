@@ -20,6 +20,7 @@ use crate::{
     fingerprint::Fingerprint,
     manifest::{Epoch, Role},
     settings::{Face, Flag},
+    withheld::Withheld,
 };
 
 mod board;
@@ -89,6 +90,9 @@ pub struct Status {
     pub generation: Option<Generation>,
     /// Every synced file. Shared, since there may be hundreds and each change of the board copies the status.
     pub files: Arc<[FileStatus]>,
+    /// What the primary has and does not offer: on a primary of its own files, on a standby as the newest generation says.
+    #[serde(default)]
+    pub withheld: Withheld,
     /// Files that the live configuration mentions and that are not on this standby.
     #[serde(default)]
     pub missing_files: Vec<MissingFile>,
@@ -143,6 +147,7 @@ impl Status {
             problems: Vec::new(),
             generation: None,
             files: Arc::default(),
+            withheld: Withheld::default(),
             missing_files: Vec::new(),
             own_jars: Vec::new(),
             scanned_ms: None,
@@ -158,10 +163,10 @@ impl Status {
     }
 
     /// Says anew whether a standby is in sync, after something has changed of what that takes: it has the primary's newest
-    /// generation, its live files were looked at and are those of it, nothing older is held in place, and no part of the
-    /// program is down that would say otherwise. What is not known is not in sync.
+    /// generation, that withholds nothing, its live files were looked at and are those of it, nothing older is held in place,
+    /// and no part of the program is down that would say otherwise. What is not known is not in sync.
     pub fn judge_sync(&mut self, now_ms: i64) {
-        let is_whole = self.failed_parts.is_empty();
+        let is_whole = self.failed_parts.is_empty() && self.withheld.is_empty();
         let Some(sync) = &mut self.sync else { return };
         let is_in_sync =
             is_whole && sync.has_newest && sync.altered.is_empty() && sync.unseen.is_none() && sync.paused.is_none();
@@ -235,6 +240,9 @@ impl Status {
                 Some(sync) if sync.paused.is_some() => {
                     "Standby: held on a restored generation, pulls nothing; GoCD is held".to_owned()
                 }
+                Some(sync) if sync.is_all_but_withheld(&self.withheld) => {
+                    "Standby: in sync but for what the primary cannot offer, GoCD is held".to_owned()
+                }
                 Some(sync) if sync.fetching.is_some() => "Standby: fetching from the primary, GoCD is held".to_owned(),
                 _ => "Standby: not in sync, GoCD is held".to_owned(),
             },
@@ -282,7 +290,7 @@ pub struct Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{digest::Digest, manifest::Name};
+    use crate::{digest::Digest, manifest::Name, withheld::Reason};
 
     #[test]
     fn whatever_is_wrong_or_not_known_ends_in_sync() {
@@ -295,7 +303,7 @@ mod tests {
         });
         let sync = |status: &Status| status.sync.clone().expect("a standby has one");
         type Spoil = fn(&mut Status, &mut SyncStatus);
-        let spoilt: [Spoil; 5] = [
+        let spoilt: [Spoil; 6] = [
             |_, sync| sync.has_newest = false,
             |_, sync| sync.altered.push(Name::CruiseConfig),
             |_, sync| sync.unseen = Some("no permission".to_owned()),
@@ -305,6 +313,7 @@ mod tests {
                     since_ms: 0,
                 });
             },
+            |status, _| status.withheld.plugins = Some(Reason::Stale),
             |status, _| status.failed_parts.push("reporter".to_owned()),
         ];
         for (number, spoil) in (0..).zip(spoilt) {

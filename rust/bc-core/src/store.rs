@@ -172,6 +172,11 @@ pub struct Restored {
 /// What keeps generations and makes them live. All calls block; all methods may be called from any thread,
 /// `apply` from one at a time.
 pub trait Store: Send + Sync + 'static {
+    /// Whether this node syncs such a file.
+    fn syncs(&self, _name: &Name) -> bool {
+        true
+    }
+
     /// What is neither in the store nor among the live files, as far as known: a file that was changed on this node
     /// since the store last looked may be left out, and [`Store::apply`] then says [`Kind::Superseded`].
     ///

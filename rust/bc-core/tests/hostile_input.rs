@@ -149,7 +149,10 @@ fn document(files: &[(&str, u64)]) -> Value {
         entry.size = *size;
         (name.parse::<Name>().expect("a name"), entry)
     });
-    let manifest = bc_core::manifest::Manifest { files: files.collect() };
+    let manifest = bc_core::manifest::Manifest {
+        files: files.collect(),
+        ..Default::default()
+    };
     json!({
         "format": 1,
         "generation": manifest.generation(),

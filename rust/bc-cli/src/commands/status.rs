@@ -275,6 +275,7 @@ fn files(status: &Status) -> Vec<Vec<String>> {
             FileState::InSync => "in sync",
             FileState::Differs => "differs",
             FileState::Missing => "missing here",
+            FileState::Withheld => "not offered",
             FileState::OnlyHere => "only here",
         };
         let here = file.standby.as_ref().or(file.primary.as_ref());

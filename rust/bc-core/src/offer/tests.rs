@@ -27,6 +27,7 @@ fn snapshot(content: &[u8]) -> Snapshot {
         acceptance: Acceptance::Unknown,
         scanned_ms: 5,
         warnings: Vec::new(),
+        withheld_lines: Vec::new(),
         sources: Default::default(),
     }
 }

@@ -76,7 +76,9 @@ impl<S: Store> BothNodes for Followed<S> {
         // In this order: what is live is never newer than the document that it is held against.
         let live = self.store.live()?;
         let newest = self.newest.get();
-        Ok(newest.map_or_else(Vec::new, |newest| compare::compare(&newest.files, &live)))
+        Ok(newest.map_or_else(Vec::new, |newest| {
+            compare::compare(&newest.files, &newest.withheld, &live)
+        }))
     }
 
     fn open_live(&self, name: &Name) -> io::Result<Box<dyn Read>> {

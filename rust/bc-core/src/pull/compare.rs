@@ -1,6 +1,9 @@
 //! The primary's files held against ours, for people.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     jar_name::JarName,
@@ -8,16 +11,17 @@ use crate::{
     scan::snapshot::Snapshot,
     status::{FileState, FileStatus, FileVersion, MissingFile, OwnJar},
     store::LiveFile,
+    withheld::Withheld,
     words,
 };
 
 /// One line for each file that either node has.
-pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>) -> Vec<FileStatus> {
-    let mut names: Vec<&Name> = primary
-        .keys()
-        .chain(live.keys().filter(|name| !primary.contains_key(*name)))
-        .collect();
-    names.sort();
+pub fn compare(
+    primary: &BTreeMap<Name, Entry>,
+    withheld: &Withheld,
+    live: &BTreeMap<Name, LiveFile>,
+) -> Vec<FileStatus> {
+    let names: BTreeSet<&Name> = primary.keys().chain(withheld.files.keys()).chain(live.keys()).collect();
     names
         .into_iter()
         .map(|name| {
@@ -26,6 +30,7 @@ pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>)
                 (Some(there), Some(here)) if there.sha256 == here.sha256 => FileState::InSync,
                 (Some(_), Some(_)) => FileState::Differs,
                 (Some(_), None) => FileState::Missing,
+                (None, _) if withheld.reason(name).is_some() => FileState::Withheld,
                 (None, _) => FileState::OnlyHere,
             };
             FileStatus {
@@ -39,7 +44,7 @@ pub fn compare(primary: &BTreeMap<Name, Entry>, live: &BTreeMap<Name, LiveFile>)
         .collect()
 }
 
-/// The files that a primary offers.
+/// The files that a primary has: those that it offers, and those of which it cannot.
 pub fn offered(snapshot: &Snapshot) -> Arc<[FileStatus]> {
     let offered = |(name, entry): (&Name, &Entry)| FileStatus {
         name: name.clone(),
@@ -48,7 +53,16 @@ pub fn offered(snapshot: &Snapshot) -> Arc<[FileStatus]> {
         standby: None,
         state: FileState::Offered,
     };
-    snapshot.manifest.files.iter().map(offered).collect()
+    let withheld = |name: &Name| FileStatus {
+        name: name.clone(),
+        plugin: None,
+        primary: None,
+        standby: None,
+        state: FileState::Withheld,
+    };
+    let manifest = &snapshot.manifest;
+    let withheld = manifest.withheld.files.keys().map(withheld);
+    manifest.files.iter().map(offered).chain(withheld).collect()
 }
 
 /// Jars of our own plugin.

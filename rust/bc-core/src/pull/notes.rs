@@ -12,7 +12,7 @@ use crate::{
     status::{Generation, KEPT_ERRORS, Refusal, Severity, SyncError},
     store::{Applied, Store},
     transport::Transport,
-    words,
+    withheld, words,
 };
 
 /// The board's topic for a primary that does not answer.
@@ -21,6 +21,8 @@ pub(super) const TOPIC_PRIMARY: &str = "primary";
 pub(super) const TOPIC_TRANSFER: &str = "transfer";
 /// The board's topic for a generation that was not applied.
 pub(super) const TOPIC_GENERATION: &str = "generation";
+/// The board's topic, on either node, for what the primary has and does not offer.
+pub const TOPIC_WITHHELD: &str = "withheld";
 
 impl<T: Transport, S: Store> Puller<T, S> {
     /// Notes that the primary answered.
@@ -30,6 +32,13 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.is_reading_overdue = overdue.is_some();
         let now = self.clock.now_ms();
         let key = self.transport.peer_key();
+        // Of a further file that is not synced here nothing is expected.
+        let withheld = document.map(|document| document.withheld.of(|name| self.store.syncs(name)));
+        let withheld = withheld.unwrap_or_default();
+        if document.is_some() {
+            let warning = withheld::standby_warning(&withheld.lines());
+            self.board.set(TOPIC_WITHHELD, Severity::Warning, warning, now);
+        }
         self.board.clear(TOPIC_PRIMARY);
         self.board.update(|status| {
             let Some(primary) = &mut status.primary else { return };
@@ -50,6 +59,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             primary.next_fingerprint = envelope.next_fingerprint;
             if let Some(document) = document {
                 let newest = generation(document);
+                status.withheld = withheld;
                 let sync = status.sync.get_or_insert_default();
                 // Whether it is in sync again is only said once the round has succeeded.
                 let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
@@ -105,7 +115,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board
             .set("missing files", Severity::Warning, compare::missing(&missing), now);
         if let Some(document) = &self.document {
-            let files = compare::compare(&document.files, &live).into();
+            let files = compare::compare(&document.files, &document.withheld, &live).into();
             let own_jars = compare::own_jars(&document.own_jars);
             self.board.update(|status| {
                 status.files = files;

@@ -76,6 +76,7 @@ fn document(content: &[u8]) -> ManifestDocument {
     let entry = Entry::new(Digests::of(content), 0, None);
     let manifest = Manifest {
         files: BTreeMap::from([(Name::CruiseConfig, entry)]),
+        ..Manifest::default()
     };
     ManifestDocument {
         format: FORMAT,
@@ -98,6 +99,8 @@ fn document(content: &[u8]) -> ManifestDocument {
             next_fingerprint: None,
         },
         files: manifest.files,
+        withheld: Default::default(),
+        retained: Default::default(),
         own_jars: BTreeMap::new(),
         lineage: Default::default(),
         extra_is_unknown: false,

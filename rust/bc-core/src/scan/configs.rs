@@ -1,18 +1,19 @@
 //! Reading the configuration files.
 
-use std::{collections::HashSet, fs, io, path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use crate::{
     clock::Clock,
-    error::{Error, Kind},
     layout::Layout,
     manifest::Name,
     scan::{
+        absence::{self, Absence},
         file_cache::{FileCache, Keep, Known, Observed},
         found::{Found, Stop, being_written},
         patience::Patience,
         xml::Outline,
     },
+    withheld::Reason,
 };
 
 /// A file of which nothing is known but its bytes is offered after so long without a change.
@@ -26,7 +27,7 @@ pub(super) struct Configs {
     include_des_cipher: bool,
     cache: FileCache,
     patience: Patience,
-    /// Those that the last reading found.
+    /// Those that the last reading found, or could not see.
     last: HashSet<Name>,
     outline: Option<(Arc<Known>, Outline)>,
 }
@@ -57,7 +58,12 @@ impl Configs {
             self.config_file(&name, found, now_ms)?;
         }
         self.cache.end_round();
-        self.last = found.config.keys().cloned().collect();
+        self.last = found
+            .config
+            .keys()
+            .chain(found.withheld.files.keys())
+            .cloned()
+            .collect();
         Ok(())
     }
 
@@ -68,39 +74,16 @@ impl Configs {
 
     fn config_file(&mut self, name: &Name, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         let path = super::path_of(&self.layout, name);
-        let mut observed = self
-            .cache
-            .observe(
-                &path,
-                Keep::Bytes {
-                    largest: name.largest(),
-                },
-            )
-            .map_err(|error| unreadable(&path, &error))?;
-        if let Observed::Dangling = observed
-            && let Some(remembered) = self.cache.remembered(&path)
-        {
-            // What cannot be seen was not removed: standbys would lose it.
-            found.warnings.push(format!(
-                "{name} is a symbolic link to nothing; it is offered as it was when it was read last"
-            ));
-            observed = remembered;
-        }
-        let known = match observed {
-            Observed::File(known) => known,
-            // Nor is anything known of it: a standby keeps what it has.
-            Observed::Dangling => {
-                return Err(Error::new(
-                    Kind::File,
-                    format!("{} is a symbolic link to nothing", path.display()),
-                    "See whether the disk that it leads to is mounted, or remove it.",
-                )
-                .into());
-            }
-            Observed::Changing => return Err(being_written(name.clone())),
-            Observed::Absent => {
-                self.missing(name, &path, now_ms)?;
-                if let Name::Extra(_) = name {
+        let keep = Keep::Bytes {
+            largest: name.largest(),
+        };
+        let known = match self.cache.observe(&path, keep) {
+            Ok(Observed::File(known)) => known,
+            Ok(Observed::Changing) => return Err(being_written(name.clone())),
+            Ok(Observed::Absent) => {
+                if let Some(reason) = self.missing(name, &path, now_ms)? {
+                    found.withhold(name.clone(), reason, None);
+                } else if let Name::Extra(_) = name {
                     found.warnings.push(format!(
                         "bc.sync.extra names {name}, but there is no {}",
                         path.display()
@@ -108,19 +91,19 @@ impl Configs {
                 }
                 return Ok(());
             }
-            Observed::Irregular(what) if *name == Name::CruiseConfig => {
-                return Err(Error::new(
-                    Kind::File,
-                    format!("{} {what}", path.display()),
-                    "Put GoCD's configuration file there, or set cruise.config.file.",
-                )
-                .into());
-            }
-            Observed::Irregular(what) => {
-                found.warnings.push(format!("{name} {what} and is not synced"));
+            Ok(Observed::Dangling) => {
+                found.withhold(name.clone(), Reason::Dangling, None);
                 return Ok(());
             }
-            Observed::Own(_) => unreachable!("only jars are our own plugin"),
+            Ok(Observed::Irregular(_)) => {
+                found.withhold(name.clone(), Reason::Irregular, None);
+                return Ok(());
+            }
+            Ok(Observed::Own(_)) => unreachable!("only jars are our own plugin"),
+            Err(error) => {
+                found.withhold(name.clone(), Reason::of(&error), Some(&error));
+                return Ok(());
+            }
         };
         self.check(name, &known, found, now_ms)?;
         found.add(name.clone(), &known, &path);
@@ -170,14 +153,17 @@ impl Configs {
         Ok(())
     }
 
-    fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<(), Stop> {
-        // Without its folder nothing can be said about the file. That of the feature toggles alone may be missing:
-        // with only cruise.config.dir set GoCD looks for them elsewhere.
-        let folder = path.parent().unwrap_or(Path::new("."));
-        match fs::read_dir(folder) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && *name == Name::FeatureToggles => {}
-            Err(error) => return Err(Error::io("read the folder", folder, &error).into()),
+    /// Why a file that is not found may be there all the same; none where it was removed.
+    fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<Option<Reason>, Stop> {
+        match absence::judge(path) {
+            Absence::Gone => {}
+            Absence::Doubtful(reason) => return Ok(Some(reason)),
+            // Without its folder nothing can be said about the configuration. That of the feature toggles alone may be
+            // missing: with only cruise.config.dir set GoCD looks for them elsewhere.
+            Absence::WithFolder if *name != Name::FeatureToggles || path.parent() == Some(self.layout.pair_dir()) => {
+                return Ok(Some(Reason::Missing));
+            }
+            Absence::WithFolder => {}
         }
         let is_fresh =
             self.last.contains(name) && (0..MISSING_MS).contains(&(now_ms - self.patience.since(name, now_ms)));
@@ -188,15 +174,6 @@ impl Configs {
             });
         }
         self.patience.end(name);
-        Ok(())
-    }
-}
-
-/// Names the folder where that is what cannot be read.
-fn unreadable(path: &Path, error: &io::Error) -> Error {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    match fs::read_dir(folder) {
-        Ok(_) => Error::io("read", path, error),
-        Err(error) => Error::io("read the folder", folder, &error),
+        Ok(None)
     }
 }

@@ -322,12 +322,16 @@ impl FileCache {
         Ok(())
     }
 
-    /// What was known of a file that cannot be looked at or read now; it stays known.
-    pub(crate) fn remembered(&mut self, path: &Path) -> Option<Observed> {
-        let round = self.round;
-        let entry = self.entries.get_mut(path)?;
-        entry.round = round;
-        Some(entry.content.observed())
+    /// What was known of a file that cannot be looked at or read now stays known.
+    pub(crate) fn remember(&mut self, path: &Path) {
+        if let Some(entry) = self.entries.get_mut(path) {
+            entry.round = self.round;
+        }
+    }
+
+    /// Whether a file in this folder is known.
+    pub(crate) fn knows_any_in(&self, folder: &Path) -> bool {
+        self.entries.keys().any(|path| path.parent() == Some(folder))
     }
 
     /// The next look at this file reads it.

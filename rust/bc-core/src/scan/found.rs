@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     path::Path,
     sync::Arc,
 };
@@ -12,12 +13,17 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
     scan::{descriptor::Jar, file_cache::Known, snapshot::Source},
+    withheld::{Reason, Withheld},
 };
 
 /// What one reading has gathered so far.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) files: BTreeMap<Name, Entry>,
+    /// What is there, or may be there, and is not offered.
+    pub(super) withheld: Withheld,
+    /// The same for people.
+    pub(super) withheld_lines: Vec<String>,
     pub(super) config: HashMap<Name, Arc<Known>>,
     pub(super) own_jars: BTreeMap<JarName, PluginIdentity>,
     pub(super) sources: HashMap<Digest, Source>,
@@ -25,6 +31,22 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Notes that nothing is known of what is there under this name, and why: standbys keep what they have. `detail` is
+    /// what more there is to say on this node.
+    pub(super) fn withhold(&mut self, name: Name, reason: Reason, detail: Option<&io::Error>) {
+        if !reason.is_passing() {
+            self.withheld_lines.push(line(&name.to_string(), &reason, detail));
+        }
+        self.withheld.files.insert(name, reason);
+    }
+
+    /// The same of the plugin folder as a whole.
+    pub(super) fn withhold_plugins(&mut self, folder: &Path, reason: Reason, detail: Option<&io::Error>) {
+        self.withheld_lines
+            .push(line(&folder.display().to_string(), &reason, detail));
+        self.withheld.plugins = Some(reason);
+    }
+
     /// Adds a file that was read.
     pub(super) fn add(&mut self, name: Name, known: &Known, path: &Path) {
         let source = match &known.bytes {
@@ -37,6 +59,11 @@ impl Found {
         self.sources.insert(known.digests.sha256, source);
         self.files.insert(name, entry(known));
     }
+}
+
+fn line(what: &str, reason: &Reason, detail: Option<&io::Error>) -> String {
+    let detail = detail.map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{what} {reason}{detail}")
 }
 
 /// How a manifest names a file that was read.

@@ -12,18 +12,17 @@ use std::{
 use crate::{
     clock::Clock,
     error::{Error, Kind},
-    manifest::{MAX_FILES, Name},
+    manifest::{MAX_FILES, Name, OWN_JAR},
     scan::{
+        absence,
         descriptor::Jar,
         file_cache::{FileCache, Keep, Observed},
         found::{Found, Stop, being_written},
         patience::Patience,
-        plugin_folder::{self, Listed},
+        plugin_folder::{self, Listed, Listing},
     },
+    withheld::Reason,
 };
-
-/// What is wrong with a link to something that is not there.
-const DANGLING: &str = "is a symbolic link to nothing";
 
 /// So many of the files that are synced may be configuration files.
 const MAX_CONFIG_FILES: usize = 1000;
@@ -35,7 +34,7 @@ pub(super) struct Plugins {
     /// Where the cache is over a restart.
     cache_file: Option<PathBuf>,
     patience: Patience,
-    /// Whether the folder was there once.
+    /// Whether the folder was there once, also before a restart.
     was_there: bool,
     /// Set when nobody waits for the result any more.
     stopped: Arc<AtomicBool>,
@@ -54,11 +53,11 @@ impl Plugins {
             cache.load(saved);
         }
         Self {
+            was_there: cache.knows_any_in(&folder),
             folder,
             cache,
             cache_file,
             patience: Patience::default(),
-            was_there: false,
             stopped,
         }
     }
@@ -68,8 +67,26 @@ impl Plugins {
     /// # Errors
     /// Why nothing can be said of the jars now.
     pub(super) fn read(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+        let listing = match plugin_folder::list(&self.folder) {
+            Ok(Some(listing)) => listing,
+            Ok(None) => {
+                match absence::missing_folder(&self.folder) {
+                    Some(reason) => found.withhold_plugins(&self.folder, reason, None),
+                    // A mount that was lost, most likely. The standby must not lose its plugins with it.
+                    None if self.was_there => found.withhold_plugins(&self.folder, Reason::Missing, None),
+                    None => found
+                        .warnings
+                        .push(format!("the plugin folder {} does not exist", self.folder.display())),
+                }
+                return Ok(());
+            }
+            Err(error) => {
+                found.withhold_plugins(&self.folder, absence::because(&error), Some(&error));
+                return Ok(());
+            }
+        };
         self.cache.begin_round();
-        self.collect(found, now_ms)?;
+        self.collect(listing, found, now_ms)?;
         self.cache.end_round();
         if let Some(saved) = &self.cache_file {
             self.cache.save(saved);
@@ -77,24 +94,8 @@ impl Plugins {
         Ok(())
     }
 
-    fn collect(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+    fn collect(&mut self, listing: Listing, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
         let folder = &self.folder;
-        let listing = plugin_folder::list(folder).map_err(|error| Error::io("read the folder", folder, &error))?;
-        let Some(listing) = listing else {
-            if self.was_there {
-                // A mount that was lost, most likely. The standby must not lose its plugins with it.
-                return Err(Error::new(
-                    Kind::File,
-                    format!("the plugin folder {} does not exist any more", folder.display()),
-                    "Put it back: until then the standby keeps the files that it has.",
-                )
-                .into());
-            }
-            found
-                .warnings
-                .push(format!("the plugin folder {} does not exist", folder.display()));
-            return Ok(());
-        };
         self.was_there = true;
         if listing.jars.len() > MAX_FILES - MAX_CONFIG_FILES {
             return Err(Error::new(
@@ -128,27 +129,16 @@ impl Plugins {
                     reason: "is not read any more: the node is being closed".to_owned(),
                 });
             }
-            let skipped = |why: &str| format!("{name} {why} and is not synced");
-            let mut observed = self.cache.observe_listed(&path, metadata, Keep::Jar);
-            let unseen = match &observed {
-                Ok(Observed::Dangling) => Some(DANGLING.to_owned()),
-                Err(error) => Some(format!("cannot be read: {error}")),
-                Ok(_) => None,
-            };
-            // What cannot be seen was not removed: standbys would lose it.
-            if let Some(why) = unseen
-                && let Some(remembered) = self.cache.remembered(&path)
-            {
-                found
-                    .warnings
-                    .push(format!("{name} {why}; it is offered as it was when it was read last"));
-                observed = Ok(remembered);
+            let observed = self.cache.observe_listed(&path, metadata, Keep::Jar);
+            if !matches!(observed, Ok(Observed::File(_) | Observed::Own(_) | Observed::Absent)) {
+                // What is known of it stays known, so that it need not be read again.
+                self.cache.remember(&path);
             }
             match observed {
                 // It was removed since the folder was listed.
                 Ok(Observed::Absent) => {}
-                Ok(Observed::Dangling) => found.warnings.push(skipped(DANGLING)),
-                Ok(Observed::Irregular(what)) => found.warnings.push(skipped(what)),
+                Ok(Observed::Dangling) => withhold(found, name, Reason::Dangling, None),
+                Ok(Observed::Irregular(_)) => withhold(found, name, Reason::Irregular, None),
                 Ok(Observed::Changing) => return Err(being_written(name)),
                 Ok(Observed::Own(identity)) => {
                     found.own_jars.insert(jar, identity);
@@ -166,13 +156,17 @@ impl Plugins {
                         .extend(warning.map(|warning| format!("{name} {warning}")));
                     found.add(name, &known, &path);
                 }
-                // GoCD runs as the same user and cannot read it either.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    found.warnings.push(skipped("cannot be read by this user"));
-                }
-                Err(error) => return Err(Error::io("read", &path, &error).into()),
+                Err(error) => withhold(found, name, Reason::of(&error), Some(&error)),
             }
         }
         Ok(())
     }
+}
+
+/// Our own jar is never synced, so that no standby has to hear of it.
+fn withhold(found: &mut Found, name: Name, reason: Reason, error: Option<&io::Error>) {
+    if matches!(&name, Name::Plugin(jar) if jar.as_str() == OWN_JAR) {
+        return found.warnings.push(format!("{name} {reason}"));
+    }
+    found.withhold(name, reason, error);
 }

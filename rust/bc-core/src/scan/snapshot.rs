@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub scanned_ms: i64,
     /// What an administrator should know: skipped files and why, each a sentence that names the file.
     pub warnings: Vec<String>,
+    /// What the manifest withholds and why, in more words than it says to others, each a sentence part.
+    pub withheld_lines: Vec<String>,
     /// Where the bytes of each digest are.
     pub sources: HashMap<Digest, Source>,
 }

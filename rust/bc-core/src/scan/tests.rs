@@ -13,7 +13,6 @@ use std::{
 use super::*;
 use crate::{
     clock::SystemClock,
-    error::Kind,
     manifest::{Acceptance, OWN_PLUGIN_ID},
     properties::Properties,
     scan::{
@@ -21,7 +20,10 @@ use crate::{
         descriptor::tests::plugin,
         patience::PATIENCE_MS,
     },
+    withheld::Reason,
 };
+
+mod withheld;
 
 const CONFIG: &str =
     "<?xml version=\"1.0\"?>\n<cruise schemaVersion=\"139\">\n  <server serverId=\"one\"/>\n</cruise>\n";
@@ -234,42 +236,6 @@ fn a_clock_that_is_set_back_does_not_make_it_wait() {
 }
 
 #[test]
-fn a_folder_that_is_missing_or_cannot_be_read_is_named() {
-    let place = Place::new();
-    fs::remove_dir_all(place.layout.plugins_external()).expect("remove");
-    let snapshot = ready(&mut place.scanner());
-    assert!(snapshot.warnings[0].contains("plugins/external"));
-    fs::remove_dir_all(place.layout.pair_dir()).expect("remove");
-    let error = place.scanner().scan().expect_err("no folder");
-    assert!(
-        error
-            .message()
-            .contains(place.layout.pair_dir().to_str().expect("UTF-8")),
-        "{error}"
-    );
-    fs::write(place.layout.pair_dir(), "a file where the folder should be").expect("write");
-    let error = place.scanner().scan().expect_err("no folder");
-    assert_eq!(error.kind(), Kind::File);
-    assert!(error.message().contains("read the folder"), "{error}");
-}
-
-#[test]
-fn a_plugin_folder_that_is_lost_takes_no_plugin_from_the_standby() {
-    let place = Place::new();
-    let mut scanner = place.scanner();
-    let before = ready(&mut scanner).generation;
-    let folder = place.layout.plugins_external();
-    let away = folder.with_file_name("away");
-    fs::rename(folder, &away).expect("rename");
-    let Err(error) = scanner.scan() else {
-        panic!("nothing can be said about the plugins");
-    };
-    assert!(error.message().ends_with("does not exist any more"), "{error}");
-    fs::rename(&away, folder).expect("rename");
-    assert_eq!(ready(&mut scanner).generation, before);
-}
-
-#[test]
 fn acceptance_follows_the_configuration_repository() {
     let place = Place::new();
     let accepted = place.layout.accepted_config();
@@ -300,57 +266,18 @@ fn links_are_served_under_their_own_name_and_the_rest_is_skipped() {
     let snapshot = ready(&mut place.scanner());
     let entry = &snapshot.manifest.files[&jar("link.jar")];
     assert_eq!(entry.plugin.as_ref().map(|plugin| plugin.id.as_str()), Some("linked"));
-    for skipped in ["dangling.jar", "device.jar", "pipe.jar", "folder.jar", "tab\\t.jar"] {
-        assert!(
-            snapshot.warnings.iter().any(|warning| warning.contains(skipped)),
-            "{skipped}: {:?}",
-            snapshot.warnings
-        );
+    assert!(snapshot.warnings[0].contains("tab\\t.jar"), "{:?}", snapshot.warnings);
+    let withheld = &snapshot.manifest.withheld.files;
+    for (name, reason) in [
+        ("dangling.jar", Reason::Dangling),
+        ("device.jar", Reason::Irregular),
+        ("pipe.jar", Reason::Irregular),
+        ("folder.jar", Reason::Irregular),
+    ] {
+        assert_eq!(withheld.get(&jar(name)), Some(&reason), "{name}");
     }
+    assert_eq!(withheld.len(), 4, "no node could have a file of the other name");
     assert_eq!(snapshot.manifest.plugins().count(), 2);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn what_cannot_be_seen_any_more_is_offered_as_it_was() {
-    use std::os::unix::fs::symlink;
-
-    let place = Place::new();
-    let (plugins, volume) = (place.layout.plugins_external(), place.folder.path().join("volume"));
-    fs::create_dir(&volume).expect("folder");
-    fs::write(volume.join("linked.jar"), plugin("linked", "1")).expect("write");
-    symlink(volume.join("linked.jar"), plugins.join("link.jar")).expect("link");
-    fs::rename(place.layout.jetty_xml(), volume.join("jetty.xml")).expect("moved");
-    symlink(volume.join("jetty.xml"), place.layout.jetty_xml()).expect("link");
-    let options = Options {
-        cache_file: Some(place.folder.path().join("scan-cache.json")),
-        ..Options::default()
-    };
-    thread::sleep(Duration::from_millis(40));
-    let mut scanner = place.scanner_with(options.clone());
-    let before = ready(&mut scanner);
-    // A volume that is not mounted any more, and a disk that cannot read.
-    let elsewhere = place.folder.path().join("elsewhere");
-    fs::rename(&volume, &elsewhere).expect("moved");
-    fs::rename(plugins.join("a.jar"), place.folder.path().join("a.jar")).expect("moved");
-    symlink("/proc/self/mem", plugins.join("a.jar")).expect("link");
-    for _ in 0..2 {
-        let now = ready(&mut scanner);
-        assert_eq!(now.manifest, before.manifest);
-        for name in ["link.jar", "a.jar", "jetty.xml"] {
-            let is_named = now.warnings.iter().any(|warning| warning.contains(name));
-            assert!(is_named, "{name}: {:?}", now.warnings);
-        }
-    }
-    // Of configuration files nothing is known after a restart, so nothing is offered without one.
-    let mut scanner = place.scanner_with(options);
-    let Err(error) = scanner.scan() else {
-        panic!("the standby would lose it");
-    };
-    assert!(error.message().contains("jetty.xml"), "{error}");
-    fs::create_dir(&volume).expect("folder");
-    fs::rename(elsewhere.join("jetty.xml"), volume.join("jetty.xml")).expect("moved");
-    assert_eq!(ready(&mut scanner).manifest, before.manifest);
 }
 
 #[test]
@@ -476,30 +403,6 @@ fn further_files_are_synced_once_they_have_settled() {
     );
 }
 
-#[test]
-fn a_configuration_file_that_is_longer_than_its_kind_may_be_is_named() {
-    let place = Place::new();
-    for name in [
-        Name::CruiseConfig,
-        Name::CipherAes,
-        Name::JettyXml,
-        Name::FeatureToggles,
-    ] {
-        let path = path_of(&place.layout, &name);
-        let usual = fs::read(&path).expect("there");
-        // Without blocks on the disk: only its length is looked at.
-        let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
-        file.set_len(name.largest() + 1).expect("sparse");
-        let error = place.scanner().scan().expect_err("too long");
-        assert!(error.message().contains(&path.display().to_string()), "{error}");
-        assert!(
-            error.message().contains(&format!("at most {}", name.largest())),
-            "{error}"
-        );
-        fs::write(&path, usual).expect("write");
-    }
-}
-
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
@@ -521,13 +424,15 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     let accepted = place.layout.accepted_config();
     fs::create_dir_all(accepted.parent().expect("joined")).expect("folder");
     nix::unistd::mkfifo(&accepted, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-    let Ok(Reading::Ready(snapshot)) = place.scanner().scan() else {
-        panic!("everything else is offered");
-    };
-    assert_eq!(snapshot.warnings.len(), 4, "{:?}", snapshot.warnings);
-    assert_eq!(snapshot.acceptance, Acceptance::Unknown);
     pipe(&path_of(&place.layout, &Name::CruiseConfig));
-    place.scanner().scan().expect_err("nothing without it");
+    let snapshot = ready(&mut place.scanner());
+    let withheld = &snapshot.manifest.withheld.files;
+    assert_eq!(withheld.len(), 5, "{withheld:?}");
+    assert!(
+        withheld.values().all(|reason| *reason == Reason::Irregular),
+        "{withheld:?}"
+    );
+    assert_eq!(snapshot.acceptance, Acceptance::Unknown);
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub enum FileState {
     Differs,
     /// Not here yet.
     Missing,
+    /// The primary has something under this name, or may have, and does not offer it.
+    Withheld,
     /// Not on the primary, and not ours to remove.
     OnlyHere,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, manifest::Name};
+use crate::{digest::Digest, manifest::Name, withheld::Withheld};
 
 /// Errors that are kept, as in the original product.
 pub const KEPT_ERRORS: usize = 5;
@@ -44,6 +44,17 @@ pub struct SyncStatus {
     pub errors: Vec<SyncError>,
     /// A fetch that is under way.
     pub fetching: Option<Fetching>,
+}
+
+impl SyncStatus {
+    /// Whether nothing but what the primary withholds ends in sync.
+    pub(super) fn is_all_but_withheld(&self, withheld: &Withheld) -> bool {
+        !withheld.is_empty()
+            && self.has_newest
+            && self.altered.is_empty()
+            && self.unseen.is_none()
+            && self.paused.is_none()
+    }
 }
 
 /// Why the primary is not followed although it answers.

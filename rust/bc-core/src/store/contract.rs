@@ -25,6 +25,10 @@ use crate::{
     },
 };
 
+pub(super) mod withheld;
+
+use withheld::*;
+
 pub(super) const CONFIG: &[u8] = b"<cruise schemaVersion=\"139\"><server serverId=\"one\"/></cruise>";
 
 /// Version of the GoCD beside each store.
@@ -69,6 +73,7 @@ impl Files {
         };
         let manifest = Manifest {
             files: self.0.iter().map(entry).collect(),
+            ..Manifest::default()
         };
         ManifestDocument {
             format: FORMAT,
@@ -91,6 +96,8 @@ impl Files {
                 next_fingerprint: None,
             },
             files: manifest.files,
+            withheld: Default::default(),
+            retained: Default::default(),
             own_jars: BTreeMap::new(),
             lineage: Default::default(),
             extra_is_unknown: false,
@@ -237,6 +244,11 @@ contract!(
     our_own_jar_is_never_touched,
     a_set_without_its_bytes_is_not_applied,
     an_emptied_plugin_folder_empties_nothing_until_that_is_allowed,
+    what_is_withheld_stays_and_what_is_gone_goes,
+    a_folder_that_cannot_be_listed_keeps_every_plugin,
+    what_is_withheld_at_the_first_sync_comes_later,
+    without_a_configuration_here_a_withheld_one_is_refused,
+    plugins_that_wait_for_an_administrator_go_on_waiting,
 );
 
 fn a_generation_becomes_live_plugins_first(subject: &impl Subject) {

@@ -247,6 +247,20 @@ impl DiskStore {
         }
     }
 
+    /// The generation with what was applied here under the names that the primary withholds.
+    fn retaining<'a>(&self, generation: &'a ManifestDocument) -> Cow<'a, ManifestDocument> {
+        let generations = self.generations();
+        generation.retaining(generations.applied().into_iter().flat_map(|applied| &applied.files))
+    }
+
+    /// Whether a file of the generation stays as it is, since its bytes are neither here nor to be had from the primary.
+    fn is_out_of_reach(&self, generation: &ManifestDocument, name: &Name) -> Result<bool, Error> {
+        match generation.files.get(name) {
+            Some(entry) if generation.retained.contains(name) => Ok(!self.blobs.has(&entry.sha256, entry.size)?),
+            _ => Ok(false),
+        }
+    }
+
     /// The generation without further files that this node's own setting does not name, and what to say of them.
     fn of_this_node<'a>(&self, generation: &'a ManifestDocument) -> (Cow<'a, ManifestDocument>, Option<String>) {
         let not_here: Vec<&Name> = generation
@@ -266,18 +280,9 @@ impl DiskStore {
         );
         (Cow::Owned(own), Some(warning))
     }
-}
 
-/// The jars among these names.
-fn jars<'a>(names: impl IntoIterator<Item = &'a Name>) -> impl Iterator<Item = &'a JarName> {
-    names.into_iter().filter_map(|name| match name {
-        Name::Plugin(jar) => Some(jar),
-        _ => None,
-    })
-}
-
-impl Store for DiskStore {
-    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
+    /// What is neither in the store nor among the live files of a generation, and that generation as it is on this node.
+    fn lacking<'a>(&self, generation: &'a ManifestDocument) -> Result<(Cow<'a, ManifestDocument>, Vec<Wanted>), Error> {
         let mut inner = self.lock();
         self.finish_journal(&mut inner)?;
         // The apply looks anyway, and then at what it replaces. A look at hundreds of files is worth a tenth of the
@@ -286,8 +291,12 @@ impl Store for DiskStore {
             Some(seen) => seen,
             None => Seen::of(&live::read(&self.layout, &mut inner.cache)?),
         };
-        let (generation, _) = self.of_this_node(generation);
-        let generation = generation.as_ref();
+        let own = self.retaining(generation);
+        let own = match self.of_this_node(&own).0 {
+            Cow::Owned(fewer) => Cow::Owned(fewer),
+            Cow::Borrowed(_) => own,
+        };
+        let generation = own.as_ref();
         rules::manifest(generation, &seen.own_jars)?;
         self.plugin_names()
             .judge(jars(generation.files.keys()), &seen.jars, &seen.own_jars)?;
@@ -303,7 +312,27 @@ impl Store for DiskStore {
         }
         inner.seen = Some(seen);
         drop(inner);
-        let missing: Vec<Wanted> = missing.into_values().collect();
+        Ok((own, missing.into_values().collect()))
+    }
+}
+
+/// The jars among these names.
+fn jars<'a>(names: impl IntoIterator<Item = &'a Name>) -> impl Iterator<Item = &'a JarName> {
+    names.into_iter().filter_map(|name| match name {
+        Name::Plugin(jar) => Some(jar),
+        _ => None,
+    })
+}
+
+impl Store for DiskStore {
+    fn syncs(&self, name: &Name) -> bool {
+        self.layout.syncs(name)
+    }
+
+    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
+        let (generation, missing) = self.lacking(generation)?;
+        let is_to_come = |wanted: &Wanted| !generation.retained.contains(&wanted.name);
+        let missing: Vec<Wanted> = missing.into_iter().filter(is_to_come).collect();
         let needed = missing
             .iter()
             .map(|wanted| wanted.size.saturating_sub(self.blobs.partial_size(&wanted.sha256)))
@@ -333,6 +362,7 @@ impl Store for DiskStore {
     }
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
+        let generation = &*self.retaining(generation);
         // A large configuration takes a few milliseconds to read through: meanwhile the disk is busy with its copy.
         let applied = thread::scope(|scope| {
             let reader = thread::Builder::new()

@@ -1,6 +1,7 @@
 //! A store that forgets everything at its end: for tests, and for measuring everything but disks.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     io::{self, Cursor, Read},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -91,6 +92,13 @@ impl Inner {
         self.live.insert(name, (entry, bytes));
     }
 
+    /// The generation with our files under the names that the primary withholds.
+    fn retaining<'a>(&self, generation: &'a ManifestDocument) -> Cow<'a, ManifestDocument> {
+        let is_applied = |name: &Name| self.ours.contains(name) && !self.guard.kept().contains(name);
+        let live = self.live.iter().filter(|(name, _)| is_applied(name));
+        generation.retaining(live.map(|(name, (entry, _))| (name, entry)))
+    }
+
     fn find(&self, digest: &Digest) -> Option<Bytes> {
         let live = || {
             let mut files = self.live.values();
@@ -103,7 +111,7 @@ impl Inner {
 impl Store for MemoryStore {
     fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
         let inner = self.lock();
-        rules::manifest(generation, &inner.own_jars)?;
+        rules::manifest(&inner.retaining(generation), &inner.own_jars)?;
         let mut missing: BTreeMap<Digest, Wanted> = BTreeMap::new();
         for (name, entry) in &generation.files {
             if inner.find(&entry.sha256).is_none() {
@@ -131,6 +139,7 @@ impl Store for MemoryStore {
 
     fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
         let mut inner = self.lock();
+        let generation = &*inner.retaining(generation);
         rules::manifest(generation, &inner.own_jars)?;
         let live = inner
             .live
@@ -179,7 +188,9 @@ impl Store for MemoryStore {
         for name in &plan.remove {
             inner.live.remove(name);
         }
-        inner.ours = generation.files.keys().chain(&plan.kept).cloned().collect();
+        let is_open = |name: &&Name| generation.withheld.reason(name).is_some();
+        let open = inner.ours.iter().filter(is_open).cloned();
+        inner.ours = generation.files.keys().chain(&plan.kept).cloned().chain(open).collect();
         inner.guard = plan.guard;
         inner.blobs.clear();
         inner.position = Some(Position {

@@ -52,7 +52,20 @@ pub(super) fn plan(
             plan.write.push((name.clone(), entry.clone()));
         }
     }
+    let mut unknown = Vec::new();
     for (name, here) in live.iter().filter(|(name, _)| !generation.files.contains_key(*name)) {
+        // What the primary could not look at was not removed there.
+        if generation.withheld.reason(name).is_some() {
+            if ours.contains(name) {
+                unknown.push(name.clone());
+            } else {
+                plan.warnings.push(format!(
+                    "{name} stays as it is and was not verified: it did not come from the primary, which does not offer \
+                     its own"
+                ));
+            }
+            continue;
+        }
         if ours.contains(name) {
             if generation.extra_is_unknown && matches!(name, Name::Extra(_)) {
                 plan.warnings.push(format!(
@@ -81,6 +94,9 @@ pub(super) fn plan(
         let ours: BTreeMap<&Name, &Entry> = live.iter().filter(|(name, _)| ours.contains(*name)).collect();
         plan.kept = guard.judge(generation, &ours, &plan.remove, now_ms);
         plan.remove.retain(|name| !plan.kept.contains(name));
+        // What waits for an administrator goes on waiting.
+        plan.kept
+            .extend(unknown.into_iter().filter(|name| guard.kept().contains(name)));
         plan.guard = guard.after(&ours, &plan.kept, now_ms);
     }
     plan

@@ -45,7 +45,8 @@ pub struct Record {
     pub epoch: Epoch,
     /// When it became live, by this node's clock.
     pub applied_ms: i64,
-    /// The files that it named, and the jars that were kept beside it; only these are ever removed.
+    /// The files that it named, the jars that were kept beside it, and those of before of which it does not say whether
+    /// they are gone; only these are ever removed.
     pub(super) ours: BTreeSet<Name>,
     /// What guards against mass deletion.
     #[serde(default)]
@@ -85,11 +86,10 @@ impl Record {
                 .files
                 .keys()
                 .chain(guard.kept())
-                .chain(
-                    self.ours
-                        .iter()
-                        .filter(|name| generation.extra_is_unknown && matches!(name, Name::Extra(_))),
-                )
+                .chain(self.ours.iter().filter(|name| {
+                    let is_unknown = generation.extra_is_unknown && matches!(name, Name::Extra(_));
+                    is_unknown || generation.withheld.reason(name).is_some()
+                }))
                 .cloned()
                 .collect(),
             guard: guard.clone(),

@@ -29,6 +29,12 @@ pub(super) fn manifest(
     own_jars: &BTreeMap<JarName, PluginIdentity>,
 ) -> Result<(), Error> {
     if !generation.files.contains_key(&Name::CruiseConfig) {
+        if let Some(reason) = generation.withheld.reason(&Name::CruiseConfig) {
+            return Err(refused(
+                format!("cruise-config.xml on the primary {reason}, and none of it is here yet"),
+                "Mend it on the primary: without a configuration nothing is made live here.",
+            ));
+        }
         return Err(refused(
             "the primary's generation has no cruise-config.xml",
             "Check the plugin's log on the primary.",

@@ -97,6 +97,7 @@ fn state(file: &FileStatus) -> &'static str {
         FileState::InSync => "in sync",
         FileState::Differs => "differs",
         FileState::Missing => "missing here",
+        FileState::Withheld => "not offered",
         FileState::OnlyHere => "only here",
     }
 }
@@ -104,7 +105,7 @@ fn state(file: &FileStatus) -> &'static str {
 fn state_class(file: &FileStatus) -> &'static str {
     match file.state {
         FileState::Offered | FileState::InSync => "ok",
-        FileState::OnlyHere => "warning",
+        FileState::Withheld | FileState::OnlyHere => "warning",
         FileState::Differs | FileState::Missing => "critical",
     }
 }

@@ -16,10 +16,10 @@ use bc_core::{
     error::Error,
     gocd_version,
     offer::Offer,
-    pull::{compare, judge},
+    pull::{TOPIC_WITHHELD, compare, judge},
     scan::{Options, Reading, SAY_AFTER, Scanner, retry_after, snapshot::Snapshot, watch::Hints},
     status::{Severity, StatusBoard},
-    words,
+    withheld, words,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -193,6 +193,17 @@ impl Work {
         let (snapshot, generation) = (&offered.snapshot, offered.generation());
         let warnings = words::one_line(&snapshot.warnings);
         self.board.set("files", Severity::Warning, warnings, now);
+        let withheld = withheld::primary_warning(&snapshot.withheld_lines);
+        if let Some(warning) = &withheld
+            && self
+                .board
+                .raise(TOPIC_WITHHELD, Severity::Warning, warning.as_str(), now)
+        {
+            warn!("{warning}");
+        }
+        if withheld.is_none() {
+            self.board.clear(TOPIC_WITHHELD);
+        }
         let pending = judge::acceptance(&self.offer.envelope(&offered, now), self.accept_wait);
         self.board.set(TOPIC_ACCEPTANCE, Severity::Warning, pending, now);
         match published {
@@ -205,6 +216,7 @@ impl Work {
             status.scanned_ms = Some(snapshot.scanned_ms);
             status.generation = Some(generation);
             status.files = files;
+            status.withheld = snapshot.manifest.withheld.clone();
             status.own_jars = own_jars;
         });
     }

@@ -17,6 +17,8 @@ pub(super) enum NoSource {
     NotPrimary,
     /// Its folders have not been read yet.
     TooEarly,
+    /// It cannot read some of them, and whoever asks takes what is not named for removed.
+    Withheld,
 }
 
 impl IntoResponse for NoSource {
@@ -31,6 +33,11 @@ impl IntoResponse for NoSource {
                 StatusCode::SERVICE_UNAVAILABLE,
                 [(header::RETRY_AFTER, "1")],
                 "the files have not been read yet; ask again soon",
+            )
+                .into_response(),
+            NoSource::Withheld => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "some of the files cannot be read here, so that a list of them would lack them",
             )
                 .into_response(),
         }

@@ -4,7 +4,8 @@
 //! `StandbyFileSyncService`. Unlike there, every request needs the token, which that client sends anyway
 //! (leaving it out was CVE-2021-43287). That client knows no digest beside the four configuration files and,
 //! in 20.x, `DES_CIPHER`: any other key breaks it. It puts plugin names into URLs as they are, so a name with
-//! a blank, a `%` or another character that does not survive that is left out here.
+//! a blank, a `%` or another character that does not survive that is left out here. It removes a plugin that is not
+//! listed, so that there is no list while one is there and is not offered.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -109,7 +110,11 @@ struct PluginFile {
 }
 
 pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
-    let (_, md5s) = with_md5s(&context).await?;
+    let (offered, md5s) = with_md5s(&context).await?;
+    let withheld = &offered.snapshot.manifest.withheld;
+    if withheld.plugins.is_some() || withheld.files.keys().any(|name| matches!(name, Name::Plugin(_))) {
+        return Err(NoSource::Withheld);
+    }
     let plugin = |(name, md5): (&Name, &Md5)| match name {
         Name::Plugin(jar) if survives_a_url(jar) => Some(PluginFile {
             name: jar.to_string(),

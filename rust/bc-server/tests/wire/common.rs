@@ -303,6 +303,7 @@ pub(crate) fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
         acceptance: Acceptance::Pending,
         scanned_ms: 1_700_000_000_000,
         warnings: Vec::new(),
+        withheld_lines: Vec::new(),
         sources,
     }
 }

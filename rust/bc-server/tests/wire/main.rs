@@ -23,3 +23,5 @@ mod routes;
 #[cfg(unix)]
 mod unreadable;
 mod whole;
+#[cfg(unix)]
+mod withheld;

@@ -59,8 +59,8 @@ impl DiskStore {
             Some((_, ahead)) => live::read_config(&self.layout, &mut inner.cache, ahead)?,
             None => live::read(&self.layout, &mut inner.cache)?,
         };
-        let (own, not_here) = self.of_this_node(generation);
-        let whole = generation;
+        let whole = &*self.retaining(generation);
+        let (own, not_here) = self.of_this_node(whole);
         let generation = own.as_ref();
         rules::manifest(generation, &live.own_jars)?;
         let names = jars(generation.files.keys());
@@ -70,7 +70,13 @@ impl DiskStore {
         self.generations().pin(generation);
         let now_ms = self.clock.now_ms();
         let Record { ours, guard, .. } = &inner.record;
-        let plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
+        let mut plan = plan::plan(generation, &live.files, ours, guard, allowed.deletions, now_ms);
+        for name in &generation.retained {
+            if self.is_out_of_reach(generation, name)? {
+                // It stays as somebody made it: the look at what is live says so for as long as that is so.
+                plan.write.retain(|(other, _)| other != name);
+            }
+        }
         let record = inner.record.next(generation, &plan.guard, now_ms);
         let mut applied = Applied {
             written: plan.write.iter().map(|(name, _)| name.clone()).collect(),

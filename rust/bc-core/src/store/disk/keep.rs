@@ -4,7 +4,7 @@
 //! [`DiskStore::tidy`] does what waits, some time later.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs,
     path::Path,
     sync::{MutexGuard, PoisonError},
@@ -232,6 +232,7 @@ impl DiskStore {
     fn as_found(&self, live: &Live, now_ms: i64) -> ManifestDocument {
         let manifest = Manifest {
             files: live.files.clone(),
+            ..Manifest::default()
         };
         ManifestDocument {
             format: FORMAT,
@@ -257,6 +258,8 @@ impl DiskStore {
                 next_fingerprint: None,
             },
             files: manifest.files,
+            withheld: manifest.withheld,
+            retained: BTreeSet::new(),
             own_jars: live.own_jars.clone(),
             lineage: Default::default(),
             extra_is_unknown: false,

@@ -171,7 +171,7 @@ impl DiskStore {
         for entry in document.files.values() {
             self.blobs.forget(&entry.sha256);
         }
-        let missing = self.missing(document)?;
+        let (_, missing) = self.lacking(document)?;
         if missing.is_empty() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     lineage::Lineage,
-    manifest::{Acceptance, Entry, Manifest, ManifestDocument, Name},
+    manifest::{Acceptance, Entry, ManifestDocument, Name},
     store::{
         filesystem::{FileSystem, OperatingSystem},
         record::{self, Read, Record},
@@ -159,11 +159,7 @@ impl Kept {
 
     /// Whether it is what it says, and in the file that is its own.
     fn is_of(&self, file: &Path) -> bool {
-        let manifest = Manifest {
-            files: self.document.files.clone(),
-        };
-        manifest.generation() == self.document.generation
-            && file.file_name().is_some_and(|name| *name == *self.file_name())
+        self.document.is_its_generation() && file.file_name().is_some_and(|name| *name == *self.file_name())
     }
 
     pub(in crate::store) fn summary(&self, applied: Option<Digest>) -> KeptGeneration {

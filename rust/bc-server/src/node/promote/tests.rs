@@ -105,6 +105,8 @@ fn rests(store: &DiskStore) -> bool {
             next_fingerprint: None,
         },
         files: BTreeMap::new(),
+        withheld: Default::default(),
+        retained: Default::default(),
         own_jars: BTreeMap::new(),
         lineage: Lineage::default(),
         extra_is_unknown: false,
