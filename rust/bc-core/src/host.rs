@@ -9,6 +9,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::percent;
+
 /// A host name in lower case, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -54,6 +56,22 @@ impl Host {
             _ => return Err(NotAHost),
         };
         Ok((host.parse()?, port))
+    }
+
+    /// What a name with letters beyond ASCII, as a person writes it, is in the domain name system: `müller.test`, also as
+    /// browsers copy it (`m%C3%BCller.test`), is `xn--mller-kva.test`. None where it is written as it must be, and where
+    /// it is no such name.
+    ///
+    /// It is for a person to look at and never taken by itself: two names that look alike differ in this form.
+    pub fn international(text: &str) -> Option<Self> {
+        let text = match text.contains('%') {
+            true => percent::decoded(text)?,
+            false => text.to_owned(),
+        };
+        if text.is_ascii() {
+            return None;
+        }
+        idna::domain_to_ascii(&text).ok()?.parse().ok()
     }
 }
 
@@ -170,6 +188,36 @@ mod tests {
             &"a".repeat(64),
         ] {
             assert_eq!(text.parse::<Host>(), Err(NotAHost), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_with_other_letters_have_a_form_that_resolvers_know() {
+        for (text, form) in [
+            ("müller.test", "xn--mller-kva.test"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+            ("go。例え", "go.xn--r8jz45g"),
+            ("m%C3%BCller.test", "xn--mller-kva.test"),
+            ("primary\u{200b}go", "primarygo"),
+            ("straße.test.", "xn--strae-oqa.test."),
+        ] {
+            let found = Host::international(text).map(|host| host.to_string());
+            assert_eq!(found.as_deref(), Some(form), "{text}");
+        }
+        for text in [
+            "primarygo",
+            "a%2e",
+            "a%2",
+            "müller test",
+            "müller..test",
+            "\u{fffd}",
+            "ü@b",
+            "ü\\b",
+            "[::1%ü]",
+            &"ü".repeat(300),
+        ] {
+            assert_eq!(Host::international(text), None, "{text}");
         }
     }
 

@@ -62,7 +62,7 @@ impl fmt::Display for PrimaryUrl {
 }
 
 /// Why a text is no such address; reads after the text itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlMistake {
     /// Neither `https://` nor `http://`.
     #[error("does not begin with https://")]
@@ -73,6 +73,9 @@ pub enum UrlMistake {
     /// No host, or one with characters that no host has.
     #[error("has no host name or address after https://")]
     Host,
+    /// A host whose name the domain name system has in another form: the whole address in that form.
+    #[error("has letters in its host name that are none there; the domain name system knows that name in another form")]
+    International(String),
     /// The part after the colon is no port.
     #[error("has no valid port number after the colon")]
     Port,
@@ -106,12 +109,27 @@ impl FromStr for PrimaryUrl {
             return Err(UrlMistake::Extra);
         }
         let authority = rest.split('/').next().unwrap_or_default();
-        let (host, port) = Host::with_port(authority).map_err(|_| UrlMistake::Host)?;
+        let (host, port) = Host::with_port(authority).map_err(|_| no_host(secure, authority))?;
         let port = port.map(|text| parse_port(text).ok_or(UrlMistake::Port)).transpose()?;
         if !secure && !host.is_loopback() {
             return Err(UrlMistake::Plain);
         }
         Ok(Self { secure, host, port })
+    }
+}
+
+/// Why there is no host in `authority`: perhaps there is one, in another spelling.
+fn no_host(secure: bool, authority: &str) -> UrlMistake {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let port = port.map(|text| parse_port(text).ok_or(UrlMistake::Port)).transpose();
+    match (Host::international(host), port) {
+        (Some(_), Err(mistake)) => mistake,
+        (Some(host), Ok(_)) if !secure && !host.is_loopback() => UrlMistake::Plain,
+        (Some(host), Ok(port)) => UrlMistake::International(PrimaryUrl { secure, host, port }.written()),
+        (None, _) => UrlMistake::Host,
     }
 }
 
@@ -166,8 +184,30 @@ mod tests {
             ("http://0x7f.1", UrlMistake::Host),
             ("http://[::1]evil.example", UrlMistake::Host),
             ("http://[::ffff:10.0.0.1]", UrlMistake::Plain),
+            ("http://m\u{fc}ller.test", UrlMistake::Plain),
+            ("https://m\u{fc}ller.test:x", UrlMistake::Port),
+            ("https://m\u{fc}ller test", UrlMistake::Host),
+            ("https://m\u{fc}:geheim@primarygo", UrlMistake::User),
         ] {
             assert_eq!(text.parse::<PrimaryUrl>(), Err(mistake), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_international_name_is_offered_in_the_form_that_works() {
+        for (text, offered) in [
+            ("https://m\u{fc}ller.test", "https://xn--mller-kva.test"),
+            (
+                "HTTPS://B\u{dc}CHER.example:9000/go/",
+                "https://xn--bcher-kva.example:9000",
+            ),
+            ("https://m%C3%BCller.test:8155", "https://xn--mller-kva.test:8155"),
+            ("https://primary\u{200b}go", "https://primarygo"),
+        ] {
+            let mistake = text.parse::<PrimaryUrl>().expect_err(text);
+            assert_eq!(mistake, UrlMistake::International(offered.to_owned()), "{text}");
+            let taken: PrimaryUrl = offered.parse().expect("what is offered is taken");
+            assert_eq!(taken.written(), offered);
         }
     }
 

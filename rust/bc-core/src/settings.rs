@@ -91,7 +91,8 @@ pub enum Flag {
 pub struct Mistake {
     /// The property's name; one that is no setting is cleaned and bounded.
     pub property: String,
-    /// What is wrong with it and what to write in its place. Never the value, which may be a secret.
+    /// What is wrong with it and what to write in its place. Never the value, which may be a secret; but of an address
+    /// whose host has a name in another spelling, that name.
     pub message: String,
 }
 
@@ -352,6 +353,18 @@ mod tests {
                 "bc.held.health"
             ]
         );
+    }
+
+    #[test]
+    fn an_international_name_is_offered_as_it_must_be_written() {
+        for name in ["bc.primary.url", "bc.external.url"] {
+            let (_, mistakes) = parse(&[(name, "https://m\u{fc}ller.test:9000")]);
+            assert_eq!(mistakes[0].property, name);
+            assert!(
+                mistakes[0].message.ends_with("write https://xn--mller-kva.test:9000"),
+                "{mistakes:?}"
+            );
+        }
     }
 
     #[test]

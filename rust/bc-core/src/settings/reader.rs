@@ -8,8 +8,13 @@ use std::{
 
 use super::{CertificateAuthority, CertificateFiles, DEFAULT_PORT, Flag, Mistake, Property, Restriction};
 use crate::{
-    extra_name::ExtraName, fingerprint::Fingerprint, percent, primary_url::PrimaryUrl, properties::Properties,
-    stray_ends::without_stray_ends, words,
+    extra_name::ExtraName,
+    fingerprint::Fingerprint,
+    percent,
+    primary_url::{PrimaryUrl, UrlMistake},
+    properties::Properties,
+    stray_ends::without_stray_ends,
+    words,
 };
 
 /// Longest time that is believed: ten years. Beyond it, what is reckoned with moments may overflow.
@@ -362,7 +367,7 @@ impl<'a> Reader<'a> {
             Err(reason) => {
                 self.mistake(
                     NAME,
-                    format!("the address there {reason}; write that of the primary, such as https://primarygo:8155"),
+                    no_address(&reason, "that of the primary, such as https://primarygo:8155"),
                 );
                 None
             }
@@ -375,7 +380,7 @@ impl<'a> Reader<'a> {
             Err(reason) => {
                 self.mistake(
                     Property::ExternalUrl,
-                    format!("the address there {reason}; write one such as https://standby.example.com:8155"),
+                    no_address(&reason, "one such as https://standby.example.com:8155"),
                 );
                 None
             }
@@ -411,6 +416,14 @@ impl<'a> Reader<'a> {
                 )),
             }
         }
+    }
+}
+
+/// What is wrong with an address, and what to write: the same one where that can be told, else `otherwise`.
+fn no_address(reason: &UrlMistake, otherwise: &str) -> String {
+    match reason {
+        UrlMistake::International(address) => format!("the address there {reason}: write {address}"),
+        _ => format!("the address there {reason}; write {otherwise}"),
     }
 }
 
