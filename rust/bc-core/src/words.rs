@@ -1,5 +1,7 @@
 //! Numbers, lists and texts of others as people read them.
 
+use std::borrow::Cow;
+
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::characters::is_deceptive;
@@ -29,15 +31,28 @@ pub fn moment(ms: i64) -> String {
         .unwrap_or_else(|| format!("{ms} ms after 1970"))
 }
 
+/// The same to the minute, from seconds since 1970: `2026-03-01 12:00 UTC`.
+pub fn minute(seconds: i64) -> String {
+    let form = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|moment| moment.format(form).ok())
+        .unwrap_or_else(|| format!("{seconds} s after 1970"))
+}
+
 /// The longest message of an error or a problem, in characters.
 pub const LONGEST_MESSAGE: usize = 4000;
 
 /// A text of somebody else's, as it may be shown: one line without characters that cannot be seen or that change how
 /// the rest is read, `longest` characters at most, the last of them `…` where something was cut off.
 ///
+/// What the operating system refused keeps its words and loses the number that it has for them: `(os error 13)` says
+/// nothing to people.
+///
 /// Everything that leaves a node for people goes through it: an [`Error`](crate::error::Error) when it is made, a
 /// problem when it is raised, a log line when it is written, and what the command line hears when it is read.
 pub fn shown(text: &str, longest: usize) -> String {
+    let text = &*without_error_numbers(text);
     let mut line: String = text
         .chars()
         .map(|character| if is_deceptive(character) { ' ' } else { character })
@@ -48,6 +63,27 @@ pub fn shown(text: &str, longest: usize) -> String {
         line.push('…');
     }
     line
+}
+
+fn without_error_numbers(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = " (os error ";
+    if !text.contains(BEGIN) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(BEGIN);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
+                words.push_str(rest);
+            }
+            _ => {
+                words.push_str(BEGIN);
+                words.push_str(part);
+            }
+        }
+    }
+    Cow::Owned(words)
 }
 
 /// A text of several lines without what commands a terminal or reverses its direction; lines stay lines.
@@ -63,6 +99,8 @@ pub fn one_line(remarks: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -89,9 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn what_the_operating_system_refuses_is_said_without_its_number() {
+        let refused = io::Error::from_raw_os_error(13);
+        assert!(refused.to_string().contains("(os error 13)"));
+        assert_eq!(shown(&refused.to_string(), 100), "Permission denied");
+        assert_eq!(
+            shown(&format!("a: {refused}; b: {refused}. Help."), 100),
+            "a: Permission denied; b: Permission denied. Help."
+        );
+        for text in ["a (os error x)", "a (os error 1", "as it is (so far)"] {
+            assert_eq!(shown(text, 100), text);
+        }
+    }
+
+    #[test]
     fn moments() {
         assert_eq!(moment(1_796_018_529_999), "2026-11-30 06:02:09 UTC");
         assert_eq!(moment(-1), "1969-12-31 23:59:59 UTC");
         assert_eq!(moment(i64::MAX), "9223372036854775807 ms after 1970");
+        assert_eq!(minute(1_772_366_459), "2026-03-01 12:00 UTC");
+        assert_eq!(minute(i64::MIN), "-9223372036854775808 s after 1970");
     }
 }

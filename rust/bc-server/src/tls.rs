@@ -5,7 +5,9 @@
 //!
 //! - [`node_key`]: what a node shows, whoever began the connection.
 //! - [`server`]: what it asks its clients to show.
-//! - [`client`]: a standby judges what the primary shows.
+//! - [`client`]: a standby judges what the primary shows; with `bc.tls.ca` by `authority`.
+//! - `pem`, `certificate`, `public_key`: files, certificates and keys as administrators have them, in words.
+//! - [`failure`]: what a failed handshake means, in words.
 
 use std::sync::Arc;
 
@@ -13,21 +15,113 @@ use bc_core::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
 };
-use rustls::crypto::CryptoProvider;
-use rustls_pki_types::CertificateDer;
+use rustls::{
+    DigitallySignedStruct,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key},
+};
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
+mod authority;
+mod certificate;
 pub mod client;
+pub mod failure;
 pub mod node_key;
+mod pem;
+mod public_key;
 pub mod server;
+
+pub(crate) use certificate::{Dates, Untimely};
+pub use pem::{PemFile, Unusable};
+
+/// What to type for a key that can be used.
+const ANOTHER_KEY: &str = "Make another key and certificate: openssl req -x509 -newkey ec -pkeyopt \
+                           ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.pem -days 825 -subj /CN=HOST -addext \
+                           subjectAltName=DNS:HOST";
 
 /// The fingerprint of the key in a DER certificate.
 ///
 /// # Errors
-/// [`Kind::Protocol`] when the bytes are not an X.509 certificate of version 3.
+/// [`Kind::Protocol`] when the bytes are not an X.509 certificate.
 pub fn fingerprint_of_certificate(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
-    let certificate = webpki::EndEntityCert::try_from(certificate)
-        .map_err(|error| Error::new(Kind::Protocol, format!("a certificate is not understood: {error}"), ""))?;
-    Ok(Fingerprint::of_public_key(&certificate.subject_public_key_info()))
+    let key = key_of(certificate).map_err(|error| {
+        let reason = match error {
+            webpki::Error::UnsupportedCriticalExtension => "has an extension that is critical and not known here",
+            _ => "is damaged, or is not of the form X.509 has",
+        };
+        Error::new(
+            Kind::Protocol,
+            format!("the certificate {reason}"),
+            "See what it is with `openssl x509 -noout -text`.",
+        )
+    })?;
+    Ok(Fingerprint::of_public_key(&key))
+}
+
+/// The key that a certificate is for, also where it is of version 1, which webpki reads as that of an authority alone.
+fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, webpki::Error> {
+    match webpki::EndEntityCert::try_from(certificate) {
+        Ok(certificate) => Ok(certificate.subject_public_key_info()),
+        Err(webpki::Error::UnsupportedCertVersion) => {
+            webpki::anchor_from_trusted_cert(certificate).map(|anchor| webpki::spki_for_anchor(&anchor))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Which version of TLS a signature was made for.
+#[derive(Clone, Copy)]
+enum Version {
+    Tls12,
+    Tls13,
+}
+
+/// Whether whoever shows this certificate has signed the handshake with its key.
+fn signed(
+    version: Version,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+    provider: &CryptoProvider,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let algorithms = &provider.signature_verification_algorithms;
+    if let Err(webpki::Error::UnsupportedCertVersion) = webpki::EndEntityCert::try_from(certificate) {
+        return signed_with_bare_key(version, message, certificate, signature, provider);
+    }
+    match version {
+        Version::Tls12 => verify_tls12_signature(message, certificate, signature, algorithms),
+        Version::Tls13 => verify_tls13_signature(message, certificate, signature, algorithms),
+    }
+}
+
+/// The same by the key alone, for a certificate of version 1.
+fn signed_with_bare_key(
+    version: Version,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+    provider: &CryptoProvider,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let refused = || rustls::Error::from(rustls::CertificateError::BadSignature);
+    let algorithms = &provider.signature_verification_algorithms;
+    let key = key_of(certificate).map_err(|_| refused())?;
+    if let Version::Tls13 = version {
+        return verify_tls13_signature_with_raw_key(message, &key, signature, algorithms);
+    }
+    let bare = webpki::RawPublicKeyEntity::try_from(&key).map_err(|_| refused())?;
+    let possible = algorithms
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == signature.scheme)
+        .ok_or_else(refused)?;
+    let mut tried = possible.1.iter();
+    match tried.any(|algorithm| {
+        bare.verify_signature(*algorithm, message, signature.signature())
+            .is_ok()
+    }) {
+        true => Ok(HandshakeSignatureValid::assertion()),
+        false => Err(refused()),
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -10,8 +10,10 @@ pub mod browser;
 pub mod fault_proxy;
 pub mod gocd_dir;
 pub mod http;
+pub mod messages;
 #[cfg(target_os = "linux")]
 pub mod mounts;
+pub mod openssl;
 pub mod process;
 pub mod secrets;
 pub mod wait;

@@ -10,7 +10,7 @@ use bc_core::{
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use crate::tls::client::{causes, refusal};
+use crate::tls::{client::refusal, failure::causes};
 
 /// An error, and whether it is the considered answer of one of our nodes rather than a wrong address.
 pub(super) struct Failure {

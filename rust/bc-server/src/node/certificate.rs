@@ -2,7 +2,8 @@
 //!
 //! Both files are looked at every two seconds. A new pair is shown from the next connection on; one that cannot be
 //! used changes nothing and is a WARNING. Files are replaced one after the other, so a pair counts as bad only once it
-//! is bad twice.
+//! is bad twice. One that has expired, is about to or is not valid yet is shown all the same: whoever goes by the key alone
+//! does not mind, and whoever goes by `bc.tls.ca` refuses it, so it is a WARNING too.
 
 use std::{
     fs,
@@ -19,6 +20,7 @@ use bc_core::{
     regular_file,
     settings::CertificateFiles,
     status::{Severity, StatusBoard},
+    words::minute,
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -27,10 +29,17 @@ use super::{
     Assembly, peers_file,
     supervisor::{Part, Supervisor},
 };
-use crate::tls::node_key::{NodeKey, Shown};
+use crate::tls::{
+    Dates, PemFile, Untimely, Unusable,
+    node_key::{NodeKey, Shown},
+};
 
 /// The board's topic.
 const TOPIC: &str = "certificate";
+/// The board's topic for its dates.
+const DATES_TOPIC: &str = "certificate dates";
+/// A certificate that ends within this time is to be renewed: 14 days, in seconds.
+const SOON: i64 = 14 * 24 * 3600;
 /// How often the files are looked at: two stats.
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -46,6 +55,8 @@ pub(crate) struct Keeper {
     seen: Option<Stamps>,
     /// How often in a row the pair could not be used.
     failures: u32,
+    /// From when to when what was taken from the files counts.
+    dates: Option<Dates>,
 }
 
 /// When each file was written, and its length.
@@ -62,6 +73,7 @@ pub(crate) fn first(assembly: &Assembly) -> Option<Keeper> {
         clock: Arc::clone(&assembly.clock),
         seen: None,
         failures: 0,
+        dates: None,
     };
     keeper.look();
     if keeper.failures > 0 {
@@ -93,8 +105,13 @@ impl Keeper {
         });
     }
 
-    /// Takes up what has changed since the last look, or could not be used then.
     fn look(&mut self) {
+        self.look_at_files();
+        self.judge_dates();
+    }
+
+    /// Takes up what has changed since the last look, or could not be used then.
+    fn look_at_files(&mut self) {
         let now = [stamp(&self.files.certificate), stamp(&self.files.private_key)];
         if self.failures == 0 && self.seen == Some(now) {
             return;
@@ -104,6 +121,7 @@ impl Keeper {
             Ok(shown) => {
                 self.failures = 0;
                 self.board.clear(TOPIC);
+                self.dates = Some(shown.dates());
                 self.show(shown);
             }
             Err(error) => {
@@ -120,6 +138,33 @@ impl Keeper {
                     warn!("{error}");
                 }
             }
+        }
+    }
+
+    /// Says where it does not count, or soon will not.
+    fn judge_dates(&self) {
+        let now_ms = self.clock.now_ms();
+        let now = now_ms.div_euclid(1000);
+        let Some(dates) = self.dates else { return };
+        let what = match (dates.judge(now), dates.judge(now + SOON)) {
+            (Err(untimely), _) => format!("{untimely}, so every standby that goes by bc.tls.ca refuses this server"),
+            (Ok(()), Err(Untimely::Expired(end))) => format!(
+                "ends on {}, and from then on every standby that goes by bc.tls.ca refuses this server",
+                minute(end)
+            ),
+            (Ok(()), _) => return self.board.clear(DATES_TOPIC),
+        };
+        let path = self.files.certificate.display();
+        let message = format!(
+            "the certificate in {path} {what}. Put a new one there, and its key into {} where that is another one; both are \
+             taken up by themselves. What stands there shows: openssl x509 -in {path} -noout -dates",
+            self.files.private_key.display()
+        );
+        if self
+            .board
+            .raise(DATES_TOPIC, Severity::Warning, message.clone(), now_ms)
+        {
+            warn!("{message}");
         }
     }
 
@@ -143,15 +188,22 @@ fn load(files: &CertificateFiles) -> Result<Shown, Error> {
     };
     let certificate = read(&files.certificate, "bc.tls.certificate")?;
     let private_key = read(&files.private_key, "bc.tls.private.key")?;
-    Shown::from_pem(&certificate, &private_key).map_err(|reason| {
+    let certificate = PemFile {
+        name: &files.certificate.display().to_string(),
+        bytes: &certificate,
+    };
+    let private_key = PemFile {
+        name: &files.private_key.display().to_string(),
+        bytes: &private_key,
+    };
+    Shown::from_pem(certificate, private_key).map_err(|Unusable { reason, guidance }| {
         Error::new(
             Kind::File,
             format!(
-                "the certificate in {} and the private key in {} cannot be used: {reason}",
-                files.certificate.display(),
-                files.private_key.display()
+                "the certificate in {} with the private key in {} cannot be used: {reason}",
+                certificate.name, private_key.name
             ),
-            "Put a certificate and its key there, both in PEM form, the key without a password.",
+            guidance,
         )
     })
 }
@@ -163,6 +215,8 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use bc_core::{
         clock::SystemClock,
         fingerprint::Fingerprint,
@@ -191,6 +245,7 @@ mod tests {
             clock: Arc::new(SystemClock),
             seen: None,
             failures: 0,
+            dates: None,
         }
     }
 
@@ -238,5 +293,67 @@ mod tests {
         keeper.look();
         shows(&keeper, second.fingerprint());
         assert_eq!(warning(&keeper), None);
+    }
+
+    /// A clock that a test turns, in seconds since 1970.
+    struct Turned(AtomicI64);
+
+    impl Clock for Turned {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::SeqCst) * 1000
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_count_is_shown_and_said() {
+        let folder = tempfile::tempdir().expect("folder");
+        let own = identity();
+        let clock = Arc::new(Turned(AtomicI64::new(0)));
+        let mut keeper = Keeper {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ..keeper(folder.path(), &own)
+        };
+        let key = rcgen::KeyPair::generate().expect("key");
+        let mut parameters = rcgen::CertificateParams::new(vec!["primarygo".to_owned()]).expect("parameters");
+        parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2026, 3, 1);
+        let (begin, end) = (
+            parameters.not_before.unix_timestamp(),
+            parameters.not_after.unix_timestamp(),
+        );
+        let pem = parameters.self_signed(&key).expect("certificate").pem();
+        fs::write(folder.path().join("node.pem"), pem).expect("write");
+        fs::write(folder.path().join("node.key"), key.serialize_pem()).expect("write");
+        for (now, words) in [
+            (
+                begin - 60,
+                Some("is not valid before 2026-01-01 00:00 UTC, so every standby"),
+            ),
+            (begin + 60, None),
+            (end - SOON - 60, None),
+            (
+                end - SOON + 60,
+                Some("ends on 2026-03-01 00:00 UTC, and from then on every standby"),
+            ),
+            (end + 60, Some("expired on 2026-03-01 00:00 UTC, so every standby")),
+        ] {
+            clock.0.store(now, Ordering::SeqCst);
+            keeper.look();
+            let problems = keeper.board.look(|status| status.problems.clone());
+            let said = problems.first().map(|problem| problem.message.clone());
+            match (words, said) {
+                (None, None) => {}
+                (Some(words), Some(said)) => {
+                    assert!(said.contains(words) && said.contains("node.pem"), "{said}");
+                    bc_testkit::messages::assert_for_people(&said);
+                }
+                (words, said) => panic!("{words:?} at {now}, but {said:?}"),
+            }
+            assert_ne!(
+                keeper.key.shown().fingerprint(),
+                own.fingerprint(),
+                "it is shown all the same"
+            );
+        }
     }
 }

@@ -6,29 +6,33 @@
 
 use std::{
     error::Error as StdError,
-    fmt, io,
-    iter::successors,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bc_core::{
     error::{Error, Kind},
     fingerprint::Fingerprint,
-    regular_file,
-    settings::CertificateAuthority,
     trust::{Judge, Trust},
 };
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme,
     client::{
-        Resumption, WebPkiServerVerifier,
+        Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    crypto::CryptoProvider,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{fingerprint_of_certificate, node_key::NodeKey, provider};
+use super::{
+    Version,
+    authority::{self, Presented},
+    failure::{self, causes},
+    fingerprint_of_certificate,
+    node_key::NodeKey,
+    provider, signed,
+};
 
 /// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
 pub type TrustSource = Arc<dyn Fn() -> Judge + Send + Sync>;
@@ -100,42 +104,16 @@ impl Verifier {
         }
         let judge = (self.trust)();
         if let Trust::Authority(authority) = &judge.trust {
-            self.vouched_for(authority, shown, end_entity, intermediates, name, now)?;
+            let presented = Presented {
+                key: shown,
+                certificate: end_entity,
+                intermediates,
+                name,
+                now,
+            };
+            authority::vouches(authority, &presented, &self.provider)?;
         }
         judge.key(&shown)
-    }
-
-    fn vouched_for(
-        &self,
-        authority: &CertificateAuthority,
-        shown: Fingerprint,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        // Read anew each time: handshakes are rare, and the administrator may have replaced the file.
-        let roots = Arc::new(roots(authority)?);
-        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| error.to_string())
-            .and_then(|verifier| {
-                verifier
-                    .verify_server_cert(end_entity, intermediates, name, &[], now)
-                    .map_err(|error| error.to_string())
-            })
-            .map(|_| ())
-            .map_err(|reason| {
-                Error::new(
-                    Kind::Trust,
-                    format!(
-                        "the certificate that the primary shows, with the key {shown}, is not vouched for by {}: {reason}",
-                        described(authority)
-                    ),
-                    "Check that the host in bc.primary.url is a name in the primary's certificate and that bc.tls.ca \
-                     holds its authority, or pin the key with bc.primary.fingerprint.",
-                )
-            })
     }
 }
 
@@ -162,76 +140,29 @@ pub fn refusal(error: &(dyn StdError + 'static)) -> Option<Error> {
     causes(error).find_map(|cause| cause.downcast_ref()).map(meaning)
 }
 
-/// An error with everything behind it, outermost first.
-pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    successors(Some(error), |error| {
-        // An I/O error hides the error that it wraps from source().
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => (*error).source(),
-        }
-    })
-}
-
 fn meaning(error: &rustls::Error) -> Error {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
-            inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| {
-                Error::new(
-                    Kind::Trust,
-                    format!("the primary's certificate is refused: {inner}"),
-                    "",
-                )
-            })
+            inner.downcast_ref::<Error>().cloned().unwrap_or_else(not_proven)
         }
-        rustls::Error::InvalidCertificate(reason) => Error::new(
-            Kind::Trust,
-            format!("the other side shows a certificate but does not prove that it holds its key: {reason}"),
-            "Something between the two servers may be pretending to be the primary. Check what bc.primary.url leads to.",
-        ),
+        rustls::Error::InvalidCertificate(_) => not_proven(),
         other => Error::new(
             Kind::Protocol,
-            format!("the other side does not speak TLS as we do: {other}"),
+            format!(
+                "the other side does not speak TLS as we do: {}",
+                failure::described(other)
+            ),
             "Check that bc.primary.url leads to the primary's Business Continuity port, 8155 unless bc.listen says otherwise.",
         ),
     }
 }
 
-fn described(authority: &CertificateAuthority) -> String {
-    match authority {
-        CertificateAuthority::System => "the authorities of this system (bc.tls.ca=system)".to_owned(),
-        CertificateAuthority::File(path) => format!("bc.tls.ca={}", path.display()),
-    }
-}
-
-fn roots(authority: &CertificateAuthority) -> Result<RootCertStore, Error> {
-    // Whoever vouches for nobody is trusted with nothing: the same kind as a wrong certificate.
-    let unreadable = |reason: String| {
-        Error::new(
-            Kind::Trust,
-            format!(
-                "no primary is trusted, since {} cannot be used: {reason}",
-                described(authority)
-            ),
-            "Name a readable PEM file with the certificate of the primary's authority in bc.tls.ca.",
-        )
-    };
-    let certificates = match authority {
-        CertificateAuthority::System => rustls_native_certs::load_native_certs().certs,
-        CertificateAuthority::File(path) => {
-            let text = regular_file::read(path, regular_file::LARGEST_OF_OURS)
-                .map_err(|error| unreadable(error.to_string()))?;
-            CertificateDer::pem_slice_iter(&text)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| unreadable(error.to_string()))?
-        }
-    };
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(unreadable("it holds no certificate".to_owned()));
-    }
-    Ok(roots)
+fn not_proven() -> Error {
+    Error::new(
+        Kind::Trust,
+        "the other side shows a certificate but does not prove that it holds its key",
+        "Something between the two servers may be pretending to be the primary. Check what bc.primary.url leads to.",
+    )
 }
 
 impl ServerCertVerifier for Verifier {
@@ -254,12 +185,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        signed(Version::Tls12, message, certificate, signature, &self.provider)
     }
 
     fn verify_tls13_signature(
@@ -268,12 +194,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        signed(Version::Tls13, message, certificate, signature, &self.provider)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -11,15 +11,15 @@ use bc_core::{error::Error, identity::Identity};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    crypto::CryptoProvider,
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
-    fingerprint_of_certificate,
+    Version, fingerprint_of_certificate,
     node_key::{NodeKey, Shown},
-    provider,
+    provider, signed,
 };
 
 /// TLS 1.2 or 1.3 with the node's own key and certificate.
@@ -79,8 +79,7 @@ impl ClientCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        signed(Version::Tls12, message, certificate, signature, &self.provider)
     }
 
     fn verify_tls13_signature(
@@ -89,8 +88,7 @@ impl ClientCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        signed(Version::Tls13, message, certificate, signature, &self.provider)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

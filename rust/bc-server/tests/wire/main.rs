@@ -1,5 +1,6 @@
 //! Our port and our client over real TLS on loopback, with real identities, offers and files.
 
+mod authority;
 mod client;
 mod common;
 mod corpus;

@@ -45,6 +45,11 @@ pub(crate) const FOR_BUILDS: &[Package] = &[
 /// For running the tests.
 pub(crate) const FOR_TESTS: &[Package] = &[
     Package {
+        name: "openssl",
+        instead: None,
+        present: || command::on_path("openssl").is_some(),
+    },
+    Package {
         name: "service-wrapper",
         instead: None,
         present: || Path::new("/usr/sbin/wrapper").exists(),
