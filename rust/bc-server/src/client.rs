@@ -49,7 +49,9 @@ use crate::{
     },
 };
 
+mod answer;
 mod failure;
+mod greeting;
 mod who;
 
 use failure::{Failure, broke_off, no_answer, not_ours, refused};
@@ -243,7 +245,9 @@ impl HttpTransport {
             StatusCode::OK => {}
             // A primary of an earlier version.
             StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR => {
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR
+                if !answer::is_a_page(response.headers()) =>
+            {
                 return Err(failure::report_refused(&candidate.base, response, self.timeout).await);
             }
             _ => return Err(refused(&candidate.base, &response).error),
@@ -361,10 +365,22 @@ impl Candidate {
 
     /// Sends a request and waits for the head of the answer.
     async fn send(&self, request: RequestBuilder, within: Duration) -> Result<Response, Error> {
-        timeout(within, request.send())
+        let sent = timeout(within, request.send())
             .await
-            .map_err(|_| no_answer(&self.base, within))?
-            .map_err(|error| failure::unreachable(&self.base, &error))
+            .map_err(|_| no_answer(&self.base, within))?;
+        match sent {
+            Ok(response) => match answer::foreign(&self.base, response.status(), response.headers()) {
+                Some(error) => Err(error),
+                None => Ok(response),
+            },
+            Err(error) => {
+                let failed = failure::unreachable(&self.base, &error);
+                if self.is_secure && failure::may_speak_otherwise(&error) {
+                    return Err(greeting::explained(&self.base, &self.verifier, failed).await);
+                }
+                Err(failed)
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod client;
 pub mod context;
 pub mod control;
 pub mod dashboard;
+mod first_bytes;
 pub mod held;
 pub mod listener;
 pub mod md5s;

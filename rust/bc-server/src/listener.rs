@@ -11,12 +11,13 @@
 //! | bodies of 16 KiB (the routers say so) | memory |
 //! | unacknowledged bytes: 60 s (Linux) | transfers to a host that is gone |
 //!
-//! Whoever meets a limit is noted in the [`RejectionLog`]. Who leaves without a word is not: load balancers probe
-//! like that.
+//! Whoever meets a limit, or speaks another protocol, is noted in the [`RejectionLog`]. Who leaves without a word is not:
+//! load balancers probe like that.
 //!
 //! | module | has |
 //! |---|---|
 //! | `connection` | what is known of one connection, for its requests |
+//! | `greeting` | who begins with another protocol than a port is for |
 //! | `conversation` | handshake, requests and answers on one, and its end |
 //! | `register` | all of them, and who must leave where there are too many |
 //!
@@ -42,6 +43,7 @@ use crate::{
 
 mod connection;
 mod conversation;
+mod greeting;
 mod register;
 
 pub use connection::Connection;

@@ -7,9 +7,10 @@ use bc_core::{
     report::one_line,
     shortage::Shortage,
 };
-use reqwest::{Response, StatusCode};
+use reqwest::Response;
 use tokio::time::timeout;
 
+use super::answer;
 use crate::tls::{client::refusal, failure::causes};
 
 /// An error, and whether it is the considered answer of one of our nodes rather than a wrong address.
@@ -30,7 +31,11 @@ pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
         return refused;
     }
     if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
-        return not_ours(base, "something that is not HTTP");
+        let what = match base.starts_with("http://") {
+            true => "something that is not HTTP; if that is TLS, the address needs https://",
+            false => "something that is not HTTP",
+        };
+        return not_ours(base, what);
     }
     if let Some(shortage) = causes(error).find_map(|cause| cause.downcast_ref().and_then(Shortage::of)) {
         // It is not the primary's fault, nor anybody's between the two.
@@ -47,6 +52,33 @@ pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
         format!("cannot reach the primary at {base}: {reason}"),
         "Check that the primary runs, that bc.primary.url names it, and that no firewall is between the two servers.",
     )
+}
+
+/// Whether TLS could not be agreed on for a reason that the first bytes of the other side may tell.
+pub(super) fn may_speak_otherwise(error: &reqwest::Error) -> bool {
+    if !error.is_connect() {
+        return false;
+    }
+    causes(error).any(|cause| {
+        let is_no_tls = cause.downcast_ref().is_some_and(|error| {
+            matches!(
+                error,
+                rustls::Error::InvalidMessage(_)
+                    | rustls::Error::InappropriateMessage { .. }
+                    | rustls::Error::PeerSentOversizedRecord
+            )
+        });
+        let is_cut = cause.downcast_ref().is_some_and(|error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            )
+        });
+        is_no_tls || is_cut
+    })
 }
 
 /// The connection was open, but nothing came.
@@ -84,33 +116,7 @@ pub(super) fn not_ours(base: &str, what: &str) -> Error {
 
 /// A status that is not the one hoped for.
 pub(super) fn refused(base: &str, response: &Response) -> Failure {
-    let status = response.status();
-    let error = match status {
-        StatusCode::UNAUTHORIZED => Error::new(
-            Kind::Trust,
-            format!("the primary at {base} refuses our token"),
-            "Make the file business-continuity-token the same in both configuration folders.",
-        ),
-        StatusCode::CONFLICT => Error::new(
-            Kind::Refused,
-            format!("the node at {base} is not a primary, so there is nothing to follow"),
-            "Point bc.primary.url at the server where GoCD runs.",
-        ),
-        StatusCode::SERVICE_UNAVAILABLE => Error::new(
-            Kind::Unreachable,
-            format!("the primary at {base} has not read its files yet"),
-            "It is tried again by itself.",
-        ),
-        status if status.is_redirection() => {
-            let error = not_ours(
-                base,
-                &format!("a redirect ({}), which is never followed", status.as_u16()),
-            );
-            return error.into();
-        }
-        status => return not_ours(base, &format!("status {}", status.as_u16())).into(),
-    };
-    Failure { error, is_ours: true }
+    answer::refused(base, response.status(), response.headers())
 }
 
 /// The primary does not take a report, and says why.

@@ -114,7 +114,7 @@ fn is_silence(error: &io::Error) -> bool {
 }
 
 /// Of an address with scheme and port.
-fn host_and_port(base: &str) -> Option<(&str, u16)> {
+pub(super) fn host_and_port(base: &str) -> Option<(&str, u16)> {
     let (_, authority) = base.split_once("://")?;
     let (host, port) = authority.rsplit_once(':')?;
     Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?))

@@ -15,13 +15,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt;
 
-use super::{Connection, Limits};
-use crate::tls;
+use super::{
+    Connection, Limits,
+    greeting::{self, Port},
+};
+use crate::tls::{self, failure::causes};
 
 /// How every connection is answered.
 #[derive(Clone)]
@@ -36,23 +39,45 @@ impl Conversation {
     /// Speaks with whoever connected, until one of both has had enough.
     pub(super) async fn hold(self, stream: TcpStream, connection: Connection) {
         prepare(&stream);
+        let (port, patience) = match self.tls {
+            Some(_) => (Port::Tls, self.limits.handshake),
+            None => (Port::Plain, self.limits.head),
+        };
+        let until = Instant::now() + patience;
+        let speech = tokio::select! {
+            () = connection.closing() => return,
+            speech = timeout_at(until, greeting::begun(&stream)) => speech,
+        };
+        match speech {
+            Ok(Ok(Some(speech))) if port.is_for(speech) => {}
+            Ok(Ok(Some(speech))) => {
+                let detail = greeting::turn_away(stream, speech, port).await;
+                return connection.reject(port.refuses_as(), detail);
+            }
+            // It left without a word.
+            Ok(Ok(None) | Err(_)) => return,
+            Err(_) => {
+                return match port {
+                    Port::Tls => connection.reject(Rejection::Handshake, "the handshake took too long"),
+                    Port::Plain => connection.reject(Rejection::Slow, "no request in time"),
+                };
+            }
+        }
         let Some(acceptor) = self.tls.clone() else {
             return self.answer(stream, connection).await;
         };
-        let handshake = timeout(self.limits.handshake, handshake(acceptor, stream));
         let stream = tokio::select! {
             () = connection.closing() => return,
-            stream = handshake => stream,
+            stream = timeout_at(until, acceptor.accept(stream)) => stream,
         };
         match stream {
-            Ok(Ok(Some(stream))) => {
+            Ok(Ok(stream)) => {
                 if let Some(key) = client_key(&stream) {
                     connection.set_client_key(key);
                 }
                 self.answer(stream, connection).await;
             }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => connection.reject(Rejection::Handshake, error),
+            Ok(Err(error)) => connection.reject(Rejection::Handshake, handshake_failure(&error)),
             Err(_) => connection.reject(Rejection::Handshake, "the handshake took too long"),
         }
     }
@@ -99,12 +124,13 @@ impl Conversation {
     }
 }
 
-/// None when the peer left without a word.
-async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
-    if stream.peek(&mut [0]).await? == 0 {
-        return Ok(None);
+/// Why a handshake failed, in words.
+fn handshake_failure(error: &io::Error) -> String {
+    match causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(reason) => tls::failure::described(reason).to_owned(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "it left in the middle of the handshake".to_owned(),
+        None => error.to_string(),
     }
-    acceptor.accept(stream).await.map(Some)
 }
 
 fn client_key(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {

@@ -47,7 +47,7 @@ use crate::{
     reports::report,
 };
 
-fn identity() -> (TempDir, Identity) {
+pub(crate) fn identity() -> (TempDir, Identity) {
     let folder = tempfile::tempdir().expect("folder");
     let identity = Identity::load_or_create(folder.path()).expect("identity");
     (folder, identity)
@@ -64,7 +64,7 @@ async fn fetched(transport: &HttpTransport, digest: Digest, offset: u64) -> Resu
 }
 
 /// A TLS server that answers every connection's first request with these bytes, and counts what it was sent.
-async fn fake(config: Arc<ServerConfig>, answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(crate) async fn fake(config: Arc<ServerConfig>, answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
     let received = Arc::new(AtomicUsize::new(0));

@@ -14,6 +14,7 @@ mod idle;
 mod liar;
 mod limits;
 mod md5s;
+mod messages;
 mod metrics;
 #[cfg(unix)]
 mod mistakes;
@@ -21,6 +22,8 @@ mod mistakes;
 mod network;
 mod reports;
 mod routes;
+#[cfg(unix)]
+mod strangers;
 #[cfg(unix)]
 mod unreadable;
 mod whole;

@@ -18,6 +18,7 @@ use std::{
 use bc_core::{
     control::{Order, Reply, SOCKET, SOCKET_POINTER},
     digest::Digest,
+    event::Event,
     fingerprint::Fingerprint,
     properties::Properties,
     status::{Severity, Status},
@@ -87,6 +88,17 @@ impl Whole {
         drop(self.node.take());
         meanwhile(&self.dir);
         self.node = Some(Node::open(&self.properties).expect("the node opens again"));
+    }
+
+    /// Waits until its log has a line with this text, and returns that line.
+    pub(crate) fn until_logged(&self, text: &str) -> String {
+        let node = self.node.as_ref().expect("it is open");
+        wait::until(&format!("the log has `{text}`"), SOON, || {
+            match node.next_event(Duration::from_millis(200)) {
+                Some(Event::Log { message, .. }) if message.contains(text) => Some(message),
+                _ => None,
+            }
+        })
     }
 
     /// Where it listens.
