@@ -403,6 +403,7 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
             now_ms: 1,
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
+            concerns: Vec::new(),
         },
         files,
         withheld: Default::default(),

@@ -111,6 +111,7 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
             now_ms: 1,
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
+            concerns: Vec::new(),
         },
         files: snapshot.manifest.files.clone(),
         withheld: Default::default(),

@@ -11,6 +11,7 @@ pub mod burst;
 mod characters;
 pub mod cipher;
 pub mod clock;
+pub mod concern;
 pub mod control;
 pub mod counters;
 pub mod cruise_config;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     characters::is_deceptive,
+    concern::{self, Concern},
     digest::{Digest, Digests},
     error::{Error, Kind},
     extra_name::ExtraName,
@@ -318,6 +319,9 @@ pub struct Envelope {
     /// what is confirmed comes with the answer to a report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fingerprint: Option<Fingerprint>,
+    /// What the sender knows to be wrong with what it offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
 }
 
 impl Envelope {
@@ -340,6 +344,7 @@ impl Envelope {
         .into_iter()
         .chain(optional)
         .find_map(|(name, text)| (!is_plain(text)).then_some(name))
+        .or_else(|| concern::are_odd(&self.concerns).then_some("word on its own files"))
     }
 }
 

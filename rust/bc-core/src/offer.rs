@@ -228,6 +228,7 @@ impl Offer {
             now_ms,
             file_check_interval_ms: self.file_check_interval_ms,
             next_fingerprint: *self.next_key.lock().unwrap_or_else(PoisonError::into_inner),
+            concerns: Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    concern,
     counters::Counters,
     fingerprint::Fingerprint,
     manifest::{Epoch, Role},
@@ -163,10 +164,13 @@ impl Status {
     }
 
     /// Says anew whether a standby is in sync, after something has changed of what that takes: it has the primary's newest
-    /// generation, that withholds nothing, its live files were looked at and are those of it, nothing older is held in place,
-    /// and no part of the program is down that would say otherwise. What is not known is not in sync.
+    /// generation, that withholds nothing, the primary does not say that its offer is not what is live there, its live files
+    /// were looked at and are those of it, nothing older is held in place, and no part of the program is down that would say
+    /// otherwise. What is not known is not in sync.
     pub fn judge_sync(&mut self, now_ms: i64) {
-        let is_whole = self.failed_parts.is_empty() && self.withheld.is_empty();
+        let primary = self.primary.as_ref();
+        let is_stale = primary.is_some_and(|primary| concern::is_stale(&primary.concerns));
+        let is_whole = self.failed_parts.is_empty() && self.withheld.is_empty() && !is_stale;
         let Some(sync) = &mut self.sync else { return };
         let is_in_sync =
             is_whole && sync.has_newest && sync.altered.is_empty() && sync.unseen.is_none() && sync.paused.is_none();
@@ -303,7 +307,15 @@ mod tests {
         });
         let sync = |status: &Status| status.sync.clone().expect("a standby has one");
         type Spoil = fn(&mut Status, &mut SyncStatus);
-        let spoilt: [Spoil; 6] = [
+        let mut primary = PrimaryStatus::new("https://a:1", "", 0);
+        primary.concerns = concern::of(&[Problem {
+            topic: concern::TOPIC_WATCH.to_owned(),
+            severity: Severity::Critical,
+            message: "of no concern for that".to_owned(),
+            since_ms: 0,
+        }]);
+        status.primary = Some(primary);
+        let spoilt: [Spoil; 7] = [
             |_, sync| sync.has_newest = false,
             |_, sync| sync.altered.push(Name::CruiseConfig),
             |_, sync| sync.unseen = Some("no permission".to_owned()),
@@ -315,6 +327,10 @@ mod tests {
             },
             |status, _| status.withheld.plugins = Some(Reason::Stale),
             |status, _| status.failed_parts.push("reporter".to_owned()),
+            |status, _| {
+                let primary = status.primary.as_mut().expect("just given");
+                primary.concerns[0].is_stale = true;
+            },
         ];
         for (number, spoil) in (0..).zip(spoilt) {
             status.judge_sync(10 * number + 10);

@@ -3,6 +3,7 @@
 //! made with every field.
 
 use bc_core::{
+    concern::Concern,
     digest::Digest,
     fingerprint::Fingerprint,
     manifest::{Acceptance, Envelope, Epoch, Role},
@@ -53,6 +54,12 @@ fn envelope() -> Envelope {
         now_ms: 3,
         file_check_interval_ms: 60_000,
         next_fingerprint: Some(key()),
+        concerns: vec![Concern {
+            topic: "scan".to_owned(),
+            severity: Severity::Critical,
+            message: "cannot read größer".to_owned(),
+            is_stale: true,
+        }],
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bc_core::{
-    delta,
+    concern, delta,
     digest::Digest,
     error::{Error, Kind},
     fingerprint::Fingerprint,
@@ -41,7 +41,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    routes::{ENVELOPE_HEADER, PREFIX},
+    routes::{CONCERNS_HEADER, ENVELOPE_HEADER, PREFIX},
     tls::{
         client::{TrustSource, Verifier, config},
         fingerprint_of_certificate,
@@ -59,6 +59,9 @@ use failure::{Failure, broke_off, no_answer, not_ours, refused};
 /// The largest manifest that is read.
 const MAX_MANIFEST: usize = 16 * 1024 * 1024;
 
+/// The longest word by which a primary tells its concerns apart.
+const MAX_TAG: usize = 64;
+
 /// The longest wait for a TCP connection and the TLS handshake.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
@@ -74,6 +77,8 @@ pub struct HttpTransport {
     timeout: Duration,
     /// What decided when the connections that are kept were opened.
     judged: Mutex<Option<Judge>>,
+    /// By what the primary tells apart which concerns it has told.
+    concerns: Mutex<Option<HeaderValue>>,
 }
 
 /// One address that may be the primary's port.
@@ -137,6 +142,7 @@ impl HttpTransport {
             token,
             timeout: connection_timeout,
             judged: Mutex::new(None),
+            concerns: Mutex::default(),
         })
     }
 
@@ -196,6 +202,9 @@ impl HttpTransport {
         if let Some(known) = known {
             request = request.header(IF_NONE_MATCH, format!("\"{known}\""));
         }
+        if let Some(concerns) = &*self.concerns.lock().unwrap_or_else(PoisonError::into_inner) {
+            request = request.header(CONCERNS_HEADER, concerns);
+        }
         if seconds > 0 {
             // Without a known generation it is the first reading of a primary that starts which may be waited for.
             request = request.header("prefer", format!("wait={seconds}"));
@@ -204,6 +213,11 @@ impl HttpTransport {
             .send(request, wait + Duration::from_secs(1) + self.timeout)
             .await?;
         let shown = key_of(&response)?;
+        let concerns = response.headers().get(CONCERNS_HEADER).cloned();
+        let heard = || {
+            let short = concerns.filter(|concerns| concerns.len() <= MAX_TAG);
+            *self.concerns.lock().unwrap_or_else(PoisonError::into_inner) = short;
+        };
         match response.status() {
             StatusCode::OK => {
                 let reading = whole_body(candidate, response, MAX_MANIFEST, "a manifest");
@@ -212,12 +226,28 @@ impl HttpTransport {
                     .map_err(|_| no_answer(&candidate.base, self.timeout))??;
                 let document = ManifestDocument::parse(&body)?;
                 self.judge_node(shown, &document.envelope.node_id)?;
+                heard();
                 Ok(ManifestReply::Changed(document))
             }
             StatusCode::NOT_MODIFIED if known.is_some() => {
                 let envelope = envelope(candidate, &response)?;
                 self.judge_node(shown, &envelope.node_id)?;
+                heard();
                 Ok(ManifestReply::Unchanged(envelope))
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let envelope = envelope(candidate, &response).ok();
+                let envelope = envelope.filter(|envelope| {
+                    envelope.odd_text().is_none() && self.judge_node(shown, &envelope.node_id).is_ok()
+                });
+                let said = envelope.and_then(|envelope| concern::said(&envelope.concerns));
+                match said {
+                    Some(said) => {
+                        heard();
+                        Err(failure::nothing_yet(&candidate.base, &said))
+                    }
+                    None => Err(refused(&candidate.base, &response)),
+                }
             }
             _ => Err(refused(&candidate.base, &response)),
         }

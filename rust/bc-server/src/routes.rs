@@ -51,7 +51,7 @@ mod source;
 mod v1;
 mod v2;
 
-pub use v2::ENVELOPE_HEADER;
+pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER};
 
 /// What every path of ours begins with: that of the original product.
 pub const PREFIX: &str = "/go/add-on/business-continuity";

@@ -143,6 +143,7 @@ mod tests {
             now_ms: 1_000_000,
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
+            concerns: Vec::new(),
         }
     }
 

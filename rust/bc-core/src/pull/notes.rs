@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::{Puller, blocking, compare, judge, live_files};
 use crate::{
+    concern,
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument},
     status::{Generation, KEPT_ERRORS, Refusal, Severity, SyncError},
@@ -23,6 +24,8 @@ pub(super) const TOPIC_TRANSFER: &str = "transfer";
 pub(super) const TOPIC_GENERATION: &str = "generation";
 /// The board's topic, on either node, for what the primary has and does not offer.
 pub const TOPIC_WITHHELD: &str = "withheld";
+/// The board's topic for what the primary says of its offer.
+pub(super) const TOPIC_CONCERNS: &str = "primary's concerns";
 
 impl<T: Transport, S: Store> Puller<T, S> {
     /// Notes that the primary answered.
@@ -40,6 +43,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
             self.board.set(TOPIC_WITHHELD, Severity::Warning, warning, now);
         }
         self.board.clear(TOPIC_PRIMARY);
+        let concerns = concern::warning(&envelope.concerns);
+        if concerns.is_none() {
+            // Nothing says "in sync" beside a reason why it is not.
+            self.board.clear(TOPIC_CONCERNS);
+        }
         self.board.update(|status| {
             let Some(primary) = &mut status.primary else { return };
             if !primary.connected {
@@ -57,6 +65,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             primary.file_check_interval_ms = Some(envelope.file_check_interval_ms);
             primary.wal_location = envelope.wal_location.clone();
             primary.next_fingerprint = envelope.next_fingerprint;
+            primary.concerns.clone_from(&envelope.concerns);
             if let Some(document) = document {
                 let newest = generation(document);
                 status.withheld = withheld;
@@ -65,9 +74,14 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
                 sync.has_newest &= is_live;
                 primary.generation = Some(newest);
-                status.judge_sync(now);
             }
+            status.judge_sync(now);
         });
+        if let Some((severity, message)) = concerns
+            && self.board.raise(TOPIC_CONCERNS, severity, message.as_str(), now)
+        {
+            warn!("{message}");
+        }
         let versions = judge::versions(envelope, self.options.gocd_version.as_deref());
         self.board.set("versions", Severity::Warning, versions, now);
         let pending = judge::acceptance(envelope, self.options.accept_wait);

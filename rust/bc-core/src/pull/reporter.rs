@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{
     blocking,
     live_files::{TOPIC_ALTERED, TOPIC_UNSEEN},
-    notes::TOPIC_GENERATION,
+    notes::{TOPIC_CONCERNS, TOPIC_GENERATION},
 };
 use crate::{
     clock::Clock,
@@ -220,11 +220,11 @@ fn join(file: &PeersFile, own: &OwnKeys, reply: &ReportReply) -> Result<usize, E
     Ok(removed.len())
 }
 
-/// What keeps this standby from being in sync, where it is on this node.
+/// What keeps this standby from being in sync: first what is on this node.
 fn problem(status: &Status) -> Option<&Problem> {
     let is_about = |problem: &&Problem| {
         let topic = problem.topic.as_str();
-        [TOPIC_ALTERED, TOPIC_UNSEEN].contains(&topic) || topic.starts_with(PART_TOPIC)
+        [TOPIC_ALTERED, TOPIC_UNSEEN, TOPIC_CONCERNS].contains(&topic) || topic.starts_with(PART_TOPIC)
     };
     let of_generation = status.problems.iter().find(|problem| problem.topic == TOPIC_GENERATION);
     of_generation.or_else(|| status.problems.iter().find(is_about))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     clock::SystemClock,
+    concern::Concern,
     delta,
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
@@ -97,6 +98,7 @@ fn document(content: &[u8]) -> ManifestDocument {
             now_ms: SystemClock.now_ms(),
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
+            concerns: Vec::new(),
         },
         files: manifest.files,
         withheld: Default::default(),
@@ -577,6 +579,58 @@ async fn nobody_is_in_sync_with_a_primary_that_does_not_read_its_files() {
     scene.until("not in sync", |status| !in_sync(status)).await;
     fake.document.lock().unwrap().envelope.scanned_ms += 600_000;
     scene.until("in sync", in_sync).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_primary_says_of_its_offer_ends_in_sync_within_one_exchange() {
+    let fake = Fake::new(b"one");
+    let scene = start(Arc::clone(&fake));
+    scene.until("in sync", in_sync).await;
+    let concern = |topic: &str, is_stale| Concern {
+        topic: topic.to_owned(),
+        severity: Severity::Critical,
+        message: format!("trouble of {topic}"),
+        is_stale,
+    };
+    let says = |concerns| fake.document.lock().unwrap().envelope.concerns = concerns;
+    let is_said = |status: &Status, text: &str, severity| {
+        let mut problems = status.problems.iter();
+        problems.any(|problem| problem.severity == severity && problem.message.contains(text))
+    };
+    says(vec![concern("scan", true), concern("ledger", false)]);
+    let asked = fake.asked.load(Ordering::Relaxed);
+    scene
+        .until("not in sync", |status| {
+            !in_sync(status)
+                && is_said(
+                    status,
+                    "The primary says: trouble of scan; trouble of ledger",
+                    Severity::Critical,
+                )
+        })
+        .await;
+    assert!(fake.asked.load(Ordering::Relaxed) <= asked + 2);
+    // What is no matter of what is live is said, and no more.
+    says(vec![concern("ledger", false)]);
+    scene
+        .until("in sync", |status| {
+            in_sync(status) && is_said(status, "trouble of ledger", Severity::Warning)
+        })
+        .await;
+    // A changed set does not hide it.
+    fake.change(b"two");
+    says(vec![concern("scan", true)]);
+    scene.until("applied, not in sync", |status| !in_sync(status)).await;
+    scene
+        .until("two is live", |status| {
+            status.generation.as_ref().map(|generation| generation.sequence) == Some(2)
+        })
+        .await;
+    assert!(!scene.board.look(in_sync));
+    says(Vec::new());
+    scene
+        .until("in sync", |status| in_sync(status) && status.problems.is_empty())
+        .await;
 }
 
 #[tokio::test]

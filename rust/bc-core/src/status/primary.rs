@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Generation;
-use crate::fingerprint::Fingerprint;
+use crate::{concern::Concern, fingerprint::Fingerprint};
 
 /// What a standby knows of its primary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct PrimaryStatus {
     /// The key that it is to show next, while it waits for that to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fingerprint: Option<Fingerprint>,
+    /// What it said last to be wrong with what it offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
 }
 
 impl PrimaryStatus {
@@ -60,6 +63,7 @@ impl PrimaryStatus {
             generation: None,
             wal_location: None,
             next_fingerprint: None,
+            concerns: Vec::new(),
         }
     }
 }

@@ -94,6 +94,7 @@ impl Files {
                 now_ms: 1,
                 file_check_interval_ms: 1,
                 next_fingerprint: None,
+                concerns: Vec::new(),
             },
             files: manifest.files,
             withheld: Default::default(),

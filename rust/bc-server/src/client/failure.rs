@@ -119,6 +119,16 @@ pub(super) fn refused(base: &str, response: &Response) -> Failure {
     answer::refused(base, response.status(), response.headers())
 }
 
+/// A primary that has read nothing yet says why.
+pub(super) fn nothing_yet(base: &str, said: &str) -> Failure {
+    let error = Error::new(
+        Kind::Unreachable,
+        format!("the primary at {base} has not read its files yet, and says: {said}"),
+        "It is tried again by itself.",
+    );
+    Failure { error, is_ours: true }
+}
+
 /// The primary does not take a report, and says why.
 pub(super) async fn report_refused(base: &str, mut response: Response, within: Duration) -> Error {
     // Only the beginning, and only if it comes: it is shown to people.

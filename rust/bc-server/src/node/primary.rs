@@ -13,6 +13,7 @@ use std::{
 
 use bc_core::{
     clock::Clock,
+    concern::{PART_SCAN, TOPIC_LEDGER, TOPIC_SCAN, TOPIC_WATCH},
     error::Error,
     gocd_version,
     offer::Offer,
@@ -30,14 +31,8 @@ use super::{
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic for files that cannot be read.
-const TOPIC: &str = "scan";
-/// The board's topic for hints that do not come.
-const TOPIC_WATCH: &str = "watch";
 /// The board's topic for a configuration that GoCD does not accept.
 const TOPIC_ACCEPTANCE: &str = "acceptance";
-/// The board's topic for what this node cannot write down of its offers.
-const TOPIC_LEDGER: &str = "ledger";
 /// Wait after an error before the folders are read again, or the ledger is written again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
@@ -64,7 +59,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
         .as_deref()
         .is_some_and(gocd_version::has_des_cipher);
     let part = Part {
-        name: "scan",
+        name: PART_SCAN,
         does: "reads this server's files, so that newer changes reach no standby,",
     };
     let reading = supervisor.keep_thread(part, "bc-scan", move || {
@@ -126,7 +121,8 @@ impl Work {
                             "{name} {reason}; the standby keeps the version before it. Save it again on this server."
                         );
                         warn!("{message}");
-                        self.board.raise(TOPIC, Severity::Warning, message, self.clock.now_ms());
+                        self.board
+                            .raise(TOPIC_SCAN, Severity::Warning, message, self.clock.now_ms());
                     }
                     wait
                 }
@@ -186,7 +182,9 @@ impl Work {
     fn offer(&self, snapshot: Snapshot) {
         let published = self.offer.publish(snapshot);
         let now = self.clock.now_ms();
-        self.board.clear(TOPIC);
+        if published.is_ok() {
+            self.board.clear(TOPIC_SCAN);
+        }
         let Some(offered) = self.offer.current() else {
             return published.map_or_else(|problem| self.fail(&problem), drop);
         };
@@ -224,7 +222,7 @@ impl Work {
     fn fail(&self, problem: &Error) {
         let message = problem.to_string();
         let now = self.clock.now_ms();
-        if self.board.raise(TOPIC, Severity::Critical, message.as_str(), now) {
+        if self.board.raise(TOPIC_SCAN, Severity::Critical, message.as_str(), now) {
             error!("{message}");
         }
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bc_core::{
     clock::Clock,
+    concern::{PART_SCAN_WATCH, TOPIC_READING},
     status::{Severity, StatusBoard},
 };
 use tokio::time::{Instant, sleep};
@@ -16,8 +17,6 @@ use super::{
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic.
-const TOPIC: &str = "reading";
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -28,7 +27,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
     let longest = assembly.settings.file_check_interval * 3 + Duration::from_secs(30);
     let stop = assembly.stop.clone();
     let part = Part {
-        name: "scan watch",
+        name: PART_SCAN_WATCH,
         does: "sees whether this server's files are read",
     };
     supervisor.keep(part, move || {
@@ -50,11 +49,11 @@ async fn watch(board: Arc<StatusBoard>, clock: Arc<dyn Clock>, longest: Duration
                  standby. See that its disks answer, and what else is said here.",
                 longest.as_secs()
             );
-            if board.raise(TOPIC, Severity::Critical, message.as_str(), clock.now_ms()) {
+            if board.raise(TOPIC_READING, Severity::Critical, message.as_str(), clock.now_ms()) {
                 error!("{message}");
             }
         } else {
-            board.clear(TOPIC);
+            board.clear(TOPIC_READING);
         }
         tokio::select! {
             () = stop.cancelled() => return,

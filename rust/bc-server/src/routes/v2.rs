@@ -9,17 +9,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    delta,
+    concern, delta,
     digest::Digest,
-    manifest::{Acceptance, Envelope},
+    manifest::{Acceptance, Envelope, ManifestDocument},
     offer::{Offer, Offered},
+    status::StatusBoard,
 };
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{content, source};
 use crate::{context::Context, listener::Connection};
 
 /// Carries the envelope, as compact JSON in ASCII, where an answer has no body.
 pub const ENVELOPE_HEADER: &str = "gocd-bc-envelope";
+
+/// Tells the list of concerns of an answer from others: a client sends it back with its next question.
+pub const CONCERNS_HEADER: &str = "gocd-bc-concerns";
+
+/// So long after a question it is answered at the earliest for other concerns alone: what comes and goes quickly makes
+/// nobody ask all the time.
+const CONCERNS_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest a client may wait for a change.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -29,7 +38,7 @@ pub(super) async fn node(State(context): State<Context>) -> Json<Envelope> {
     let now_ms = context.clock.now_ms();
     let offered = source::offer(&context)
         .ok()
-        .and_then(|offer| Some(offer.envelope(&*offer.current()?, now_ms)));
+        .and_then(|offer| Some(envelope(&context, offer, &*offer.current()?, now_ms)));
     Json(offered.unwrap_or_else(|| envelope_of_status(&context, now_ms)))
 }
 
@@ -52,12 +61,22 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         now_ms,
         file_check_interval_ms: status.file_check_interval_ms,
         next_fingerprint: None,
+        concerns: concern::of(&status.problems),
+    }
+}
+
+/// The envelope of what is on offer, with what this node knows to be wrong with it.
+fn envelope(context: &Context, offer: &Offer, offered: &Offered, now_ms: i64) -> Envelope {
+    Envelope {
+        concerns: context.status.look(|status| concern::of(&status.problems)),
+        ..offer.envelope(offered, now_ms)
     }
 }
 
 /// The files on offer. `If-None-Match` with the generation that the client knows makes this 304 while it is the
 /// newest one; with `Prefer: wait=SECONDS` (RFC 7240) the answer waits that long for another one, or for news
-/// about the acceptance of this one. So it does for the first one, while the folders have not been read yet.
+/// about the acceptance of this one. So it does for the first one, while the folders have not been read yet. A client that
+/// says which concerns it knows is answered for others too.
 pub(super) async fn manifest(
     State(context): State<Context>,
     connection: Option<Extension<Connection>>,
@@ -79,28 +98,69 @@ pub(super) async fn manifest(
         tokio::select! {
             Ok(()) = changes.changed() => {}
             () = closing => {}
-            () = tokio::time::sleep(wait(&headers)) => {}
+            () = other_concerns(&context.status, &headers) => {}
+            () = sleep(wait(&headers)) => {}
         }
         offered = offer.current();
     }
     let Some(offered) = offered else {
-        return source::NoSource::TooEarly.into_response();
+        return too_early(&context);
     };
     let known = is_known(&headers, &offered);
-    answer(offer, &offered, known.then_some(Known), context.clock.now_ms())
+    answer(&context, offer, &offered, known.then_some(Known))
+}
+
+/// There is nothing yet, and the envelope may say why.
+fn too_early(context: &Context) -> Response {
+    let envelope = envelope_of_status(context, context.clock.now_ms());
+    let concerns = HeaderValue::from_str(&concern::tag(&envelope.concerns)).expect("letters and digits make a header");
+    let headers = [(ENVELOPE_HEADER, ascii_json(&envelope))];
+    let mut response = (headers, source::NoSource::TooEarly).into_response();
+    response.headers_mut().insert(CONCERNS_HEADER, concerns);
+    response
+}
+
+/// Waits until this node has other concerns than the client knows, for ever where that does not say which.
+async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
+    let Some(known) = headers.get(CONCERNS_HEADER) else {
+        return std::future::pending().await;
+    };
+    let earliest = Instant::now() + CONCERNS_AFTER;
+    let mut changes = board.changes();
+    loop {
+        changes.mark_unchanged();
+        let is_other =
+            || board.look(|status| concern::tag(&concern::of(&status.problems)).as_bytes() != known.as_bytes());
+        if is_other() {
+            sleep_until(earliest).await;
+            if is_other() {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            // The node is being closed.
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// The client has this generation.
 struct Known;
 
-fn answer(offer: &Offer, offered: &Arc<Offered>, known: Option<Known>, now_ms: i64) -> Response {
+fn answer(context: &Context, offer: &Offer, offered: &Arc<Offered>, known: Option<Known>) -> Response {
+    let now_ms = context.clock.now_ms();
+    let envelope = envelope(context, offer, offered, now_ms);
+    let concerns = concern::tag(&envelope.concerns);
     let mut response = match known {
-        Some(Known) => {
-            let envelope = ascii_json(&offer.envelope(offered, now_ms));
-            (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, envelope)]).into_response()
-        }
-        None => Json(offer.document(offered, now_ms)).into_response(),
+        Some(Known) => (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, ascii_json(&envelope))]).into_response(),
+        None => Json(ManifestDocument {
+            envelope,
+            ..offer.document(offered, now_ms)
+        })
+        .into_response(),
     };
+    let concerns = HeaderValue::from_str(&concerns).expect("letters and digits make a header");
+    response.headers_mut().insert(CONCERNS_HEADER, concerns);
     let tag = HeaderValue::from_str(&tag(offered)).expect("hex digits in quotes make a header");
     response.headers_mut().insert(header::ETAG, tag);
     response
@@ -213,6 +273,7 @@ mod tests {
             now_ms: 3,
             file_check_interval_ms: 4,
             next_fingerprint: None,
+            concerns: Vec::new(),
         };
         let header = HeaderValue::from_str(&ascii_json(&envelope)).expect("a header");
         let text = header.to_str().expect("ASCII");

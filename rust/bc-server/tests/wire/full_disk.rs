@@ -66,6 +66,15 @@ fn edits_cross_over_restarts_while_the_disk_of_the_state_folder_is_full() {
         standby.until_equal(&primary.dir, CONFIG);
         let status = primary.until("it says so at once", |status| severity_of_ledger(status).is_some());
         assert_eq!(severity_of_ledger(&status), Some(Severity::Critical), "{status:#?}");
+        let status = standby.until("the standby says so too", |status| {
+            let mut problems = status.problems.iter();
+            problems.any(|problem| {
+                problem
+                    .message
+                    .contains("the primary says of what it offers: cannot write")
+            })
+        });
+        assert!(is_in_sync(&status), "{status:#?}");
         if number == 1 {
             primary.restart(|_| {});
             until_read(&primary);

@@ -3,6 +3,8 @@
 mod authority;
 mod client;
 mod common;
+#[cfg(unix)]
+mod concerns;
 mod corpus;
 mod dashboard;
 #[cfg(target_os = "linux")]

@@ -21,6 +21,7 @@ fn envelope(node_id: &str, number: u64, promotion: &str, sequence: u64) -> Envel
         now_ms: 0,
         file_check_interval_ms: 0,
         next_fingerprint: None,
+        concerns: Vec::new(),
     }
 }
 

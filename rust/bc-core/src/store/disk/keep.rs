@@ -256,6 +256,7 @@ impl DiskStore {
                 now_ms,
                 file_check_interval_ms: 0,
                 next_fingerprint: None,
+                concerns: Vec::new(),
             },
             files: manifest.files,
             withheld: manifest.withheld,

@@ -103,6 +103,7 @@ fn rests(store: &DiskStore) -> bool {
             now_ms: 0,
             file_check_interval_ms: 0,
             next_fingerprint: None,
+            concerns: Vec::new(),
         },
         files: BTreeMap::new(),
         withheld: Default::default(),
