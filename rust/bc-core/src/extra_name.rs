@@ -1,6 +1,6 @@
 //! The name of a further file of the configuration folder that an administrator has asked to sync.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr};
 
 use crate::{
     error::{Error, Kind},
@@ -28,31 +28,58 @@ const ALWAYS: [&str; 5] = [
     "go.feature.toggles",
 ];
 
-/// A plain file name in the folder of `cruise-config.xml`, as `bc.sync.extra` lists it. A name from the wire is only
-/// compared with those of this node's own setting; the path is built from the setting.
+/// Folders of a name at most.
+const MAX_FOLDERS: usize = 8;
+/// The longest name with its folders, in bytes.
+const MAX_LENGTH: usize = 512;
+
+/// A file in the folder of `cruise-config.xml` or in a folder below it, as `bc.sync.extra` lists it: plain names with `/`
+/// between them. A name from the wire is only compared with those of this node's own setting; the path is built from the
+/// setting.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtraName(String);
 
 impl ExtraName {
-    /// The name as text.
+    /// The name as text, with `/` between folders whatever the system.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Reads a list such as `password.properties, logback-include.xml`; none when one of the names is not allowed, or two
-    /// are one file where upper and lower case are the same.
-    pub fn list(text: &str) -> Option<Vec<Self>> {
+    /// Its path below the folder of `cruise-config.xml`.
+    pub fn path(&self) -> PathBuf {
+        self.0.split('/').collect()
+    }
+
+    /// Whether it lies in a folder of its own.
+    pub fn has_folder(&self) -> bool {
+        self.0.contains('/')
+    }
+
+    /// Reads a list such as `password.properties, ldap/ca.pem`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence part that quotes nothing of it: another separator than commas, a name that is
+    /// not allowed, two that are one file where upper and lower case are the same, or a file that is the folder of another.
+    pub fn list(text: &str) -> Result<Vec<Self>, &'static str> {
         let mut names = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            names.push(name.parse().ok()?);
+            // Such a file may exist, but a list that is separated otherwise than we do is likelier.
+            if name.contains([';', ' ', '\t', '\n', '\r']) {
+                return Err("commas separate the files, and neither `;` nor blanks do");
+            }
+            names.push(name.parse::<Self>().map_err(|_| "one of the names is not allowed")?);
         }
         names.sort();
         names.dedup();
-        let files: BTreeSet<String> = names
-            .iter()
-            .map(|name: &Self| spelling::folded(name.as_str()))
-            .collect();
-        (files.len() == names.len()).then_some(names)
+        let mut files = BTreeSet::new();
+        if !names.iter().all(|name| files.insert(spelling::folded(name.as_str()))) {
+            return Err("two of the names are one file on disks that do not tell upper from lower case");
+        }
+        let is_folder = |file: &String| file.match_indices('/').any(|(end, _)| files.contains(&file[..end]));
+        if files.iter().any(is_folder) {
+            return Err("one of the files is the folder of another one");
+        }
+        Ok(names)
     }
 }
 
@@ -66,19 +93,20 @@ impl FromStr for ExtraName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        let mut parts: Vec<&str> = text.split('/').collect();
+        let file = parts.pop().unwrap_or_default();
         // A file system may not tell upper from lower case, or give a file a second name.
-        let folded = spelling::folded(text);
-        let is_one_of = |names: &[&str]| names.iter().any(|name| folded == *name);
+        let is_one_of = |names: &[&str]| names.contains(&spelling::folded(file).as_str());
         let objection = if is_one_of(&NEVER) {
             Some("is never synced")
-        } else if is_one_of(&ALWAYS) {
+        } else if parts.is_empty() && is_one_of(&ALWAYS) {
             Some("is synced without being named")
-        } else if text.is_empty() {
-            Some("is empty")
-        } else if spelling::is_short_form(text) {
-            Some("could be the short name of another file on Windows")
+        } else if text.len() > MAX_LENGTH || parts.len() > MAX_FOLDERS {
+            Some("lies in too many folders")
+        } else if spelling::folded(text).starts_with("plugins/") {
+            Some("lies in the folder of the plugins")
         } else {
-            jar_name::objection_to_plain_name(text)
+            parts.into_iter().chain([file]).find_map(objection_to_part)
         };
         match objection {
             None => Ok(Self(text.to_owned())),
@@ -88,9 +116,19 @@ impl FromStr for ExtraName {
                     "the file name {:?} {objection}",
                     text.chars().take(80).collect::<String>()
                 ),
-                "Name plain files of the configuration folder in bc.sync.extra.",
+                "Name files of the configuration folder in bc.sync.extra, separated by commas.",
             )),
         }
+    }
+}
+
+fn objection_to_part(part: &str) -> Option<&'static str> {
+    if part.is_empty() {
+        Some("is empty, or has an empty folder")
+    } else if spelling::is_short_form(part) {
+        Some("could be the short name of another file on Windows")
+    } else {
+        jar_name::objection_to_plain_name(part)
     }
 }
 
@@ -100,9 +138,12 @@ mod tests {
 
     #[test]
     fn a_list_has_plain_names() {
-        let names = ExtraName::list(" password.properties,logback-include.xml, password.properties ,").expect("valid");
-        let names: Vec<_> = names.iter().map(ExtraName::as_str).collect();
-        assert_eq!(names, ["logback-include.xml", "password.properties"]);
+        let text = " password.properties,logback-include.xml, ldap/ca.pem,password.properties ,";
+        let names = ExtraName::list(text).expect("valid");
+        let texts: Vec<_> = names.iter().map(ExtraName::as_str).collect();
+        assert_eq!(texts, ["ldap/ca.pem", "logback-include.xml", "password.properties"]);
+        assert_eq!(names[0].path(), PathBuf::from("ldap").join("ca.pem"));
+        assert!(names[0].has_folder() && !names[1].has_folder());
     }
 
     #[test]
@@ -118,8 +159,24 @@ mod tests {
             "cruise-config.xml",
             "../x",
             "/etc/passwd",
-            "a/b",
             "a\\b",
+            "a/",
+            "/a",
+            "a//b",
+            "a/./b",
+            "ldap/../../passwd",
+            "ldap/.hidden",
+            ".hidden/ca.pem",
+            "ldap/NUL",
+            "con/ca.pem",
+            "ldap /ca.pem",
+            "ld\u{202E}ap/ca.pem",
+            "LDAP~1/ca.pem",
+            "plugins/external/a.jar",
+            "Plugins/x",
+            "ldap/db.properties",
+            "a/b/c/d/e/f/g/h/i/j",
+            &"abcdefgh/".repeat(60),
             ".hidden",
             "",
             "a\nb",
@@ -132,7 +189,27 @@ mod tests {
         ] {
             assert!(name.parse::<ExtraName>().is_err(), "{name:?}");
         }
-        assert_eq!(ExtraName::list("password.properties,../x"), None);
-        assert_eq!(ExtraName::list("password.properties,Password.properties"), None);
+        ExtraName::list("password.properties,../x").expect_err("outside");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_list_is_said() {
+        for (list, expected) in [
+            ("password.properties;ldap/ca.pem", "neither `;` nor blanks"),
+            ("password.properties ldap/ca.pem", "neither `;` nor blanks"),
+            ("password.properties\nldap/ca.pem", "neither `;` nor blanks"),
+            ("ldap/ca.pem,LDAP/CA.pem", "one file on disks"),
+            ("password.properties,Password.properties", "one file on disks"),
+            ("ldap,ldap/ca.pem", "the folder of another"),
+            ("a/b/c/d,A/B", "the folder of another"),
+            ("ldap/../../passwd", "not allowed"),
+        ] {
+            let said = ExtraName::list(list).expect_err(list);
+            assert!(said.contains(expected), "{list}: {said}");
+        }
+        assert_eq!(
+            ExtraName::list("ldap/a.pem,ldap/b.pem,ldap.pem").map(|names| names.len()),
+            Ok(3)
+        );
     }
 }

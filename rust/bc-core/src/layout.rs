@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, stray_ends::without_stray_ends};
+use crate::{extra_name::ExtraName, manifest::Name, properties::Properties, spelling, stray_ends::without_stray_ends};
 
 /// The name of the token file, as in the original product.
 pub const TOKEN_FILE: &str = "business-continuity-token";
@@ -111,9 +111,54 @@ impl Layout {
         }
     }
 
-    /// A further file, beside `cruise-config.xml`.
+    /// A further file, beside `cruise-config.xml` or in a folder there.
     pub fn extra(&self, name: &ExtraName) -> PathBuf {
-        self.pair_dir.join(name.as_str())
+        self.pair_dir.join(name.path())
+    }
+
+    /// What makes a further file one that must not be synced on this installation; none where nothing does. By paths
+    /// alone, without regard to upper and lower case: what is a file of another kind, or lies in a folder of our own or
+    /// of GoCD's.
+    pub fn objection_to_extra(&self, name: &ExtraName) -> Option<&'static str> {
+        let folded = |path: &Path| PathBuf::from(spelling::folded(&path.to_string_lossy()));
+        let path = folded(&self.extra(name));
+        let database = self.working_dir.join("db");
+        let own = [self.state_dir(), self.plugins_external(), &database];
+        if own.iter().any(|folder| path.starts_with(folded(folder))) {
+            return Some("lies in a folder that every server has for itself, or that is synced anyway");
+        }
+        let named = [
+            self.cipher_aes(),
+            self.cipher_des(),
+            self.jetty_xml(),
+            self.feature_toggles.clone(),
+            self.config_file.clone(),
+        ];
+        named
+            .iter()
+            .any(|other| folded(other) == path)
+            .then_some("is synced without being named")
+    }
+
+    /// Whether the folder of a further file is not in the folder of `cruise-config.xml`, since a link on the way leads out
+    /// of it. What such a link leads to belongs to somebody else.
+    ///
+    /// # Errors
+    /// A folder cannot be looked at.
+    pub fn leads_out(&self, name: &ExtraName) -> io::Result<bool> {
+        if !name.has_folder() {
+            return Ok(false);
+        }
+        let path = self.extra(name);
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != self.pair_dir) {
+            match fs::canonicalize(folder) {
+                Ok(real) => return Ok(!real.starts_with(fs::canonicalize(&self.pair_dir)?)),
+                // What is not there leads nowhere.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// The JVM's working directory.

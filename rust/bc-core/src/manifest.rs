@@ -610,6 +610,91 @@ mod tests {
         assert!(error.message().contains("10001 files"), "{error}");
     }
 
+    /// A document that offers cruise-config.xml and withholds these names, as it is on the wire.
+    fn withholding(names: &[&str]) -> serde_json::Value {
+        let files = BTreeMap::from([(Name::CruiseConfig, entry(b"<cruise/>"))]);
+        let reasons = names.iter().map(|name| ((*name).to_owned(), "denied".into()));
+        let reasons: serde_json::Map<String, serde_json::Value> = reasons.collect();
+        let withheld = serde_json::json!({ "files": reasons });
+        let known = serde_json::from_value::<Withheld>(withheld.clone());
+        let manifest = Manifest {
+            files: files.clone(),
+            withheld: known.unwrap_or_default(),
+        };
+        serde_json::json!({
+            "format": FORMAT, "generation": manifest.generation(), "files": files, "withheld": withheld,
+            "envelope": {
+                "node_id": "a", "role": "primary", "epoch": {"number": 1, "promotion": ""}, "sequence": 1,
+                "product_version": "1", "acceptance": "unknown", "generated_ms": 0, "scanned_ms": 0, "now_ms": 0,
+                "file_check_interval_ms": 1
+            },
+        })
+    }
+
+    fn parse(document: &serde_json::Value) -> Result<ManifestDocument, Error> {
+        ManifestDocument::parse(document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_is_withheld_is_a_part_of_the_generation_and_nobody_can_leave_it_out() {
+        let whole = withholding(&["jetty.xml", "plugins/external/a.jar"]);
+        let document = parse(&whole).expect("as it was made");
+        assert_eq!(document.withheld.files.len(), 2);
+        // As a node reads it that does not know the field.
+        let mut without = whole.clone();
+        without.as_object_mut().expect("an object").remove("withheld");
+        let mut fewer = whole.clone();
+        fewer["withheld"]["files"]
+            .as_object_mut()
+            .expect("names")
+            .remove("jetty.xml");
+        let mut otherwise = whole.clone();
+        otherwise["withheld"]["files"]["jetty.xml"] = "stale".into();
+        for changed in [without, fewer, otherwise] {
+            let error = parse(&changed).expect_err("another generation");
+            assert!(error.message().contains("not the generation"), "{error}");
+        }
+        // And what the version before says is what it said.
+        let mut before = withholding(&[]);
+        before.as_object_mut().expect("an object").remove("withheld");
+        assert!(parse(&before).expect("nothing is withheld").withheld.is_empty());
+    }
+
+    #[test]
+    fn names_that_are_withheld_keep_to_the_rules_of_all_names() {
+        for name in [
+            "../x",
+            "/etc/passwd",
+            "plugins/external/../x.jar",
+            "db.properties",
+            "a\u{202e}b",
+            "",
+        ] {
+            parse(&withholding(&[name])).expect_err(name);
+        }
+        let error = parse(&withholding(&["cruise-config.xml"])).expect_err("both");
+        assert!(
+            error.message().contains("both offers and withholds cruise-config.xml"),
+            "{error}"
+        );
+        let jars: Vec<String> = (0..MAX_FILES)
+            .map(|number| format!("plugins/external/{number}.jar"))
+            .collect();
+        let mut jars: Vec<&str> = jars.iter().map(String::as_str).collect();
+        let error = parse(&withholding(&jars)).expect_err("too many");
+        assert!(error.message().contains("10001 files"), "{error}");
+        jars.pop();
+        parse(&withholding(&jars)).expect("as many as there may be");
+    }
+
+    #[test]
+    fn what_a_standby_has_is_not_taken_from_the_wire() {
+        let mut document = withholding(&["jetty.xml"]);
+        document["files"]["jetty.xml"] = serde_json::to_value(entry(b"<Configure/>")).expect("plain");
+        document["retained"] = serde_json::json!(["jetty.xml"]);
+        parse(&document).expect_err("the primary does not offer it");
+    }
+
     #[test]
     fn an_identity_that_is_none_is_left_out_and_nothing_else() {
         let text = |plugin: serde_json::Value| {

@@ -24,7 +24,7 @@
 //! | `bc.external.url` | | how others reach our TLS port |
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
-//! | `bc.sync.extra` | | further files of the configuration folder, separated by commas; malformed: none, and a standby keeps those it has |
+//! | `bc.sync.extra` | | further files of the configuration folder and of folders there, separated by commas; malformed: none, and a standby keeps those it has |
 //! | `bc.adopt.server.id` | | `always`, for trials: follow the primary whatever `serverId` its configuration has; a WARNING |
 //! | `bc.accept.wait` | 60000 ms | longest time until GoCD has accepted a configuration before it is a WARNING |
 //! | `bc.refusal.critical` | 600000 ms | a refused generation is a WARNING, after this time CRITICAL |
@@ -198,7 +198,7 @@ impl Settings {
     pub fn parse(properties: &Properties, may_be_there: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
         let mut reader = Reader::new(properties);
         let layout = Layout::from_properties(properties);
-        let layout = match reader.sync_extra().or(Vec::new()) {
+        let layout = match reader.sync_extra(&layout).or(Vec::new()) {
             Some(extra) => layout.with_extra(extra),
             None => layout.with_unknown_extra(),
         };
@@ -365,6 +365,48 @@ mod tests {
                 "{mistakes:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_wrong_separator_is_named() {
+        for list in ["password.properties;ldap/ca.pem", "password.properties ldap/ca.pem"] {
+            let (settings, mistakes) = parse(&[("bc.sync.extra", list)]);
+            assert!(settings.layout.extra_is_unknown());
+            let said = mistakes[0].to_string();
+            assert!(
+                said.contains("commas separate the files, and neither `;` nor blanks do"),
+                "{said}"
+            );
+            assert!(
+                !said.contains("password.properties;") && !said.contains("password.properties ldap"),
+                "{said}"
+            );
+        }
+        let (settings, mistakes) = parse(&[("bc.sync.extra", "password.properties, ldap/ca.pem")]);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert!(settings.layout.syncs(&"ldap/ca.pem".parse().expect("allowed")));
+    }
+
+    #[test]
+    fn a_further_file_is_none_that_is_synced_anyway_or_that_a_server_has_for_itself() {
+        let own = [
+            ("user.dir", "/go"),
+            ("cruise.config.file", "/go/cruise-config.xml"),
+            ("cruise.config.dir", "/go/config"),
+            ("bc.state.dir", "/go/State"),
+        ];
+        for file in [
+            "config/cipher.aes",
+            "Config/Cipher.AES",
+            "state/identity",
+            "db/h2/x",
+            "jetty.xml",
+        ] {
+            let (settings, _) = parse(&[own.as_slice(), &[("bc.sync.extra", file)]].concat());
+            assert!(settings.layout.extra_is_unknown(), "{file}");
+        }
+        let (settings, _) = parse(&[own.as_slice(), &[("bc.sync.extra", "config/x,statement/y")]].concat());
+        assert!(!settings.layout.extra_is_unknown());
     }
 
     #[test]

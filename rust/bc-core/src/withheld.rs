@@ -51,6 +51,11 @@ impl Withheld {
         self.files.is_empty() && self.plugins.is_none()
     }
 
+    /// How many files are withheld; a plugin folder as a whole counts as one.
+    pub fn count(&self) -> usize {
+        self.files.len() + usize::from(self.plugins.is_some())
+    }
+
     /// Why nothing is known of a file that the manifest does not name; none where it is known to be gone.
     pub fn reason(&self, name: &Name) -> Option<&Reason> {
         let folder = self.plugins.as_ref().filter(|_| matches!(name, Name::Plugin(_)));
@@ -141,13 +146,15 @@ pub enum Reason {
     BeingWritten,
     /// A folder that was there is not there any more.
     Missing,
+    /// It is a further file in a folder that leads out of the configuration folder: only what lies in there is carried.
+    Outside,
     /// The code of a reason that a newer version knows.
     Unknown(String),
 }
 
 impl Reason {
     /// All that this version knows.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Denied,
         Self::Dangling,
         Self::Unmounted,
@@ -157,6 +164,7 @@ impl Reason {
         Self::TooLarge,
         Self::BeingWritten,
         Self::Missing,
+        Self::Outside,
     ];
 
     /// What an error of reading or looking means.
@@ -181,6 +189,7 @@ impl Reason {
             Self::TooLarge => "too-large",
             Self::BeingWritten => "being-written",
             Self::Missing => "missing",
+            Self::Outside => "outside",
             Self::Unknown(code) => code,
         }
     }
@@ -203,6 +212,7 @@ impl fmt::Display for Reason {
             Self::TooLarge => "is larger than what is carried of such a file",
             Self::BeingWritten => "is still being written",
             Self::Missing => "does not exist any more",
+            Self::Outside => "lies in a folder that leads out of the configuration folder",
             Self::Unknown(code) => {
                 return write!(
                     f,

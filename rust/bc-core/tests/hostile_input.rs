@@ -151,7 +151,11 @@ fn document(files: &[(&str, u64)]) -> Value {
     });
     let manifest = bc_core::manifest::Manifest {
         files: files.collect(),
-        ..Default::default()
+        withheld: serde_json::from_value(json!({
+            "files": { "jetty.xml": "denied", "plugins/external/b.jar": "being-written", "ldap/ca.pem": "bewitched" },
+            "plugins": "stale",
+        }))
+        .expect("as on the wire"),
     };
     json!({
         "format": 1,
@@ -163,6 +167,7 @@ fn document(files: &[(&str, u64)]) -> Value {
             "scanned_ms": 2, "now_ms": 3, "file_check_interval_ms": 60000,
         },
         "files": manifest.files,
+        "withheld": manifest.withheld,
         "own_jars": { "ours.jar": { "id": "cd.go.contrib.business-continuity", "version": "0.1.0" } },
     })
 }
@@ -217,6 +222,10 @@ fn a_manifest_with_any_value_in_any_place() {
         json!([]),
         json!({}),
         json!({ "../x.jar": {} }),
+        json!({ "../x.jar": "denied" }),
+        json!({ "plugins/external/../x.jar": "denied" }),
+        json!({ "ldap/../../passwd": "denied" }),
+        json!(["cruise-config.xml", "../x"]),
         json!({ "plugins/external/../x.jar": { "sha256": "", "size": 1 } }),
     ];
     for place in &places {
@@ -239,7 +248,14 @@ fn check_manifest(text: &[u8]) {
             if document.envelope.odd_text().is_none() {
                 assert!(!document.envelope.product_version.contains('\u{1b}'));
             }
-            for name in document.files.keys() {
+            assert!(
+                document.retained.is_empty(),
+                "what this node has is nobody else's to say"
+            );
+            for line in document.withheld.lines() {
+                assert!(line.len() < 2000 && !line.contains(['\n', '\u{1b}']), "{line:?}");
+            }
+            for name in document.files.keys().chain(document.withheld.files.keys()) {
                 assert!(name.to_string().parse::<Name>().as_ref() == Ok(name));
             }
         }

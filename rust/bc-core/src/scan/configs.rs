@@ -77,6 +77,12 @@ impl Configs {
         let keep = Keep::Bytes {
             largest: name.largest(),
         };
+        if let Name::Extra(extra) = name
+            && matches!(self.layout.leads_out(extra), Ok(true))
+        {
+            found.withhold(name.clone(), Reason::Outside, None);
+            return Ok(());
+        }
         let known = match self.cache.observe(&path, keep) {
             Ok(Observed::File(known)) => known,
             Ok(Observed::Changing) => return Err(being_written(name.clone())),
@@ -153,16 +159,23 @@ impl Configs {
         Ok(())
     }
 
+    /// Whether nothing can be said about a file without its folder. That of the feature toggles may be missing, where with
+    /// only cruise.config.dir set GoCD looks for them elsewhere, and so may a folder of further files.
+    fn needs_folder(&self, name: &Name, path: &Path) -> bool {
+        let pair_dir = self.layout.pair_dir();
+        match name {
+            Name::FeatureToggles => path.parent() == Some(pair_dir),
+            Name::Extra(extra) => !extra.has_folder() || !pair_dir.is_dir(),
+            _ => true,
+        }
+    }
+
     /// Why a file that is not found may be there all the same; none where it was removed.
     fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<Option<Reason>, Stop> {
         match absence::judge(path) {
             Absence::Gone => {}
             Absence::Doubtful(reason) => return Ok(Some(reason)),
-            // Without its folder nothing can be said about the configuration. That of the feature toggles alone may be
-            // missing: with only cruise.config.dir set GoCD looks for them elsewhere.
-            Absence::WithFolder if *name != Name::FeatureToggles || path.parent() == Some(self.layout.pair_dir()) => {
-                return Ok(Some(Reason::Missing));
-            }
+            Absence::WithFolder if self.needs_folder(name, path) => return Ok(Some(Reason::Missing)),
             Absence::WithFolder => {}
         }
         let is_fresh =

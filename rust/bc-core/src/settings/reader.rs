@@ -10,6 +10,7 @@ use super::{CertificateAuthority, CertificateFiles, DEFAULT_PORT, Flag, Mistake,
 use crate::{
     extra_name::ExtraName,
     fingerprint::Fingerprint,
+    layout::Layout,
     percent,
     primary_url::{PrimaryUrl, UrlMistake},
     properties::Properties,
@@ -265,22 +266,29 @@ impl<'a> Reader<'a> {
 
     /// Further files to sync. Where the list is wrong it is not known which ones: none is synced, and none is taken
     /// for removed.
-    pub(super) fn sync_extra(&mut self) -> Restriction<Vec<ExtraName>> {
+    pub(super) fn sync_extra(&mut self, layout: &Layout) -> Restriction<Vec<ExtraName>> {
         // An empty list is one: there is nothing that it could have been meant to keep away.
         if self.properties.get(Property::SyncExtra.name()).is_some() && self.text(Property::SyncExtra).is_none() {
             return Restriction::To(Vec::new());
         }
+        let list = |text: &str| {
+            let names = ExtraName::list(text)?;
+            match names.iter().find_map(|name| layout.objection_to_extra(name)) {
+                Some(_) => Err("one of the names is not allowed"),
+                None => Ok(names),
+            }
+        };
+        let why = self.text(Property::SyncExtra).and_then(|text| list(text).err());
+        let wanted = format!(
+            "a list of files in the configuration folder, or in folders there, such as password.properties,ldap/ca.pem; \
+             database, token and peers are never synced, and what GoCD itself needs always is{}",
+            why.map(|why| format!(" ({why})")).unwrap_or_default()
+        );
         self.restriction(
             Property::SyncExtra,
-            "a list of files in the configuration folder, such as password.properties; database, token and peers are \
-             never synced, and what GoCD itself needs always is",
+            &wanted,
             "no further file is synced, and none is removed on a standby",
-            // Such a name may exist, but a list that is separated otherwise than we do is likelier.
-            |text| {
-                (!text.contains([';', '\t', '\n']))
-                    .then(|| ExtraName::list(text))
-                    .flatten()
-            },
+            |text| list(text).ok(),
         )
     }
 

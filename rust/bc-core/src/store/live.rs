@@ -67,7 +67,7 @@ pub(super) fn read(layout: &Layout, cache: &mut FileCache) -> Result<Live, Error
         live.warnings = listing.warnings;
         listing.jars
     }) {
-        observe(&mut live, cache, Name::Plugin(name), &path, metadata)?;
+        observe(layout, &mut live, cache, Name::Plugin(name), &path, metadata)?;
     }
     let live = read_config(layout, cache, live)?;
     cache.end_round();
@@ -84,7 +84,7 @@ pub(super) fn read_config(layout: &Layout, cache: &mut FileCache, plugins: Live)
         let path = scan::path_of(layout, &name);
         live.files.remove(&name);
         live.irregular.remove(&name);
-        observe(&mut live, cache, name, &path, None)?;
+        observe(layout, &mut live, cache, name, &path, None)?;
     }
     Ok(live)
 }
@@ -96,12 +96,13 @@ pub(super) fn read_config(layout: &Layout, cache: &mut FileCache, plugins: Live)
 pub(super) fn read_one(layout: &Layout, cache: &mut FileCache, name: Name) -> Result<Live, Error> {
     let mut live = Live::default();
     let path = scan::path_of(layout, &name);
-    observe(&mut live, cache, name, &path, None)?;
+    observe(layout, &mut live, cache, name, &path, None)?;
     Ok(live)
 }
 
 /// Notes what is at a path; `listed` is what its folder said of it just now, for a plugin.
 fn observe(
+    layout: &Layout,
     live: &mut Live,
     cache: &mut FileCache,
     name: Name,
@@ -112,6 +113,15 @@ fn observe(
         Name::Plugin(_) => Keep::Jar,
         _ => Keep::Digests,
     };
+    if let Name::Extra(extra) = &name
+        && layout
+            .leads_out(extra)
+            .map_err(|error| Error::io("look at the folder of", path, &error))?
+    {
+        live.irregular
+            .insert(name, "is in a folder that leads out of the configuration folder");
+        return Ok(());
+    }
     let mut listed = listed;
     for _ in 0..TRIES {
         match cache.observe_listed(path, listed.take(), keep) {

@@ -75,7 +75,9 @@ pub(super) fn make_folder(system: &dyn FileSystem, folder: &Path) -> Result<(), 
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).map_err(failed)?;
+        // No wider than the folder above: what is in there may be for fewer than everybody in a group.
+        let above = fs::metadata(above).map_err(failed)?.permissions().mode();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700 | above & 0o750)).map_err(failed)?;
     }
     take_owner(folder, &fs::metadata(above).map_err(failed)?);
     system.sync_folder(above).map_err(failed)

@@ -91,6 +91,11 @@ impl Page<'_> {
             "Time since the node opened",
             Some(status.age_ms(status.opened_ms)),
         )?;
+        self.gauge(
+            "withheld_files",
+            "Files of the primary that it does not offer, since it cannot read them; its plugin folder is one of them",
+            status.withheld.count() as u64,
+        )?;
         let severities = [(Severity::Warning, "warning"), (Severity::Critical, "critical")];
         self.gauges(
             "problems",

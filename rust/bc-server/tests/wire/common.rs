@@ -28,6 +28,7 @@ use bc_core::{
     status::{Phase, Status, StatusBoard},
     token::Token,
     trust::Trust,
+    withheld::Withheld,
 };
 use bc_server::{
     client::HttpTransport,
@@ -122,7 +123,14 @@ impl Node {
 
     /// Writes these files below the node's folder and offers them: plugins from disk, the others from memory.
     pub(crate) fn publish(&self, files: &[(Name, &[u8])]) -> Digest {
-        let snapshot = snapshot(self.folder.path(), files);
+        self.publish_withholding(files, Withheld::default())
+    }
+
+    /// The same of a primary that withholds something besides.
+    pub(crate) fn publish_withholding(&self, files: &[(Name, &[u8])], withheld: Withheld) -> Digest {
+        let mut snapshot = snapshot(self.folder.path(), files);
+        snapshot.manifest.withheld = withheld;
+        snapshot.generation = snapshot.manifest.generation();
         let generation = snapshot.generation;
         let offer = self.context.offer.as_ref().expect("a primary");
         offer.publish(snapshot).expect("publish");

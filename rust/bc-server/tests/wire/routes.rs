@@ -8,6 +8,7 @@ use bc_core::{
     manifest::{Envelope, ManifestDocument, Name, Role},
     status::Phase,
     transport::Transport,
+    withheld::{Reason, Withheld},
 };
 use bc_server::routes::{Access, Asked, ROUTES};
 use tokio::time::{Instant, sleep, timeout};
@@ -255,6 +256,31 @@ async fn the_old_protocol_is_as_gocd_wrote_it() {
         get("/user_feature_toggle").await.header("content-type").as_deref(),
         Some("text/json;charset=UTF-8")
     );
+}
+
+#[tokio::test]
+async fn the_old_protocol_lists_no_plugins_while_one_of_them_is_withheld() {
+    let node = Node::start(Kind::Primary).await;
+    let get = async |path: &str| node.get(&format!("{PREFIX}/api{path}"), "").await.status();
+    let withheld = |name: Name| Withheld {
+        files: [(name, Reason::Denied)].into(),
+        plugins: None,
+    };
+    let folder = Withheld {
+        plugins: Some(Reason::Stale),
+        ..Withheld::default()
+    };
+    // That standby removes what is not in the list.
+    for (withheld, plugins) in [
+        (withheld(jar("unseen.jar")), 503),
+        (folder, 503),
+        (withheld(Name::FeatureToggles), 200),
+        (Withheld::default(), 200),
+    ] {
+        node.publish_withholding(&offered_files(), withheld);
+        assert_eq!(get("/plugin_files_status").await, plugins);
+        assert_eq!(get("/config_files_status").await, 200, "of these it removes none");
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,16 @@ use bc_core::{
     manifest::Name,
     status::{FileState, Severity, Status},
 };
-use bc_testkit::{gocd_dir::write_plugin_jar, wait};
+use bc_testkit::{
+    gocd_dir::{GocdDir, write_plugin_jar},
+    wait,
+};
 
 use crate::whole::{SOON, Whole, is_in_sync};
+
+/// What a folder of the configuration folder holds.
+const CA: &str = "ldap/ca.pem";
+const LARGE: &str = "ldap/large.bin";
 
 /// Both nodes, with a plugins, a jetty.xml and a key, in sync.
 struct Pair {
@@ -25,7 +32,7 @@ const UNSEEN: &str = "plugins/external/unseen.jar";
 
 impl Pair {
     fn new() -> Self {
-        let dir = bc_testkit::gocd_dir::GocdDir::new();
+        let dir = GocdDir::new();
         write_plugin_jar(&dir.path().join(SEEN), "seen", "1");
         write_plugin_jar(&dir.path().join(UNSEEN), "unseen", "1");
         fs::write(dir.path().join("config/jetty.xml"), "<Configure/>").expect("written");
@@ -157,4 +164,38 @@ fn configuration_that_cannot_be_seen_stays_while_the_rest_goes_on() {
     replaced_by_link(&cipher, "/proc/self/mem");
     pair.assert_said("cipher.aes", "cannot be read", &kept);
     pair.assert_goes_on("two");
+}
+
+#[test]
+fn a_further_file_in_a_folder_comes_and_one_that_is_too_large_is_left_out_while_the_rest_goes_on() {
+    let (dir, standby) = (GocdDir::new(), GocdDir::new());
+    fs::create_dir(dir.path().join("config/ldap")).expect("folder");
+    fs::write(dir.path().join("config/ldap/ca.pem"), "a certificate").expect("written");
+    let extra = ("bc.sync.extra", "ldap/ca.pem, ldap/large.bin");
+    fs::write(dir.path().join("config").join(LARGE), "small").expect("written");
+    let primary = Whole::open(dir, &[extra]);
+    let (url, key) = (format!("https://{}", primary.address()), primary.key().to_string());
+    let settings = [
+        ("go.server.mode", "standby"),
+        ("bc.primary.url", url.as_str()),
+        ("bc.primary.fingerprint", key.as_str()),
+        extra,
+    ];
+    let standby = Whole::open(standby, &settings);
+    standby.until_equal(&primary.dir, "config/ldap/ca.pem");
+    let pair = Pair { primary, standby };
+    let large = pair.primary.dir.path().join("config").join(LARGE);
+    let file = fs::File::options().write(true).open(&large).expect("open");
+    file.set_len((16 << 20) + 1).expect("without blocks on the disk");
+    let why = "is larger than what is carried of such a file";
+    pair.both_say(&format!("{LARGE} {why}"));
+    pair.assert_goes_on("one");
+    fs::write(pair.primary.dir.path().join("config").join(CA), "another").expect("written");
+    wait::until("the rest goes on", SOON, || {
+        (pair.here("config/ldap/ca.pem")? == b"another").then_some(())
+    });
+    assert_eq!(pair.here("config/ldap/large.bin").as_deref(), Some(&b"small"[..]));
+    file.set_len(3).expect("shortened");
+    pair.standby.until("in sync", is_in_sync);
+    assert_eq!(pair.here("config/ldap/large.bin").map(|bytes| bytes.len()), Some(3));
 }

@@ -216,3 +216,58 @@ fn without_their_folder_no_configuration_file_counts_as_removed() {
     fs::write(&folder, "a file where the folder should be").expect("write");
     withheld(Reason::Failing);
 }
+
+/// A place that syncs a file in a folder.
+fn with_folder() -> (Place, Name, std::path::PathBuf) {
+    let mut place = Place::new();
+    let extra = crate::extra_name::ExtraName::list("ldap/ca.pem").expect("allowed");
+    place.layout = place.layout.clone().with_extra(extra);
+    let name: Name = "ldap/ca.pem".parse().expect("allowed");
+    let folder = place.layout.pair_dir().join("ldap");
+    fs::create_dir(&folder).expect("folder");
+    place.write(&name, "a certificate");
+    place.turn_clock(SETTLED_MS);
+    (place, name, folder)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_further_file_in_a_folder_is_read_there_and_not_through_a_link_that_leads_out() {
+    use std::os::unix::fs::symlink;
+
+    let (place, name, folder) = with_folder();
+    let all = all(&place);
+    assert_eq!(all.manifest.files[&name].sha256, Digest::of(b"a certificate"));
+    let outside = place.folder.path().join("etc");
+    fs::rename(&folder, &outside).expect("moved");
+    symlink(&outside, &folder).expect("link");
+    assert_withheld(&ready(&mut place.scanner()), &all, &[(name.clone(), Reason::Outside)]);
+    fs::remove_file(&folder).expect("removed");
+    symlink("not/mounted", &folder).expect("link");
+    assert_withheld(&ready(&mut place.scanner()), &all, &[(name.clone(), Reason::Dangling)]);
+    fs::remove_file(&folder).expect("removed");
+    fs::rename(&outside, folder.with_file_name("real")).expect("moved");
+    symlink("real", &folder).expect("link");
+    assert_eq!(
+        ready(&mut place.scanner()).manifest,
+        all.manifest,
+        "a link that stays inside"
+    );
+    // The folder is known to be gone, and the file with it.
+    fs::remove_file(&folder).expect("removed");
+    let snapshot = ready(&mut place.scanner());
+    assert!(snapshot.manifest.withheld.is_empty() && !snapshot.manifest.files.contains_key(&name));
+    assert!(snapshot.warnings[0].contains("ldap/ca.pem"), "{:?}", snapshot.warnings);
+}
+
+#[test]
+fn a_further_file_that_is_too_long_is_left_out_while_the_rest_goes_on() {
+    let (place, name, _) = with_folder();
+    let all = all(&place);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path_of(&place.layout, &name))
+        .expect("open");
+    file.set_len(name.largest() + 1).expect("sparse");
+    assert_withheld(&ready(&mut place.scanner()), &all, &[(name, Reason::TooLarge)]);
+}

@@ -8,6 +8,7 @@ use super::{DiskStore, prepare::Write};
 use crate::{
     digest::Digest,
     error::{Error, Kind},
+    extra_name::ExtraName,
     manifest::{ManifestDocument, Name},
     regular_file, scan,
     status::MissingFile,
@@ -77,10 +78,20 @@ impl DiskStore {
             .filter(|(path, _)| matches!(path.try_exists(), Ok(false)))
             .map(|(path, file)| MissingFile {
                 property: file.property,
-                can_be_synced: path.parent() == Some(self.layout.pair_dir()),
+                can_be_synced: self.could_be_synced(&path),
                 path: path.display().to_string(),
             })
             .collect())
+    }
+
+    /// Whether `bc.sync.extra` could name a file.
+    fn could_be_synced(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(self.layout.pair_dir()) else {
+            return false;
+        };
+        let parts: Option<Vec<&str>> = below.components().map(|part| part.as_os_str().to_str()).collect();
+        let name = parts.and_then(|parts| parts.join("/").parse::<ExtraName>().ok());
+        name.is_some_and(|name| self.layout.objection_to_extra(&name).is_none())
     }
 
     fn read_live(&self, name: &Name, live: &Live) -> Result<Bytes, Error> {

@@ -9,6 +9,7 @@ use std::{
 use super::{DiskStore, take_back};
 use crate::{
     error::{Error, Kind},
+    extra_name::ExtraName,
     manifest::{Entry, Name},
     regular_file,
     scan::{self, descriptor::Jar},
@@ -42,8 +43,9 @@ impl DiskStore {
         let mut writes = Vec::new();
         for (name, entry) in &plan.write {
             let path = scan::path_of(&self.layout, name);
+            let leads_out = matches!(name, Name::Extra(extra) if self.leads_out(extra, &path)?);
             if let Some(what) = live.irregular.get(name)
-                && !path.is_symlink()
+                && (leads_out || !path.is_symlink())
             {
                 return Err(Error::new(
                     Kind::File,
@@ -78,6 +80,12 @@ impl DiskStore {
             });
         }
         Ok(writes)
+    }
+
+    /// Whether a link on the way to a further file leads out of the configuration folder.
+    fn leads_out(&self, extra: &ExtraName, path: &Path) -> Result<bool, Error> {
+        let leads_out = self.layout.leads_out(extra);
+        leads_out.map_err(|error| Error::io("look at the folder of", path, &error))
     }
 
     /// Another live file that has the bytes: the primary renamed a jar.

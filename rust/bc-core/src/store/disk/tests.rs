@@ -13,6 +13,8 @@ use super::*;
 mod compared;
 #[cfg(unix)]
 mod failing_disk;
+#[cfg(unix)]
+mod folders;
 #[cfg(target_os = "linux")]
 mod folding;
 #[cfg(target_os = "linux")]
@@ -30,6 +32,7 @@ mod restore;
 mod take_back;
 mod unreadable;
 mod whole;
+mod withheld;
 
 use crate::{
     clock::SystemClock,

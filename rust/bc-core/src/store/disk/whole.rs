@@ -27,6 +27,7 @@ use crate::{
         plan::{self, Plan},
         record::Record,
     },
+    withheld::Withheld,
 };
 
 /// What is to be done about a refusal.
@@ -74,6 +75,7 @@ impl DiskStore {
             Err(fault) => return or_refuse(made, vec![fault], as_it_is),
         };
         let mut found = self.read_whole(&expected);
+        found.unknown = self.not_offered();
         self.read_held(&inner, &mut found);
         let doubled = self.only_here(&mut inner, &mut found);
         let write = self.mendable(&mut found);
@@ -108,6 +110,28 @@ impl DiskStore {
             .filter(|(name, _)| self.layout.syncs(name))
             .map(|(name, entry)| (name.clone(), entry.clone()))
             .collect())
+    }
+
+    /// What the primary did not offer when it was asked last, each a full sentence part: GoCD starts without its newest
+    /// bytes.
+    fn not_offered(&self) -> Vec<String> {
+        let generations = self.generations();
+        let Some(applied) = generations.applied() else {
+            return Vec::new();
+        };
+        let Withheld { files, plugins } = applied.withheld.of(|name| self.layout.syncs(name));
+        let folder = plugins.map(|reason| {
+            format!("the plugins are those that the primary could list last: its plugin folder {reason}")
+        });
+        let files = files.iter().map(|(name, reason)| {
+            let what = if applied.files.contains_key(name) {
+                "is what the primary could offer last"
+            } else {
+                "never came from the primary"
+            };
+            format!("{name} {what}: there it {reason}")
+        });
+        folder.into_iter().chain(files).collect()
     }
 
     /// The jars that are kept beside the applied generation, by what an older one says of them.

@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use bc_core::{
     counters::Counters,
     digest::Digest,
-    manifest::{Acceptance, Epoch},
+    manifest::{Acceptance, Epoch, Name},
     status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus},
     trust::Standing,
+    withheld::{Reason, Withheld},
 };
 
 use super::*;
@@ -125,6 +126,10 @@ fn standby() -> Status {
         }),
         counters,
         failed_parts: vec!["puller".to_owned(), "keeper".to_owned()],
+        withheld: Withheld {
+            files: BTreeMap::from([(Name::JettyXml, Reason::Denied)]),
+            plugins: Some(Reason::Stale),
+        },
         ..Status::new("0123", Role::Standby, Phase::Holding, 1_000)
     }
 }
@@ -144,6 +149,7 @@ fn every_number_of_a_standby_is_there() {
         (r#"gocd_bc_problems{severity="warning"}"#, 2.0),
         (r#"gocd_bc_problems{severity="critical"}"#, 1.0),
         ("gocd_bc_failed_parts", 2.0),
+        ("gocd_bc_withheld_files", 2.0),
         ("gocd_bc_scan_age_seconds", 0.5),
         ("gocd_bc_generation_sequence", 17.0),
         ("gocd_bc_generation_bytes", 2_000_000.0),
