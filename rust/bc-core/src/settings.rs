@@ -14,7 +14,7 @@
 //! | `go.server.mode` | | `standby` asks for a standby, and so does a word that GoCD does not know |
 //! | `bc.primary.url` | | base URL of the primary; needed on a standby |
 //! | `bc.primary.fingerprint` | | SHA-256 of the primary's public key, hex or base64; malformed: no key is trusted |
-//! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name; unusable: no key is trusted |
+//! | `bc.tls.ca` | | a PEM file or `system`: check the primary's chain and name, or that its certificate is the very one there; unusable: no key is trusted |
 //! | `bc.tls.certificate`, `bc.tls.private.key` | | PEM files of the certificate that this node shows, in place of its self-signed one |
 //! | `bc.primary.status.check.interval` | 60000 ms | longest time without a completed exchange |
 //! | `bc.file.status.check.interval` | 60000 ms | how often the primary reads its folders even if nothing hints at a change |

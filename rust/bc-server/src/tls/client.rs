@@ -28,10 +28,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::{
     Version,
     authority::{self, Presented},
+    certificate::Certificate,
     failure::{self, causes},
     fingerprint_of_certificate,
     node_key::NodeKey,
-    provider, signed,
+    provider, public_key, signed,
 };
 
 /// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
@@ -113,7 +114,19 @@ impl Verifier {
             };
             authority::vouches(authority, &presented, &self.provider)?;
         }
-        judge.key(&shown)
+        judge.key(&shown)?;
+        // Otherwise its signature would be refused, as if it were that of somebody who has not the key.
+        match Certificate::read(end_entity).map(|certificate| certificate.key()) {
+            Some(kind) if !kind.is_understood() => Err(Error::new(
+                Kind::Trust,
+                format!(
+                    "the primary shows a certificate with a key that cannot be used, {kind}; those that can are {}",
+                    public_key::USABLE
+                ),
+                "Give the primary, or the proxy in front of it, a certificate with such a key.",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -67,7 +67,10 @@ fn alert_described(alert: AlertDescription) -> &'static str {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
             "it speaks neither TLS 1.2 nor TLS 1.3, or none of their ciphers that are left"
         }
-        AlertDescription::HandshakeFailure => "it refuses the handshake: it has no cipher or no certificate in common",
+        AlertDescription::HandshakeFailure => {
+            "it refuses the handshake: it has no cipher in common with this node, or a certificate of a kind that cannot be \
+             used here, as on P-521 or Ed448"
+        }
         AlertDescription::NoApplicationProtocol => {
             "it does not speak HTTP/1.1 but another protocol, such as HTTP/2 alone"
         }

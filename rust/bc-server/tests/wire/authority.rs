@@ -1,7 +1,14 @@
 //! `bc.tls.ca` with certificates as administrators make them, over real TLS: what vouches, what does not, and what the
 //! message says to do.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use bc_core::{
     error::{Error, Kind as ErrorKind},
@@ -19,11 +26,14 @@ use bc_server::{
         node_key::{NodeKey, Shown},
     },
 };
-use bc_testkit::{messages::assert_for_people, openssl::openssl};
+use bc_testkit::{free_port, gocd_dir::GocdDir, messages::assert_for_people, openssl::openssl, process::Process, wait};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 
-use crate::common::{self, Kind, Node};
+use crate::{
+    common::{self, Kind, Node},
+    whole::{Whole, is_in_sync},
+};
 
 /// A primary, and files of certificates beside it.
 struct Scene {
@@ -561,4 +571,75 @@ async fn a_file_that_is_no_certificate_is_called_what_it_is() {
     ] {
         scene.refused(address, file, words).await;
     }
+}
+
+#[tokio::test]
+async fn a_server_with_a_key_that_cannot_be_used_is_not_taken_for_a_thief() {
+    let scene = Scene::new().await;
+    for (name, key, words) in [
+        ("short", "rsa:1024", "RSA of 1024 bits"),
+        ("large-curve", "ec -pkeyopt ec_paramgen_curve:P-521", "P-521"),
+        ("ed448", "ed448", "Ed448"),
+    ] {
+        scene.openssl(&format!(
+            "req -x509 -nodes -days 2 -newkey {key} -keyout {name}.key -out {name}.pem -subj /CN=127.0.0.1"
+        ));
+        let port = free_port();
+        let mut server = Command::new("openssl");
+        server.current_dir(scene.folder()).args(["s_server", "-www", "-quiet"]);
+        server.args(["-cipher", "DEFAULT@SECLEVEL=0", "-accept", &format!("127.0.0.1:{port}")]);
+        server.args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}.key")]);
+        let _server = Process::start(name, &mut server);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        wait::until("it listens", Duration::from_secs(30), || {
+            TcpStream::connect(address).ok()
+        });
+        let error = scene.judged(address, &format!("{name}.pem")).await.expect_err(name);
+        assert_for_people(&error.to_string());
+        assert!(error.message().contains(words), "{error}");
+        assert!(!error.message().contains("does not prove"), "{error}");
+    }
+}
+
+#[test]
+fn two_nodes_follow_each_other_by_a_plain_self_signed_certificate() {
+    let primary = GocdDir::new();
+    let folder = primary.path().to_owned();
+    openssl(
+        &folder,
+        &format!("req -x509 -nodes -days 2 {EC} -keyout node.key -out node.pem -subj /CN=127.0.0.1"),
+    );
+    let file = |name: &str| folder.join(name).display().to_string();
+    let primary = Whole::open(
+        primary,
+        &[
+            ("bc.tls.certificate", &file("node.pem")),
+            ("bc.tls.private.key", &file("node.key")),
+        ],
+    );
+    let status = primary.until("it offers", |status| {
+        status.generation.is_some() && status.listening.is_some()
+    });
+    let dates = status
+        .problems
+        .iter()
+        .find(|problem| problem.topic == "certificate dates");
+    assert!(
+        dates.is_some_and(|problem| problem.message.contains("ends on ")),
+        "{:?}",
+        status.problems
+    );
+    let dir = GocdDir::new();
+    dir.copy_config_of(&primary.dir);
+    let url = format!("https://{}", primary.address());
+    let standby = Whole::open(
+        dir,
+        &[
+            ("go.server.mode", "standby"),
+            ("bc.primary.url", &url),
+            ("bc.tls.ca", &file("node.pem")),
+        ],
+    );
+    let status = standby.until("in sync", is_in_sync);
+    assert!(status.primary.is_some_and(|primary| primary.trusted));
 }
