@@ -7,6 +7,9 @@
 //! over it counts. Who answers with a manifest must hold the key of the node that it says it is, and who answers to a
 //! report that of the node that is followed.
 //!
+//! Who answers otherwise than a primary is called what it is (`answer`), and so is what is no TLS (`greeting`), for which the
+//! greeting of TLS is said once more after each failure; how often there is one, the puller's back-off bounds.
+//!
 //! The address that the administrator wrote may stand for two ports ([`PrimaryUrl::candidates`]). Both are tried
 //! until one has answered in our protocol; from then on only that one.
 
@@ -274,7 +277,7 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK => {}
             // A primary of an earlier version.
-            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => return Ok(None),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR
                 if !answer::is_a_page(response.headers()) =>
             {
@@ -309,7 +312,7 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK => {}
             // The primary has none, or is of an earlier version.
-            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => return Ok(None),
             _ => return Err(refused(&candidate.base, &response).error),
         }
         let reading = whole_body(candidate, response, delta::MAX_LENGTH, "a delta");
@@ -336,7 +339,7 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK if offset == 0 => {}
             StatusCode::PARTIAL_CONTENT if begins_at(&response, offset) => {}
-            StatusCode::NOT_FOUND => {
+            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => {
                 return Err(Error::new(
                     Kind::Superseded,
                     format!("the primary at {base} no longer has the bytes with the digest {digest}"),

@@ -105,6 +105,7 @@ fn somebody_elses(base: &str, status: StatusCode, headers: &HeaderMap) -> Error 
     let number = status.as_u16();
     let tried_again = "It is tried again by itself.";
     let (kind, what, guidance) = match number {
+        304 => return not_ours(base, "status 304, where nothing was known"),
         300..=399 => return redirect(base, number, headers),
         403 => (
             Kind::Protocol,

@@ -16,6 +16,7 @@ use axum::{
 };
 use bc_core::{
     counters::Rejection,
+    digest::Digest,
     error::{Error, Kind as ErrorKind},
     fingerprint::Fingerprint,
     manifest::Name,
@@ -226,6 +227,24 @@ async fn our_own_answer_is_ours_also_behind_a_proxy() {
         &said(address, identity.fingerprint()).await,
         &["has not read its files yet"],
     );
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_a_file_is_no_word_of_the_primary() {
+    let (_folder, identity) = identity();
+    let answer: &'static [u8] = b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Type: text/html\r\n\
+        Content-Length: 0\r\nConnection: close\r\n\r\n";
+    let (address, _) = fake(tls::server::config(&identity).expect("config"), answer).await;
+    let token = watch::Sender::new(Some(common::token()));
+    let transport = transport(address, pinned(identity.fingerprint()), &token);
+    let (digest, former) = (Digest::of(b"a"), Digest::of(b"b"));
+    let mut sink = |_: &[u8]| Ok(());
+    let whole = transport.blob(digest, 0, &mut sink).await.expect_err("a page");
+    let delta = transport.delta(digest, former).await.expect_err("a page");
+    for error in [whole, delta] {
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_says(&error, &["calls itself nginx", "no such path (status 404)"]);
+    }
 }
 
 #[tokio::test]

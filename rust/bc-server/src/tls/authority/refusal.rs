@@ -135,7 +135,7 @@ impl Presented<'_> {
         let known: Vec<_> = known.iter().map(Certificate::subject).take(3).collect();
         Unusable {
             reason: format!(
-                "that file has no authority, and the primary shows another certificate than the one there ({})",
+                "bc.tls.ca has no authority, and the primary shows another certificate than the one there ({})",
                 known.join(", ")
             ),
             guidance: "Such a certificate vouches for itself alone, not for another one of the same name or key. If the \
@@ -196,8 +196,8 @@ pub(super) fn damaged() -> Unusable {
 pub(super) fn issued_by_nobody_else(own: &Certificate<'_>) -> Unusable {
     Unusable {
         reason: format!(
-            "nobody but itself issued that certificate ({}), and it is not in that file, where another one of the same name \
-             or key counts for nothing",
+            "nobody but itself issued that certificate ({}), and it is not among those of bc.tls.ca, where another one of the \
+             same name or key counts for nothing",
             own.subject()
         ),
         guidance: put_itself_there(),
