@@ -217,6 +217,27 @@ async fn answers_of_proxies_portals_and_other_servers_are_called_what_they_are()
 }
 
 #[tokio::test]
+async fn a_whole_standby_shows_who_stands_in_the_primarys_place() {
+    let (_folder, identity) = identity();
+    let answer: &'static [u8] = b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Type: text/html\r\n\
+        Content-Length: 0\r\nConnection: close\r\n\r\n";
+    let (proxy, _) = fake(tls::server::config(&identity).expect("config"), answer).await;
+    let ssh = in_the_clear(b"SSH-2.0-OpenSSH_9.6\r\n", false).await;
+    let key = identity.fingerprint();
+    let looking = tokio::task::spawn_blocking(move || {
+        for (address, trouble) in [(proxy, "behind it (status 502)"), (ssh, "does not speak TLS but SSH")] {
+            let standby = Whole::standby(address, key, Duration::from_secs(2));
+            standby.until_trouble(trouble);
+            let status = standby.status().expect("it runs");
+            for problem in status.problems {
+                assert_for_people(&problem.message);
+            }
+        }
+    });
+    looking.await.expect("it is shown");
+}
+
+#[tokio::test]
 async fn our_own_answer_is_ours_also_behind_a_proxy() {
     let (_folder, identity) = identity();
     let answer: &'static [u8] = b"HTTP/1.1 503 Service Unavailable\r\nServer: nginx\r\nContent-Type: text/plain; \
