@@ -10,7 +10,8 @@
 use std::{fmt, io, path::Path};
 
 use crate::{
-    mount::mount_of,
+    attributes,
+    mount::{self, Room, mount_of},
     shortage::Shortage,
     words::{self, LONGEST_MESSAGE},
 };
@@ -65,19 +66,27 @@ impl Error {
         if let Some(shortage) = Shortage::of(error) {
             return shortage.error(&format!("{doing} {}", path.display()));
         }
-        let message = format!("cannot {doing} {}: {error}", path.display());
+        let mut message = format!("cannot {doing} {}: {error}", path.display());
         let (kind, guidance) = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            io::ErrorKind::StorageFull => {
+                let lack = Room::of(path).and_then(|room| room.lack_of_inodes(1, path));
+                let guidance = if let Some(lack) = lack {
+                    message = format!("cannot {doing} {}: {lack}", path.display());
+                    mount::free_inodes(path)
+                } else {
+                    format!("Free some space on the disk mounted at {}.", mount_of(path).display())
+                };
+                (Kind::DiskFull, guidance)
+            }
+            io::ErrorKind::QuotaExceeded => (
                 Kind::DiskFull,
-                format!("Free some space on the disk mounted at {}.", mount_of(path).display()),
-            ),
-            io::ErrorKind::PermissionDenied => (
-                Kind::File,
                 format!(
-                    "Let the user that runs GoCD access {} (owner and mode).",
-                    path.display()
+                    "The quota on the disk mounted at {} is used up, of bytes or of inodes: free some of it for the user \
+                     that runs GoCD, or raise it.",
+                    mount_of(path).display()
                 ),
             ),
+            io::ErrorKind::PermissionDenied => (Kind::File, permission(path)),
             io::ErrorKind::NotFound => (Kind::File, format!("Check that {} exists.", path.display())),
             io::ErrorKind::ReadOnlyFilesystem => (
                 Kind::File,
@@ -123,6 +132,26 @@ impl Error {
             self.kind,
             Kind::Unreachable | Kind::Protocol | Kind::Superseded | Kind::Busy | Kind::Exhausted
         )
+    }
+}
+
+/// What stands in the way: an attribute of the file or of its folder stops root as well.
+fn permission(path: &Path) -> String {
+    let places = [Some(path), path.parent()];
+    let found = places
+        .into_iter()
+        .flatten()
+        .find_map(|place| Some((place, attributes::in_the_way(place)?)));
+    match found {
+        Some((place, (letter, word))) => format!(
+            "{} has the attribute {letter} ({word}): take it away with chattr -{letter} {}",
+            place.display(),
+            place.display()
+        ),
+        None => format!(
+            "Let the user that runs GoCD access {} (owner and mode).",
+            path.display()
+        ),
     }
 }
 

@@ -7,6 +7,7 @@
 //! This crate opens no socket and reads no environment: what it needs of the world (the time of day, a
 //! connection, settings) is handed in.
 
+mod attributes;
 pub mod burst;
 mod characters;
 pub mod cipher;

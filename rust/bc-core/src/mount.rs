@@ -2,6 +2,61 @@
 
 use std::path::{Path, PathBuf};
 
+/// What a disk has left for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Inodes, which each file and folder takes one of, and how many there are in all; none where they are made as they are
+    /// needed.
+    pub(crate) inodes: Option<(u64, u64)>,
+}
+
+impl Room {
+    /// What the disk that holds `path` has left, which need not be there; unknown where the operating system does not say.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            let disk = path
+                .ancestors()
+                .find_map(|ancestor| nix::sys::statvfs::statvfs(ancestor).ok())?;
+            Some(Self {
+                bytes: disk.blocks_available().saturating_mul(disk.fragment_size()),
+                inodes: (disk.files() > 0).then(|| (disk.files_available(), disk.files())),
+            })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = path;
+            None
+        }
+    }
+
+    /// That there are fewer inodes than `needed`, in words, as it is not the bytes that are missing.
+    pub(crate) fn lack_of_inodes(&self, needed: u64, path: &Path) -> Option<String> {
+        let (free, total) = self.inodes.filter(|(free, _)| *free < needed)?;
+        let left = if free == 0 {
+            "no inodes".to_owned()
+        } else {
+            format!("only {free} inodes")
+        };
+        Some(format!(
+            "the disk mounted at {} has {left} left of {total}, although {} MiB are free",
+            mount_of(path).display(),
+            self.bytes / (1024 * 1024)
+        ))
+    }
+}
+
+/// What to do about a lack of inodes on the disk that holds `path`.
+pub(crate) fn free_inodes(path: &Path) -> String {
+    let mount = mount_of(path);
+    let mount = mount.display();
+    format!(
+        "Remove files that nobody needs from {mount}, many small ones most likely: each takes one (`df -i {mount}`)."
+    )
+}
+
 /// Where the disk, folder or file is mounted that holds `path`, which may be a file and need not be there.
 pub(crate) fn mount_of(path: &Path) -> PathBuf {
     let existing = path

@@ -6,7 +6,10 @@
 
 use std::{fs, io, path::Path};
 
-use crate::error::{Error, Kind};
+use crate::{
+    attributes,
+    error::{Error, Kind},
+};
 
 /// Whether names may be given and taken in a folder, as far as its attributes tell.
 ///
@@ -89,36 +92,18 @@ pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The attributes of chattr(1), which stop root as well. File systems without them have none, and what cannot be opened
-/// says nothing.
 fn check_attributes(path: &Path, doing: &str) -> Result<(), Error> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, open};
-
-        let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(attributes) = open(path, how, Mode::empty()).and_then(ioctl_getflags) else {
-            return Ok(());
-        };
-        for (attribute, letter, word) in [
-            (IFlags::IMMUTABLE, 'i', "immutable"),
-            (IFlags::APPEND, 'a', "append only"),
-        ] {
-            if attributes.contains(attribute) {
-                return Err(Error::new(
-                    Kind::File,
-                    format!(
-                        "cannot {doing} {}: it has the attribute {letter} ({word})",
-                        path.display()
-                    ),
-                    format!("Take the attribute away: chattr -{letter} {}", path.display()),
-                ));
-            }
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (path, doing);
-    Ok(())
+    let Some((letter, word)) = attributes::in_the_way(path) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Kind::File,
+        format!(
+            "cannot {doing} {}: it has the attribute {letter} ({word})",
+            path.display()
+        ),
+        format!("Take the attribute away: chattr -{letter} {}", path.display()),
+    ))
 }
 
 /// In a folder with the sticky bit only the owner of a file, or of the folder, may take its name away.

@@ -8,19 +8,31 @@ use std::{
 
 use crate::{
     error::{Error, Kind},
-    mount::mount_of,
+    mount::{self, Room, mount_of},
 };
+
+/// A set takes a few inodes besides those of its files.
+const INODES: u64 = 16;
+/// With fewer inodes free, people should look as well.
+const FEW_INODES: u64 = 1000;
 
 /// With less than this free, people should look before GoCD does.
 pub(super) const LOW: u64 = 1 << 30;
 
-/// Which of the disks that hold these folders have less than `limit` bytes free; none where none has.
+/// Which of the disks that hold these folders have less than `limit` bytes free, or few inodes; none where none has.
 pub(super) fn warning<'a>(folders: impl IntoIterator<Item = &'a Path>, limit: u64) -> Option<String> {
-    let low: BTreeMap<PathBuf, u64> = folders
+    let rooms: Vec<(&Path, Room)> = folders
         .into_iter()
-        .filter_map(|folder| Some((folder, free(folder)?)))
-        .filter(|(_, free)| *free < limit)
-        .map(|(folder, free)| (mount_of(folder), free))
+        .filter_map(|folder| Some((folder, Room::of(folder)?)))
+        .collect();
+    let low: BTreeMap<PathBuf, u64> = rooms
+        .iter()
+        .filter(|(_, room)| room.bytes < limit)
+        .map(|(folder, room)| (mount_of(folder), room.bytes))
+        .collect();
+    let few_inodes: BTreeMap<PathBuf, String> = rooms
+        .iter()
+        .filter_map(|(folder, room)| Some((mount_of(folder), room.lack_of_inodes(FEW_INODES, folder)?)))
         .collect();
     let disks: Vec<String> = low
         .iter()
@@ -32,15 +44,23 @@ pub(super) fn warning<'a>(folders: impl IntoIterator<Item = &'a Path>, limit: u6
             )
         })
         .collect();
-    (!disks.is_empty()).then(|| {
-        format!(
+    let mut sentences = Vec::new();
+    if !disks.is_empty() {
+        sentences.push(format!(
             "{}. Free some space, or syncing ends when it is full.",
             disks.join("; ")
-        )
-    })
+        ));
+    }
+    sentences.extend(
+        few_inodes
+            .into_iter()
+            .map(|(mount, lack)| format!("{lack}. {}", mount::free_inodes(&mount))),
+    );
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
-/// Checks that `needed` bytes and `reserve` fit onto the disk of `folder`. Needing nothing always fits.
+/// Checks that `needed` bytes and `reserve` fit onto the disk of `folder`, and that it has inodes left. Needing nothing
+/// always fits.
 ///
 /// # Errors
 /// [`Kind::DiskFull`] naming the folder where the disk is mounted.
@@ -48,7 +68,11 @@ pub(super) fn check(folder: &Path, needed: u64, reserve: u64) -> Result<(), Erro
     if needed == 0 {
         return Ok(());
     }
-    let Some(free) = free(folder) else { return Ok(()) };
+    let Some(room) = Room::of(folder) else { return Ok(()) };
+    if let Some(lack) = room.lack_of_inodes(INODES, folder) {
+        return Err(Error::new(Kind::DiskFull, lack, mount::free_inodes(folder)));
+    }
+    let free = room.bytes;
     if free >= needed.saturating_add(reserve) {
         return Ok(());
     }
@@ -67,7 +91,7 @@ pub(super) fn check(folder: &Path, needed: u64, reserve: u64) -> Result<(), Erro
 
 /// By how many bytes `needed` and `reserve` do not fit onto the disk of `folder`. Needing nothing always fits.
 pub(super) fn shortage(folder: &Path, needed: u64, reserve: u64) -> u64 {
-    match free(folder) {
+    match Room::of(folder).map(|room| room.bytes) {
         Some(free) if needed > 0 => needed.saturating_add(reserve).saturating_sub(free),
         _ => 0,
     }
@@ -95,20 +119,6 @@ pub(super) fn freed_by(file: &Path, names: u64) -> u64 {
 
 fn mebibytes(bytes: u64) -> u64 {
     bytes / (1024 * 1024)
-}
-
-/// Bytes that we may use; unknown where the operating system does not say, and then writing fails in its time.
-fn free(folder: &Path) -> Option<u64> {
-    #[cfg(target_os = "linux")]
-    {
-        let disk = nix::sys::statvfs::statvfs(folder).ok()?;
-        Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = folder;
-        None
-    }
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ fn remove(filler: &Path) {
 }
 
 /// Edits, restarts, and room again: nothing is lost and nothing given out twice.
-fn edits_cross(options: &str, use_up: fn(&Path) -> PathBuf) {
+fn edits_cross(options: &str, use_up: fn(&Path) -> PathBuf, named: &str) {
     let mut primary = Primary::on(options);
     let offer = primary.start();
     for _ in 0..3 {
@@ -134,6 +134,7 @@ fn edits_cross(options: &str, use_up: fn(&Path) -> PathBuf) {
         primary.edit(&offer);
         let unwritten = offer.unwritten().expect("it is said at once");
         assert_eq!(unwritten.error.kind(), Kind::DiskFull, "{unwritten:?}");
+        assert!(unwritten.message().contains(named), "{unwritten:?}");
         assert_eq!(unwritten.kept_in, Some(primary.state(FILE)));
         assert!(
             unwritten.message().contains("Edits still reach the standbys"),
@@ -164,12 +165,12 @@ fn edits_cross(options: &str, use_up: fn(&Path) -> PathBuf) {
 
 #[test]
 fn edits_cross_while_the_disk_is_full_and_are_known_after_a_restart() {
-    edits_cross("size=200k", fill);
+    edits_cross("size=200k", fill, "Free some space on the disk");
 }
 
 #[test]
 fn edits_cross_while_there_is_no_inode_and_are_known_after_a_restart() {
-    edits_cross("nr_inodes=30", use_up_inodes);
+    edits_cross("nr_inodes=30", use_up_inodes, "has no inodes left of 30, although");
 }
 
 #[test]

@@ -52,6 +52,63 @@ fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
     assert!(place.is_live(&next()));
 }
 
+/// Makes files until there is no inode for another one.
+fn use_up_inodes(folder: &Path) -> PathBuf {
+    let filler = folder.join("filler");
+    fs::create_dir(&filler).expect("create");
+    let full = (0..).find_map(|number| File::create(filler.join(format!("{number}"))).err());
+    assert_eq!(full.map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
+    filler
+}
+
+#[test]
+fn a_disk_without_inodes_is_named_as_that_and_no_live_file_changes() {
+    let place = Place::new();
+    let folder = place.folder.path().canonicalize().expect("there");
+    Mounts::private().disk(&folder, "size=16m,nr_inodes=4000");
+    let mut store = place.open();
+    store.options.free_space = 0;
+    Files::usual().apply(&store, 1).expect("applied");
+    let said = |store: &DiskStore| store.low_disks().unwrap_or_default();
+    assert!(!said(&store).contains("inodes"), "{}", said(&store));
+    let document = next().document(2);
+    let assert_named = |error: Error| {
+        assert_eq!(error.kind(), Kind::DiskFull, "{error}");
+        let mount = format!(
+            "the disk mounted at {} has no inodes left of 4000, although ",
+            folder.display()
+        );
+        assert!(error.message().contains(&mount), "{error}");
+        assert!(
+            error.guidance().contains(&format!("df -i {}", folder.display())),
+            "{error}"
+        );
+        assert!(place.is_live(&Files::usual()));
+    };
+    let filler = use_up_inodes(&folder);
+    assert_named(store.missing(&document).expect_err("none for a jar"));
+    assert!(said(&store).contains("has no inodes left of 4000"), "{}", said(&store));
+    fs::remove_dir_all(filler).expect("remove");
+    next().fetch(&store, &document);
+    let filler = use_up_inodes(&folder);
+    let refused = store.apply(&document, Allowed::default());
+    assert_named(refused.expect_err("none while staging"));
+    fs::remove_dir_all(filler).expect("remove");
+    place.assert_tidy();
+    store.apply(&document, Allowed::default()).expect("there are again");
+    assert!(place.is_live(&next()));
+}
+
+#[test]
+fn few_inodes_are_few_before_there_are_none() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mount = folder.path().canonicalize().expect("there");
+    Mounts::private().disk(&mount, "size=16m,nr_inodes=12");
+    let error = room::check(&mount, 1, 0).expect_err("a set needs more");
+    assert!(error.message().contains("has only 11 inodes left of 12"), "{error}");
+    assert_eq!(room::check(&mount, 0, 0), Ok(()));
+}
+
 /// A node on a small disk of its own, with four generations. The second has a plugin of a mebibyte that only it has, the
 /// third another one.
 fn four_generations() -> (Place, DiskStore) {

@@ -287,3 +287,32 @@ fn a_set_is_moved_aside_over_a_mount_of_the_same_disk_and_comes_back() {
     assert!(place.is_live(&next()));
     place.assert_tidy();
 }
+
+#[test]
+fn a_file_of_ours_that_has_an_attribute_is_named_with_what_takes_it_away() {
+    let place = usual();
+    let folder = place.folder.path().join("ours");
+    fs::create_dir(&folder).expect("folder");
+    let file = folder.join("ledger.json");
+    fs::write(&file, "x").expect("write");
+    for (path, attribute, letter) in [
+        (&file, IFlags::IMMUTABLE, 'i'),
+        (&file, IFlags::APPEND, 'a'),
+        (&folder, IFlags::IMMUTABLE, 'i'),
+        (&folder, IFlags::APPEND, 'a'),
+    ] {
+        let attribute = Attribute::of(path, attribute);
+        let error = atomic::write(&file, b"y", 0o600).expect_err("it cannot be replaced");
+        assert!(
+            error
+                .guidance()
+                .contains(&format!("chattr -{letter} {}", path.display())),
+            "{error}"
+        );
+        drop(attribute);
+        // What the attempt could not take away again.
+        atomic::sweep(&folder).expect("swept");
+        assert_eq!(fs::read(&file).expect("read"), b"x");
+    }
+    atomic::write(&file, b"y", 0o600).expect("nothing is in the way");
+}
