@@ -10,7 +10,7 @@ use bc_core::{
     layout::Layout,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Role},
     properties::Properties,
-    scan::{Options, Reading, Scanner, snapshot::Snapshot, xml::Outline},
+    scan::{Options, Reading, Scanner, snapshot::Snapshot, watch::Interval, xml::Outline},
     store::{Allowed, Store, disk},
 };
 use criterion::{BatchSize, Criterion, Throughput};
@@ -84,7 +84,7 @@ impl Place {
 /// Reads until every file counts.
 fn read(scanner: &mut Scanner) -> Snapshot {
     loop {
-        match scanner.scan().expect("readable") {
+        match scanner.scan(&mut Interval::default()).expect("readable") {
             Reading::Ready(snapshot) => return *snapshot,
             Reading::Unstable { .. } => std::thread::sleep(Duration::from_millis(100)),
         }

@@ -2,15 +2,16 @@
 //!
 //! GoCD truncates and rewrites cruise-config.xml in place (`GoConfigFileWriter`), so a reader can meet any part
 //! of it. No lock is taken. A file counts only if nothing about it changed while it was read and, for XML, if it
-//! is whole; one file that does not count makes the whole reading [`Reading::Unstable`]. What cannot be read or looked at
-//! is no file that was removed: it is [`withheld`](crate::withheld), and everything else goes on.
+//! is whole; one configuration file that does not count makes the whole reading [`Reading::Unstable`]. A jar that does
+//! not count keeps nothing else waiting: it is [`withheld`](crate::withheld), as is what cannot be read or looked at,
+//! which is no file that was removed.
 //!
 //! - [`watch`]: hints that something changed, so that nobody has to wait for the next regular reading;
 //! - [`snapshot`]: the result;
 //! - `file_cache`, [`stamp`]: which files need not be read again;
 //! - [`xml`], [`descriptor`]: what is looked for inside the files;
 //! - `plugins` with `plugin_folder`, `configs`, `acceptance`: the jars, the configuration files, and what GoCD has
-//!   accepted; `patience`: since when something is amiss with one of them;
+//!   accepted; `unfinished`: when a jar counts; `patience`: since when something is amiss with one of them;
 //! - `absence`: whether what is not found is known to be gone;
 //! - `found`: what a reading has gathered, or why it ended.
 //!
@@ -36,6 +37,7 @@ use crate::{
         found::{Found, Stop},
         plugins::Plugins,
         snapshot::Snapshot,
+        watch::Hints,
     },
 };
 
@@ -50,6 +52,7 @@ pub(crate) mod plugin_folder;
 mod plugins;
 pub mod snapshot;
 pub mod stamp;
+mod unfinished;
 pub mod watch;
 pub mod xml;
 
@@ -104,12 +107,21 @@ pub fn path_of(layout: &Layout, name: &Name) -> PathBuf {
     }
 }
 
+/// So often at most is looked whether jars came while the configuration was read.
+const TOGETHER: usize = 3;
+
+fn is_jar(name: &Name) -> bool {
+    matches!(name, Name::Plugin(_))
+}
+
 /// Reads the synced files of one GoCD installation, again and again.
 pub struct Scanner {
     clock: Arc<dyn Clock>,
     plugins: Plugins,
     configs: Configs,
     acceptor: Acceptor,
+    /// The configuration files of the reading before.
+    configs_before: Vec<(Name, Digest)>,
 }
 
 impl Scanner {
@@ -125,27 +137,48 @@ impl Scanner {
             ),
             configs: Configs::new(layout, options.include_des_cipher, Arc::clone(&clock)),
             clock,
+            configs_before: Vec::new(),
         }
     }
 
-    /// Reads everything once. Files that are known and have not changed are only looked at.
+    /// Reads everything once. Files that are known and have not changed are only looked at. `hints` say of jars whether
+    /// somebody is writing them.
     ///
     /// # Errors
     /// [`crate::error::Kind::File`] naming the folder or file that cannot be read.
-    pub fn scan(&mut self) -> Result<Reading, Error> {
-        match self.collect() {
+    pub fn scan(&mut self, hints: &mut dyn Hints) -> Result<Reading, Error> {
+        match self.collect(hints) {
             Ok(snapshot) => Ok(Reading::Ready(Box::new(snapshot))),
             Err(Stop::Unstable { name, reason }) => Ok(Reading::Unstable { name, reason }),
             Err(Stop::Failed(error)) => Err(error),
         }
     }
 
-    fn collect(&mut self) -> Result<Snapshot, Stop> {
+    fn collect(&mut self, hints: &mut dyn Hints) -> Result<Snapshot, Stop> {
         let now_ms = self.clock.now_ms();
+        let mut heard = hints.heard_of_jars();
         // In the order in which a standby applies them, so that the configuration is the freshest.
         let mut found = Found::default();
-        self.plugins.read(&mut found, now_ms)?;
+        self.plugins.read(&mut found, hints, now_ms)?;
         self.configs.read(&mut found, now_ms)?;
+        let configs = found.digests(|name| !is_jar(name));
+        // A configuration may need a plugin that came beside it: while the jars are the same before and after it was
+        // read, they belong together.
+        for _ in 0..TOGETHER {
+            let still_heard = hints.heard_of_jars();
+            if configs == self.configs_before || (heard.is_some() && heard == still_heard) {
+                break;
+            }
+            heard = still_heard;
+            let mut again = Found::default();
+            self.plugins.read(&mut again, hints, now_ms)?;
+            if again.digests(is_jar) == found.digests(is_jar) {
+                break;
+            }
+            self.configs.read(&mut again, now_ms)?;
+            found = again;
+        }
+        self.configs_before = found.digests(|name| !is_jar(name));
         self.snapshot(found, now_ms)
     }
 
@@ -179,6 +212,9 @@ impl Scanner {
             warnings: found.warnings,
             withheld_lines: found.withheld_lines,
             sources: found.sources,
+            read_again: found
+                .again_ms
+                .map(|again_ms| Duration::from_millis(again_ms.unsigned_abs())),
         })
     }
 }

@@ -11,7 +11,7 @@
 //! | `standby` | on a primary: who follows it |
 //! | `board` | where all of it is written |
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use crate::{
     concern,
     counters::Counters,
     fingerprint::Fingerprint,
-    manifest::{Epoch, Role},
+    manifest::{Epoch, Name, Role},
     settings::{Face, Flag},
     withheld::Withheld,
 };
@@ -94,6 +94,9 @@ pub struct Status {
     /// What the primary has and does not offer: on a primary of its own files, on a standby as the newest generation says.
     #[serde(default)]
     pub withheld: Withheld,
+    /// Those of them that come by themselves once they are written, and since when each has been waited for.
+    #[serde(default)]
+    pub awaited: BTreeMap<Name, i64>,
     /// Files that the live configuration mentions and that are not on this standby.
     #[serde(default)]
     pub missing_files: Vec<MissingFile>,
@@ -149,6 +152,7 @@ impl Status {
             generation: None,
             files: Arc::default(),
             withheld: Withheld::default(),
+            awaited: BTreeMap::new(),
             missing_files: Vec::new(),
             own_jars: Vec::new(),
             scanned_ms: None,
@@ -180,6 +184,33 @@ impl Status {
         sync.in_sync = is_in_sync;
         sync.in_sync_since_ms = sync.in_sync_since_ms.or(Some(now_ms)).filter(|_| is_in_sync);
         sync.behind_since_ms = sync.behind_since_ms.filter(|_| !is_in_sync);
+    }
+
+    /// Notes what the primary has and does not offer.
+    pub fn withhold(&mut self, withheld: Withheld, now_ms: i64) {
+        let passing = withheld.files.iter().filter(|(_, reason)| reason.is_passing());
+        self.awaited = passing
+            .map(|(name, _)| (name.clone(), *self.awaited.get(name).unwrap_or(&now_ms)))
+            .collect();
+        self.withheld = withheld;
+    }
+
+    fn withholds_passing_alone(&self) -> bool {
+        self.withheld.plugins.is_none() && self.withheld.files.len() == self.awaited.len()
+    }
+
+    /// One line about the files that come by themselves; none where none do.
+    pub fn awaited_line(&self) -> Option<String> {
+        let (name, since_ms) = self.awaited.iter().min_by_key(|(_, since_ms)| **since_ms)?;
+        let more = match self.awaited.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let seconds = self.age_ms(*since_ms) / 1000;
+        Some(format!(
+            "{name}{more} being written on the primary since {seconds} s; a standby keeps the version before until that is \
+             whole"
+        ))
     }
 
     /// The worst of all problems.
@@ -243,6 +274,9 @@ impl Status {
                 Some(sync) if sync.in_sync => "Standby: in sync with the primary, GoCD is held".to_owned(),
                 Some(sync) if sync.paused.is_some() => {
                     "Standby: held on a restored generation, pulls nothing; GoCD is held".to_owned()
+                }
+                Some(sync) if sync.is_all_but_withheld(&self.withheld) && self.withholds_passing_alone() => {
+                    "Standby: in sync but for what is being written on the primary, GoCD is held".to_owned()
                 }
                 Some(sync) if sync.is_all_but_withheld(&self.withheld) => {
                     "Standby: in sync but for what the primary cannot offer, GoCD is held".to_owned()

@@ -144,6 +144,8 @@ pub enum Reason {
     TooLarge,
     /// Somebody is writing it, and it is not whole yet.
     BeingWritten,
+    /// The same, for so long that somebody should look whether it still comes.
+    Unfinished,
     /// A folder that was there is not there any more.
     Missing,
     /// It is a further file in a folder that leads out of the configuration folder: only what lies in there is carried.
@@ -154,7 +156,7 @@ pub enum Reason {
 
 impl Reason {
     /// All that this version knows.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Denied,
         Self::Dangling,
         Self::Unmounted,
@@ -163,6 +165,7 @@ impl Reason {
         Self::Irregular,
         Self::TooLarge,
         Self::BeingWritten,
+        Self::Unfinished,
         Self::Missing,
         Self::Outside,
     ];
@@ -188,6 +191,7 @@ impl Reason {
             Self::Irregular => "irregular",
             Self::TooLarge => "too-large",
             Self::BeingWritten => "being-written",
+            Self::Unfinished => "unfinished",
             Self::Missing => "missing",
             Self::Outside => "outside",
             Self::Unknown(code) => code,
@@ -211,6 +215,7 @@ impl fmt::Display for Reason {
             Self::Irregular => "is no regular file",
             Self::TooLarge => "is larger than what is carried of such a file",
             Self::BeingWritten => "is still being written",
+            Self::Unfinished => "has been written for more than a minute and is not whole yet",
             Self::Missing => "does not exist any more",
             Self::Outside => "lies in a folder that leads out of the configuration folder",
             Self::Unknown(code) => {

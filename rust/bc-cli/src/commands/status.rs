@@ -68,6 +68,9 @@ fn render(status: &Status, colours: Colours) -> String {
             ));
         }
     }
+    if let Some(line) = status.awaited_line() {
+        text.push_str(&format!("\n{line}\n"));
+    }
     text.push('\n');
     text.push_str(&table(&about(status)));
     if let Some(sync) = &status.sync {

@@ -29,6 +29,7 @@ fn snapshot(content: &[u8]) -> Snapshot {
         warnings: Vec::new(),
         withheld_lines: Vec::new(),
         sources: Default::default(),
+        read_again: None,
     }
 }
 

@@ -68,12 +68,12 @@ impl<T: Transport, S: Store> Puller<T, S> {
             primary.concerns.clone_from(&envelope.concerns);
             if let Some(document) = document {
                 let newest = generation(document);
-                status.withheld = withheld;
                 let sync = status.sync.get_or_insert_default();
                 // Whether it is in sync again is only said once the round has succeeded.
                 let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
                 sync.has_newest &= is_live;
                 primary.generation = Some(newest);
+                status.withhold(withheld, now);
             }
             status.judge_sync(now);
         });

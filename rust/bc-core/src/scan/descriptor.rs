@@ -8,7 +8,10 @@ use std::io::{self, Read, Seek};
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{OWN_PLUGIN_ID, PluginIdentity};
+use crate::{
+    digest::Digest,
+    manifest::{OWN_PLUGIN_ID, PluginIdentity},
+};
 
 mod directory;
 mod faults;
@@ -123,6 +126,12 @@ impl Jar {
     pub fn is_own(&self) -> bool {
         self.identity().is_some_and(is_own)
     }
+}
+
+/// The digest of the list of files at the end of a jar; none where there is none that can be read. Jars with other
+/// contents have other lists.
+pub(super) fn list(mut file: impl Read + Seek) -> Option<Digest> {
+    Directory::digest(&mut file).ok().flatten()
 }
 
 /// Whether this is our own plugin.

@@ -22,10 +22,13 @@ use bytes::Bytes;
 
 use crate::{
     clock::Clock,
-    digest::{self, Digests},
+    digest::{self, Digest, Digests},
     manifest::PluginIdentity,
     regular_file,
-    scan::{descriptor::Jar, stamp::Stamp},
+    scan::{
+        descriptor::{self, Jar},
+        stamp::Stamp,
+    },
 };
 
 mod read;
@@ -54,6 +57,8 @@ pub(crate) struct Known {
     pub(crate) digests: Digests,
     pub(crate) bytes: Option<Bytes>,
     pub(crate) jar: Option<Jar>,
+    /// The digest of a jar's list of files, where it was read and is one.
+    pub(crate) list: Option<Digest>,
 }
 
 /// What is at a path.
@@ -155,10 +160,8 @@ impl FileCache {
             return Ok(Observed::Irregular("is no regular file"));
         }
         let round = self.round;
-        if let Some(entry) = self.entries.get_mut(path)
-            && entry.is_settled
-            && entry.stamp == Stamp::of(&metadata)
-            && entry.content.has(keep)
+        if self.knows(path, &Stamp::of(&metadata), keep)
+            && let Some(entry) = self.entries.get_mut(path)
         {
             entry.round = round;
             return Ok(entry.content.observed());
@@ -251,6 +254,7 @@ impl FileCache {
         keep: Keep,
         is_settled: bool,
     ) -> io::Result<Option<Content>> {
+        let mut list = None;
         let (digests, bytes, jar) = match keep {
             Keep::Digests => (digest::hash(&mut *file)?, None, None),
             Keep::Jar => {
@@ -260,6 +264,7 @@ impl FileCache {
                 {
                     return Ok(Some(Content::Own(identity.clone())));
                 }
+                list = descriptor::list(&mut *file);
                 file.rewind()?;
                 (digest::hash(&mut *file)?, None, Some(jar))
             }
@@ -278,6 +283,7 @@ impl FileCache {
             digests,
             bytes,
             jar,
+            list,
         }))))
     }
 
@@ -317,12 +323,27 @@ impl FileCache {
             digests,
             bytes: None,
             jar,
+            list: None,
         };
         self.insert(path, stamp, is_settled, Content::File(Arc::new(known)));
         Ok(())
     }
 
-    /// What was known of a file that cannot be looked at or read now stays known.
+    /// Whether a file that looks like this need not be read again.
+    pub(crate) fn knows(&self, path: &Path, stamp: &Stamp, keep: Keep) -> bool {
+        let entry = self.entries.get(path);
+        entry.is_some_and(|entry| entry.is_settled && entry.stamp == *stamp && entry.content.has(keep))
+    }
+
+    /// What was known of a file that is no jar of ours, whatever it is now.
+    pub(crate) fn known(&self, path: &Path) -> Option<Arc<Known>> {
+        match &self.entries.get(path)?.content {
+            Content::File(known) => Some(Arc::clone(known)),
+            Content::Own(_) => None,
+        }
+    }
+
+    /// What was known of a file that is not looked at or read now stays known.
     pub(crate) fn remember(&mut self, path: &Path) {
         if let Some(entry) = self.entries.get_mut(path) {
             entry.round = self.round;

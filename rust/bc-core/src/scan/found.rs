@@ -12,9 +12,14 @@ use crate::{
     error::Error,
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
-    scan::{descriptor::Jar, file_cache::Known, snapshot::Source},
+    scan::{descriptor::Jar, file_cache::Known, snapshot::Source, unfinished::Wait},
     withheld::{Reason, Withheld},
 };
+
+/// A jar that was caught in the middle of being written is looked at again after this.
+const SOONEST_MS: i64 = 50;
+/// A jar that is not finished for so long is worth a warning, on both nodes.
+pub(super) const LONG_MS: i64 = 60_000;
 
 /// What one reading has gathered so far.
 #[derive(Default)]
@@ -28,6 +33,8 @@ pub(super) struct Found {
     pub(super) own_jars: BTreeMap<JarName, PluginIdentity>,
     pub(super) sources: HashMap<Digest, Source>,
     pub(super) warnings: Vec<String>,
+    /// When to look again although nobody tells of a change.
+    pub(super) again_ms: Option<i64>,
 }
 
 impl Found {
@@ -58,6 +65,29 @@ impl Found {
         };
         self.sources.insert(known.digests.sha256, source);
         self.files.insert(name, entry(known));
+    }
+
+    /// The files whose names are among these, and their digests.
+    pub(super) fn digests(&self, is_among: impl Fn(&Name) -> bool) -> Vec<(Name, Digest)> {
+        let files = self.files.iter().filter(|(name, _)| is_among(name));
+        files.map(|(name, entry)| (name.clone(), entry.sha256)).collect()
+    }
+
+    /// Notes a jar that does not count yet.
+    pub(super) fn wait(&mut self, jar: JarName, since_ms: i64, wait: Wait, now_ms: i64) {
+        let name = Name::Plugin(jar);
+        let until_said = LONG_MS - (now_ms - since_ms);
+        let again_ms = if until_said > 0 {
+            self.withheld.files.insert(name, Reason::BeingWritten);
+            wait.again_ms.min(until_said)
+        } else {
+            let reason = Reason::Unfinished;
+            self.withheld_lines.push(format!("{name} {reason}: it {}", wait.reason));
+            self.withheld.files.insert(name, reason);
+            wait.again_ms
+        };
+        let again_ms = again_ms.max(SOONEST_MS);
+        self.again_ms = Some(self.again_ms.map_or(again_ms, |sooner| sooner.min(again_ms)));
     }
 }
 

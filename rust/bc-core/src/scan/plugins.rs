@@ -1,8 +1,9 @@
 //! Reading the jars in `plugins/external`.
 
 use std::{
-    io,
-    path::PathBuf,
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,14 +13,17 @@ use std::{
 use crate::{
     clock::Clock,
     error::{Error, Kind},
+    jar_name::JarName,
     manifest::{MAX_FILES, Name, OWN_JAR},
     scan::{
         absence,
         descriptor::Jar,
         file_cache::{FileCache, Keep, Observed},
-        found::{Found, Stop, being_written},
-        patience::Patience,
+        found::{Found, Stop},
         plugin_folder::{self, Listed, Listing},
+        stamp::Stamp,
+        unfinished::{Unfinished, Wait},
+        watch::Hints,
     },
     withheld::Reason,
 };
@@ -33,7 +37,7 @@ pub(super) struct Plugins {
     cache: FileCache,
     /// Where the cache is over a restart.
     cache_file: Option<PathBuf>,
-    patience: Patience,
+    unfinished: Unfinished,
     /// Whether the folder was there once, also before a restart.
     was_there: bool,
     /// Set when nobody waits for the result any more.
@@ -57,16 +61,16 @@ impl Plugins {
             folder,
             cache,
             cache_file,
-            patience: Patience::default(),
+            unfinished: Unfinished::default(),
             stopped,
         }
     }
 
-    /// Reads the folder once.
+    /// Reads the folder once. A jar that is not finished is left as it was, and keeps nothing else waiting.
     ///
     /// # Errors
     /// Why nothing can be said of the jars now.
-    pub(super) fn read(&mut self, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+    pub(super) fn read(&mut self, found: &mut Found, hints: &mut dyn Hints, now_ms: i64) -> Result<(), Stop> {
         let listing = match plugin_folder::list(&self.folder) {
             Ok(Some(listing)) => listing,
             Ok(None) => {
@@ -86,7 +90,7 @@ impl Plugins {
             }
         };
         self.cache.begin_round();
-        self.collect(listing, found, now_ms)?;
+        self.collect(listing, found, hints, now_ms)?;
         self.cache.end_round();
         if let Some(saved) = &self.cache_file {
             self.cache.save(saved);
@@ -94,7 +98,7 @@ impl Plugins {
         Ok(())
     }
 
-    fn collect(&mut self, listing: Listing, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+    fn collect(&mut self, listing: Listing, found: &mut Found, hints: &mut dyn Hints, now_ms: i64) -> Result<(), Stop> {
         let folder = &self.folder;
         self.was_there = true;
         if listing.jars.len() > MAX_FILES - MAX_CONFIG_FILES {
@@ -111,55 +115,105 @@ impl Plugins {
             .into());
         }
         found.warnings.extend(listing.warnings);
+        let names: HashSet<&JarName> = listing.jars.iter().map(|jar| &jar.name).collect();
+        self.unfinished.keep(|jar| names.contains(jar));
+        let waits: Vec<_> = listing
+            .jars
+            .iter()
+            .map(|jar| self.before_reading(jar, hints, now_ms))
+            .collect();
+        let readable = listing.jars.iter().zip(&waits).filter(|(_, wait)| wait.is_ok());
         let stopped = Arc::clone(&self.stopped);
         self.cache
-            .read_ahead(listing.jars.iter().map(|jar| jar.path.as_path()), Keep::Jar, || {
+            .read_ahead(readable.map(|(jar, _)| jar.path.as_path()), Keep::Jar, || {
                 stopped.load(Ordering::Relaxed)
             });
-        for Listed {
-            name: jar,
-            path,
-            metadata,
-        } in listing.jars
-        {
-            let name = Name::Plugin(jar.clone());
+        for (listed, wait) in listing.jars.into_iter().zip(waits) {
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Stop::Unstable {
-                    name,
+                    name: Name::Plugin(listed.name),
                     reason: "is not read any more: the node is being closed".to_owned(),
                 });
             }
-            let observed = self.cache.observe_listed(&path, metadata, Keep::Jar);
-            if !matches!(observed, Ok(Observed::File(_) | Observed::Own(_) | Observed::Absent)) {
-                // What is known of it stays known, so that it need not be read again.
-                self.cache.remember(&path);
-            }
-            match observed {
-                // It was removed since the folder was listed.
-                Ok(Observed::Absent) => {}
-                Ok(Observed::Dangling) => withhold(found, name, Reason::Dangling, None),
-                Ok(Observed::Irregular(_)) => withhold(found, name, Reason::Irregular, None),
-                Ok(Observed::Changing) => return Err(being_written(name)),
-                Ok(Observed::Own(identity)) => {
-                    found.own_jars.insert(jar, identity);
-                }
-                Ok(Observed::File(known)) => {
-                    // Only one that is not all there may become whole yet.
-                    if known.jar == Some(Jar::Broken) {
-                        self.patience.wait(&name, &known, now_ms, "is not a whole jar")?;
-                    } else {
-                        self.patience.end(&name);
-                    }
-                    let warning = known.jar.as_ref().and_then(Jar::warning);
-                    found
-                        .warnings
-                        .extend(warning.map(|warning| format!("{name} {warning}")));
-                    found.add(name, &known, &path);
-                }
-                Err(error) => withhold(found, name, Reason::of(&error), Some(&error)),
+            match wait {
+                Ok(()) => self.jar(listed, found, hints, now_ms),
+                Err(wait) => self.wait(listed.name, &listed.path, wait, found, now_ms),
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody is writing a jar that would have to be read.
+    fn before_reading(&mut self, listed: &Listed, hints: &mut dyn Hints, now_ms: i64) -> Result<(), Wait> {
+        let path = &listed.path;
+        // What cannot be looked at, or is no file, is not written either.
+        let metadata = match &listed.metadata {
+            Some(metadata) => Some(metadata.clone()),
+            None => fs::metadata(path).ok(),
+        };
+        let Some(metadata) = metadata.filter(fs::Metadata::is_file) else {
+            return Ok(());
+        };
+        let stamp = Stamp::of(&metadata);
+        let cache = &self.cache;
+        self.unfinished.look(&listed.name, stamp, || cache.known(path), now_ms);
+        // Our own jar is never synced.
+        if self.cache.knows(path, &stamp, Keep::Jar) || listed.name.as_str() == OWN_JAR {
+            return Ok(());
+        }
+        self.unfinished.before_reading(&listed.name, hints.writer(path), now_ms)
+    }
+
+    /// Reads one jar.
+    fn jar(&mut self, listed: Listed, found: &mut Found, hints: &mut dyn Hints, now_ms: i64) {
+        let Listed {
+            name: jar,
+            path,
+            metadata,
+        } = listed;
+        let name = Name::Plugin(jar.clone());
+        let observed = self.cache.observe_listed(&path, metadata, Keep::Jar);
+        if !matches!(observed, Ok(Observed::File(_) | Observed::Own(_) | Observed::Absent)) {
+            // What is known of it stays known, so that it need not be read again.
+            self.cache.remember(&path);
+        }
+        match observed {
+            // It was removed since the folder was listed.
+            Ok(Observed::Absent) => {}
+            Ok(Observed::Dangling) => withhold(found, name, Reason::Dangling, None),
+            Ok(Observed::Irregular(_)) => withhold(found, name, Reason::Irregular, None),
+            Ok(Observed::Changing) => {
+                let wait = Wait {
+                    reason: "is being written",
+                    again_ms: 0,
+                };
+                self.wait(jar, &path, wait, found, now_ms);
+            }
+            Ok(Observed::Own(identity)) => {
+                found.own_jars.insert(jar, identity);
+            }
+            Ok(Observed::File(known)) => {
+                let writer = || hints.writer(&path);
+                match self.unfinished.after_reading(&jar, &known, writer, now_ms) {
+                    Ok(()) => {
+                        let warning = known.jar.as_ref().and_then(Jar::warning);
+                        found
+                            .warnings
+                            .extend(warning.map(|warning| format!("{name} {warning}")));
+                        found.add(name, &known, &path);
+                    }
+                    Err(wait) => self.wait(jar, &path, wait, found, now_ms),
+                }
+            }
+            Err(error) => withhold(found, name, Reason::of(&error), Some(&error)),
+        }
+    }
+
+    /// Leaves a jar that is not finished to the standbys as they have it.
+    fn wait(&mut self, jar: JarName, path: &Path, wait: Wait, found: &mut Found, now_ms: i64) {
+        self.cache.remember(path);
+        let since_ms = self.unfinished.waits(&jar, now_ms);
+        found.wait(jar, since_ms, wait, now_ms);
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub withheld_lines: Vec<String>,
     /// Where the bytes of each digest are.
     pub sources: HashMap<Digest, Source>,
+    /// When to read again although nobody tells of a change, since a jar may be finished then.
+    pub read_again: Option<Duration>,
 }
 
 /// Where the bytes of a file are kept until they are asked for.

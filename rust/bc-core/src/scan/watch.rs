@@ -8,6 +8,7 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,6 +19,8 @@ use crate::layout::Layout;
 mod folders;
 #[cfg(target_os = "linux")]
 mod inotify;
+#[cfg(target_os = "linux")]
+mod writers;
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,18 @@ pub enum Hint {
     Woken,
 }
 
+/// Who writes a file, as far as somebody tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody tells: only time shows whether it is done.
+    #[default]
+    Unknown,
+    /// Somebody has written into it, and has not closed it yet.
+    AtWork,
+    /// Whoever wrote it last has closed it, or has moved it to where it is.
+    Done,
+}
+
 /// A source of hints.
 pub trait Hints: Send {
     /// Waits for a hint, `timeout` at most.
@@ -40,6 +55,17 @@ pub trait Hints: Send {
 
     /// Why changes are only found by regular reading, where that is so; to be shown as a warning.
     fn problem(&self) -> Option<String>;
+
+    /// What is known at this moment of who writes a jar of the plugin folder, or the file that a link there leads to.
+    fn writer(&mut self, _jar: &Path) -> Writer {
+        Writer::Unknown
+    }
+
+    /// How much has been heard of jars until now: while that is one number, none has come, gone or changed. None where
+    /// nobody tells.
+    fn heard_of_jars(&mut self) -> Option<u64> {
+        None
+    }
 }
 
 /// Ends a wait: the one that is going on, or else the next one.

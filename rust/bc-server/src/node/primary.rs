@@ -107,11 +107,14 @@ impl Work {
         let mut unstable = 0;
         let mut caught_up = Instant::now();
         while !self.stop.is_cancelled() {
-            let wait = match self.scanner.scan() {
+            let wait = match self.scanner.scan(&mut *self.hints) {
                 Ok(Reading::Ready(snapshot)) => {
                     unstable = 0;
+                    let interval = snapshot
+                        .read_again
+                        .map_or(self.interval, |again| again.min(self.interval));
                     self.offer(*snapshot);
-                    self.interval
+                    interval
                 }
                 Ok(Reading::Unstable { name, reason }) => {
                     let wait = retry_after(unstable);
@@ -214,7 +217,7 @@ impl Work {
             status.scanned_ms = Some(snapshot.scanned_ms);
             status.generation = Some(generation);
             status.files = files;
-            status.withheld = snapshot.manifest.withheld.clone();
+            status.withhold(snapshot.manifest.withheld.clone(), now);
             status.own_jars = own_jars;
         });
     }

@@ -313,6 +313,7 @@ pub(crate) fn snapshot(folder: &Path, files: &[(Name, &[u8])]) -> Snapshot {
         warnings: Vec::new(),
         withheld_lines: Vec::new(),
         sources,
+        read_again: None,
     }
 }
 

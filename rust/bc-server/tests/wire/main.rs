@@ -12,6 +12,7 @@ mod full_disk;
 mod held;
 #[cfg(unix)]
 mod idle;
+mod jars;
 #[cfg(unix)]
 mod liar;
 mod limits;

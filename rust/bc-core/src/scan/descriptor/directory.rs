@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use flate2::read::DeflateDecoder;
 
+use crate::digest::{self, Digest};
+
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
 const LOCATOR_64: [u8; 4] = *b"PK\x06\x07";
@@ -102,6 +104,19 @@ impl Directory {
             }
         }
         Ok(Some(directory))
+    }
+
+    /// The digest of everything from where the list begins; none where this is no zip file, or not all of one. The list
+    /// has a checksum of each file: two jars with other contents have other lists.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn digest(file: &mut (impl Read + Seek)) -> io::Result<Option<Digest>> {
+        let Some(place) = Place::find(file)? else {
+            return Ok(None);
+        };
+        file.seek(SeekFrom::Start(place.at))?;
+        Ok(Some(digest::hash(file)?.sha256))
     }
 
     /// The entries of one of the names: the first and the last of them.

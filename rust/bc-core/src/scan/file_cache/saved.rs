@@ -31,7 +31,7 @@ impl FileCache {
         for file in saved.files {
             let content = match file.known {
                 SavedContent::Own(identity) => Content::Own(identity),
-                SavedContent::Jar { sha256, jar } => Content::File(Arc::new(Known {
+                SavedContent::Jar { sha256, jar, list } => Content::File(Arc::new(Known {
                     stamp: file.stamp,
                     digests: Digests {
                         sha256,
@@ -39,6 +39,7 @@ impl FileCache {
                     },
                     bytes: None,
                     jar: Some(jar),
+                    list,
                 })),
             };
             self.insert(&file.path, file.stamp, true, content);
@@ -64,6 +65,7 @@ impl FileCache {
                     Content::File(known) => SavedContent::Jar {
                         sha256: known.digests.sha256,
                         jar: known.jar.clone().unwrap_or(Jar::Plain),
+                        list: known.list,
                     },
                 },
             })
@@ -92,7 +94,13 @@ struct SavedFile {
 #[serde(rename_all = "kebab-case")]
 enum SavedContent {
     Own(PluginIdentity),
-    Jar { sha256: Digest, jar: Jar },
+    Jar {
+        sha256: Digest,
+        jar: Jar,
+        /// Unknown to earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Digest>,
+    },
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fs, io, mem,
     os::fd::AsFd,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,8 +19,9 @@ use nix::{
 };
 
 use super::{
-    Hint, Hints, Waker,
+    Hint, Hints, Waker, Writer,
     folders::{Interest, folders},
+    writers::Writers,
 };
 use crate::layout::Layout;
 
@@ -38,6 +39,11 @@ pub(super) struct Watcher {
     inotify: Inotify,
     wake: Arc<EventFd>,
     watched: HashMap<WatchDescriptor, Interest>,
+    /// The same folders by their paths.
+    places: HashMap<PathBuf, WatchDescriptor>,
+    writers: Writers,
+    /// Something was heard for which a reading is due, and nobody was told yet.
+    is_due: bool,
     /// Since when somebody writes a file that is not closed yet.
     writing_since: Option<Instant>,
     problem: Option<String>,
@@ -52,6 +58,9 @@ impl Watcher {
             inotify: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?,
             wake: Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?),
             watched: HashMap::new(),
+            places: HashMap::new(),
+            writers: Writers::default(),
+            is_due: false,
             writing_since: None,
             problem: None,
             is_broken: false,
@@ -64,6 +73,7 @@ impl Watcher {
     /// is news by itself. Adding a watch that exists already changes nothing.
     fn watch_folders(&mut self) -> bool {
         let mut watched = HashMap::new();
+        self.places.clear();
         self.problem = None;
         for (folder, interest) in folders(&self.layout) {
             match self.inotify.add_watch(&folder, mask()) {
@@ -73,6 +83,7 @@ impl Watcher {
                     if both == Some(Interest::All) {
                         watched.insert(watch, Interest::All);
                     }
+                    self.places.insert(folder, watch);
                 }
                 // The regular reading says so where it matters.
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
@@ -85,6 +96,7 @@ impl Watcher {
             let _ = self.inotify.rm_watch(*gone);
             is_news = true;
         }
+        self.writers.keep(|folder| watched.contains_key(folder));
         self.watched = watched;
         is_news
     }
@@ -109,6 +121,14 @@ impl Watcher {
         is_due
     }
 
+    /// Takes what the kernel has to say now, for the next wait as well. Whether it does answer.
+    fn listen(&mut self) -> bool {
+        if !self.is_broken {
+            self.is_due |= self.take_events();
+        }
+        !self.is_broken
+    }
+
     /// Notes that the kernel does not answer as it should. Asking on would keep a processor busy and learn nothing.
     fn fail(&mut self, error: Errno) {
         self.is_broken = true;
@@ -122,6 +142,7 @@ impl Watcher {
     fn renew(&mut self) -> Result<(), Errno> {
         self.inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         self.watched.clear();
+        self.writers.forget();
         self.writing_since = None;
         self.is_broken = false;
         self.watch_folders();
@@ -153,6 +174,7 @@ impl Watcher {
 
     fn is_due(&mut self, event: &InotifyEvent) -> bool {
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            self.writers.forget();
             return true;
         }
         let Some(interest) = self.watched.get(&event.wd) else {
@@ -164,6 +186,7 @@ impl Watcher {
         {
             return false;
         }
+        self.writers.hear(event, interest);
         if event.mask.contains(AddWatchFlags::IN_MODIFY) {
             self.writing_since.get_or_insert_with(Instant::now);
             return false;
@@ -184,6 +207,10 @@ impl Hints for Watcher {
             return Hint::Changed;
         }
         if !self.is_broken && self.watch_folders() {
+            return Hint::Changed;
+        }
+        if mem::take(&mut self.is_due) {
+            self.writing_since = None;
             return Hint::Changed;
         }
         let end = Instant::now() + timeout;
@@ -221,6 +248,27 @@ impl Hints for Watcher {
 
     fn problem(&self) -> Option<String> {
         self.problem.clone()
+    }
+
+    fn writer(&mut self, jar: &Path) -> Writer {
+        if !self.listen() {
+            return Writer::Unknown;
+        }
+        let is_link = fs::symlink_metadata(jar).is_ok_and(|metadata| metadata.is_symlink());
+        let target = is_link.then(|| fs::canonicalize(jar).ok()).flatten();
+        let file = target.as_deref().unwrap_or(jar);
+        match (
+            file.parent().and_then(|folder| self.places.get(folder)),
+            file.file_name(),
+        ) {
+            (Some(folder), Some(name)) => self.writers.of(*folder, name),
+            _ => Writer::Unknown,
+        }
+    }
+
+    fn heard_of_jars(&mut self) -> Option<u64> {
+        let is_watched = self.listen() && self.places.contains_key(self.layout.plugins_external());
+        is_watched.then(|| self.writers.heard())
     }
 }
 
@@ -359,6 +407,47 @@ mod tests {
         assert_eq!(watcher.wait(SHORT), Hint::Quiet);
         fs::write(&target, "<cruise></cruise>").expect("write");
         assert_eq!(watcher.wait(LONG), Hint::Changed);
+    }
+
+    #[test]
+    fn who_writes_a_jar_is_told() {
+        let place = place();
+        let plugins = place.layout.plugins_external();
+        fs::create_dir_all(plugins).expect("folder");
+        let (jar, target) = (plugins.join("a.jar"), place.folder.path().join("elsewhere.bin"));
+        fs::write(&jar, "there before").expect("write");
+        fs::write(&target, "a jar").expect("write");
+        std::os::unix::fs::symlink(&target, plugins.join("link.jar")).expect("link");
+        let mut watcher = watcher(&place);
+        assert_eq!(watcher.writer(&jar), Writer::Unknown);
+        for path in [&jar, &target] {
+            let jar = if path == &target {
+                plugins.join("link.jar")
+            } else {
+                jar.clone()
+            };
+            let heard = watcher.heard_of_jars().expect("it is watched");
+            assert_eq!(watcher.heard_of_jars(), Some(heard));
+            let mut open = OpenOptions::new().append(true).open(path).expect("open");
+            assert_eq!(watcher.writer(&jar), Writer::Unknown);
+            open.write_all(b"more").expect("write");
+            assert_eq!(watcher.writer(&jar), Writer::AtWork);
+            assert_ne!(watcher.heard_of_jars(), Some(heard));
+            drop(open);
+            assert_eq!(watcher.writer(&jar), Writer::Done);
+        }
+        assert_eq!(
+            watcher.wait(LONG),
+            Hint::Changed,
+            "what was told is a hint all the same"
+        );
+        fs::remove_file(&jar).expect("remove");
+        assert_eq!(watcher.writer(&jar), Writer::Unknown);
+        fs::write(plugins.join(".a.jar.Xy12"), "moved in").expect("write");
+        fs::rename(plugins.join(".a.jar.Xy12"), &jar).expect("rename");
+        assert_eq!(watcher.writer(&jar), Writer::Done);
+        watcher.fail(Errno::EIO);
+        assert_eq!((watcher.writer(&jar), watcher.heard_of_jars()), (Writer::Unknown, None));
     }
 
     #[test]
