@@ -292,6 +292,11 @@ pub(crate) enum IdentityCommand {
         #[arg(long)]
         now: bool,
     },
+    /// Give a copied server an identity of its own: another node id and another key
+    ///
+    /// For the copy where a server or its state folder was cloned, while GoCD is stopped there. All else stays as it is.
+    /// The other servers know the new key by `gocd-bc trust` alone.
+    New,
 }
 
 /// What a node without a JVM is told. With --gocd, the wrapper.conf there is read first.

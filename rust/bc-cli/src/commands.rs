@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Token(TokenCommand::Check { place }) => token::check(&search, &place),
         Command::Identity(IdentityCommand::Show { json }) => identity::show(&search, json),
         Command::Identity(IdentityCommand::Rotate { now }) => identity::rotate(&search, now),
+        Command::Identity(IdentityCommand::New) => identity::new(&search),
         Command::Trust {
             fingerprint: Some(key),
             remove,

@@ -112,6 +112,7 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         },
         files: snapshot.manifest.files.clone(),
         withheld: Default::default(),

@@ -77,6 +77,17 @@ impl Identity {
             .map_err(|error| Error::io("replace", &path, &error))
     }
 
+    /// Makes another key for the node of `state_dir`, whatever was there before, and takes away one that was to follow. For
+    /// a copy of another server only, and only while no node is open there ([`StateDir::renew`]).
+    ///
+    /// # Errors
+    /// [`Kind::File`] when the files cannot be written or removed: the former key may still be there.
+    pub fn renew(state_dir: &Path) -> Result<Self, Error> {
+        let next = state_dir.join(NEXT_FILE);
+        atomic::remove(&next)?;
+        Self::create(&state_dir.join(FILE))
+    }
+
     fn create(path: &Path) -> Result<Self, Error> {
         let identity = Self::generate()
             .map_err(|error| Error::new(Kind::File, format!("cannot make the TLS key of this node: {error}"), ""))?;

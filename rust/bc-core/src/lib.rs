@@ -44,6 +44,7 @@ pub mod random;
 pub mod regular_file;
 pub mod report;
 pub mod role;
+pub mod run;
 pub mod scan;
 pub mod settings;
 pub mod short_path;

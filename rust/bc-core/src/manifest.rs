@@ -26,6 +26,7 @@ use crate::{
     fingerprint::Fingerprint,
     jar_name::JarName,
     lineage::Lineage,
+    run::{Run, if_run},
     withheld::Withheld,
     words,
 };
@@ -322,6 +323,9 @@ pub struct Envelope {
     /// What the sender knows to be wrong with what it offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerns: Vec<Concern>,
+    /// Which run of the sender answers; none from a version that does not say.
+    #[serde(default, deserialize_with = "if_run", skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }
 
 impl Envelope {

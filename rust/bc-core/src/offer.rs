@@ -19,6 +19,7 @@ use crate::{
     layout::Layout,
     lineage::Lineage,
     manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Name, Role},
+    run::Run,
     scan::snapshot::Snapshot,
     state_dir::StateDir,
     status::Generation,
@@ -69,6 +70,7 @@ pub struct Offer {
     gocd_version: Option<String>,
     file_check_interval_ms: u64,
     extra_is_unknown: bool,
+    run: Option<Run>,
     next_key: Mutex<Option<Fingerprint>>,
     current: watch::Sender<Option<Arc<Offered>>>,
     deltas: Deltas,
@@ -88,6 +90,7 @@ impl Offer {
             gocd_version,
             file_check_interval_ms,
             extra_is_unknown: false,
+            run: None,
             next_key: Mutex::new(None),
             current: watch::Sender::new(None),
             deltas: Deltas::default(),
@@ -102,6 +105,15 @@ impl Offer {
         Self {
             extra_is_unknown: layout.extra_is_unknown(),
             written: Mutex::new(written.with_second_place(layout.given_out())),
+            ..self
+        }
+    }
+
+    /// The same, as this run of its node.
+    #[must_use]
+    pub fn by(self, run: &Run) -> Self {
+        Self {
+            run: Some(run.clone()),
             ..self
         }
     }
@@ -229,6 +241,7 @@ impl Offer {
             file_check_interval_ms: self.file_check_interval_ms,
             next_fingerprint: *self.next_key.lock().unwrap_or_else(PoisonError::into_inner),
             concerns: Vec::new(),
+            run: self.run.clone(),
         }
     }
 

@@ -3,8 +3,9 @@
 //! [`Puller::run`] is the loop. It never gives up: after an error it waits ([`backoff`]) and tries again, and it
 //! can be nudged. Whatever happens is on the board, where `notes` writes it: who the primary is, since when it answers or
 //! does not, what is fetched, the last errors. [`judge`] says whether an answer may be followed at all, [`history`]
-//! whether it is not older than what is live, `fetch` brings the bytes, [`compare`] holds the primary's files against
-//! ours, [`both`] does that anew for those who compare MD5s, [`live_files`] says whether ours are what was applied, `ordered` carries out what somebody orders, [`reporter`]
+//! whether it is not older than what is live, [`primaries`] whether it is one server, `fetch` brings the bytes,
+//! [`compare`] holds the primary's files against ours, [`both`] does that anew for those who compare MD5s, [`live_files`]
+//! says whether ours are what was applied, `ordered` carries out what somebody orders, [`reporter`]
 //! tells the primary.
 
 use std::{
@@ -27,7 +28,11 @@ use crate::{
     digest::Digest,
     error::{Error, Kind},
     manifest::{Envelope, ManifestDocument, Name},
-    pull::history::{Candidate, History},
+    pull::{
+        history::{Candidate, History},
+        primaries::Primaries,
+    },
+    run::RunId,
     status::{Generation, Severity, StatusBoard},
     store::{Allowed, Applied, Restored, Store},
     transport::{ManifestReply, Transport},
@@ -42,6 +47,7 @@ pub mod judge;
 pub mod live_files;
 mod notes;
 mod ordered;
+pub mod primaries;
 pub mod reporter;
 mod stall;
 
@@ -81,6 +87,10 @@ pub struct Options {
     pub history: History,
     /// Where others find the primary's newest document.
     pub newest: both::Newest,
+    /// This run of our node.
+    pub run: Option<RunId>,
+    /// Who has answered as the primary.
+    pub primaries: Arc<Primaries>,
 }
 
 /// Something that a running puller is asked to do.
@@ -316,7 +326,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         } else {
             self.options.long_poll_wait
         };
-        let request = self.transport.manifest(self.known, wait);
+        let request = self.ask(self.known, wait);
         tokio::pin!(request);
         loop {
             let left = (self.last_exchange + self.options.check_interval).saturating_duration_since(Instant::now());
@@ -328,6 +338,20 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 return reply;
             }
         }
+    }
+
+    /// Asks for the manifest, and notes who has answered.
+    async fn ask(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
+        let asked = self.options.primaries.ask();
+        let reply = self.transport.manifest(known, wait).await?;
+        let envelope = match &reply {
+            ManifestReply::Unchanged(envelope) => envelope,
+            ManifestReply::Changed(document) => &document.envelope,
+        };
+        self.options
+            .primaries
+            .answered(&envelope.node_id, envelope.run.as_ref(), asked);
+        Ok(reply)
     }
 
     /// Judges an answer and makes its generation live where it is another one. The fetch, but nothing after it,
@@ -390,12 +414,18 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     /// Whether the sender is a primary, another node, and not older than what is live.
-    fn judge(&self, envelope: &Envelope, document: Option<&ManifestDocument>, permit: Permit) -> Result<(), Error> {
-        judge::envelope(envelope, &self.options.node_id)?;
+    fn judge(&mut self, envelope: &Envelope, document: Option<&ManifestDocument>, permit: Permit) -> Result<(), Error> {
+        judge::envelope(envelope, &self.options.node_id, self.options.run.as_ref())?;
         let history = &self.options.history;
         let position = self.store.position();
         if permit.rollback {
+            self.options.primaries.settle();
             return history.accept(envelope);
+        }
+        // Before anything of it is written down: what one of two has says nothing of the other.
+        if let Err(several) = self.options.primaries.one() {
+            self.reached(envelope);
+            return Err(several);
         }
         // Unchanged means the generation that is live.
         let live = position.as_ref().map(|position| &position.generation);

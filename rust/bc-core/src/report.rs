@@ -3,11 +3,17 @@
 //! Ages travel in place of times, since clocks differ. The key of a standby is not in its report: it is that of the
 //! connection. Texts are bounded and of one line: [`Report::check`] refuses others, [`one_line`] makes them so.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    characters::is_deceptive, digest::Digest, fingerprint::Fingerprint, peers::Peer, primary_url::PrimaryUrl,
-    status::Severity, words,
+    characters::is_deceptive,
+    digest::Digest,
+    fingerprint::Fingerprint,
+    peers::Peer,
+    primary_url::PrimaryUrl,
+    run::{Run, RunId, if_run},
+    status::Severity,
+    words,
 };
 
 /// The longest report that is read, in bytes.
@@ -18,6 +24,8 @@ pub const MAX_TEXT: usize = 1000;
 const MAX_WORD: usize = 300;
 /// Keys of the primary that a report confirms at most.
 pub const MAX_CONFIRMED: usize = 8;
+/// Other runs of its node that a report names at most.
+pub const MAX_MET: usize = 16;
 
 /// One standby at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +56,32 @@ pub struct Report {
     /// Which of the keys in the newest [`ReportReply::keys`] it would accept as its primary's.
     #[serde(default)]
     pub confirms: Vec<Fingerprint>,
+    /// Which run of its node sends it; none from a version that does not say.
+    #[serde(
+        default,
+        deserialize_with = "if_reported_run",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub run: Option<ReportedRun>,
+}
+
+/// A run of a standby, and of which others of the same node it knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedRun {
+    /// The one that reports.
+    pub this: Run,
+    /// Those in the newest [`ReportReply::others`].
+    #[serde(default)]
+    pub met: Vec<RunId>,
+}
+
+/// Another run of the standby that reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRun {
+    /// Which one, heard from where.
+    pub run: Run,
+    /// Whether it is proven to be alive beside the one that reports; else it may have been the one before a restart.
+    pub is_proven: bool,
 }
 
 /// A generation, as its standby names it.
@@ -79,6 +113,12 @@ pub struct ReportReply {
     /// The keys that the primary shows now or is about to show.
     #[serde(default)]
     pub keys: Vec<Fingerprint>,
+    /// Which run of the primary answers.
+    #[serde(default, deserialize_with = "if_run", skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Other runs under the node id and key of the one that reports, heard of late.
+    #[serde(default, deserialize_with = "if_others", skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherRun>,
 }
 
 impl Report {
@@ -121,6 +161,52 @@ pub fn one_line(text: &str) -> String {
     words::shown(text, MAX_TEXT)
 }
 
+/// As [`if_run`].
+fn if_reported_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ReportedRun>, D::Error> {
+    #[derive(Deserialize)]
+    struct Lenient {
+        #[serde(default, deserialize_with = "if_run")]
+        this: Option<Run>,
+        #[serde(default)]
+        met: Vec<RunId>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Reported(Lenient),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Reported(Lenient { this: Some(this), met }) if met.len() <= MAX_MET => Some(ReportedRun { this, met }),
+        Any::Reported(_) | Any::Other(_) => None,
+    })
+}
+
+/// The same for others; as many as can be reported on.
+fn if_others<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OtherRun>, D::Error> {
+    #[derive(Deserialize)]
+    struct Lenient {
+        #[serde(default, deserialize_with = "if_run")]
+        run: Option<Run>,
+        #[serde(default)]
+        is_proven: bool,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Others(Vec<Lenient>),
+        Other(serde::de::IgnoredAny),
+    }
+    let Any::Others(others) = Any::deserialize(deserializer)? else {
+        return Ok(Vec::new());
+    };
+    let others = others.into_iter().filter_map(|Lenient { run, is_proven }| {
+        let run = run?;
+        Some(OtherRun { run, is_proven })
+    });
+    Ok(others.take(MAX_MET).collect())
+}
+
 fn is_one_line(text: &str, longest: usize) -> bool {
     !text.contains(is_deceptive) && text.chars().nth(longest).is_none()
 }
@@ -149,6 +235,7 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: Some("26.1.0".to_owned()),
             confirms: Vec::new(),
+            run: None,
         }
     }
 

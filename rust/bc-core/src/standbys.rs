@@ -9,6 +9,10 @@
 //! takes no place among them, leaves nothing on the disk, and of what it says of itself nothing is kept but a node id. A
 //! few dozen strangers are remembered, each for ten minutes after its last report.
 //!
+//! Where several runs of one standby are alive at the same time (`runs`), each has a place of its own on the list, since
+//! what one of them has says nothing of the other. Whoever shows this primary's own key and is another run is remembered
+//! too: it is a copy of this server.
+//!
 //! A standby goes when its key is no longer trusted, or when an administrator trusts another key of its node.
 
 use std::{
@@ -27,15 +31,20 @@ use crate::{
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
     peers::{MAX_REMOVED, Peer, Peers, PeersFile},
-    report::{MAX_CONFIRMED, Report, ReportReply},
+    report::{MAX_CONFIRMED, OtherRun, Report, ReportReply},
+    run::Run,
     status::{Generation, StandbyStatus, Stranger},
     trust::{self, Reporter, Standing},
 };
 
 mod file;
+mod runs;
 
 pub use self::file::FILE;
-use self::file::{Read, Stored};
+use self::{
+    file::{Read, Stored},
+    runs::Runs,
+};
 
 /// Standbys that are listed at most.
 pub const MAX_STANDBYS: usize = 1000;
@@ -43,6 +52,8 @@ pub const MAX_STANDBYS: usize = 1000;
 pub const MAX_STRANGERS: usize = 32;
 /// Longest time until a change of a time alone is written.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
+/// Copies of this server that are remembered at most.
+const MAX_COPIES: usize = 8;
 /// Silence after which a stranger is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(10 * 60);
 
@@ -53,6 +64,7 @@ pub struct Standbys {
     peers: PeersFile,
     own: Arc<OwnKeys>,
     silence: Duration,
+    run: Option<Run>,
     list: Mutex<List>,
     news: Notify,
 }
@@ -71,6 +83,8 @@ struct List {
     /// By node id: a node has one key.
     trusted: BTreeMap<String, Entry>,
     strangers: BTreeMap<(String, Option<Fingerprint>), (Stranger, Instant)>,
+    /// Other runs that have shown this node's own key, and when they last did.
+    copies: Vec<(Run, Instant)>,
     /// What the file holds is not known yet, since it could not be read.
     is_unread: bool,
     /// A file that may have named removed keys was damaged: nobody joins by himself until an administrator trusts a key.
@@ -89,6 +103,7 @@ struct List {
 #[derive(Debug)]
 struct Entry {
     status: StandbyStatus,
+    runs: Runs,
     /// When it was last heard, or, after a restart, when this node opened.
     heard: Instant,
 }
@@ -104,9 +119,11 @@ impl Standbys {
             peers,
             own,
             silence,
+            run: None,
             list: Mutex::new(List {
                 trusted: BTreeMap::new(),
                 strangers: BTreeMap::new(),
+                copies: Vec::new(),
                 is_unread: true,
                 is_closed: false,
                 damage: None,
@@ -121,6 +138,43 @@ impl Standbys {
         (standbys, problem)
     }
 
+    /// The same, as this run of the primary.
+    #[must_use]
+    pub fn by(self, run: &Run) -> Self {
+        Self {
+            run: Some(run.clone()),
+            ..self
+        }
+    }
+
+    /// Notes that somebody asks who has proven to hold the key `shown` and says that it is this run. Another run with a
+    /// key of this node is a copy of this server.
+    pub fn shown(&self, shown: &Fingerprint, run: Run) {
+        let is_other = self.run.as_ref().is_some_and(|own| own.id != run.id);
+        if !is_other || !self.own.has(shown) {
+            return;
+        }
+        let mut list = self.locked();
+        list.copies.retain(|(known, _)| known.id != run.id);
+        if list.copies.len() >= MAX_COPIES {
+            // The one that was silent longest: each is put behind the others when it is heard.
+            list.copies.remove(0);
+        }
+        list.copies.push((run, Instant::now()));
+        drop(list);
+        self.news.notify_one();
+    }
+
+    /// Other servers with a key of this one that were heard within the last minutes, in the order in which they began.
+    pub fn copies(&self) -> Vec<Run> {
+        let mut list = self.locked();
+        list.copies.retain(|(_, heard)| heard.elapsed() < runs::FORGET_AFTER);
+        let mut copies: Vec<_> = list.copies.iter().map(|(run, _)| run.clone()).collect();
+        drop(list);
+        copies.sort_by(|a, b| (a.began_ms, &a.id).cmp(&(b.began_ms, &b.id)));
+        copies
+    }
+
     /// Takes in a report that [`Report::check`] has let pass. Reads and may write the peers file.
     ///
     /// # Errors
@@ -128,25 +182,34 @@ impl Standbys {
     /// [`Kind::File`] or [`Kind::Setting`] when the peers file cannot be used; whoever reports is a stranger then.
     pub fn report(&self, report: Report, sender: Sender, now_ms: i64) -> Result<ReportReply, Error> {
         if report.node_id == self.own.node_id() || sender.key.is_some_and(|key| self.own.has(&key)) {
+            if let (Some(key), Some(reported)) = (sender.key, report.run) {
+                self.shown(&key, reported.this.at(sender.address));
+            }
             return Err(Error::new(
                 Kind::Refused,
                 "a report came under this node's own id or key",
-                "If the standby's state folder was copied from here, remove identity.pem and node-id in it.",
+                "If the standby's state folder was copied from here, run `gocd-bc identity new` there.",
             ));
         }
         let judged = self.judge(&report.node_id, sender.key);
         let standing = judged.as_ref().map_or(Standing::Seen, |(standing, _)| *standing);
         let node_id = report.node_id.clone();
-        match (standing, sender.key) {
-            (Standing::Trusted, Some(key)) => self.enter(report, key, now_ms),
-            _ => self.note_stranger(report.node_id, sender, standing, now_ms),
-        }
+        let others = match (standing, sender.key) {
+            (Standing::Trusted, Some(key)) => self.enter(report, key, sender.address, now_ms),
+            _ => {
+                self.note_stranger(report.node_id, sender, standing, now_ms);
+                Vec::new()
+            }
+        };
         self.news.notify_one();
         let (_, peers) = judged?;
         if standing == Standing::Foreign {
             return Err(foreign(&peers, &node_id, sender.key));
         }
-        Ok(self.reply(&peers))
+        Ok(ReportReply {
+            others,
+            ..self.reply(&peers)
+        })
     }
 
     /// Whether the key joins the peers file, is in it, or waits.
@@ -176,13 +239,24 @@ impl Standbys {
             peers: peers.all().to_vec(),
             keys,
             removed: removed.filter(|key| !self.own.has(key)).take(MAX_REMOVED).collect(),
+            run: self.run.clone(),
+            others: Vec::new(),
         }
     }
 
-    fn enter(&self, report: Report, key: Fingerprint, now_ms: i64) {
+    /// Puts a report on the list. Returns the other runs of its node.
+    fn enter(&self, report: Report, key: Fingerprint, address: Option<IpAddr>, now_ms: i64) -> Vec<OtherRun> {
         let mut list = self.locked();
         let heard = Instant::now();
-        let before = list.trusted.remove(&report.node_id).map(|entry| entry.status);
+        let reported = report.run.clone();
+        let run = reported.as_ref().map(|reported| reported.this.clone().at(address));
+        let (before, mut runs) = match list.trusted.remove(&report.node_id) {
+            Some(entry) => (Some(entry.status), entry.runs),
+            None => (None, Runs::default()),
+        };
+        // Two that are alive at the same time are not compared with each other.
+        let own_before = run.as_ref().and_then(|run| runs.status_of(&run.id)).cloned();
+        let before = own_before.or(before);
         list.strangers.remove(&(report.node_id.clone(), Some(key)));
         if list.trusted.len() >= MAX_STANDBYS {
             list.make_room();
@@ -206,10 +280,22 @@ impl Standbys {
             error: report.error,
             problem: report.problem,
             confirms: report.confirms,
+            run: run.clone(),
+            doubled: false,
         };
         list.aged = true;
         list.changed |= before.is_none_or(|before| !is_same_but_times(&before, &status));
-        list.trusted.insert(status.node_id.clone(), Entry { status, heard });
+        let others = match (reported, run) {
+            (Some(reported), Some(run)) => {
+                let id = run.id.clone();
+                runs.hear(reported, run, status.clone());
+                runs.others(&id)
+            }
+            _ => Vec::new(),
+        };
+        let entry = Entry { status, runs, heard };
+        list.trusted.insert(entry.status.node_id.clone(), entry);
+        others
     }
 
     fn note_stranger(&self, node_id: String, sender: Sender, standing: Standing, now_ms: i64) {
@@ -229,28 +315,27 @@ impl Standbys {
         list.strangers.insert(id, (stranger, Instant::now()));
     }
 
-    /// The standbys as of now, in the order of addresses and node ids. `offered` is this primary's newest generation.
+    /// The standbys as of now, in the order of addresses and node ids. `offered` is this primary's newest generation. One
+    /// of which several runs are alive is there once for each of them.
     pub fn picture(&self, offered: Option<&Generation>) -> Vec<StandbyStatus> {
         let mut list = self.locked();
+        let mut standbys = Vec::new();
         for entry in list.trusted.values_mut() {
-            entry.status.silent = entry.heard.elapsed() > self.silence;
-            entry.status.in_sync = false;
-            let Some(offered) = offered else { continue };
-            let has_it = entry
-                .status
-                .generation
-                .as_ref()
-                .is_some_and(|generation| generation.id == offered.id);
-            // That it once had the generation does not say that its files are still those.
-            entry.status.in_sync = has_it && entry.status.says_in_sync == Some(true) && !entry.status.silent;
-            entry.status.behind_since_ms = if has_it {
-                None
-            } else {
-                entry.status.behind_since_ms.or(Some(offered.generated_ms))
-            };
+            judge(&mut entry.status, entry.heard.elapsed() > self.silence, offered);
+            let before = standbys.len();
+            for heard in entry.runs.doubled() {
+                judge(&mut heard.status, heard.at.elapsed() > self.silence, offered);
+                standbys.push(StandbyStatus {
+                    doubled: true,
+                    ..heard.status.clone()
+                });
+            }
+            if standbys.len() == before {
+                standbys.push(entry.status.clone());
+            }
         }
-        let mut standbys: Vec<_> = list.trusted.values().map(|entry| entry.status.clone()).collect();
         drop(list);
+        // Runs of one node stay in the order in which they began.
         standbys.sort_by(|a, b| (&a.url, &a.node_id).cmp(&(&b.url, &b.node_id)));
         standbys
     }
@@ -377,7 +462,10 @@ impl Standbys {
         for status in stored.standbys.into_iter().take(MAX_STANDBYS) {
             if status.standing == Standing::Trusted && status.fingerprint.is_some() {
                 let id = status.node_id.clone();
-                list.trusted.entry(id).or_insert(Entry { status, heard });
+                // What ran before this primary's own start says nothing of what runs now.
+                let status = StandbyStatus { run: None, ..status };
+                let runs = Runs::default();
+                list.trusted.entry(id).or_insert(Entry { status, runs, heard });
             }
         }
         Ok(())
@@ -446,6 +534,24 @@ impl List {
     }
 }
 
+/// How a standby that last reported this stands to what is on offer.
+fn judge(status: &mut StandbyStatus, is_silent: bool, offered: Option<&Generation>) {
+    status.silent = is_silent;
+    status.in_sync = false;
+    let Some(offered) = offered else { return };
+    let has_it = status
+        .generation
+        .as_ref()
+        .is_some_and(|generation| generation.id == offered.id);
+    // That it once had the generation does not say that its files are still those.
+    status.in_sync = has_it && status.says_in_sync == Some(true) && !status.silent;
+    status.behind_since_ms = if has_it {
+        None
+    } else {
+        status.behind_since_ms.or(Some(offered.generated_ms))
+    };
+}
+
 /// Why a key that is proven is not believed to be of the node that it says.
 fn foreign(peers: &Peers, node_id: &str, key: Option<Fingerprint>) -> Error {
     let key = key.map(|key| key.to_string()).unwrap_or_default();
@@ -471,6 +577,7 @@ fn is_same_but_times(a: &StandbyStatus, b: &StandbyStatus) -> bool {
         in_sync: false,
         reported_ms: 0,
         silent: false,
+        run: None,
         ..status.clone()
     };
     timeless(a) == timeless(b)

@@ -30,6 +30,7 @@ use tracing::{info, warn};
 
 use crate::{
     error::{Error, Kind},
+    identity::Identity,
     ledger::Ledger,
     random, regular_file,
     store::{
@@ -37,6 +38,9 @@ use crate::{
         filesystem::{self, FileSystem, OperatingSystem},
     },
 };
+
+/// The file with the node id.
+const NODE_ID_FILE: &str = "node-id";
 
 /// An open state folder; the lock is given back when this is dropped.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl StateDir {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, &error)),
         }
-        let node_id = node_id(&path.join("node-id"))?;
+        let node_id = node_id(&path.join(NODE_ID_FILE))?;
         Ok(Self {
             path: path.to_owned(),
             node_id,
@@ -81,6 +85,19 @@ impl StateDir {
             folder: which(path).map_err(|error| Error::io("look at", path, &error))?,
             changing: Mutex::default(),
         })
+    }
+
+    /// Gives the node another id and another key, as of a server that is a copy of another one: by both it was taken for
+    /// that one. All else stays as it is: what it holds, follows and was. Returns the new key. After a crash in between it
+    /// may have one of the two alone; whoever knew the node then takes it for neither, and this is to be done again.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when the files cannot be written.
+    pub fn renew(&mut self) -> Result<Identity, Error> {
+        let id = random::hex_id()?;
+        atomic::write(&self.path.join(NODE_ID_FILE), format!("{id}\n").as_bytes(), 0o600)?;
+        self.node_id = id;
+        Identity::renew(&self.path)
     }
 
     /// Where it is.
@@ -212,6 +229,32 @@ fn is_node_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_gets_an_identity_of_its_own_and_keeps_all_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut state = StateDir::open(folder.path()).expect("open");
+        let (id, key) = (
+            state.node_id().to_owned(),
+            Identity::load_or_create(folder.path()).expect("made").fingerprint(),
+        );
+        Identity::next_or_create(folder.path()).expect("a change of key is under way");
+        state.change_ledger(|ledger| ledger.sequence = 7).expect("written");
+        let renewed = state.renew().expect("renewed").fingerprint();
+        assert_ne!(renewed, key);
+        assert_ne!(state.node_id(), id);
+        let own = state.node_id().to_owned();
+        drop(state);
+        let again = StateDir::open(folder.path()).expect("open");
+        assert_eq!(again.node_id(), own);
+        assert_eq!(again.ledger().expect("read").sequence, 7);
+        let kept = Identity::load(folder.path()).expect("read").expect("there");
+        assert_eq!(kept.fingerprint(), renewed);
+        assert!(
+            Identity::next(folder.path()).expect("read").is_none(),
+            "that of the other server"
+        );
+    }
 
     #[test]
     fn the_node_id_is_made_once() {

@@ -195,7 +195,8 @@ impl Judge {
                 Kind::Trust,
                 format!(
                     "the primary shows the key {seen}, which is trusted no longer: somebody ran `gocd-bc trust --remove`, \
-                     or the primary was given another key since. Whoever shows it may have stolen it"
+                     or the primary, or a copy of its server, was given another key since. Whoever shows it may have \
+                     stolen it"
                 ),
                 format!(
                     "Find out with `gocd-bc identity show` on the primary which key it has, and run `gocd-bc trust` with \

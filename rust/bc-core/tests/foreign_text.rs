@@ -60,6 +60,7 @@ fn envelope() -> Envelope {
             message: "cannot read größer".to_owned(),
             is_stale: true,
         }],
+        run: None,
     }
 }
 
@@ -80,6 +81,7 @@ fn report() -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: Some("26.1.0".to_owned()),
         confirms: vec![key()],
+        run: None,
         in_sync: Some(true),
     }
 }

@@ -170,6 +170,8 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
             accept_wait: Duration::from_secs(60),
             history: History::volatile(),
             newest: Default::default(),
+            run: None,
+            primaries: Arc::default(),
         },
     );
     let (orders, mut taken) = mpsc::channel(1);

@@ -28,6 +28,7 @@ use bc_core::{
     manifest::{Envelope, ManifestDocument},
     primary_url::PrimaryUrl,
     report::{Report, ReportReply},
+    run::Run,
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
     trust::Judge,
@@ -55,6 +56,7 @@ use crate::{
 mod answer;
 mod failure;
 mod greeting;
+mod own_key;
 mod who;
 
 use failure::{Failure, broke_off, no_answer, not_ours, refused};
@@ -82,6 +84,10 @@ pub struct HttpTransport {
     judged: Mutex<Option<Judge>>,
     /// By what the primary tells apart which concerns it has told.
     concerns: Mutex<Option<HeaderValue>>,
+    /// What this node shows, where it shows anything.
+    key: Option<Arc<NodeKey>>,
+    /// Which run of the node this is.
+    run: Option<Arc<Run>>,
 }
 
 /// One address that may be the primary's port.
@@ -123,7 +129,20 @@ impl HttpTransport {
         connection_timeout: Duration,
     ) -> Result<Self, Error> {
         let verifier = || Verifier::of_node(Arc::clone(&trust), Arc::clone(key));
-        Self::with(url, verifier, Arc::clone(&trust), token, connection_timeout)
+        let transport = Self::with(url, verifier, Arc::clone(&trust), token, connection_timeout)?;
+        Ok(Self {
+            key: Some(Arc::clone(key)),
+            ..transport
+        })
+    }
+
+    /// The same for this run of the node: a copy of its server is told from itself.
+    #[must_use]
+    pub fn by(self, run: &Arc<Run>) -> Self {
+        Self {
+            run: Some(Arc::clone(run)),
+            ..self
+        }
     }
 
     fn with(
@@ -146,6 +165,8 @@ impl HttpTransport {
             timeout: connection_timeout,
             judged: Mutex::new(None),
             concerns: Mutex::default(),
+            key: None,
+            run: None,
         })
     }
 
@@ -212,30 +233,35 @@ impl HttpTransport {
             // Without a known generation it is the first reading of a primary that starts which may be waited for.
             request = request.header("prefer", format!("wait={seconds}"));
         }
-        let response = candidate
-            .send(request, wait + Duration::from_secs(1) + self.timeout)
-            .await?;
+        let sent = candidate.send(request, wait + Duration::from_secs(1) + self.timeout);
+        let response = match sent.await {
+            Ok(response) => response,
+            Err(error) => return Err(self.explained(candidate, error).await.into()),
+        };
         let shown = key_of(&response)?;
         let concerns = response.headers().get(CONCERNS_HEADER).cloned();
         let heard = || {
             let short = concerns.filter(|concerns| concerns.len() <= MAX_TAG);
             *self.concerns.lock().unwrap_or_else(PoisonError::into_inner) = short;
         };
+        let address = response.remote_addr().map(|address| address.ip());
         match response.status() {
             StatusCode::OK => {
                 let reading = whole_body(candidate, response, MAX_MANIFEST, "a manifest");
                 let body = timeout(self.timeout, reading)
                     .await
                     .map_err(|_| no_answer(&candidate.base, self.timeout))??;
-                let document = ManifestDocument::parse(&body)?;
+                let mut document = ManifestDocument::parse(&body)?;
                 self.judge_node(shown, &document.envelope.node_id)?;
                 heard();
+                document.envelope.run = document.envelope.run.map(|run| run.at(address));
                 Ok(ManifestReply::Changed(document))
             }
             StatusCode::NOT_MODIFIED if known.is_some() => {
-                let envelope = envelope(candidate, &response)?;
+                let mut envelope = envelope(candidate, &response)?;
                 self.judge_node(shown, &envelope.node_id)?;
                 heard();
+                envelope.run = envelope.run.map(|run| run.at(address));
                 Ok(ManifestReply::Unchanged(envelope))
             }
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -272,6 +298,7 @@ impl HttpTransport {
             .body(body);
         let response = candidate.send(request, self.timeout).await?;
         let shown = key_of(&response)?;
+        let address = response.remote_addr().map(|address| address.ip());
         // Another node that is trusted leads nobody: not before its files were found to be those to follow.
         self.judge_node(shown, to)?;
         match response.status() {
@@ -297,6 +324,7 @@ impl HttpTransport {
             // In the clear nobody has proven anything: whoever sits on that port may name no keys.
             reply = ReportReply::default();
         }
+        reply.run = reply.run.map(|run| run.at(address));
         Ok(Some(reply))
     }
 

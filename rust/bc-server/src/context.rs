@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bc_core::{clock::Clock, offer::Offer, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token};
+use bc_core::{
+    clock::Clock, offer::Offer, run::Run, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token,
+};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{md5s::Md5Desk, rejection_log::RejectionLog};
@@ -24,6 +26,8 @@ pub struct Context {
     pub rejections: RejectionLog,
     /// Who follows this node; none on a held node.
     pub standbys: Option<Arc<Standbys>>,
+    /// Which run of the node this is.
+    pub run: Arc<Run>,
     /// Where handlers let files be read: never on the threads that answer, nor on those of the local socket.
     pub files: Handle,
     /// The MD5s of its files, for whoever compares them.

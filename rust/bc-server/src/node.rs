@@ -49,6 +49,7 @@ use bc_core::{
     properties::Properties,
     pull::both::Newest,
     role::{self, Recorded, Source, Start, promotion::Place, signpost, unacknowledged},
+    run::Run,
     scan::watch,
     settings::{Face, Flag, Mistake, Settings},
     state_dir::StateDir,
@@ -148,6 +149,8 @@ pub(crate) struct Assembly {
     pub(crate) identity: Arc<Identity>,
     pub(crate) key: Arc<NodeKey>,
     pub(crate) own: Arc<OwnKeys>,
+    /// Which run of the node this is.
+    pub(crate) run: Arc<Run>,
     pub(crate) gocd_version: Option<String>,
     pub(crate) stop: CancellationToken,
     pub(crate) dispatch: Dispatch,
@@ -343,6 +346,7 @@ impl Assembly {
         let own = Arc::new(OwnKeys::new(state.node_id(), identity.fingerprint()));
         let ledger = state.ledger()?;
         let now_ms = clock.now_ms();
+        let run = Arc::new(Run::begin(standby::host_name(), state.path(), now_ms)?);
         let board = StatusBoard::new(Status {
             fingerprint: Some(identity.fingerprint()),
             face: settings.face,
@@ -372,6 +376,7 @@ impl Assembly {
             identity,
             key,
             own,
+            run,
             gocd_version,
             stop: CancellationToken::new(),
             dispatch,
@@ -506,6 +511,7 @@ impl Assembly {
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
             standbys: offers.then(|| standbys::start(&self, &supervisor)),
+            run: Arc::clone(&self.run),
             files: runtime.handle().clone(),
             md5s: Md5Desk::new(nodes, self.stop.clone()),
         };

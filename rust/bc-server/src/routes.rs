@@ -26,7 +26,8 @@
 //! Anything else is 404 for those with the token and 401 for others; the root leads those with the token to the
 //! dashboard. The router is made from [`ROUTES`], so no
 //! route can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only ever compared
-//! with what is on offer; no path of a file is made from it.
+//! with what is on offer; no path of a file is made from it. Beside all that `own_key` says which run of the node this is,
+//! to those alone who hold its key.
 
 use axum::{
     Router,
@@ -45,12 +46,15 @@ use crate::{
 
 mod content;
 mod metrics;
+mod own_key;
 mod probes;
 mod reports;
 mod source;
 mod v1;
 mod v2;
 
+pub use own_key::RUN_HEADER;
+pub(crate) use own_key::header as run_header;
 pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER};
 
 /// What every path of ours begins with: that of the original product.
@@ -156,7 +160,8 @@ pub fn router(context: Context) -> Router {
         .layer(DefaultBodyLimit::max(16 * 1024))
         .layer(map_response(with_common_headers))
         .with_state(context.clone())
-        .merge(dashboard::router(context, gate))
+        .merge(dashboard::router(context.clone(), gate))
+        .layer(from_fn_with_state(context, own_key::tell))
 }
 
 /// A person who typed only host and port, and the token when asked for it, means the dashboard.

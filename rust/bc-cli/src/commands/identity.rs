@@ -8,6 +8,7 @@ use bc_core::{
     fingerprint::Fingerprint,
     identity::{self, Identity},
     regular_file,
+    state_dir::StateDir,
 };
 use serde::Serialize;
 
@@ -71,6 +72,41 @@ pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
 pub(crate) fn rotate(search: &Search, now: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     client::order(&node.state_dir, &Order::RotateIdentity { now })
+}
+
+/// Gives the node of a copied server another id and key. A node that runs is known to others by what it has, so it is to be
+/// stopped first; then the command takes the lock that it would have, and writes as the owner of its files.
+pub(crate) fn new(search: &Search) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    if client::status(&node.state_dir)?.is_some() {
+        return Err(Failure::new(
+            ExitCode::Failed,
+            "the node runs, and is known to the others by the identity that it has",
+            "If this server is the copy, stop GoCD on it and run the command again. A primary that is to have another key \
+             while it runs: gocd-bc identity rotate",
+        ));
+    }
+    let file = node.state_dir.join(identity::FILE);
+    if !file.exists() {
+        return Err(Failure::new(
+            ExitCode::Failed,
+            format!("the node in {} has no key yet", node.state_dir.display()),
+            "Start GoCD once with the plugin: it makes the key, and nobody else has it.",
+        ));
+    }
+    let (key, node_id) = owner::as_owner_of(&file, || {
+        // Held until both are written: no node opens in between.
+        let mut state = StateDir::open(&node.state_dir)?;
+        let renewed = state.renew()?;
+        Ok((renewed.fingerprint(), state.node_id().to_owned()))
+    })?;
+    output::print(&format!(
+        "this server has an identity of its own from now on: node {node_id}, key {key}\n"
+    ))?;
+    output::say(&format!(
+        "\nOn the other servers, once GoCD runs here: gocd-bc trust {key}\n"
+    ));
+    Ok(ExitCode::Ok)
 }
 
 #[derive(Debug, Serialize)]

@@ -210,7 +210,12 @@ pub fn wait_until_on_standby(place: &Place, text: &str) {
 
 /// A standby of `url`.
 pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
-    let arguments = ["standby", "--primary-url", url, "--gocd", "standby"];
+    standby_in(place, "standby", url, settings)
+}
+
+/// The same in another folder.
+pub fn standby_in(place: &Place, node: &str, url: &str, settings: &[&str]) -> Foreground {
+    let arguments = ["standby", "--primary-url", url, "--gocd", node];
     let launcher = launcher(place);
     let rest = [
         "--listen",

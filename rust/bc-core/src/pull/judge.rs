@@ -6,22 +6,28 @@ use crate::{
     error::{Error, Kind},
     ledger::MAX_COUNT,
     manifest::{Acceptance, Envelope, Role},
+    run::{Run, RunId},
 };
 
 /// Clocks that differ by less are no trouble: an answer may have been on its way for a while.
 const MAX_CLOCK_DIFFERENCE_S: u64 = 30;
 
-/// Accepts only a primary, and never ourselves.
+/// Accepts only a primary, and never ourselves, nor a server with our own identity.
 ///
 /// # Errors
-/// [`Kind::Refused`], or [`Kind::Protocol`] for nonsense, saying what `bc.primary.url` leads to.
-pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
+/// [`Kind::Refused`], [`Kind::Trust`] for our own identity, or [`Kind::Protocol`] for nonsense, saying what
+/// `bc.primary.url` leads to.
+pub fn envelope(envelope: &Envelope, own_node_id: &str, own_run: Option<&RunId>) -> Result<(), Error> {
     if envelope.node_id == own_node_id {
+        let answers = envelope.run.as_ref();
+        if let Some(other) = answers.filter(|run| own_run.is_some_and(|own| *own != run.id)) {
+            return Err(own_identity(other));
+        }
         return Err(Error::new(
             Kind::Refused,
             "bc.primary.url leads to this node itself",
-            "Set it to the other server. If this server was cloned with its db folder, remove \
-             db/business-continuity here, so that it gets a node id of its own.",
+            "Set it to the other server. If this server was cloned with its db folder, stop GoCD here, run \
+             `gocd-bc identity new` and start it again.",
         ));
     }
     if let Some(name) = envelope.odd_text() {
@@ -55,6 +61,20 @@ pub fn envelope(envelope: &Envelope, own_node_id: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// What to say of another server that has the identity of this one and answers where the primary should.
+pub fn own_identity(other: &Run) -> Error {
+    Error::new(
+        Kind::Trust,
+        format!(
+            "the server to which bc.primary.url leads has the identity of this one: {}. One is a copy of the other, with \
+             its state folder",
+            other.description()
+        ),
+        "If this server is the copy, stop GoCD here, run `gocd-bc identity new`, which makes another node id and key, and \
+         start it again; then run `gocd-bc trust` with the new key on the other server.",
+    )
 }
 
 /// What to warn of when the clocks of both servers differ: times that one of them tells are then wrong on the other.
@@ -144,6 +164,7 @@ mod tests {
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         }
     }
 
@@ -221,21 +242,40 @@ mod tests {
     }
 
     #[test]
+    fn our_own_identity_is_ourselves_or_a_copy() {
+        let own = crate::run::tests::run("standbygo");
+        let judged = |run: Option<&Run>| {
+            let envelope = Envelope {
+                run: run.cloned(),
+                ..envelope()
+            };
+            super::envelope(&envelope, "primary", Some(&own.id)).expect_err("never followed")
+        };
+        for ourselves in [None, Some(&own)] {
+            assert!(judged(ourselves).message().contains("leads to this node itself"));
+        }
+        let copy = judged(Some(&crate::run::tests::run("clonego")));
+        assert_eq!(copy.kind(), Kind::Trust, "CRITICAL at once");
+        assert!(copy.message().contains("clonego"), "{copy}");
+        assert!(copy.guidance().contains("gocd-bc identity new"), "{copy}");
+    }
+
+    #[test]
     fn a_text_that_no_node_says_is_refused() {
-        assert_eq!(super::envelope(&envelope(), "standby"), Ok(()));
+        assert_eq!(super::envelope(&envelope(), "standby", None), Ok(()));
         for odd in ["\u{1b}[2J".to_owned(), "x".repeat(5000)] {
             let envelope = Envelope {
                 gocd_version: Some(odd),
                 ..envelope()
             };
-            let error = super::envelope(&envelope, "standby").expect_err("refused");
+            let error = super::envelope(&envelope, "standby", None).expect_err("refused");
             assert_eq!(error.message(), "the primary's GoCD version is not one");
         }
         let endless = Envelope {
             sequence: u64::MAX,
             ..envelope()
         };
-        let error = super::envelope(&endless, "standby").expect_err("refused");
+        let error = super::envelope(&endless, "standby", None).expect_err("refused");
         assert!(error.message().contains("higher than any node counts"), "{error}");
     }
 }

@@ -91,6 +91,20 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board.set("primary's reading", Severity::Warning, overdue, now);
     }
 
+    /// Notes that the node which is followed answers, although nothing is taken from it: it is told why.
+    pub(super) fn reached(&mut self, envelope: &Envelope) {
+        self.last_exchange = Instant::now();
+        let now = self.clock.now_ms();
+        self.board.clear(TOPIC_PRIMARY);
+        self.board.update(|status| {
+            let Some(primary) = &mut status.primary else { return };
+            if primary.node_id.as_ref() == Some(&envelope.node_id) && !primary.connected {
+                primary.connected = true;
+                primary.since_ms = now;
+            }
+        });
+    }
+
     /// Notes what is live now.
     pub(super) fn applied(&self, generation: &Generation, applied: &Applied) {
         let now = self.clock.now_ms();
@@ -223,6 +237,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
             (_, Some(severity)) => (TOPIC_TRANSFER, severity),
             (Kind::Unreachable | Kind::Protocol, None) => (TOPIC_PRIMARY, self.silence_severity()),
             (Kind::Trust, None) => (TOPIC_PRIMARY, Severity::Critical),
+            (Kind::Refused, None) if self.options.primaries.are_several() => (TOPIC_GENERATION, Severity::Critical),
             (Kind::Refused, None) => (TOPIC_GENERATION, self.refusal_severity(refused_ms)),
             (_, None) => (TOPIC_GENERATION, Severity::Critical),
         };

@@ -97,7 +97,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
 
     /// The primary's newest generation, whatever is known of it.
     async fn newest(&self, within: Duration) -> Result<ManifestReply, Error> {
-        match timeout(within, self.transport.manifest(None, Duration::ZERO)).await {
+        match timeout(within, self.ask(None, Duration::ZERO)).await {
             Ok(reply) => reply,
             Err(_) => Err(unreachable("did not answer in time")),
         }

@@ -5,6 +5,10 @@
 //! nodes of the primary; those that our peers file lacks are added to it, so that whichever of them is promoted is
 //! trusted here. It names the keys that the primary trusts no longer too, and so does this node then. What was removed
 //! here comes back by no answer.
+//!
+//! The answer also names other runs of this node that report to the primary. The next report says so at once, by which the
+//! primary knows that both are alive ([`crate::standbys`]); that it does is CRITICAL here, until it is no longer said.
+//! While two servers answer as the primary ([`super::primaries`]) neither has a say in which keys are trusted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +20,7 @@ use super::{
     blocking,
     live_files::{TOPIC_ALTERED, TOPIC_UNSEEN},
     notes::{TOPIC_CONCERNS, TOPIC_GENERATION},
+    primaries::Primaries,
 };
 use crate::{
     clock::Clock,
@@ -23,8 +28,12 @@ use crate::{
     fingerprint::Fingerprint,
     own_keys::OwnKeys,
     peers::{MAX_REMOVED, PeersFile},
-    report::{MAX_CONFIRMED, Report, ReportReply, ReportedGeneration, ReportedProblem, is_node_id, one_line},
-    status::{PART_TOPIC, Problem, Status, StatusBoard},
+    report::{
+        MAX_CONFIRMED, MAX_MET, OtherRun, Report, ReportReply, ReportedGeneration, ReportedProblem, ReportedRun,
+        is_node_id, one_line,
+    },
+    run::{self, Run, RunId},
+    status::{PART_TOPIC, Problem, Severity, Status, StatusBoard},
     transport::Transport,
 };
 
@@ -37,6 +46,10 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// Keys, those that were removed among them, that are known at most before an answer may add no more: a primary that
 /// lists new ones and removes them again must not fill the files in which they are kept.
 const MAX_KNOWN: usize = 2000;
+/// The board's topic for another server with the identity of this one.
+pub const TOPIC_DOUBLED: &str = "copy of this node";
+/// How long what the primary said of one counts while it does not answer.
+const DOUBLED_COUNTS: Duration = Duration::from_secs(5 * 60);
 
 /// Whether a key would be accepted as the primary's.
 pub type Accepts = Arc<dyn Fn(&Fingerprint) -> bool + Send + Sync>;
@@ -56,6 +69,10 @@ pub struct ReporterOptions {
     pub accepts: Accepts,
     /// Called when an answer has removed a key: connections under it must end.
     pub on_removal: Arc<dyn Fn() + Send + Sync>,
+    /// This run of our node.
+    pub run: Run,
+    /// Who has answered as the primary.
+    pub primaries: Arc<Primaries>,
 }
 
 /// Reports to one primary.
@@ -66,6 +83,10 @@ pub struct Reporter<T> {
     options: ReporterOptions,
     /// The primary's keys as it last named them.
     keys: Vec<Fingerprint>,
+    /// Other runs of our node that the primary last named.
+    met: Vec<RunId>,
+    /// Until when what it said of one that is alive beside us counts without another answer.
+    doubled_until: Option<Instant>,
     /// The failure that was said last.
     said: Option<String>,
 }
@@ -79,6 +100,9 @@ impl<T: Transport> Reporter<T> {
             clock,
             options,
             keys: Vec::new(),
+            met: Vec::new(),
+            // What one before this that has failed had said goes too, unless it is said again.
+            doubled_until: Some(Instant::now() + DOUBLED_COUNTS),
             said: None,
         }
     }
@@ -90,6 +114,7 @@ impl<T: Transport> Reporter<T> {
         let mut due = Instant::now();
         loop {
             changes.mark_unchanged();
+            self.forget_doubled();
             match self.report().await {
                 Some((report, to)) => {
                     let essence = Report {
@@ -99,12 +124,16 @@ impl<T: Transport> Reporter<T> {
                     // The answer names the key, and it is confirmed after that.
                     let essence = (essence, to.clone(), self.next_key());
                     if told.as_ref() != Some(&essence) || Instant::now() >= due {
+                        let asked = self.options.primaries.ask();
                         let sent = tokio::select! {
                             () = stop.cancelled() => return,
                             sent = self.transport.report(&report, &to) => sent,
                         };
                         told = Some(essence);
                         due = Instant::now() + if sent.is_ok() { EVERY } else { AGAIN };
+                        if let Ok(Some(reply)) = &sent {
+                            self.options.primaries.answered(&to, reply.run.as_ref(), asked);
+                        }
                         if self.heard(sent).await {
                             // Soon, but a primary with other keys each time is not hurried after.
                             sleep(TOGETHER).await;
@@ -143,6 +172,14 @@ impl<T: Transport> Reporter<T> {
             let to = primary.node_id.clone()?;
             Some((of_status(status, now_ms, &self.options), to))
         })?;
+        report.run = Some(ReportedRun {
+            this: self.options.run.clone(),
+            met: self.met.clone(),
+        });
+        if self.options.primaries.are_several() {
+            // Which of them is to be known by another key, nobody here can say.
+            return Some((report, to));
+        }
         // Reads the peers file, and may write on the board.
         let (keys, accepts) = (self.keys.clone(), Arc::clone(&self.options.accepts));
         let confirms = blocking(move || Ok(keys.into_iter().filter(|key| accepts(key)).collect()));
@@ -161,6 +198,10 @@ impl<T: Transport> Reporter<T> {
             }
         };
         self.said = None;
+        let is_met = self.meets(&reply.others);
+        if self.options.primaries.are_several() {
+            return is_met;
+        }
         let mut keys = reply.keys.clone();
         let (peers, own) = (self.options.peers.clone(), Arc::clone(&self.options.own));
         match blocking(move || join(&peers, &own, &reply)).await {
@@ -174,7 +215,41 @@ impl<T: Transport> Reporter<T> {
         keys.truncate(MAX_CONFIRMED);
         let is_news = keys != self.keys;
         self.keys = keys;
+        is_news || is_met
+    }
+
+    /// Takes in which other runs of this node the primary knows of, and says so where one is alive. Returns whether they
+    /// are others than before: the primary is told at once that this run knows of them.
+    fn meets(&mut self, others: &[OtherRun]) -> bool {
+        let proven = others.iter().filter(|other| other.is_proven);
+        let runs: Vec<_> = proven.map(|other| other.run.clone()).collect();
+        if runs.is_empty() {
+            self.doubled_until = None;
+            self.board.clear(TOPIC_DOUBLED);
+        } else {
+            self.doubled_until = Some(Instant::now() + DOUBLED_COUNTS);
+            let message = doubled(&runs, &self.options);
+            let now_ms = self.clock.now_ms();
+            if self
+                .board
+                .raise(TOPIC_DOUBLED, Severity::Critical, message.as_str(), now_ms)
+            {
+                warn!("{message}");
+            }
+        }
+        let met = others.iter().take(MAX_MET).map(|other| other.run.id.clone());
+        let met: Vec<_> = met.collect();
+        let is_news = met != self.met;
+        self.met = met;
         is_news
+    }
+
+    /// A primary that does not answer any more has no last word for ever.
+    fn forget_doubled(&mut self) {
+        if self.doubled_until.is_some_and(|until| Instant::now() >= until) {
+            self.doubled_until = None;
+            self.board.clear(TOPIC_DOUBLED);
+        }
     }
 
     fn say(&mut self, failure: String) {
@@ -230,6 +305,19 @@ fn problem(status: &Status) -> Option<&Problem> {
     of_generation.or_else(|| status.problems.iter().find(is_about))
 }
 
+/// What a standby says of others with its identity.
+fn doubled(others: &[Run], options: &ReporterOptions) -> String {
+    let state_dir = options.run.state_dir.as_deref().unwrap_or("the state folder");
+    format!(
+        "another server reports to the primary with the identity of this one, node {:.8} and key {}: {}. One is a copy of \
+         the other, or the key was stolen. If this server is the copy, stop GoCD here, run `gocd-bc identity new`, which \
+         makes another node id and key in {state_dir}, and start it again; if the other is, do so there.",
+        options.own.node_id(),
+        options.own.shown(),
+        run::named(others),
+    )
+}
+
 fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report {
     let sync = status.sync.as_ref();
     let problem = problem(status);
@@ -254,6 +342,7 @@ fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report 
         product_version: status.product_version.clone(),
         gocd_version: status.gocd_version.clone(),
         confirms: Vec::new(),
+        run: None,
     }
 }
 
@@ -273,6 +362,7 @@ mod tests {
         manifest::{Name, Role},
         peers::{Peer, Peers},
         pull::live_files,
+        run::tests::run,
         status::{Phase, PrimaryStatus, Severity},
         transport::ManifestReply,
     };
@@ -324,6 +414,7 @@ mod tests {
     struct Standby {
         folder: tempfile::TempDir,
         primary: Arc<Primary>,
+        primaries: Arc<Primaries>,
         board: Arc<StatusBoard>,
         _stop: tokio_util::sync::DropGuard,
     }
@@ -334,13 +425,15 @@ mod tests {
             primary: Some(PrimaryStatus::new("https://p:8155", "", 0)),
             ..Status::new(&"a".repeat(32), Role::Standby, Phase::Holding, 0)
         }));
-        let primary = Arc::new(Primary::default());
+        let (primary, primaries) = (Arc::new(Primary::default()), Arc::new(Primaries::default()));
         let options = ReporterOptions {
             own: Arc::new(OwnKeys::new(&"a".repeat(32), key("own"))),
             url: Arc::new(|_| Some("https://s:8155".to_owned())),
             peers: PeersFile::new(&folder.path().join("peers"), Some(folder.path())),
             accepts,
             on_removal: Arc::new(|| ()),
+            run: run("standbygo"),
+            primaries: Arc::clone(&primaries),
         };
         let reporter = Reporter::new(Arc::clone(&primary), Arc::clone(&board), Arc::new(SystemClock), options);
         let stop = CancellationToken::new();
@@ -348,6 +441,7 @@ mod tests {
         Standby {
             folder,
             primary,
+            primaries,
             board,
             _stop: stop.drop_guard(),
         }
@@ -439,6 +533,100 @@ mod tests {
         assert_eq!(heard.len(), 3, "once to hear of it, and once to confirm");
     }
 
+    fn other(run: &Run, is_proven: bool) -> OtherRun {
+        OtherRun {
+            run: run.clone(),
+            is_proven,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_run_is_confirmed_at_once_and_said_only_where_it_is_proven() {
+        let standby = start(Arc::new(|_| true));
+        let clone = run("clonego");
+        let said = |standby: &Standby| {
+            let topics = |status: &Status| {
+                let mut problems = status.problems.iter().filter(|problem| problem.topic == TOPIC_DOUBLED);
+                problems.next().cloned()
+            };
+            standby.board.look(topics)
+        };
+        let answers = |others: Vec<OtherRun>| standby.primary.answer.lock().expect("not poisoned").others = others;
+        answers(vec![other(&clone, false)]);
+        standby.connects().await;
+        let heard = standby.heard();
+        let met: Vec<_> = heard
+            .iter()
+            .map(|report| report.run.as_ref().expect("told").met.clone())
+            .collect();
+        assert_eq!(met, [vec![], vec![clone.id.clone()]], "told, and confirmed at once");
+        assert_eq!(
+            heard[0].run.as_ref().map(|run| &run.this),
+            heard[1].run.as_ref().map(|run| &run.this)
+        );
+        assert_eq!(said(&standby), None, "it may be the one before a restart");
+        answers(vec![other(&clone, true)]);
+        advance(EVERY).await;
+        standby.settles().await;
+        let problem = said(&standby).expect("said");
+        assert_eq!(problem.severity, Severity::Critical);
+        for part in ["clonego", "gocd-bc identity new", "/state", &key("own").to_string()] {
+            assert!(problem.message.contains(part), "{}", problem.message);
+        }
+        assert_eq!(standby.heard().len(), 3, "it is confirmed already");
+        answers(Vec::new());
+        advance(EVERY).await;
+        standby.settles().await;
+        assert_eq!(said(&standby), None, "the primary does not say it any more");
+        answers(vec![other(&clone, true)]);
+        advance(EVERY).await;
+        standby.settles().await;
+        assert!(said(&standby).is_some());
+        standby
+            .board
+            .update(|status| status.primary.as_mut().expect("there").connected = false);
+        for _ in 0..11 {
+            advance(EVERY).await;
+            standby.settles().await;
+        }
+        assert_eq!(said(&standby), None, "a primary that is gone has no last word for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_that_answer_as_the_primary_have_no_say_in_keys() {
+        let standby = start(Arc::new(|_| true));
+        let runs = [run("primarygo"), run("clonego")];
+        let takes_over = |number: usize| {
+            let mut answer = standby.primary.answer.lock().expect("not poisoned");
+            answer.run = Some(runs[number % 2].clone());
+            answer.keys = vec![key("now"), key(&number.to_string())];
+        };
+        for number in 0..3 {
+            takes_over(number);
+            if number == 0 {
+                standby.connects().await;
+            } else {
+                advance(EVERY).await;
+                standby.settles().await;
+            }
+        }
+        assert!(standby.primaries.are_several());
+        let before = standby.peers();
+        {
+            let mut answer = standby.primary.answer.lock().expect("not poisoned");
+            answer.removed = vec![key("now")];
+            answer.peers = vec![Peer {
+                fingerprint: key("planted"),
+                node_id: None,
+            }];
+        }
+        advance(EVERY).await;
+        standby.settles().await;
+        let last = standby.heard().pop().expect("it goes on reporting");
+        assert_eq!(last.confirms, [], "neither may change its key on our word");
+        assert_eq!(standby.peers(), before, "neither is listened to");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_the_peers_file_lacks_is_added_and_new_keys_are_confirmed() {
         let standby = start(Arc::new(|shown| *shown != key("refused")));
@@ -448,7 +636,7 @@ mod tests {
                 node_id: Some("../etc".to_owned()),
             }],
             keys: vec![key("primary"), key("refused")],
-            removed: Vec::new(),
+            ..ReportReply::default()
         };
         standby.connects().await;
         let peers = standby.peers();
@@ -511,6 +699,7 @@ mod tests {
             peers: vec![listed("removed here"), listed("primary")],
             keys: vec![key("primary")],
             removed: vec![key("removed there"), key("own")],
+            ..ReportReply::default()
         };
         standby.connects().await;
         assert_eq!(standby.peers().all(), [listed("primary")]);

@@ -14,6 +14,7 @@ use crate::{
     delta,
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
+    run::tests::run,
     status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
     store::{Allowed, Applied, LiveFile, Position, Receive, Repaired, Wanted},
     transport::PeerKey,
@@ -99,6 +100,7 @@ fn document(content: &[u8]) -> ManifestDocument {
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         },
         files: manifest.files,
         withheld: Default::default(),
@@ -337,6 +339,8 @@ fn start_at(fake: Arc<Fake>, store: Memory, clock: Arc<dyn Clock>) -> Scene {
         accept_wait: Duration::from_secs(60),
         history: History::volatile(),
         newest: both::Newest::default(),
+        run: None,
+        primaries: Arc::default(),
     };
     let puller = Puller::new(
         Arc::clone(&fake),
@@ -901,4 +905,86 @@ async fn where_a_delta_does_not_lead_to_the_file_it_comes_whole() {
             "nothing of the delta is gone on with"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_servers_that_answer_in_turn_as_one_primary_are_said_and_nothing_is_taken_from_either() {
+    let fake = Fake::new(b"one");
+    let runs = [run("primarygo"), run("clonego")];
+    let by = |number: usize| fake.document.lock().unwrap().envelope.run = Some(runs[number].clone());
+    by(0);
+    let scene = start(Arc::clone(&fake));
+    scene.until("in sync", in_sync).await;
+    fake.change(b"two");
+    by(1);
+    let is_live = |content: &'static [u8]| {
+        move |status: &Status| {
+            let live = status.generation.as_ref();
+            live.is_some_and(|live| live.id == document(content).generation)
+        }
+    };
+    scene.until("as after a restart", is_live(b"two")).await;
+    fake.change(b"three");
+    by(0);
+    let is_said = |status: &Status| {
+        status.problems.iter().any(|problem| {
+            problem.severity == Severity::Critical
+                && ["2 servers answer", "primarygo", "clonego"]
+                    .iter()
+                    .all(|part| problem.message.contains(part))
+        })
+    };
+    scene.until("it is said", is_said).await;
+    sleep(Duration::from_secs(200)).await;
+    for number in [1, 0] {
+        fake.change(b"four");
+        by(number);
+        sleep(Duration::from_secs(30)).await;
+        let status = scene.board.picture(0);
+        assert!(is_said(&status) && !in_sync(&status), "{:?}", status.problems);
+        assert!(
+            status.primary.is_some_and(|primary| primary.connected),
+            "it is told what is wrong"
+        );
+    }
+    assert_eq!(scene.applied(), 2, "nothing of either");
+    sleep(Duration::from_secs(310)).await;
+    scene.until("one is alone again", is_live(b"four")).await;
+    scene.until("in sync again", in_sync).await;
+    assert!(scene.board.picture(0).problems.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_may_say_that_the_one_of_two_that_answers_now_is_right() {
+    let fake = Fake::new(b"one");
+    let runs = [run("primarygo"), run("clonego")];
+    let by = |number: usize| fake.document.lock().unwrap().envelope.run = Some(runs[number].clone());
+    by(0);
+    let scene = start(Arc::clone(&fake));
+    scene.until("in sync", in_sync).await;
+    for number in [1, 0] {
+        fake.change(b"two");
+        by(number);
+        sleep(Duration::from_secs(30)).await;
+    }
+    fake.change(b"three");
+    by(0);
+    let sync = async |permit: Permit| {
+        let (answer, answered) = oneshot::channel();
+        let order = PullOrder::Sync(SyncOrder { permit, answer });
+        scene.orders.send(order).await.expect("the puller runs");
+        answered.await.expect("an answer")
+    };
+    let refused = sync(Permit::default()).await.expect_err("two are alive");
+    assert!(refused.guidance().contains("--accept-rollback"), "{refused}");
+    let accepted = Permit {
+        rollback: true,
+        ..Permit::default()
+    };
+    sync(accepted).await.expect("a person has said so");
+    scene.until("in sync", in_sync).await;
+    assert_eq!(
+        scene.store.position().map(|live| live.generation),
+        Some(document(b"three").generation)
+    );
 }

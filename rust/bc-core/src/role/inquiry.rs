@@ -8,6 +8,7 @@
 //! | the question could not be asked: no token, no address, a name that leads nowhere, this node itself | hold, at the end of the wait |
 //! | a proven node that is no primary | nobody is primary there: as silence |
 //! | such a node, and silence after it | hold: it may be promoting itself, and GoCD is starting there |
+//! | a proven node with the id of this one, in another run | hold: it is a copy of this server, and speaks for nobody |
 //! | nothing: refused, or no connection in time | silence, at the end of the wait |
 //!
 //! Nobody is there only where every address ends in silence or in a node that is no primary, and only at the end of the
@@ -16,7 +17,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::manifest::{Envelope, Epoch, Role};
+use crate::{
+    manifest::{Envelope, Epoch, Role},
+    run::{Run, RunId},
+};
 
 /// What one address said to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Heard {
         role: Role,
         /// Its epoch.
         epoch: Epoch,
+        /// Which run of it.
+        run: Option<Run>,
     },
     /// Somebody answered who has not proven to be that node; how, for people.
     Unproven(String),
@@ -50,6 +56,7 @@ impl Heard {
             node_id: envelope.node_id.clone(),
             role: envelope.role,
             epoch: envelope.epoch.clone(),
+            run: envelope.run.clone(),
         }
     }
 }
@@ -72,16 +79,18 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Inquiry {
     own_node_id: String,
+    own_run: Option<RunId>,
     last: BTreeMap<String, Heard>,
     /// Where a proven node has answered.
     proven: BTreeSet<String>,
 }
 
 impl Inquiry {
-    /// Nothing is heard yet.
-    pub fn new(own_node_id: &str) -> Self {
+    /// Nothing is heard yet by this run of this node.
+    pub fn new(own_node_id: &str, own_run: Option<RunId>) -> Self {
         Self {
             own_node_id: own_node_id.to_owned(),
+            own_run,
             last: BTreeMap::new(),
             proven: BTreeSet::new(),
         }
@@ -90,6 +99,17 @@ impl Inquiry {
     /// Takes in what `address` said. Some answers decide at once.
     pub fn hear(&mut self, address: &str, heard: Heard) -> Option<Verdict> {
         let heard = match heard {
+            Heard::Node {
+                node_id,
+                run: Some(run),
+                ..
+            } if node_id == self.own_node_id && self.own_run.as_ref().is_some_and(|own| *own != run.id) => {
+                Heard::Unproven(format!(
+                    "another server has the identity of this one, {}, and one of them is a copy: stop GoCD on the copy and \
+                     run `gocd-bc identity new` there",
+                    run.description()
+                ))
+            }
             Heard::Node { node_id, .. } if node_id == self.own_node_id => {
                 Heard::NotAsked("it leads to this server itself, so nobody else could be asked there".to_owned())
             }
@@ -100,6 +120,7 @@ impl Inquiry {
                 node_id,
                 role: Role::Primary,
                 epoch,
+                ..
             } => Some(Verdict::Hold(format!(
                 "{address} answers as the primary (node {node_id:.8}, epoch {})",
                 epoch.number
@@ -172,7 +193,13 @@ mod tests {
                 number,
                 promotion: String::new(),
             },
+            run: None,
         }
+    }
+
+    /// This run of this node.
+    fn own() -> RunId {
+        "ab".repeat(16).try_into().expect("an id")
     }
 
     fn silence() -> Heard {
@@ -181,7 +208,7 @@ mod tests {
 
     /// What follows of these answers, in their order; at once where one decides.
     fn verdict(answers: Vec<(&str, Heard)>) -> (bool, Verdict) {
-        let mut inquiry = Inquiry::new("me");
+        let mut inquiry = Inquiry::new("me", Some(own()));
         for (address, heard) in answers {
             if let Some(verdict) = inquiry.hear(address, heard) {
                 return (true, verdict);
@@ -227,12 +254,28 @@ mod tests {
         holds(vec![], false, "not recorded");
         let nowhere = || Heard::NotAsked("the name leads nowhere".to_owned());
         holds(vec![(HERE, nowhere()), (THERE, silence())], false, "leads nowhere");
-        let ourselves = Heard::Node {
+        let named_as_this = |run: Option<Run>, role| Heard::Node {
             node_id: "me".to_owned(),
-            role: Role::Standby,
+            role,
             epoch: Epoch::default(),
+            run,
         };
-        holds(vec![(HERE, ourselves)], false, "this server itself");
+        let in_run = |id: RunId| {
+            Some(Run {
+                id,
+                ..crate::run::tests::run("clonego")
+            })
+        };
+        for ourselves in [None, in_run(own())] {
+            let heard = named_as_this(ourselves, Role::Standby);
+            holds(vec![(HERE, heard)], false, "this server itself");
+        }
+        // A copy is no silence, whatever it says that it is, and no answer of the primary either.
+        for role in [Role::Standby, Role::Primary] {
+            let copy = || named_as_this(in_run("cd".repeat(16).try_into().expect("an id")), role);
+            holds(vec![(HERE, copy())], true, "the identity of this one, clonego");
+            holds(vec![(THERE, silence()), (HERE, copy())], true, "gocd-bc identity new");
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::*;
 use crate::{
     digest::Digest,
     manifest::Acceptance,
-    report::{ReportedGeneration, ReportedProblem},
-    status::Severity,
+    report::{ReportedGeneration, ReportedProblem, ReportedRun},
+    run::tests::run,
+    status::{Severity, doubled},
 };
 
 const OWN_ID: &str = "00000000000000000000000000000000";
@@ -36,6 +37,7 @@ fn report(name: char, set: &str) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
+        run: None,
     }
 }
 
@@ -448,7 +450,7 @@ async fn the_list_is_bounded() {
             node_id: format!("{number:032x}"),
             ..report('b', "1")
         };
-        primary.standbys.enter(report, key(&number.to_string()), 1000);
+        primary.standbys.enter(report, key(&number.to_string()), None, 1000);
     }
     assert_eq!(primary.standbys.picture(None).len(), MAX_STANDBYS);
 }
@@ -563,4 +565,136 @@ async fn a_peers_file_that_cannot_be_used_trusts_nobody() {
     assert_eq!(refused.expect_err("said").kind(), Kind::Setting);
     assert!(primary.standbys.picture(None).is_empty());
     assert_eq!(primary.standbys.strangers()[0].standing, Standing::Seen);
+}
+
+/// The same report from this run, which was told of those.
+fn in_run(report: Report, this: &Run, met: &[&Run]) -> Report {
+    Report {
+        run: Some(ReportedRun {
+            this: this.clone(),
+            met: met.iter().map(|run| run.id.clone()).collect(),
+        }),
+        ..report
+    }
+}
+
+/// Whom a run of the node a is told of, each with whether it is proven to be alive.
+fn told(primary: &Primary, set: &str, this: &Run, met: &[&Run]) -> Vec<(Run, bool)> {
+    let from = Sender {
+        key: Some(key("a")),
+        address: Some(IpAddr::from([10, 0, 0, 7])),
+    };
+    let reply = primary.standbys.report(in_run(report('a', set), this, met), from, 1000);
+    let others = reply.expect("taken").others.into_iter();
+    others.map(|other| (other.run.at(None), other.is_proven)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_that_were_told_of_each_other_are_two_servers_until_one_is_silent() {
+    let primary = Primary::new();
+    let [one, other] = [run("standbygo"), run("clonego")];
+    let listed = |set: &str| primary.standbys.picture(Some(&offered(set, 0)));
+    assert_eq!(told(&primary, "old", &one, &[]), []);
+    assert_eq!(told(&primary, "new", &other, &[]), [(one.clone(), false)]);
+    assert_eq!(told(&primary, "new", &other, &[&one]), [(one.clone(), false)]);
+    assert_eq!(listed("new").len(), 1, "it may have been restarted");
+    assert_eq!(told(&primary, "old", &one, &[]), [(other.clone(), false)]);
+    assert!(!listed("new")[0].doubled);
+    assert_eq!(told(&primary, "old", &one, &[&other]), [(other.clone(), true)]);
+    assert_eq!(told(&primary, "new", &other, &[&one]), [(one.clone(), true)]);
+
+    let list = listed("new");
+    let standing: Vec<_> = list
+        .iter()
+        .map(|standby| {
+            (
+                standby.run.as_ref().map(|run| &run.id),
+                standby.doubled,
+                standby.in_sync,
+            )
+        })
+        .collect();
+    let mut expected = [(Some(&one.id), true, false), (Some(&other.id), true, true)];
+    expected.sort();
+    assert_eq!(standing, expected, "neither answers for the other");
+    let said = doubled(&list);
+    let message = said.get(node('a').as_str()).expect("said");
+    for part in [
+        "2 servers",
+        "standbygo at 10.0.0.7",
+        "clonego at 10.0.0.7",
+        "identity new",
+        &key("a").to_string(),
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(primary.trusts("a"), "a copy ends nobody's trust");
+
+    for _ in 0..4 {
+        advance(Duration::from_secs(60)).await;
+        told(&primary, "new", &other, &[&one]);
+        assert_eq!(listed("new").len(), 2);
+    }
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(told(&primary, "new", &other, &[&one]), []);
+    let list = listed("new");
+    assert_eq!(list.len(), 1);
+    assert!(list[0].in_sync && !list[0].doubled);
+    assert!(doubled(&list).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_are_no_copies_however_many_and_however_late_the_last_report_comes() {
+    let primary = Primary::new();
+    let mut former = run("standbygo");
+    told(&primary, "set", &former, &[]);
+    for _ in 0..20 {
+        let this = run("standbygo");
+        for met in [&[][..], &[&former]] {
+            told(&primary, "set", &this, met);
+        }
+        // The last report of the one before was on its way all the time.
+        told(&primary, "set", &former, &[]);
+        told(&primary, "set", &this, &[&former]);
+        assert_eq!(primary.standbys.picture(None).len(), 1);
+        former = this;
+        advance(Duration::from_secs(1)).await;
+    }
+    assert!(told(&primary, "set", &former, &[]).len() < 8, "few are remembered");
+}
+
+#[tokio::test]
+async fn a_version_that_tells_no_run_proves_nothing_and_a_stranger_neither() {
+    let primary = Primary::new();
+    let [one, other] = [run("one"), run("other")];
+    told(&primary, "set", &one, &[]);
+    primary.hears(report('a', "set"), "a");
+    assert_eq!(told(&primary, "set", &one, &[]), []);
+    for (this, met) in [(&one, &other), (&other, &one)] {
+        primary.hears(in_run(report('b', "set"), this, &[met]), "b");
+        primary.hears(in_run(report('a', "set"), &other, &[&one]), "thief");
+    }
+    told(&primary, "set", &one, &[&other]);
+    let list = primary.standbys.picture(None);
+    assert_eq!(list.len(), 1);
+    assert!(!list[0].doubled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_our_own_key_and_is_another_run_is_a_copy_of_this_server() {
+    let primary = Primary::new();
+    let [own, copy] = [run("primarygo"), run("clonego")];
+    let standbys = primary.standbys.by(&own);
+    standbys.shown(&key("own"), own.clone());
+    standbys.shown(&key("other"), copy.clone());
+    assert_eq!(standbys.copies(), [], "itself, and somebody with another key");
+    let refused = standbys.report(in_run(report('a', "set"), &copy, &[]), sender("own"), 1000);
+    refused.expect_err("it reports with our own key");
+    assert_eq!(standbys.copies(), std::slice::from_ref(&copy));
+    for number in 0..20 {
+        standbys.shown(&key("own"), run(&number.to_string()));
+    }
+    assert_eq!(standbys.copies().len(), MAX_COPIES);
+    advance(Duration::from_secs(300)).await;
+    assert_eq!(standbys.copies(), []);
 }

@@ -1,12 +1,13 @@
 //! What a primary knows of its standbys.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     fingerprint::Fingerprint,
     report::{ReportedGeneration, ReportedProblem},
+    run::{self, Run},
     trust::Standing,
 };
 
@@ -48,16 +49,50 @@ pub struct StandbyStatus {
     pub problem: Option<ReportedProblem>,
     /// Which of this primary's keys it accepts.
     pub confirms: Vec<Fingerprint>,
+    /// Which run of it reported this, and from where.
+    #[serde(default, deserialize_with = "run::if_run", skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Whether another server reports under the same node id and key at the same time.
+    #[serde(default)]
+    pub doubled: bool,
 }
 
 impl StandbyStatus {
-    /// What people call it: its address, else the beginning of its node id.
+    /// What people call it: its address, else the beginning of its node id. Where another server has the same identity,
+    /// also where it is.
     pub fn name(&self) -> String {
-        match &self.url {
+        let name = match &self.url {
             Some(url) => url.trim_start_matches("https://").to_owned(),
             None => format!("node {:.8}", self.node_id),
+        };
+        match self.run.as_ref().filter(|_| self.doubled) {
+            Some(run) => format!("{name} ({})", run.in_short()),
+            None => name,
         }
     }
+}
+
+/// What to say of each node of which several servers report, by node id: who they are and what to do.
+pub fn doubled(standbys: &[StandbyStatus]) -> BTreeMap<&str, String> {
+    let mut by_node: BTreeMap<&str, Vec<&StandbyStatus>> = BTreeMap::new();
+    for standby in standbys.iter().filter(|standby| standby.doubled) {
+        by_node.entry(&standby.node_id).or_default().push(standby);
+    }
+    let said = by_node.into_iter().map(|(node_id, several)| {
+        let runs: Vec<_> = several.iter().filter_map(|standby| standby.run.clone()).collect();
+        let key = several.iter().find_map(|standby| standby.fingerprint);
+        let key = key.map(|key| key.to_string()).unwrap_or_default();
+        let message = format!(
+            "{} servers report as one standby, with the same node id {node_id:.8} and key: {}. One is a copy of the other, \
+             or its key was stolen; each is listed by its own reports. Stop GoCD on the copy, run `gocd-bc identity new` \
+             there, and start it again; its new key then waits for `gocd-bc trust` here. If none of them is to be \
+             trusted: gocd-bc trust --remove {key}",
+            several.len(),
+            run::named(&runs)
+        );
+        (node_id, message)
+    });
+    said.collect()
 }
 
 /// Somebody who has reported with the token and is not trusted. Nothing of what he says of himself is kept but the node

@@ -95,6 +95,7 @@ impl Files {
                 file_check_interval_ms: 1,
                 next_fingerprint: None,
                 concerns: Vec::new(),
+                run: None,
             },
             files: manifest.files,
             withheld: Default::default(),

@@ -40,6 +40,7 @@ impl HttpTransport {
         let response = match candidate.send(request, within).await {
             Ok(response) => response,
             Err(error) => {
+                let error = self.explained(candidate, error).await;
                 return match error.kind() {
                     Kind::Unreachable => at_the_port(&candidate.base, error.message()).await,
                     Kind::Trust | Kind::Protocol => Heard::Unproven(error.message().to_owned()),

@@ -205,7 +205,8 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use bc_core::{
-        clock::SystemClock, manifest::Role, properties::Properties, settings::Settings, status::Phase, token::Token,
+        clock::SystemClock, manifest::Role, properties::Properties, run::Run, settings::Settings, status::Phase,
+        token::Token,
     };
     use tokio::{sync::watch, time::timeout};
 
@@ -226,6 +227,7 @@ mod tests {
                 offer: None,
                 rejections: RejectionLog::new(Arc::clone(&board)),
                 standbys: None,
+                run: Arc::new(Run::begin(None, std::path::Path::new("state"), 0).expect("random")),
                 files: tokio::runtime::Handle::current(),
                 md5s: Md5Desk::default(),
             };

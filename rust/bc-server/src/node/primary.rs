@@ -45,7 +45,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
         assembly.gocd_version.clone(),
         interval.as_millis() as u64,
     )?;
-    let offer = Arc::new(offer.of(&layout));
+    let offer = Arc::new(offer.of(&layout).by(&assembly.run));
     let (offered, hints_of) = (Arc::clone(&offer), assembly.hints);
     let (board, clock, stop) = (
         Arc::clone(&assembly.board),

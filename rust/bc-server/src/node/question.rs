@@ -14,6 +14,7 @@ use bc_core::{
         inquiry::{Heard, Inquiry, Verdict},
         promotion::Place,
     },
+    run::RunId,
     settings::Settings,
     status::Severity,
     token::Token,
@@ -56,6 +57,7 @@ pub(crate) fn start(
     }
     let question = Arc::new(Question {
         own_node_id: assembly.state.node_id().to_owned(),
+        own_run: assembly.run.id.clone(),
         wait: assembly.settings.guard_wait,
         was: format!(
             "{} ({})",
@@ -114,11 +116,13 @@ fn transport(
 ) -> Result<HttpTransport, Error> {
     let timeout = settings.connection_timeout;
     let trust = peers_file::trust_source(assembly, Arc::new(settings));
-    HttpTransport::of_node(&source.url, &assembly.key, trust, token.clone(), timeout)
+    let transport = HttpTransport::of_node(&source.url, &assembly.key, trust, token.clone(), timeout)?;
+    Ok(transport.by(&assembly.run))
 }
 
 struct Question {
     own_node_id: String,
+    own_run: RunId,
     /// The flag that is gone, and when it was recorded.
     was: String,
     wait: Duration,
@@ -131,7 +135,7 @@ struct Question {
 
 impl Question {
     async fn run(self: Arc<Self>) {
-        let mut inquiry = Inquiry::new(&self.own_node_id);
+        let mut inquiry = Inquiry::new(&self.own_node_id, Some(self.own_run.clone()));
         let verdict = self.ask(&mut inquiry).await;
         self.promotion.board.update(|status| status.asks = None);
         match self.is_decided() {

@@ -28,6 +28,7 @@ use bc_core::{
     offer::Offer,
     own_keys::OwnKeys,
     peers::PeersFile,
+    run,
     standbys::Standbys,
     state_dir::StateDir,
     status::{Severity, StatusBoard},
@@ -161,10 +162,19 @@ impl Rotation {
                 skipped.join(", ")
             )
         };
+        let copies = self.standbys.copies();
+        let shut_out = if copies.is_empty() {
+            String::new()
+        } else {
+            format!(
+                ". A copy of this server has the former key alone, so it is shut out now: {}",
+                run::named(&copies)
+            )
+        };
         Reply::Done {
             message: format!(
                 "this node shows the key {next} from now on, and the former one, {former}, is trusted no longer: here at \
-                 once, and on each standby with its next report{without}"
+                 once, and on each standby with its next report{without}{shut_out}"
             ),
         }
     }
@@ -286,10 +296,13 @@ impl Rotation {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use bc_core::{
         clock::SystemClock,
         manifest::Role,
         report::{Report, ReportReply},
+        run::Run,
         standbys::Sender,
         status::{Phase, Status},
     };
@@ -332,7 +345,7 @@ mod tests {
                 key: NodeKey::new(Shown::identity(&identity).expect("a pair")),
                 own,
                 clock: Arc::new(SystemClock),
-                standbys: Arc::new(standbys),
+                standbys: Arc::new(standbys.by(&run("primarygo"))),
                 is_given: false,
                 next: Mutex::new(None),
                 ends_former: AtomicBool::new(false),
@@ -344,6 +357,10 @@ mod tests {
                 .expect("identity")
                 .fingerprint()
         }
+    }
+
+    fn run(host: &str) -> Run {
+        Run::begin(Some(host.to_owned()), Path::new("state"), 0).expect("random")
     }
 
     fn of(name: char, confirms: &[Fingerprint]) -> Report {
@@ -358,6 +375,7 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: None,
             confirms: confirms.to_vec(),
+            run: None,
         }
     }
 
@@ -491,6 +509,21 @@ mod tests {
         assert_eq!(last.own.all(), [next]);
         let peers = last.peers.load().expect("peers");
         assert!(peers.is_removed(&place.first) && peers.contains(&next));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_of_the_primary_is_said_to_be_shut_out() {
+        let place = Place::new();
+        let rotation = place.open();
+        rotation.standbys.shown(&place.first, run("clonego"));
+        let (progress, _steps) = mpsc::channel(4);
+        let Reply::Done { message } = rotation.order(true, &progress).await else {
+            panic!("it is done")
+        };
+        assert!(
+            message.contains("has the former key alone, so it is shut out now: clonego"),
+            "{message}"
+        );
     }
 
     #[tokio::test]

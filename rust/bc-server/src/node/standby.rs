@@ -18,8 +18,10 @@ use bc_core::{
         Options, PullOrder, Puller,
         both::{BothNodes, Followed, Newest},
         history::History,
+        primaries::Primaries,
         reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
     },
+    run::{Run, RunId},
     settings::Settings,
     status::{FileStatus, PrimaryStatus, Severity, StatusBoard, SyncStatus},
     store::disk::{self, DiskStore},
@@ -72,7 +74,7 @@ pub(crate) fn start(
         assembly.settings.connection_timeout,
     );
     let transport = match transport {
-        Ok(transport) => Arc::new(transport),
+        Ok(transport) => Arc::new(transport.by(&assembly.run)),
         Err(problem) => {
             error!("{problem}");
             assembly.raise("client", Severity::Critical, problem.to_string());
@@ -80,7 +82,15 @@ pub(crate) fn start(
         }
     };
     let (orders, taken) = mpsc::channel(4);
-    report(assembly, supervisor, &transport, &url, trust, orders.clone());
+    let primaries = Arc::<Primaries>::default();
+    report(
+        assembly,
+        supervisor,
+        &transport,
+        &url,
+        trust,
+        (orders.clone(), &primaries),
+    );
     let touched = Arc::new(Notify::new());
     let watching = live_watch::start(assembly, supervisor, &touched);
     let following = Following {
@@ -88,6 +98,8 @@ pub(crate) fn start(
         node_id: assembly.state.node_id().to_owned(),
         history: History::of(Arc::clone(&assembly.state)),
         newest,
+        run: assembly.run.id.clone(),
+        primaries,
         board: Arc::clone(&assembly.board),
         stop: assembly.stop.clone(),
         supervisor: supervisor.clone(),
@@ -187,6 +199,8 @@ struct Following {
     node_id: String,
     history: History,
     newest: Newest,
+    run: RunId,
+    primaries: Arc<Primaries>,
     board: Arc<StatusBoard>,
     stop: CancellationToken,
     supervisor: Supervisor,
@@ -284,6 +298,8 @@ impl Following {
             accept_wait: settings.accept_wait,
             history: self.history,
             newest: self.newest,
+            run: Some(self.run),
+            primaries: self.primaries,
         };
         let (board, clock, stop, transport) = (self.board, self.place.clock, self.stop, self.transport);
         let part = Part {
@@ -315,7 +331,7 @@ fn report(
     transport: &Arc<HttpTransport>,
     url: &PrimaryUrl,
     trust: TrustSource,
-    orders: PullerOrders,
+    (orders, primaries): (PullerOrders, &Arc<Primaries>),
 ) {
     let transport = Arc::clone(transport);
     let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
@@ -323,6 +339,7 @@ fn report(
     let (own, peers) = (Arc::clone(&assembly.own), PeersFile::of(&assembly.settings.layout));
     // A full queue has an order in it that ends the present request as well.
     let on_removal = Arc::new(move || drop(orders.try_send(PullOrder::Trust)));
+    let (run, primaries) = (Run::clone(&assembly.run), Arc::clone(primaries));
     let stop = assembly.stop.clone();
     let part = Part {
         name: "reporter",
@@ -335,6 +352,8 @@ fn report(
             peers: peers.clone(),
             accepts: Arc::clone(&accepts),
             on_removal: on_removal.clone(),
+            run: run.clone(),
+            primaries: Arc::clone(&primaries),
         };
         Reporter::new(Arc::clone(&transport), Arc::clone(&board), Arc::clone(&clock), options).run(stop.clone())
     });
@@ -373,7 +392,8 @@ fn own_url(assembly: &Assembly) -> OwnUrl {
     })
 }
 
-fn host_name() -> Option<String> {
+/// The name of this host, as it calls itself.
+pub(crate) fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())

@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bc_core::{
     clock::Clock,
     peers::PeersFile,
+    run,
     standbys::Standbys,
-    status::{Severity, StandbyStatus, Status, StatusBoard, Stranger},
+    status::{Severity, StandbyStatus, Status, StatusBoard, Stranger, doubled},
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Assembly,
@@ -27,6 +28,8 @@ const SAY_STRANGERS_EVERY: Duration = Duration::from_secs(60);
 const TOPIC_SILENT: &str = "standbys";
 /// How the topics for single standbys begin.
 const TOPIC_OF_ONE: &str = "standby ";
+/// The board's topic for others with the key of this node.
+const TOPIC_COPIES: &str = "copy of this node";
 /// The board's topic for the file.
 const TOPIC_FILE: &str = "standbys file";
 
@@ -43,7 +46,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
         warn!("{problem}");
         assembly.raise(TOPIC_FILE, Severity::Warning, problem.to_string());
     }
-    let standbys = Arc::new(standbys);
+    let standbys = Arc::new(standbys.by(&assembly.run));
     let keeper = Keeper {
         standbys: Arc::clone(&standbys),
         board: Arc::clone(&assembly.board),
@@ -118,6 +121,7 @@ impl Keeper {
         if message.is_none() {
             self.board.clear(TOPIC_SILENT);
         }
+        self.show_copies(now);
         self.show_refusals(&list, now);
         self.show_strangers();
         if self.board.look(|status| status.standbys != list) {
@@ -161,14 +165,43 @@ impl Keeper {
         }
     }
 
+    /// Another server with the key of this one that asks here: it was started as a standby of its own original.
+    fn show_copies(&self, now: i64) {
+        let copies = self.standbys.copies();
+        if copies.is_empty() {
+            return self.board.clear(TOPIC_COPIES);
+        }
+        let message = format!(
+            "another server has the identity of this one, its node id and key, and asks here as a standby: {}. It is a copy \
+             of this server, or the key was stolen. Stop GoCD there, run `gocd-bc identity new` there, and start it again; \
+             if it is none of yours, run `gocd-bc identity rotate` here, which ends the key that it has.",
+            run::named(&copies)
+        );
+        self.critical(TOPIC_COPIES, &message, now);
+    }
+
+    fn critical(&self, topic: &str, message: &str, now: i64) {
+        if self.board.raise(topic, Severity::Critical, message, now) {
+            error!("CRITICAL {message}");
+        }
+    }
+
     /// What keeps a standby from following concerns this server too: its administrator may know why.
     fn show_refusals(&mut self, list: &[StandbyStatus], now: i64) {
         let mut refused = BTreeSet::new();
         for standby in list.iter().filter(|standby| !standby.silent) {
             let Some(problem) = &standby.problem else { continue };
-            let topic = format!("{TOPIC_OF_ONE}{}", standby.node_id);
+            // Of two with one identity each may have a problem of its own.
+            let run = standby.run.as_ref().filter(|_| standby.doubled);
+            let run = run.map(|run| format!(" in run {}", run.id)).unwrap_or_default();
+            let topic = format!("{TOPIC_OF_ONE}{}{run}", standby.node_id);
             let message = format!("The standby {} is not in sync: {}", standby.name(), problem.message);
             self.board.raise(&topic, problem.severity, message, now);
+            refused.insert(topic);
+        }
+        for (node_id, message) in doubled(list) {
+            let topic = format!("{TOPIC_OF_ONE}{node_id} and its copy");
+            self.critical(&topic, &message, now);
             refused.insert(topic);
         }
         for topic in self.refused.difference(&refused) {
@@ -201,12 +234,15 @@ fn silence(silent: &[&StandbyStatus]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use bc_core::{
         clock::SystemClock,
         fingerprint::Fingerprint,
         manifest::Role,
         own_keys::OwnKeys,
-        report::{Report, ReportedProblem},
+        report::{Report, ReportedProblem, ReportedRun},
+        run::Run,
         standbys::Sender,
         status::Phase,
     };
@@ -228,24 +264,98 @@ mod tests {
             product_version: "0.1.0".to_owned(),
             gocd_version: None,
             confirms: Vec::new(),
+            run: None,
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_holder_of_the_token_alone_raises_and_ends_no_alarm() {
-        let folder = tempfile::tempdir().expect("folder");
+    fn run(host: &str) -> Run {
+        Run::begin(Some(host.to_owned()), Path::new("state"), 0).expect("random")
+    }
+
+    /// A keeper of a list that begins in this folder, for the node `me` with the key `own`.
+    fn keeper(folder: &Path) -> Keeper {
         let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"own")));
-        let peers = PeersFile::new(&folder.path().join("peers"), Some(folder.path()));
-        let (standbys, problem) = Standbys::open(folder.path(), peers, own, Duration::from_secs(120));
+        let peers = PeersFile::new(&folder.join("peers"), Some(folder));
+        let (standbys, problem) = Standbys::open(folder, peers, own, Duration::from_secs(120));
         assert_eq!(problem, None);
-        let mut keeper = Keeper {
-            standbys: Arc::new(standbys),
+        Keeper {
+            standbys: Arc::new(standbys.by(&run("primarygo"))),
             board: Arc::new(StatusBoard::new(Status::new("me", Role::Primary, Phase::Running, 0))),
             clock: Arc::new(SystemClock),
             refused: BTreeSet::new(),
             unwritten: false,
             strangers_said: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn copies_are_critical_until_they_are_silent() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut keeper = keeper(folder.path());
+        let said = |keeper: &mut Keeper| {
+            keeper.show();
+            let critical = |status: &Status| {
+                let problems = status.problems.iter();
+                let critical = problems.filter(|problem| problem.severity == Severity::Critical);
+                critical.map(|problem| problem.message.clone()).collect::<Vec<_>>()
+            };
+            keeper.board.look(critical)
         };
+        let runs = [run("standbygo"), run("clonego")];
+        let hears = |keeper: &Keeper, this: usize, problem: Option<&str>| {
+            let report = Report {
+                run: Some(ReportedRun {
+                    this: runs[this].clone(),
+                    met: vec![runs[1 - this].id.clone()],
+                }),
+                ..report('a', problem)
+            };
+            let sender = Sender {
+                key: Some(Fingerprint::of_public_key(b"a")),
+                address: None,
+            };
+            keeper.standbys.report(report, sender, 1).expect("taken");
+        };
+        hears(&keeper, 0, Some("too little room"));
+        assert_eq!(said(&mut keeper).len(), 1, "what it reports");
+        hears(&keeper, 1, Some("no room at all"));
+        let both = said(&mut keeper);
+        assert_eq!(
+            both.len(),
+            3,
+            "what each of them reports, and that they are two: {both:?}"
+        );
+        let named = |said: &[String], parts: &[&str]| {
+            said.iter()
+                .any(|message| parts.iter().all(|part| message.contains(part)))
+        };
+        assert!(
+            named(&both, &["2 servers report as one standby", "standbygo", "clonego"]),
+            "{both:?}"
+        );
+        assert!(
+            named(&both, &["a:8155 (clonego", "no room at all"]),
+            "each is told from the other: {both:?}"
+        );
+        keeper
+            .standbys
+            .shown(&Fingerprint::of_public_key(b"own"), run("copygo"));
+        let all = said(&mut keeper);
+        let rotates = "gocd-bc identity rotate";
+        assert!(
+            named(&all, &["has the identity of this one", "copygo", rotates]),
+            "{all:?}"
+        );
+        tokio::time::advance(Duration::from_secs(299)).await;
+        hears(&keeper, 1, None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(said(&mut keeper), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_of_the_token_alone_raises_and_ends_no_alarm() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut keeper = keeper(folder.path());
         let tell = |keeper: &Keeper, report: Report, key: Option<&str>| {
             let key = key.map(|name| Fingerprint::of_public_key(name.as_bytes()));
             // Refused or not: the same must be seen.

@@ -3,7 +3,7 @@
 //! Metrics of a primary that is followed are there on standbys alone. A moment that never was has no sample: an
 //! alert on `absent()` tells it from zero.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use axum::{
     extract::State,
@@ -13,7 +13,7 @@ use axum::{
 use bc_core::{
     counters::Rejection,
     manifest::Role,
-    status::{Severity, Status, SyncStatus},
+    status::{Severity, StandbyStatus, Status, SyncStatus},
 };
 use prometheus_client::{
     collector::Collector,
@@ -143,7 +143,7 @@ impl Page<'_> {
         self.gauge(
             "standbys",
             "Standbys that are trusted and have reported",
-            status.standbys.len() as u64,
+            by_node(status).len() as u64,
         )?;
         if status.standbys.is_empty() {
             return Ok(());
@@ -154,11 +154,10 @@ impl Page<'_> {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        for standby in &status.standbys {
-            let seconds = status.age_ms(standby.reported_ms) as f64 / 1000.0;
-            family
-                .encode_family(&[("node_id", standby.node_id.as_str())])?
-                .encode_gauge(&seconds)?;
+        for (node_id, standbys) in by_node(status) {
+            let ages = standbys.iter().map(|standby| status.age_ms(standby.reported_ms));
+            let seconds = ages.min().unwrap_or(0) as f64 / 1000.0;
+            family.encode_family(&[("node_id", node_id)])?.encode_gauge(&seconds)?;
         }
         let mut family = self.encoder.encode_descriptor(
             "standby_in_sync",
@@ -166,10 +165,22 @@ impl Page<'_> {
             None,
             MetricType::Gauge,
         )?;
-        for standby in &status.standbys {
+        for (node_id, standbys) in by_node(status) {
+            let in_sync = standbys.iter().all(|standby| standby.in_sync);
             family
-                .encode_family(&[("node_id", standby.node_id.as_str())])?
-                .encode_gauge(&u64::from(standby.in_sync))?;
+                .encode_family(&[("node_id", node_id)])?
+                .encode_gauge(&u64::from(in_sync))?;
+        }
+        let mut family = self.encoder.encode_descriptor(
+            "standby_servers",
+            "Servers that report as each standby: more than 1 where one is a copy of the other",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (node_id, standbys) in by_node(status) {
+            family
+                .encode_family(&[("node_id", node_id)])?
+                .encode_gauge(&(standbys.len() as u64))?;
         }
         Ok(())
     }
@@ -329,6 +340,15 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// The servers that report as each standby: one, but where it was copied.
+fn by_node(status: &Status) -> BTreeMap<&str, Vec<&StandbyStatus>> {
+    let mut by_node = BTreeMap::<&str, Vec<&StandbyStatus>>::new();
+    for standby in &status.standbys {
+        by_node.entry(&standby.node_id).or_default().push(standby);
+    }
+    by_node
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@ use bc_core::{
     digest::Digest,
     manifest::{Acceptance, Envelope, ManifestDocument},
     offer::{Offer, Offered},
+    run::Run,
     status::StatusBoard,
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{content, source};
@@ -62,6 +64,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         file_check_interval_ms: status.file_check_interval_ms,
         next_fingerprint: None,
         concerns: concern::of(&status.problems),
+        run: Some(Run::clone(&context.run)),
     }
 }
 
@@ -192,8 +195,8 @@ fn wait(headers: &HeaderMap) -> Duration {
 }
 
 /// Compact JSON that fits a header: what is not printable ASCII can only be inside a string, and is escaped.
-fn ascii_json(envelope: &Envelope) -> String {
-    let json = serde_json::to_string(envelope).expect("an envelope has only plain fields");
+pub(crate) fn ascii_json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("it has only plain fields");
     let mut ascii = String::with_capacity(json.len());
     for character in json.chars() {
         if matches!(character, ' '..='~') {
@@ -274,6 +277,7 @@ mod tests {
             file_check_interval_ms: 4,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         };
         let header = HeaderValue::from_str(&ascii_json(&envelope)).expect("a header");
         let text = header.to_str().expect("ASCII");

@@ -49,6 +49,8 @@ enum OwnKey {
 pub struct Verifier {
     trust: TrustSource,
     own: OwnKey,
+    /// Whether it is our own key that is asked for, and no other.
+    wants_own: bool,
     seen: Mutex<Option<Fingerprint>>,
     provider: Arc<CryptoProvider>,
 }
@@ -65,13 +67,28 @@ impl Verifier {
         Self::with(trust, OwnKey::Shown(key))
     }
 
-    fn with(trust: TrustSource, own: OwnKey) -> Arc<Self> {
+    /// A verifier that lets nobody pass but whoever holds the very key of this node, which shows it too.
+    pub fn of_own(key: Arc<NodeKey>) -> Arc<Self> {
+        let own = Arc::clone(&key);
+        let trust: TrustSource = Arc::new(move || Trust::Pinned(own.shown().fingerprint()).into());
         Arc::new(Self {
+            wants_own: true,
+            ..Self::made(trust, OwnKey::Shown(key))
+        })
+    }
+
+    fn with(trust: TrustSource, own: OwnKey) -> Arc<Self> {
+        Arc::new(Self::made(trust, own))
+    }
+
+    fn made(trust: TrustSource, own: OwnKey) -> Self {
+        Self {
             trust,
             own,
+            wants_own: false,
             seen: Mutex::new(None),
             provider: provider(),
-        })
+        }
     }
 
     fn is_own(&self, shown: &Fingerprint) -> bool {
@@ -86,6 +103,11 @@ impl Verifier {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether that was this node's own one.
+    pub fn saw_own(&self) -> bool {
+        self.seen().is_some_and(|seen| self.is_own(&seen))
+    }
+
     fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -95,12 +117,12 @@ impl Verifier {
     ) -> Result<(), Error> {
         let shown = fingerprint_of_certificate(end_entity)?;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-        if self.is_own(&shown) {
+        if !self.wants_own && self.is_own(&shown) {
             return Err(Error::new(
                 Kind::Refused,
                 "bc.primary.url leads back to this node: the key shown there is this node's own",
                 "Write the primary's address into bc.primary.url. If this node's state folder was copied from the \
-                 primary, remove identity.pem and node-id in it.",
+                 primary, stop GoCD here, run `gocd-bc identity new` and start it again.",
             ));
         }
         let judge = (self.trust)();

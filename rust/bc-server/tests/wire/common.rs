@@ -21,6 +21,7 @@ use bc_core::{
     peers::PeersFile,
     properties::Properties,
     pull::both::BothNodes,
+    run::Run,
     scan::snapshot::{Snapshot, Source},
     settings::{Flag, Settings},
     standbys::Standbys,
@@ -92,8 +93,11 @@ impl Node {
         let folder = tempfile::tempdir().expect("folder");
         let state = Arc::new(StateDir::open(&folder.path().join("state")).expect("state"));
         let identity = Identity::load_or_create(state.path()).expect("identity");
-        let offer = (kind == Kind::Primary)
-            .then(|| Arc::new(Offer::new(state, Some("26.1.0".to_owned()), 60_000).expect("offer")));
+        let run = Run::begin(Some("primarygo".to_owned()), state.path(), 0).expect("random");
+        let offer = (kind == Kind::Primary).then(|| {
+            let offer = Offer::new(state, Some("26.1.0".to_owned()), 60_000).expect("offer");
+            Arc::new(offer.by(&run))
+        });
         let token = watch::Sender::new(Some(token()));
         let board = Arc::new(StatusBoard::new(status(kind)));
         let context = Context {
@@ -103,9 +107,10 @@ impl Node {
             status: Arc::clone(&board),
             clock: Arc::new(SystemClock),
             token: token.subscribe(),
-            standbys: offer.is_some().then(|| standbys(folder.path(), &identity)),
+            standbys: offer.is_some().then(|| standbys(folder.path(), &identity, &run)),
             offer,
             rejections: RejectionLog::new(board),
+            run: Arc::new(run),
         };
         let tls = tls::server::config(&identity).expect("identity");
         let bound = bound(limits).await.with_rejections(context.rejections.clone());
@@ -168,12 +173,12 @@ impl Node {
 }
 
 /// The list of standbys of a primary that nobody follows yet; its peers file is `peers`.
-fn standbys(folder: &Path, identity: &Identity) -> Arc<Standbys> {
+fn standbys(folder: &Path, identity: &Identity, run: &Run) -> Arc<Standbys> {
     let own = Arc::new(OwnKeys::new("0123456789abcdef0123456789abcdef", identity.fingerprint()));
     let peers = PeersFile::new(&folder.join("peers"), Some(folder));
     let (standbys, problem) = Standbys::open(folder, peers, own, Duration::from_secs(120));
     assert_eq!(problem, None);
-    Arc::new(standbys)
+    Arc::new(standbys.by(run))
 }
 
 /// Serves `router` on a free port of loopback until the token is cancelled.

@@ -10,7 +10,8 @@ use bc_core::{
     manifest::Name,
     peers::PeersFile,
     report::{Report, ReportReply, ReportedGeneration},
-    transport::Transport,
+    run::Run,
+    transport::{ManifestReply, Transport},
     trust::Standing,
 };
 use bc_server::{
@@ -110,6 +111,7 @@ pub(crate) fn report(name: char) -> Report {
         product_version: "0.1.0".to_owned(),
         gocd_version: None,
         confirms: Vec::new(),
+        run: None,
     }
 }
 
@@ -304,4 +306,78 @@ async fn a_key_that_is_shown_anew_is_seen_on_the_next_connection() {
     common::connect(address, identity.fingerprint())
         .await
         .expect_err("no longer");
+}
+
+#[tokio::test]
+async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() {
+    let node = primary().await;
+    let standbys = node.context.standbys.clone().expect("a primary");
+    let key = NodeKey::new(Shown::identity(&node.identity).expect("a pair"));
+    let asks_as = async |run: Arc<Run>| {
+        let transport = HttpTransport::of_node(
+            &format!("https://{}", node.address).parse().expect("URL"),
+            &key,
+            pinned(Fingerprint::of_public_key(b"whoever it expects")),
+            node.token.subscribe(),
+            Duration::from_secs(30),
+        )
+        .expect("client")
+        .by(&run);
+        let asked = transport.manifest(None, Duration::ZERO).await;
+        asked.expect_err("never followed")
+    };
+    let itself = asks_as(Arc::clone(&node.context.run)).await;
+    assert_eq!(itself.kind(), ErrorKind::Refused);
+    assert!(itself.message().contains("leads back to this node"), "{itself}");
+    assert_eq!(standbys.copies(), [], "it is this very process");
+
+    let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
+    let refused = asks_as(Arc::new(copy.clone())).await;
+    assert_eq!(refused.kind(), ErrorKind::Trust, "CRITICAL at once");
+    for part in ["has the identity of this one", "primarygo at 127.0.0.1"] {
+        assert!(refused.message().contains(part), "{refused}");
+    }
+    assert!(refused.guidance().contains("gocd-bc identity new"), "{refused}");
+    assert_eq!(standbys.copies(), [copy.at(Some(node.address.ip()))]);
+    assert!(standbys.strangers().is_empty() && standbys.picture(None).is_empty());
+}
+
+#[tokio::test]
+async fn nobody_but_who_holds_the_key_is_told_which_run_it_is_or_names_another() {
+    let node = primary().await;
+    let standby = Standby::of(&node).await;
+    let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
+    let header = format!("gocd-bc-run: {}\r\n", serde_json::to_string(&copy).expect("plain"));
+    for credentials in [String::new(), common::authorization()] {
+        let request =
+            format!("GET {PREFIX}/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}{credentials}\r\n");
+        let answer = node.raw(request).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.header("gocd-bc-run"), None);
+    }
+    standby.reports(&report('a')).await.expect("taken");
+    assert_eq!(node.context.standbys.as_ref().expect("a primary").copies(), []);
+}
+
+#[tokio::test]
+async fn each_answer_says_which_run_of_the_primary_gives_it_and_from_where() {
+    let node = primary().await;
+    let standby = Standby::of(&node).await;
+    let own = Run::clone(&node.context.run).at(Some(node.address.ip()));
+    let ManifestReply::Changed(document) = standby
+        .transport
+        .manifest(None, Duration::ZERO)
+        .await
+        .expect("answered")
+    else {
+        panic!("the whole document")
+    };
+    let known = standby.transport.manifest(Some(document.generation), Duration::ZERO);
+    let ManifestReply::Unchanged(envelope) = known.await.expect("answered") else {
+        panic!("the envelope alone")
+    };
+    let reply = standby.reports(&report('a')).await.expect("taken").expect("a reply");
+    for told in [document.envelope.run, envelope.run, reply.run] {
+        assert_eq!(told.as_ref(), Some(&own));
+    }
 }

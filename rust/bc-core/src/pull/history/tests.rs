@@ -22,6 +22,7 @@ fn envelope(node_id: &str, number: u64, promotion: &str, sequence: u64) -> Envel
         file_check_interval_ms: 0,
         next_fingerprint: None,
         concerns: Vec::new(),
+        run: None,
     }
 }
 

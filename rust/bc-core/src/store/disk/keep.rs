@@ -257,6 +257,7 @@ impl DiskStore {
                 file_check_interval_ms: 0,
                 next_fingerprint: None,
                 concerns: Vec::new(),
+                run: None,
             },
             files: manifest.files,
             withheld: manifest.withheld,

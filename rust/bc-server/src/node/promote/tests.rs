@@ -104,6 +104,7 @@ fn rests(store: &DiskStore) -> bool {
             file_check_interval_ms: 0,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         },
         files: BTreeMap::new(),
         withheld: Default::default(),

@@ -208,10 +208,12 @@ fn a_primary_says_nothing_of_a_primary() {
         error: None,
         problem: None,
         confirms: Vec::new(),
+        run: None,
+        doubled: false,
     };
     let status = Status {
         now_ms: 4_000,
-        standbys: vec![standby],
+        standbys: vec![standby.clone()],
         ..Status::new("0123", Role::Primary, Phase::Running, 0)
     };
     let samples = parsed(&render(status).expect("text"));
@@ -221,4 +223,28 @@ fn a_primary_says_nothing_of_a_primary() {
     assert_eq!(samples[r#"gocd_bc_role{role="primary"}"#], 1.0);
     assert!(!samples.contains_key("gocd_bc_in_sync"));
     assert!(!samples.contains_key("gocd_bc_generation_sequence"), "none yet");
+    assert_eq!(samples[r#"gocd_bc_standby_servers{node_id="4567"}"#], 1.0);
+
+    // A copy of it is one more server and no other standby, and each label is there once.
+    let copy = StandbyStatus {
+        reported_ms: 3_000,
+        in_sync: false,
+        doubled: true,
+        ..standby.clone()
+    };
+    let status = Status {
+        now_ms: 4_000,
+        standbys: vec![standby, copy],
+        ..Status::new("0123", Role::Primary, Phase::Running, 0)
+    };
+    let text = render(status).expect("text");
+    assert_eq!(text.matches(r#"gocd_bc_standby_in_sync{node_id="4567"}"#).count(), 1);
+    let samples = parsed(&text);
+    assert_eq!(samples["gocd_bc_standbys"], 1.0);
+    assert_eq!(samples[r#"gocd_bc_standby_servers{node_id="4567"}"#], 2.0);
+    assert_eq!(samples[r#"gocd_bc_standby_report_age_seconds{node_id="4567"}"#], 1.0);
+    assert_eq!(
+        samples[r#"gocd_bc_standby_in_sync{node_id="4567"}"#], 0.0,
+        "the worse of both"
+    );
 }

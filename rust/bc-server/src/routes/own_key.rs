@@ -1,0 +1,44 @@
+//! What is said to whoever has proven to hold this node's own key: it is this process, or a copy of its server.
+//!
+//! A copy that is started as a standby of its original refuses that one in the handshake, and could not tell it from
+//! itself. So it asks once more, without the token ([`crate::client`]), says in a header which run it is, and hears in one
+//! which run this is; a primary remembers it ([`bc_core::standbys`]). Nobody else is told or listened to.
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderValue,
+    middleware::Next,
+    response::Response,
+};
+use bc_core::run::{self, Run};
+
+use super::v2::ascii_json;
+use crate::{context::Context, listener::Connection};
+
+/// Carries a run, as compact JSON in ASCII.
+pub const RUN_HEADER: &str = "gocd-bc-run";
+
+/// Middleware: the answer to whoever holds our own key says which run this is.
+pub(super) async fn tell(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<Connection>();
+    let shown = connection.and_then(|connection| Some((connection.client_key()?, connection.peer().ip())));
+    let shown = shown.filter(|(key, _)| context.status.look(|status| status.fingerprint == Some(*key)));
+    let Some((key, address)) = shown else {
+        return next.run(request).await;
+    };
+    if let (Some(standbys), Some(header)) = (&context.standbys, request.headers().get(RUN_HEADER))
+        && let Some(run) = run::from_header(header.as_bytes())
+    {
+        standbys.shown(&key, run.at(Some(address)));
+    }
+    let mut response = next.run(request).await;
+    if let Some(header) = header(&context.run) {
+        response.headers_mut().insert(RUN_HEADER, header);
+    }
+    response
+}
+
+/// A run as a header.
+pub(crate) fn header(run: &Run) -> Option<HeaderValue> {
+    HeaderValue::from_str(&ascii_json(run)).ok()
+}
