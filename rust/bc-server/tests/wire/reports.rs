@@ -10,6 +10,7 @@ use bc_core::{
     manifest::Name,
     peers::PeersFile,
     report::{Report, ReportReply, ReportedGeneration},
+    role::inquiry::Heard,
     run::Run,
     transport::{ManifestReply, Transport},
     trust::Standing,
@@ -93,6 +94,8 @@ fn stolen(shown: &Identity, held: &Identity) -> Arc<CertifiedKey> {
 async fn primary() -> Node {
     let node = Node::start(Kind::Primary).await;
     node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
+    let own = node.identity.fingerprint();
+    node.context.status.update(|status| status.fingerprint = Some(own));
     node
 }
 
@@ -323,16 +326,23 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
         )
         .expect("client")
         .by(&run);
+        // As a standby that follows it, and as one whose flag is gone.
         let asked = transport.manifest(None, Duration::ZERO).await;
-        asked.expect_err("never followed")
+        let [(_, heard)] = transport.who().await.try_into().expect("one address");
+        (asked.expect_err("never followed"), heard)
     };
-    let itself = asks_as(Arc::clone(&node.context.run)).await;
+    let (itself, heard) = asks_as(Arc::clone(&node.context.run)).await;
+    assert!(matches!(heard, Heard::NotAsked(_)), "{heard:?}");
     assert_eq!(itself.kind(), ErrorKind::Refused);
     assert!(itself.message().contains("leads back to this node"), "{itself}");
     assert_eq!(standbys.copies(), [], "it is this very process");
 
     let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
-    let refused = asks_as(Arc::new(copy.clone())).await;
+    let (refused, heard) = asks_as(Arc::new(copy.clone())).await;
+    assert!(
+        matches!(heard, Heard::Unproven(_)),
+        "neither the primary nor silence: {heard:?}"
+    );
     assert_eq!(refused.kind(), ErrorKind::Trust, "CRITICAL at once");
     for part in ["has the identity of this one", "primarygo at 127.0.0.1"] {
         assert!(refused.message().contains(part), "{refused}");
