@@ -5,7 +5,7 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use std::process::Command;
+use std::{process::Command, thread::sleep, time::Duration};
 
 use forwarder::Forwarder;
 use pair::{
@@ -79,8 +79,15 @@ fn two_standbys_with_one_identity_are_named_on_the_primary_and_each_says_it() {
     clone(&place, "standby");
     let url = format!("https://{address}");
     let copied = standby_in(&place, "clone", &url, &[]);
-    // A report comes with each change, besides those that come by themselves.
-    comment(&place, "while both follow");
+    // A report comes with each change, besides those that come by themselves every half minute.
+    for number in 0..600 {
+        let said = |node: &str| !critical(&place, node).is_empty();
+        if ["primary", "standby", "clone"].into_iter().all(said) {
+            break;
+        }
+        comment(&place, &format!("while both follow: {number}"));
+        sleep(Duration::from_millis(500));
+    }
     let folder = |name: &str| place.path(name).canonicalize().expect("there").display().to_string();
     let [original, copy] = [folder("standby/db/business-continuity"), folder(CLONE_STATE)];
     let said = until_critical(

@@ -328,7 +328,7 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
         .by(&run);
         // As a standby that follows it, and as one whose flag is gone.
         let asked = transport.manifest(None, Duration::ZERO).await;
-        let [(_, heard)] = transport.who().await.try_into().expect("one address");
+        let (_, heard) = transport.who().await.swap_remove(0);
         (asked.expect_err("never followed"), heard)
     };
     let (itself, heard) = asks_as(Arc::clone(&node.context.run)).await;
