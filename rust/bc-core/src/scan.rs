@@ -12,7 +12,7 @@
 //! - [`xml`], [`descriptor`]: what is looked for inside the files;
 //! - `plugins` with `plugin_folder`, `configs`, `acceptance`: the jars, the configuration files, and what GoCD has
 //!   accepted; `unfinished`: when a jar counts; `patience`: since when something is amiss with one of them;
-//! - `absence`: whether what is not found is known to be gone;
+//! - `absence`, `seat`: whether what is not found is known to be gone;
 //! - `found`: what a reading has gathered, or why it ended.
 //!
 //! One limit remains: a program that overwrites cruise-config.xml in place without truncating it, pauses in the
@@ -50,6 +50,7 @@ mod found;
 mod patience;
 pub(crate) mod plugin_folder;
 mod plugins;
+mod seat;
 pub mod snapshot;
 pub mod stamp;
 mod unfinished;

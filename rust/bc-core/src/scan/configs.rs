@@ -1,6 +1,10 @@
 //! Reading the configuration files.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::{
     clock::Clock,
@@ -11,6 +15,7 @@ use crate::{
         file_cache::{FileCache, Keep, Known, Observed},
         found::{Found, Stop, being_written},
         patience::Patience,
+        seat::Seat,
         xml::Outline,
     },
     withheld::Reason,
@@ -29,6 +34,8 @@ pub(super) struct Configs {
     patience: Patience,
     /// Those that the last reading found, or could not see.
     last: HashSet<Name>,
+    /// Where each file was when it was read last.
+    seats: HashMap<Name, Seat>,
     outline: Option<(Arc<Known>, Outline)>,
 }
 
@@ -41,6 +48,7 @@ impl Configs {
             cache: FileCache::new(clock),
             patience: Patience::default(),
             last: HashSet::new(),
+            seats: HashMap::new(),
             outline: None,
         }
     }
@@ -112,6 +120,9 @@ impl Configs {
             }
         };
         self.check(name, &known, found, now_ms)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let seat = Seat::of(folder, self.seats.get(name));
+        self.seats.insert(name.clone(), seat);
         found.add(name.clone(), &known, &path);
         found.config.insert(name.clone(), known);
         Ok(())
@@ -173,7 +184,12 @@ impl Configs {
     /// Why a file that is not found may be there all the same; none where it was removed.
     fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<Option<Reason>, Stop> {
         match absence::judge(path) {
-            Absence::Gone => {}
+            Absence::Gone => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                if *name != Name::CruiseConfig && self.seats.get(name).is_some_and(|seat| seat.is_left(folder)) {
+                    return Ok(Some(Reason::Unmounted));
+                }
+            }
             Absence::Doubtful(reason) => return Ok(Some(reason)),
             Absence::WithFolder if self.needs_folder(name, path) => return Ok(Some(Reason::Missing)),
             Absence::WithFolder => {}

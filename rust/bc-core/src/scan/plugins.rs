@@ -1,7 +1,7 @@
 //! Reading the jars in `plugins/external`.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -21,6 +21,7 @@ use crate::{
         file_cache::{FileCache, Keep, Observed},
         found::{Found, Stop},
         plugin_folder::{self, Listed, Listing},
+        seat::Seat,
         stamp::Stamp,
         unfinished::{Unfinished, Wait},
         watch::Hints,
@@ -38,6 +39,8 @@ pub(super) struct Plugins {
     /// Where the cache is over a restart.
     cache_file: Option<PathBuf>,
     unfinished: Unfinished,
+    /// Where the folder was when it was read last, and the jars that it had there.
+    last: Option<(Seat, BTreeSet<JarName>)>,
     /// Whether the folder was there once, also before a restart.
     was_there: bool,
     /// Set when nobody waits for the result any more.
@@ -62,6 +65,7 @@ impl Plugins {
             cache,
             cache_file,
             unfinished: Unfinished::default(),
+            last: None,
             stopped,
         }
     }
@@ -99,8 +103,9 @@ impl Plugins {
     }
 
     fn collect(&mut self, listing: Listing, found: &mut Found, hints: &mut dyn Hints, now_ms: i64) -> Result<(), Stop> {
-        let folder = &self.folder;
         self.was_there = true;
+        self.withhold_left_behind(&listing, found);
+        let folder = &self.folder;
         if listing.jars.len() > MAX_FILES - MAX_CONFIG_FILES {
             return Err(Error::new(
                 Kind::File,
@@ -140,7 +145,30 @@ impl Plugins {
                 Err(wait) => self.wait(listed.name, &listed.path, wait, found, now_ms),
             }
         }
+        if let Some((_, jars)) = &mut self.last {
+            jars.retain(|jar| !found.own_jars.contains_key(jar));
+        }
         Ok(())
+    }
+
+    /// Withholds the jars that were on a mount which the folder is not on any more. That ends when all of them are in the
+    /// folder as it is now, when it is on that mount again, or with a restart: then whoever moved it meant it so.
+    fn withhold_left_behind(&mut self, listing: &Listing, found: &mut Found) {
+        let listed: BTreeSet<JarName> = listing.jars.iter().map(|jar| jar.name.clone()).collect();
+        if let Some((seat, before)) = &self.last
+            && seat.is_left(&self.folder)
+        {
+            let left_behind: Vec<&JarName> = before.difference(&listed).collect();
+            if !left_behind.is_empty() {
+                for jar in left_behind {
+                    withhold(found, Name::Plugin(jar.clone()), Reason::Unmounted, None);
+                }
+                return;
+            }
+        }
+        let former = self.last.take();
+        let seat = Seat::of(&self.folder, former.as_ref().map(|(seat, _)| seat));
+        self.last = Some((seat, listed));
     }
 
     /// Whether somebody is writing a jar that would have to be read.

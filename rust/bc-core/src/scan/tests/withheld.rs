@@ -271,3 +271,69 @@ fn a_further_file_that_is_too_long_is_left_out_while_the_rest_goes_on() {
     file.set_len(name.largest() + 1).expect("sparse");
     assert_withheld(&ready(&mut place.scanner()), &all, &[(name, Reason::TooLarge)]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn plugins_of_a_mount_that_is_gone_are_withheld_and_not_removed() {
+    let mounts = crate::mount::private::Mounts::private();
+    let place = Place::new();
+    let folder = place.layout.plugins_external().to_owned();
+    let volume = folder.with_file_name("volume");
+    fs::rename(&folder, &volume).expect("moved");
+    fs::create_dir(&folder).expect("folder");
+    // A folder of the same disk, as containers do with volumes: no device tells that it is gone.
+    mounts.bind(&volume, &folder);
+    place.write(&jar("b.jar"), plugin("b", "1"));
+    let all = all(&place);
+    let mut scanner = place.scanner();
+    ready(&mut scanner);
+    mounts.undo(&folder);
+    assert_eq!(fs::read_dir(&folder).expect("listed without an error").count(), 0);
+    for _ in 0..2 {
+        let expected = ["a.jar", "b.jar"].map(|name| (jar(name), Reason::Unmounted));
+        assert_withheld(&ready(&mut scanner), &all, &expected);
+    }
+    mounts.bind(&volume, &folder);
+    assert_eq!(ready(&mut scanner).manifest, all.manifest);
+    place.remove(&jar("b.jar"));
+    let snapshot = ready(&mut scanner);
+    assert!(
+        snapshot.manifest.withheld.is_empty(),
+        "on the mount where it was seen it is known to be gone"
+    );
+    assert!(!snapshot.manifest.files.contains_key(&jar("b.jar")));
+
+    // Moved for good, they are all in the folder itself.
+    mounts.undo(&folder);
+    assert_eq!(ready(&mut scanner).manifest.withheld.files.len(), 1);
+    fs::copy(volume.join("a.jar"), folder.join("a.jar")).expect("copied");
+    assert!(ready(&mut scanner).manifest.withheld.is_empty());
+    place.remove(&jar("a.jar"));
+    let snapshot = ready(&mut scanner);
+    assert!(snapshot.manifest.withheld.is_empty() && snapshot.manifest.plugins().count() == 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_further_file_of_a_mount_that_is_gone_is_withheld_and_not_removed() {
+    let mounts = crate::mount::private::Mounts::private();
+    let (place, name, folder) = with_folder();
+    mounts.disk(&folder, "size=1m");
+    place.write(&name, "a certificate");
+    place.turn_clock(SETTLED_MS);
+    let all = all(&place);
+    let mut scanner = place.scanner();
+    ready(&mut scanner);
+    mounts.undo(&folder);
+    fs::remove_file(folder.join("ca.pem")).expect("what was under the mount");
+    assert_withheld(&ready(&mut scanner), &all, &[(name.clone(), Reason::Unmounted)]);
+    // What is read again is where it is read.
+    place.write(&name, "a certificate");
+    place.turn_clock(SETTLED_MS);
+    assert!(ready(&mut scanner).manifest.withheld.is_empty());
+    place.remove(&name);
+    unstable(&mut scanner);
+    place.turn_clock(MISSING_MS);
+    let snapshot = ready(&mut scanner);
+    assert!(snapshot.manifest.withheld.is_empty() && !snapshot.manifest.files.contains_key(&name));
+}
