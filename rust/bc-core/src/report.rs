@@ -37,7 +37,7 @@ pub struct Report {
     /// Whether all that the primary has is live there and was looked at; none from a version that does not say.
     #[serde(default)]
     pub in_sync: Option<bool>,
-    /// Milliseconds since it was made live.
+    /// Milliseconds since it was made live; none where that is not known.
     pub applied_ago_ms: Option<u64>,
     /// Its newest error while syncing; none once a sync succeeded.
     #[serde(default)]

@@ -113,6 +113,8 @@ pub struct Position {
     pub epoch: Epoch,
     /// The primary's sequence of it.
     pub sequence: u64,
+    /// When it became live here, by this node's clock, as it is written down.
+    pub applied_ms: i64,
 }
 
 /// What applying a generation changed.

@@ -211,9 +211,10 @@ fn how_sync(status: &Status, sync: &SyncStatus) -> String {
         (true, None) => "in sync".to_owned(),
         (false, _) => "not in sync".to_owned(),
     };
-    let applied = match sync.applied_ms {
-        Some(applied) => format!("last applied {}", ago(status.now_ms, applied)),
-        None => "nothing applied yet".to_owned(),
+    let applied = match (sync.applied_ms, sync.applied_age_ms(status.now_ms)) {
+        (Some(applied), Some(_)) => format!("last applied {}", ago(status.now_ms, applied)),
+        (Some(_), None) => "last applied at a time that this server's clock has yet to reach".to_owned(),
+        (None, _) => "nothing applied yet".to_owned(),
     };
     match &sync.fetching {
         Some(fetching) => format!(

@@ -105,13 +105,19 @@ impl<T: Transport, S: Store> Puller<T, S> {
         });
     }
 
+    /// When what is live became it, as it is written down; none where nothing did.
+    pub(super) fn applied_ms(&self) -> Option<i64> {
+        self.store.position().map(|position| position.applied_ms)
+    }
+
     /// Notes what is live now.
     pub(super) fn applied(&self, generation: &Generation, applied: &Applied) {
         let now = self.clock.now_ms();
+        let applied_ms = self.applied_ms();
         self.board.update(|status| {
             status.generation = Some(generation.clone());
             let sync = status.sync.get_or_insert_default();
-            sync.applied_ms = Some(now);
+            sync.applied_ms = applied_ms;
             sync.fetching = None;
             sync.kept = applied.kept.clone();
         });

@@ -206,7 +206,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
     }
 
     fn show_restored(&self, restored: &Restored) {
-        let now = self.clock.now_ms();
+        let (now, applied_ms) = (self.clock.now_ms(), self.applied_ms());
         info!(
             generation = %restored.generation.id,
             sequence = restored.generation.sequence,
@@ -217,19 +217,21 @@ impl<T: Transport, S: Store> Puller<T, S> {
         self.board.update(|status| {
             status.generation = Some(in_short(&restored.generation));
             let sync = status.sync.get_or_insert_default();
-            sync.applied_ms = Some(now);
+            sync.applied_ms = applied_ms;
         });
         self.board.count(|counters| counters.applied_generations += 1);
         let warnings = words::one_line(&restored.applied.warnings);
         self.board.set("files", Severity::Warning, warnings, now);
     }
 
-    /// Says on the board whether a restored generation is held in place.
+    /// Says on the board whether a restored generation is held in place, and since when what is live is that: both survive a
+    /// restart.
     pub(super) fn show_pause(&self) {
         let (paused, applied) = (self.store.paused(), self.store.applied());
-        let now = self.clock.now_ms();
+        let (now, applied_ms) = (self.clock.now_ms(), self.applied_ms());
         self.board.update(|status| {
             let Some(sync) = &mut status.sync else { return };
+            sync.applied_ms = applied_ms;
             sync.paused = paused.clone();
             let Some(paused) = &paused else { return };
             sync.behind_since_ms = sync.behind_since_ms.or(Some(paused.since_ms));
@@ -238,7 +240,6 @@ impl<T: Transport, S: Store> Puller<T, S> {
             sync.errors.clear();
             sync.fetching = None;
             if let Some(applied) = &applied {
-                sync.applied_ms = Some(applied.applied_ms);
                 status.generation = Some(in_short(applied));
             }
             status.judge_sync(now);

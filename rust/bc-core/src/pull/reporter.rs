@@ -329,8 +329,8 @@ fn of_status(status: &Status, now_ms: i64, options: &ReporterOptions) -> Report 
         }),
         in_sync: Some(sync.is_some_and(|sync| sync.in_sync)),
         applied_ago_ms: sync
-            .and_then(|sync| sync.applied_ms)
-            .map(|applied| u64::try_from(now_ms.saturating_sub(applied)).unwrap_or(0)),
+            .and_then(|sync| sync.applied_age_ms(now_ms))
+            .and_then(|age| u64::try_from(age).ok()),
         error: sync
             .and_then(|sync| sync.errors.last())
             .map(|error| one_line(&error.message)),

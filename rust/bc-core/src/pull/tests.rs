@@ -15,7 +15,7 @@ use crate::{
     digest::Digests,
     manifest::{Acceptance, Entry, Epoch, FORMAT, Manifest, Name, Role},
     run::tests::run,
-    status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status},
+    status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status, SyncStatus},
     store::{Allowed, Applied, LiveFile, Position, Receive, Repaired, Wanted},
     transport::PeerKey,
 };
@@ -274,6 +274,7 @@ impl Store for Memory {
             generation: document.generation,
             epoch: document.envelope.epoch.clone(),
             sequence: document.envelope.sequence,
+            applied_ms: applied_ms(&applied),
         })
     }
 
@@ -304,9 +305,17 @@ impl Store for Memory {
     }
 }
 
+/// Of a store that has applied these: its clock advances with each.
+fn applied_ms(applied: &[ManifestDocument]) -> i64 {
+    let live = applied.last().map(|live| live.generation);
+    let before = applied.iter().rposition(|one| Some(one.generation) != live);
+    1_000 + before.map_or(0, |before| i64::try_from(before).unwrap() + 1)
+}
+
 fn board() -> Arc<StatusBoard> {
     Arc::new(StatusBoard::new(Status {
         primary: Some(PrimaryStatus::new("", "", 0)),
+        sync: Some(SyncStatus::default()),
         ..Status::new("standby", Role::Standby, Phase::Holding, 0)
     }))
 }
@@ -412,6 +421,50 @@ async fn applies_each_change_once_and_shows_it() {
     assert!(primary.connected && primary.trusted);
     scene.stop.cancel();
     scene.task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn since_when_a_generation_is_live_is_what_the_store_says_before_and_after_every_look() {
+    let applied = |status: &Status| status.sync.as_ref().and_then(|sync| sync.applied_ms);
+    let fake = Fake::new(b"one");
+    fake.hangs.store(true, Ordering::Relaxed);
+    let store = Memory::default();
+    store.applied.lock().unwrap().push(document(b"one"));
+    let scene = start_with(fake, store);
+    scene
+        .until("it says so before the primary answers", |status| {
+            applied(status) == Some(1_000)
+        })
+        .await;
+    assert!(scene.board.picture(0).generation.is_none());
+    scene.fake.hangs.store(false, Ordering::Relaxed);
+    scene.until("in sync", in_sync).await;
+    // The same generation comes whole, with another mark of GoCD's, and after an error.
+    scene.orders.send(PullOrder::Now).await.expect("the puller runs");
+    scene.fake.document.lock().unwrap().envelope.acceptance = Acceptance::Accepted;
+    sleep(Duration::from_secs(40)).await;
+    let failure = Error::new(Kind::Unreachable, "no answer", "");
+    scene.fake.failures.lock().unwrap().push(failure);
+    sleep(Duration::from_secs(60)).await;
+    scene.until("in sync again", in_sync).await;
+    let looks = scene.applied();
+    assert!(looks > 2, "{looks}");
+    assert_eq!(applied(&scene.board.picture(0)), Some(1_000));
+    scene.fake.change(b"two");
+    let changed = 1_000 + i64::try_from(looks).unwrap();
+    scene
+        .until("the change is live", |status| applied(status) == Some(changed))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_never_applied_anything_says_no_time() {
+    let fake = Fake::new(b"one");
+    fake.hangs.store(true, Ordering::Relaxed);
+    let scene = start(fake);
+    sleep(Duration::from_secs(100)).await;
+    let picture = scene.board.picture(0);
+    assert_eq!(picture.sync.expect("a standby has one").applied_ms, None);
 }
 
 #[tokio::test(start_paused = true)]

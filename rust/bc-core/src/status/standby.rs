@@ -28,7 +28,7 @@ pub struct StandbyStatus {
     pub gocd_version: Option<String>,
     /// The generation that is live there.
     pub generation: Option<ReportedGeneration>,
-    /// When a generation was last made live there.
+    /// When that was made live there; none where it is not known.
     pub applied_ms: Option<i64>,
     /// Whether it says itself that it is in sync; none where its version does not say.
     #[serde(default)]

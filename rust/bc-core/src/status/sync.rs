@@ -7,6 +7,9 @@ use crate::{digest::Digest, manifest::Name, withheld::Withheld};
 /// Errors that are kept, as in the original product.
 pub const KEPT_ERRORS: usize = 5;
 
+/// So far a clock may be set back, as NTP does, and what was just now is still taken for that.
+const CLOCK_STEP_MS: i64 = 60_000;
+
 /// How syncing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -38,7 +41,8 @@ pub struct SyncStatus {
     /// Set while an administrator's restore holds an older generation in place.
     #[serde(default)]
     pub paused: Option<Paused>,
-    /// When a generation was last applied.
+    /// When the generation that is live became that, by this node's clock, as the store has written it down: neither a
+    /// restart nor another look at the same generation changes it. None where none did.
     pub applied_ms: Option<i64>,
     /// The newest errors, newest last, [`KEPT_ERRORS`] at most; they go with the next success.
     pub errors: Vec<SyncError>,
@@ -54,6 +58,13 @@ impl SyncStatus {
             && self.altered.is_empty()
             && self.unseen.is_none()
             && self.paused.is_none()
+    }
+
+    /// Milliseconds for which the generation that is live has been so. None where there is none, and where the clock was
+    /// set back behind that moment by more than [`CLOCK_STEP_MS`]: then nobody knows.
+    pub fn applied_age_ms(&self, now_ms: i64) -> Option<i64> {
+        let age = now_ms.saturating_sub(self.applied_ms?);
+        (age >= -CLOCK_STEP_MS).then_some(age.max(0))
     }
 }
 
@@ -93,4 +104,30 @@ pub struct Fetching {
     pub bytes_total: u64,
     /// Bytes of it that are here.
     pub bytes_done: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_knows_the_age_of_what_became_live_at_a_time_to_come() {
+        let sync = |applied_ms| SyncStatus {
+            applied_ms,
+            ..SyncStatus::default()
+        };
+        assert_eq!(sync(None).applied_age_ms(100_000), None, "nothing was ever applied");
+        assert_eq!(sync(Some(40_000)).applied_age_ms(100_000), Some(60_000));
+        assert_eq!(
+            sync(Some(160_000)).applied_age_ms(100_000),
+            Some(0),
+            "a small correction"
+        );
+        assert_eq!(
+            sync(Some(160_001)).applied_age_ms(100_000),
+            None,
+            "the clock was set back"
+        );
+        assert_eq!(sync(Some(i64::MIN)).applied_age_ms(i64::MAX), Some(i64::MAX));
+    }
 }

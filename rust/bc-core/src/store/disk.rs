@@ -384,6 +384,7 @@ impl Store for DiskStore {
             generation: inner.record.generation?,
             epoch: inner.record.epoch.clone(),
             sequence: inner.record.sequence,
+            applied_ms: inner.record.applied_ms,
         })
     }
 

@@ -193,7 +193,12 @@ impl Store for MemoryStore {
         inner.ours = generation.files.keys().chain(&plan.kept).cloned().chain(open).collect();
         inner.guard = plan.guard;
         inner.blobs.clear();
+        let live = inner.position.as_ref();
+        let applied_ms = live
+            .filter(|live| live.generation == generation.generation)
+            .map_or(now_ms, |live| live.applied_ms);
         inner.position = Some(Position {
+            applied_ms,
             generation: generation.generation,
             epoch: generation.envelope.epoch.clone(),
             sequence: generation.envelope.sequence,

@@ -43,7 +43,8 @@ pub struct Record {
     pub sequence: u64,
     /// The primary's epoch then.
     pub epoch: Epoch,
-    /// When it became live, by this node's clock.
+    /// When it became live, by this node's clock. What is live already does not become it again, whatever else is written
+    /// down of it; without a generation it says nothing.
     pub applied_ms: i64,
     /// The files that it named, the jars that were kept beside it, and those of before of which it does not say whether
     /// they are gone; only these are ever removed.
@@ -75,7 +76,7 @@ impl Default for Record {
 impl Record {
     /// The record of `generation` becoming live after this one, with what `guard` keeps.
     pub(super) fn next(&self, generation: &ManifestDocument, guard: &Guard, now_ms: i64) -> Self {
-        Self {
+        let mut next = Self {
             format: FORMAT,
             serial: self.serial + 1,
             generation: Some(generation.generation),
@@ -94,7 +95,15 @@ impl Record {
                 .collect(),
             guard: guard.clone(),
             was_primary: false,
-        }
+        };
+        next.becomes_live(self, now_ms);
+        next
+    }
+
+    /// Notes that this is about to be what is live, after `before`.
+    pub(super) fn becomes_live(&mut self, before: &Self, now_ms: i64) {
+        let is_news = self.generation.is_none() || self.generation != before.generation;
+        self.applied_ms = if is_news { now_ms } else { before.applied_ms };
     }
 
     /// Whether both say the same but for time and serial.
@@ -227,6 +236,26 @@ mod tests {
         };
         record.save(&OperatingSystem, &path).expect("save");
         assert_eq!(load(&path), Ok(record));
+    }
+
+    #[test]
+    fn a_generation_becomes_live_once() {
+        let live = |generation: Option<&[u8]>| Record {
+            generation: generation.map(Digest::of),
+            applied_ms: 7,
+            ..Record::default()
+        };
+        for (before, next, expected) in [
+            (None, Some(&b"x"[..]), 9),
+            (Some(&b"x"[..]), Some(&b"x"[..]), 7),
+            (Some(b"x"), Some(b"y"), 9),
+            // Of an apply that could not be finished, or after GoCD ran on the files.
+            (None, None, 9),
+        ] {
+            let mut next = live(next);
+            next.becomes_live(&live(before), 9);
+            assert_eq!(next.applied_ms, expected, "{before:?}");
+        }
     }
 
     #[test]

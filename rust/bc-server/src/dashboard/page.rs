@@ -78,6 +78,20 @@ impl Fragment<'_> {
         self.status.role == Role::Primary
     }
 
+    /// When what is live became so.
+    fn applied(&self) -> Option<String> {
+        let sync = self.status.sync.as_ref()?;
+        sync.applied_ms?;
+        Some(match sync.applied_age_ms(self.status.now_ms) {
+            Some(ms) => format!("Last change applied {} ago.", age(ms)),
+            None => {
+                "The last change was applied at a time that this server's clock has yet to reach: the clock was set \
+                     back."
+                    .to_owned()
+            }
+        })
+    }
+
     fn age(&self, ms: &i64) -> String {
         age(self.status.now_ms.saturating_sub(*ms))
     }

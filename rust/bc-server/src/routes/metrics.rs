@@ -215,8 +215,8 @@ impl Page<'_> {
         )?;
         self.seconds(
             "applied_age",
-            "Time since a generation was last made live",
-            sync.applied_ms.map(|moment| status.age_ms(moment)),
+            "Time since the generation that is live became so, also over restarts",
+            sync.applied_age_ms(status.now_ms),
         )?;
         let Some(primary) = &status.primary else { return Ok(()) };
         self.gauge(

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bc_core::{
+    clock::{Clock, SystemClock},
     digest::Digest,
     error::Error,
     fingerprint::Fingerprint,
@@ -377,6 +378,28 @@ async fn a_primary_shows_itself() {
     assert!(page.contains("Primary: offers its files to the standby"), "{page}");
     assert!(page.contains("sample.of.a.plugin 1.2.3"), "{page}");
     assert!(!page.contains("data-side=\"standby\""), "{page}");
+}
+
+#[tokio::test]
+async fn the_page_says_when_what_is_live_became_so() {
+    let node = Node::start(Kind::Held).await;
+    node.context.status.update(fill);
+    let now = SystemClock.now_ms();
+    for (applied_ms, text) in [
+        (None, "Nothing has been applied yet."),
+        (Some(now - 7_200_000), "Last change applied 2 h 0 min ago."),
+        (
+            Some(now + 7_200_000),
+            "a time that this server&#39;s clock has yet to reach",
+        ),
+    ] {
+        node.context.status.update(|status| {
+            status.sync.as_mut().expect("a standby").applied_ms = applied_ms;
+        });
+        let answer = get(&node, PAGES[0], &common::authorization()).await;
+        let page = String::from_utf8_lossy(answer.body());
+        assert!(page.contains(text), "{text}: {page}");
+    }
 }
 
 const ONCE: i64 = 1_795_395_723_000; // Nov 23, 2026 01:02:03 UTC

@@ -46,6 +46,7 @@ fn position(envelope: &Envelope, content: &[u8]) -> Position {
         generation: Digest::of(content),
         epoch: envelope.epoch.clone(),
         sequence: envelope.sequence,
+        applied_ms: 0,
     }
 }
 
@@ -164,6 +165,7 @@ fn a_primary_must_have_had_what_is_live_here() {
             generation: generation(live),
             epoch: newest.epoch.clone(),
             sequence: live,
+            applied_ms: 0,
         };
         let judged = |generation: &Digest| {
             let offered = Candidate {

@@ -21,6 +21,7 @@ mod folding;
 mod full_disk;
 mod generations;
 mod hostile;
+mod live_since;
 #[cfg(target_os = "linux")]
 mod mounts;
 #[cfg(target_os = "linux")]

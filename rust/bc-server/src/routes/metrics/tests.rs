@@ -190,6 +190,16 @@ fn every_number_of_a_standby_is_there() {
 }
 
 #[test]
+fn an_age_that_nobody_knows_is_left_out() {
+    for applied_ms in [None, Some(10_000_000)] {
+        let mut status = standby();
+        status.sync.as_mut().expect("a standby").applied_ms = applied_ms;
+        let samples = parsed(&render(status).expect("text"));
+        assert!(!samples.contains_key("gocd_bc_applied_age_seconds"), "{applied_ms:?}");
+    }
+}
+
+#[test]
 fn a_primary_says_nothing_of_a_primary() {
     let standby = StandbyStatus {
         node_id: "4567".to_owned(),
