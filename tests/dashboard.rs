@@ -43,7 +43,7 @@ fn a_person_watches_the_standby_follow_the_primary_and_lose_it() {
     } = Pair::start(17);
     let browser = Browser::start();
 
-    browser.open(&address(&standby, "dashboard"));
+    browser.open(&format!("https://127.0.0.1:{}/", standby.port));
     browser.wait_for_text("h1", "Log in", APPEARS);
     assert_eq!(browser.address(), address(&standby, "login"));
     log_in(&browser, "wrong");
@@ -82,6 +82,17 @@ fn a_person_watches_the_standby_follow_the_primary_and_lose_it() {
     browser.look_like(1280, 1000, Scheme::Light);
     assert_fits(&browser, 1280);
 
+    browser.click(".servers a");
+    browser.wait_for_text("h1", "Log in", APPEARS);
+    assert_eq!(browser.address(), address(&primary, "login"));
+    log_in(&browser, TOKEN.1);
+    browser.wait_for_text("[data-standby] .state", "in sync", APPEARS);
+    assert_eq!(browser.address(), address(&primary, "dashboard"));
+    browser.click("[data-standby] a");
+    browser.wait_for_text(".headline", "in sync with the primary", APPEARS);
+    assert_eq!(browser.address(), address(&standby, "dashboard"));
+
+    browser.run_script("window.loadedOnce = true");
     drop(primary_jvm);
     browser.wait_for_text(".servers", "does not answer", APPEARS);
     assert_eq!(

@@ -68,4 +68,9 @@ pub trait Transport: Send + Sync + 'static {
     fn peer_key(&self) -> PeerKey {
         PeerKey::default()
     }
+
+    /// The address at which the primary has answered, once it has, where it may have several.
+    fn address(&self) -> Option<String> {
+        None
+    }
 }

@@ -509,6 +509,10 @@ impl Transport for HttpTransport {
             is_proven: seen.is_some(),
         }
     }
+
+    fn address(&self) -> Option<String> {
+        self.settled().map(str::to_owned)
+    }
 }
 
 fn client(

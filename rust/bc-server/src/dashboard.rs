@@ -8,6 +8,7 @@
 //! | `/admin/login`, `/admin/logout` | a form for the token; the session it opens |
 //! | `/admin/assets/{name}` | style and script |
 //!
+//! A person who typed only host and port means the page: `/` leads there, and whoever is not known yet goes on to the form.
 //! People have a session or the token; scripts have the token.
 
 use std::{net::IpAddr, sync::Arc};
@@ -15,7 +16,7 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     Extension, Form, Router,
     extract::{DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -52,7 +53,8 @@ pub fn router(context: Context, gate: Gate) -> Router {
     let for_anybody = Router::new()
         .route(&path("/login"), get(ask_for_token).post(log_in))
         .route(&path("/logout"), post(log_out))
-        .route(&path("/assets/{name}"), get(asset));
+        .route(&path("/assets/{name}"), get(asset))
+        .route("/", get(lead_from_root));
     for_people
         .merge(for_anybody)
         .layer(DefaultBodyLimit::max(4 * 1024))
@@ -85,6 +87,23 @@ impl People {
     fn picture(&self) -> Status {
         self.context.status.picture(self.context.clock.now_ms())
     }
+}
+
+/// The way to the page; nothing in it is said by whoever asks.
+pub(crate) async fn lead() -> Redirect {
+    Redirect::to(&format!("{PREFIX}/admin/dashboard"))
+}
+
+/// From host and port alone. A whole address in the first line is for a proxy, which this is not.
+async fn lead_from_root(
+    State(people): State<People>,
+    Extension(connection): Extension<Connection>,
+    target: Uri,
+) -> Response {
+    if target.authority().is_some() {
+        return people.gate.asks_for_credentials(connection.peer().ip());
+    }
+    lead().await.into_response()
 }
 
 async fn show(State(people): State<People>, session: Option<Extension<InSession>>) -> Response {

@@ -23,18 +23,18 @@
 //! | `/api/user_feature_toggle` | token | the same: bytes of go.feature.toggles |
 //! | `/api/plugin` | token | the same: bytes of one plugin |
 //!
-//! Anything else is 404 for those with the token and 401 for others; the root leads those with the token to the
-//! dashboard. The router is made from [`ROUTES`], so no
-//! route can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only ever compared
-//! with what is on offer; no path of a file is made from it. Beside all that `own_key` says which run of the node this is,
-//! to those alone who hold its key.
+//! Besides there is what [`crate::dashboard`] has for people; the root of the port leads anybody to it, and it asks who
+//! that is. Anything else is 404 for those with the token and 401 for others. The router is made from [`ROUTES`], so no
+//! route of the protocol can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only ever
+//! compared with what is on offer; no path of a file is made from it. Beside all that `own_key` says which run of the
+//! node this is, to those alone who hold its key.
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{from_fn_with_state, map_response},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 
@@ -164,10 +164,9 @@ pub fn router(context: Context) -> Router {
         .layer(from_fn_with_state(context, own_key::tell))
 }
 
-/// A person who typed only host and port, and the token when asked for it, means the dashboard.
 async fn not_found(uri: Uri) -> Response {
-    if matches!(uri.path(), "/" | "/go" | "/go/") {
-        return Redirect::to(&format!("{PREFIX}/admin/dashboard")).into_response();
+    if matches!(uri.path(), "/go" | "/go/") {
+        return dashboard::lead().await.into_response();
     }
     (StatusCode::NOT_FOUND, "there is nothing at this path").into_response()
 }

@@ -19,7 +19,7 @@ use crate::{
     manifest::{ManifestDocument, Name},
     md5::{Learnt, Md5, Md5s, Unread},
     offer::{Offer, Offered},
-    status::{FileStatus, FileVersion},
+    status::{FileState, FileStatus, FileVersion},
     store::Store,
 };
 
@@ -194,6 +194,11 @@ impl Both {
 
     /// The MD5 of a file on one node, or why it is not known. None where the file is not there.
     pub fn md5(&self, side: Side, file: &FileStatus) -> Option<Result<Md5, String>> {
+        if side == Side::Primary && file.state == FileState::Withheld {
+            return Some(Err(
+                "the primary has it and does not offer it now; it says there why".to_owned()
+            ));
+        }
         let version = version(file, side)?;
         if side == Side::Standby
             && let Some(unseen) = &self.unseen

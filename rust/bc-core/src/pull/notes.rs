@@ -34,7 +34,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let overdue = judge::reading(envelope);
         self.is_reading_overdue = overdue.is_some();
         let now = self.clock.now_ms();
-        let key = self.transport.peer_key();
+        let (key, address) = (self.transport.peer_key(), self.transport.address());
         // Of a further file that is not synced here nothing is expected.
         let withheld = document.map(|document| document.withheld.of(|name| self.store.syncs(name)));
         let withheld = withheld.unwrap_or_default();
@@ -54,6 +54,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 primary.connected = true;
                 primary.since_ms = now;
             }
+            primary.address = address;
             primary.trusted = key.is_proven;
             primary.seen_fingerprint = key.seen;
             primary.trust = key.trust;

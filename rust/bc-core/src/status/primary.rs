@@ -10,6 +10,9 @@ use crate::{concern::Concern, fingerprint::Fingerprint};
 pub struct PrimaryStatus {
     /// Where it is, as configured.
     pub url: String,
+    /// Where it has answered, where that is known: the configured address may stand for two ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// How its key is trusted, in words.
     pub trust: String,
     /// Whether its key has been proven in the newest connection.
@@ -49,6 +52,7 @@ impl PrimaryStatus {
     pub fn new(url: &str, trust: &str, since_ms: i64) -> Self {
         Self {
             url: url.to_owned(),
+            address: None,
             trust: trust.to_owned(),
             trusted: false,
             seen_fingerprint: None,

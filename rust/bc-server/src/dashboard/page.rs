@@ -8,10 +8,13 @@ use axum::{
 use bc_core::{
     digest::Digest,
     manifest::{Name, Role},
-    status::{FileState, FileStatus, Severity, StandbyStatus, Status},
+    primary_url::PrimaryUrl,
+    status::{FileState, FileStatus, PrimaryStatus, Severity, StandbyStatus, Status},
     words,
 };
 use time::{OffsetDateTime, macros::format_description};
+
+use crate::routes::PREFIX;
 
 /// The whole page; `in_session` says whether there is somebody to log out.
 pub(super) fn whole(status: &Status, in_session: bool) -> Response {
@@ -95,6 +98,22 @@ impl Fragment<'_> {
     fn age(&self, ms: &i64) -> String {
         age(self.status.now_ms.saturating_sub(*ms))
     }
+}
+
+/// Where a node with this address has its dashboard. None where it is not written as this product writes one: what
+/// others say never becomes more of a link than scheme, host and port.
+fn dashboard(base: &str) -> Option<String> {
+    let url: PrimaryUrl = base.parse().ok()?;
+    (url.base() == base).then(|| format!("{base}{PREFIX}/admin/dashboard"))
+}
+
+fn dashboard_of_standby(standby: &StandbyStatus) -> Option<String> {
+    dashboard(standby.url.as_ref()?)
+}
+
+/// Where it has answered, else as it is configured.
+fn dashboard_of_primary(primary: &PrimaryStatus) -> Option<String> {
+    dashboard(primary.address.as_ref().unwrap_or(&primary.url))
 }
 
 fn class(severity: &Severity) -> &'static str {
@@ -183,6 +202,27 @@ fn size(bytes: &u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_scheme_host_and_port_become_a_link() {
+        for (base, link) in [
+            ("https://standbygo:8155", true),
+            ("https://[fd00::1]:8155", true),
+            ("http://127.0.0.1:8155", true),
+            ("javascript:alert(1)", false),
+            ("https://standbygo", false),
+            ("https://standbygo:8155/", false),
+            ("https://standbygo:8155\"><script>", false),
+            ("https://user@standbygo:8155", false),
+            ("https://standbygo:8155#x", false),
+            ("HTTPS://standbygo:8155", false),
+            ("http://standbygo:8155", false),
+            ("", false),
+        ] {
+            let expected = link.then(|| format!("{base}{PREFIX}/admin/dashboard"));
+            assert_eq!(dashboard(base), expected, "{base}");
+        }
+    }
 
     #[test]
     fn ages_moments_and_sizes_in_words() {

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read},
+    net::SocketAddr,
     path::PathBuf,
     sync::{self, Arc, PoisonError},
     time::Duration,
@@ -379,17 +380,26 @@ async fn refuse(orders: Arc<Mutex<mpsc::Receiver<PullOrder>>>, store: Arc<DiskSt
     std::future::pending().await
 }
 
-/// How others reach this node: as the administrator says, else by the name of this host and our port.
+/// How others reach this node: as the administrator says, else by [`own_address`]. None where no port is open.
 fn own_url(assembly: &Assembly) -> OwnUrl {
     let external = assembly.settings.external_url.clone();
     let host = host_name();
     Arc::new(move |status| {
-        external.clone().or_else(|| {
-            let port = status.listening.as_ref()?.rsplit(':').next()?;
-            let url: PrimaryUrl = format!("https://{}:{port}", host.as_ref()?).parse().ok()?;
-            Some(url.base())
-        })
+        let listening = || status.listening.as_ref()?.parse().ok();
+        external.clone().or_else(|| own_address(listening()?, host.as_deref()))
     })
+}
+
+/// The name of this host and the port. A port that this host alone can reach is told by its address: the name would lead
+/// others to something else.
+fn own_address(listening: SocketAddr, host: Option<&str>) -> Option<String> {
+    let address = if listening.ip().to_canonical().is_loopback() {
+        format!("https://{listening}")
+    } else {
+        format!("https://{}:{}", host?, listening.port())
+    };
+    let url: PrimaryUrl = address.parse().ok()?;
+    Some(url.base())
 }
 
 /// The name of this host, as it calls itself.
@@ -417,4 +427,22 @@ fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {
             assembly.clock.now_ms(),
         ));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_tells_an_address_that_leads_to_it() {
+        let told = |listening: &str, host| own_address(listening.parse().expect("an address"), host);
+        let name = Some("standbygo");
+        assert_eq!(told("0.0.0.0:8155", name).as_deref(), Some("https://standbygo:8155"));
+        assert_eq!(told("[::]:9000", name).as_deref(), Some("https://standbygo:9000"));
+        assert_eq!(told("127.0.0.1:8155", name).as_deref(), Some("https://127.0.0.1:8155"));
+        assert_eq!(told("[::1]:8155", None).as_deref(), Some("https://[::1]:8155"));
+        assert_eq!(told("10.0.0.7:8155", name).as_deref(), Some("https://standbygo:8155"));
+        assert_eq!(told("0.0.0.0:8155", None), None);
+        assert_eq!(told("0.0.0.0:8155", Some("no host name")), None);
+    }
 }

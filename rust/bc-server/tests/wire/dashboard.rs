@@ -14,9 +14,11 @@ use bc_core::{
     md5::Md5,
     pull::both::BothNodes,
     status::{
-        FileState, FileStatus, FileVersion, Generation, OwnJar, PrimaryStatus, Severity, Status, SyncError, SyncStatus,
+        FileState, FileStatus, FileVersion, Generation, OwnJar, PrimaryStatus, Severity, StandbyStatus, Status,
+        SyncError, SyncStatus,
     },
     token::Token,
+    trust::Standing,
 };
 use serde_json::{Value, json};
 
@@ -400,6 +402,86 @@ async fn the_page_says_when_what_is_live_became_so() {
         let page = String::from_utf8_lossy(answer.body());
         assert!(page.contains(text), "{text}: {page}");
     }
+}
+
+/// The targets of all links of a page.
+fn links(page: &str) -> Vec<String> {
+    let links = page.split("<a href=\"").skip(1);
+    links
+        .map(|rest| rest.split('"').next().expect("quoted").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_page_has_the_way_to_the_other_ones() {
+    const TAIL: &str = "/go/add-on/business-continuity/admin/dashboard";
+    let node = Node::start(Kind::Held).await;
+    node.context.status.update(fill);
+    for (answered_at, expected) in [
+        (None, "https://primarygo:8155"),
+        (Some("https://primarygo:443"), "https://primarygo:443"),
+    ] {
+        node.context.status.update(|status| {
+            status.primary.as_mut().expect("a primary").address = answered_at.map(str::to_owned);
+        });
+        for path in &PAGES[..2] {
+            let answer = get(&node, path, &common::authorization()).await;
+            let page = String::from_utf8_lossy(answer.body());
+            assert_eq!(links(&page), [format!("{expected}{TAIL}")], "{path}");
+            assert!(
+                page.contains("title=\"Dashboard of the primary\">https://primarygo:8155</a>"),
+                "{page}"
+            );
+        }
+    }
+
+    let node = Node::start(Kind::Primary).await;
+    let urls = [
+        Some("https://standbygo:8155"),
+        Some("https://[fd00::7]:9000"),
+        None,
+        // None of these comes from a report, but an older version may have written one down.
+        Some("javascript:alert(1)"),
+        Some("https://evil.example:1/x"),
+        Some("https://a:1\" onmouseover=\"alert(1)"),
+    ];
+    node.context.status.update(|status| {
+        status.standbys = urls
+            .map(|url| StandbyStatus {
+                node_id: "0123456789abcdef0123456789abcdef".to_owned(),
+                fingerprint: None,
+                standing: Standing::Trusted,
+                url: url.map(str::to_owned),
+                product_version: "1".to_owned(),
+                gocd_version: None,
+                generation: None,
+                applied_ms: None,
+                says_in_sync: Some(true),
+                in_sync: true,
+                behind_since_ms: None,
+                reported_ms: 1,
+                silent: false,
+                error: None,
+                problem: None,
+                confirms: Vec::new(),
+                doubled: false,
+                run: None,
+            })
+            .into();
+    });
+    let answer = get(&node, PAGES[0], &common::authorization()).await;
+    let page = String::from_utf8_lossy(answer.body());
+    assert_eq!(
+        links(&page),
+        [
+            format!("https://standbygo:8155{TAIL}"),
+            format!("https://[fd00::7]:9000{TAIL}")
+        ]
+    );
+    assert!(
+        !page.contains(" onmouseover=\"") && page.contains("node 01234567"),
+        "{page}"
+    );
 }
 
 const ONCE: i64 = 1_795_395_723_000; // Nov 23, 2026 01:02:03 UTC

@@ -95,11 +95,62 @@ async fn with_the_token_only_the_one_method_is_answered() {
 }
 
 #[tokio::test]
+async fn the_root_leads_anybody_to_the_dashboard_and_a_person_from_there_to_the_form() {
+    for kind in [Kind::Primary, Kind::Held] {
+        let node = Node::start(kind).await;
+        let ask = async |method: &str, path: &str, headers: &str| {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n");
+            node.raw(request).await
+        };
+        let dashboard = format!("{PREFIX}/admin/dashboard");
+        let browser = "Accept: text/html,*/*;q=0.8\r\n";
+        for (method, headers) in [
+            ("GET", ""),
+            ("HEAD", ""),
+            ("GET", browser),
+            ("GET", &common::authorization()),
+            ("GET", "Authorization: Basic d3Jvbmc6d3Jvbmc=\r\n"),
+        ] {
+            let answer = ask(method, "/", headers).await;
+            assert_eq!(answer.status(), 303, "{method} {headers}");
+            assert_eq!(
+                answer.header("location").as_ref(),
+                Some(&dashboard),
+                "{method} {headers}"
+            );
+            assert_eq!(answer.header("set-cookie"), None);
+            assert_eq!(answer.body(), b"");
+        }
+        let counted = node.context.status.picture(0).counters.rejections.total();
+        assert_eq!(counted, 0, "nobody was turned away");
+        assert_eq!(
+            ask("GET", "/?next=//evil.example", "").await.header("location"),
+            Some(dashboard.clone())
+        );
+        assert_eq!(ask("POST", "/", "Content-Length: 0\r\n").await.status(), 405);
+        assert_eq!(
+            ask("GET", "https://elsewhere.example/", "").await.status(),
+            401,
+            "no proxy"
+        );
+        let form = ask("GET", &dashboard, browser).await;
+        assert_eq!(form.header("location"), Some(format!("{PREFIX}/admin/login")));
+        assert_eq!(
+            ask("HEAD", &dashboard, browser).await.header("location"),
+            form.header("location")
+        );
+        assert_eq!(ask("GET", &dashboard, "").await.status(), 401);
+        assert_eq!(ask("GET", &dashboard, &common::authorization()).await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn unknown_paths_say_nothing_to_strangers() {
     let node = Node::start(Kind::Primary).await;
     for path in [
-        "/",
         "/go/",
+        "/index.html",
+        "//",
         PREFIX,
         &format!("{PREFIX}/api/v3/x"),
         &format!("{PREFIX}/metric"),
@@ -109,7 +160,7 @@ async fn unknown_paths_say_nothing_to_strangers() {
             .await;
         assert_eq!(stranger.status(), 401, "{path}");
         let known = node.get(path, "").await;
-        if matches!(path, "/" | "/go/") {
+        if path == "/go/" {
             assert_eq!(known.status(), 303, "{path}");
             let dashboard = format!("{PREFIX}/admin/dashboard");
             assert_eq!(known.header("location").as_deref(), Some(dashboard.as_str()));

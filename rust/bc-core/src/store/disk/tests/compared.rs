@@ -6,6 +6,8 @@ use super::*;
 use crate::{
     md5::{Md5, Md5s},
     pull::both::{Both, Followed, Newest, Side},
+    store::contract::withheld::withholding,
+    withheld::{Reason, Withheld},
 };
 
 const NEVER: &dyn Fn() -> bool = &|| false;
@@ -103,6 +105,31 @@ fn bytes_that_came_and_were_not_applied_are_the_primarys() {
     let both = Both::of_standby(&nodes, &Arc::default(), &Md5s::default(), NEVER);
     assert_eq!(said(&both, Side::Primary), of(&refused));
     assert_eq!(said(&both, Side::Standby), of(&Files::usual()));
+}
+
+#[test]
+fn what_the_primary_withholds_is_neither_missing_nor_equal() {
+    let place = Place::new();
+    let nodes = followed(&place, Arc::new(|_| Ok(())));
+    let files = Files::usual();
+    files.apply(&*nodes.store, 1).expect("applied");
+    let document = withholding(
+        &files.clone().without(&jar("a.jar")),
+        Withheld {
+            files: BTreeMap::from([(jar("a.jar"), Reason::of(&io::ErrorKind::PermissionDenied.into()))]),
+            ..Withheld::default()
+        },
+        2,
+    );
+    nodes.newest.set(&Arc::new(document));
+    let both = Both::of_standby(&nodes, &Arc::default(), &Md5s::default(), NEVER);
+    let (there, here) = (said(&both, Side::Primary), said(&both, Side::Standby));
+    assert!(
+        there[&jar("a.jar")]
+            .as_ref()
+            .is_err_and(|why| why.contains("does not offer"))
+    );
+    assert_eq!(here, of(&files));
 }
 
 #[test]
