@@ -17,6 +17,7 @@ use support::Place;
 
 #[path = "support/forwarder.rs"]
 mod forwarder;
+#[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
 #[expect(dead_code, reason = "each test binary uses its own part")]

@@ -8,6 +8,7 @@
 //! | `standbys` | what the primary knows of those that follow it |
 //! | `keeper` | looks after the store of a standby, and whether its live files are what they should be |
 //! | `live_watch` | hears when these are touched |
+//! | `hints` | says why nothing is heard of changed files |
 //! | `certificate` | the certificate that an administrator gives the node |
 //! | `rotation` | gives a primary another key |
 //! | `ports` | keeps the TLS port, the plain port and, while held, GoCD's own port bound |
@@ -76,6 +77,7 @@ mod certificate;
 mod demote;
 mod generations;
 mod health;
+mod hints;
 mod hold;
 mod keeper;
 mod live_watch;

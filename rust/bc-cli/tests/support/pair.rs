@@ -36,6 +36,11 @@ impl Foreground {
         )
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Asks it to end; its exit code and what it logged.
     pub fn end(mut self) -> (Option<i32>, String) {
         let id = i32::try_from(self.0.id()).expect("process ids are small");

@@ -4,7 +4,8 @@
 //! `bc.file.status.check.interval`. On Linux hints come from inotify; elsewhere there are none. No thread is made:
 //! whoever reads the files waits here in between.
 //!
-//! Begin to watch before the first reading, or a change between the two is seen late.
+//! Begin to watch before the first reading, or a change between the two is seen late. What cannot be watched is tried again
+//! by itself.
 
 use std::{
     fmt,
@@ -93,12 +94,7 @@ impl fmt::Debug for Waker {
 /// The best source of hints that this machine has for the files of `layout`.
 pub fn watch(layout: &Layout) -> Box<dyn Hints> {
     #[cfg(target_os = "linux")]
-    match inotify::Watcher::new(layout) {
-        Ok(watcher) => Box::new(watcher),
-        Err(error) => Box::new(Interval::with_problem(format!(
-            "the operating system does not tell of changed files ({error}); they are found by regular reading only"
-        ))),
-    }
+    return Box::new(inotify::Watcher::new(layout));
     #[cfg(not(target_os = "linux"))]
     {
         let _ = layout;
@@ -110,17 +106,6 @@ pub fn watch(layout: &Layout) -> Box<dyn Hints> {
 #[derive(Debug, Default)]
 pub struct Interval {
     woken: Arc<(Mutex<bool>, Condvar)>,
-    problem: Option<String>,
-}
-
-impl Interval {
-    /// One that says why there is nothing better.
-    pub fn with_problem(problem: String) -> Self {
-        Self {
-            problem: Some(problem),
-            ..Self::default()
-        }
-    }
 }
 
 impl Hints for Interval {
@@ -147,7 +132,7 @@ impl Hints for Interval {
     }
 
     fn problem(&self) -> Option<String> {
-        self.problem.clone()
+        None
     }
 }
 
@@ -159,8 +144,7 @@ mod tests {
 
     #[test]
     fn an_interval_can_be_woken_before_and_while_it_waits() {
-        let mut interval = Interval::with_problem("no watches left".to_owned());
-        assert_eq!(interval.problem().as_deref(), Some("no watches left"));
+        let mut interval = Interval::default();
         let waker = interval.waker();
         waker.wake();
         assert_eq!(interval.wait(Duration::from_secs(60)), Hint::Woken);

@@ -1,6 +1,7 @@
 //! Hears when somebody touches the live files of a standby, and has them looked at.
 //!
 //! It is only a hint: the keeper looks regularly all the same. Our own applies are heard as well, and cost one more look.
+//! Where nothing can be heard that is said, and tried again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Assembly,
+    Assembly, hints,
     supervisor::{Part, Supervisor},
 };
 
@@ -22,6 +23,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, touched: &Arc<Notify>) -> JoinHandle<()> {
     let (layout, hints_of) = (assembly.settings.layout.clone(), assembly.hints);
     let (touched, stop) = (Arc::clone(touched), assembly.stop.clone());
+    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
     let part = Part {
         name: "live watch",
         does: "hears when live files are touched",
@@ -30,14 +32,20 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, touched: &Arc<
         let hints = hints_of(&layout);
         let waker = hints.waker();
         let (touched, stop) = (Arc::clone(&touched), stop.clone());
-        (move || watch(hints, &touched, &stop), move || waker.wake())
+        let (board, clock) = (Arc::clone(&board), Arc::clone(&clock));
+        let work = move || {
+            let tell = |hints: &dyn Hints| hints::show(hints, &board, &*clock);
+            watch(hints, &touched, &stop, tell);
+        };
+        (work, move || waker.wake())
     })
 }
 
-fn watch(mut hints: Box<dyn Hints>, touched: &Notify, stop: &CancellationToken) {
+fn watch(mut hints: Box<dyn Hints>, touched: &Notify, stop: &CancellationToken, tell: impl Fn(&dyn Hints)) {
     // Something may have happened before the first wait.
     touched.notify_one();
     while !stop.is_cancelled() {
+        tell(&*hints);
         if hints.wait(WAIT) == Hint::Changed {
             std::thread::sleep(TOGETHER);
             touched.notify_one();

@@ -13,7 +13,7 @@ use std::{
 
 use bc_core::{
     clock::Clock,
-    concern::{PART_SCAN, TOPIC_LEDGER, TOPIC_SCAN, TOPIC_WATCH},
+    concern::{PART_SCAN, TOPIC_LEDGER, TOPIC_SCAN},
     error::Error,
     gocd_version,
     offer::Offer,
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    Assembly,
+    Assembly, hints,
     supervisor::{Part, Supervisor},
 };
 
@@ -143,7 +143,7 @@ impl Work {
             } else {
                 wait
             };
-            self.show_hints();
+            hints::show(&*self.hints, &self.board, &*self.clock);
             // A hint during the wait means a change; the end of the wait means a regular reading.
             self.hints.wait(wait);
         }
@@ -164,21 +164,6 @@ impl Work {
             self.board.clear(TOPIC_LEDGER);
         }
         problem.is_some()
-    }
-
-    /// Says why there are no hints, where that is so: it may begin and end at any time, as folders come and go.
-    fn show_hints(&self) {
-        let problem = self.hints.problem();
-        if let Some(problem) = &problem
-            && self
-                .board
-                .raise(TOPIC_WATCH, Severity::Warning, problem.as_str(), self.clock.now_ms())
-        {
-            warn!("{problem}");
-        }
-        if problem.is_none() {
-            self.board.clear(TOPIC_WATCH);
-        }
     }
 
     /// Offers what was read, and then says so: a standby is waiting.
