@@ -1,4 +1,7 @@
 //! Talks to a running node on its local socket.
+//!
+//! Where none answers, three things are told apart, since each is mended in another way: no node runs; one runs, by the
+//! lock of its state folder, and has no socket; this user may not reach it.
 
 use std::{
     fs,
@@ -19,6 +22,10 @@ use crate::{
     failure::Failure,
     output::{self, LiveLine},
 };
+
+mod silence;
+
+pub(crate) use silence::{after_silence, nobody_answers, silence};
 
 /// The longest text in an answer, in characters: a message with its guidance.
 const LONGEST_TEXT: usize = 2 * words::LONGEST_MESSAGE;
@@ -80,15 +87,6 @@ pub(crate) fn done(reply: Reply) -> Result<String, Failure> {
         Reply::Refused { message, guidance } => Err(Failure::new(ExitCode::Failed, message, guidance)),
         other => Err(unexpected(&other)),
     }
-}
-
-/// No node answers although an order is to be given.
-pub(crate) fn nobody_answers(state_dir: &Path) -> Failure {
-    Failure::new(
-        ExitCode::Failed,
-        format!("no node answers in {}", state_dir.display()),
-        "Start GoCD with the plugin and its -javaagent line, then try again.",
-    )
 }
 
 fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMut(&str)) -> io::Result<Reply> {
@@ -159,10 +157,12 @@ mod platform {
     };
 
     use bc_core::{
-        control::{SOCKET, SOCKET_POINTER},
+        control::{ABSTRACT, SOCKET, SOCKET_POINTER},
         regular_file,
         short_path::ShortPath,
+        shortage::Shortage,
     };
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
     use super::{ExitCode, Failure, Path, PathBuf, fs, io};
     use crate::owner;
@@ -174,7 +174,7 @@ mod platform {
     pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, UnixStream)>, Failure> {
         let inside = state_dir.join(SOCKET);
         let found = match pointed_to(state_dir) {
-            Some(elsewhere) => match UnixStream::connect(&elsewhere) {
+            Some(elsewhere) => match connect_elsewhere(&elsewhere) {
                 Ok(stream) => Some((elsewhere, stream)),
                 Err(error) if is_nobody(&error) => None,
                 Err(error) => return Err(unreachable(&elsewhere, &error)),
@@ -191,14 +191,14 @@ mod platform {
             },
         };
         let (address, stream) = found;
-        if !is_the_nodes_own(&address, state_dir) {
+        if !is_the_nodes_own(&address, &stream, state_dir) {
             return Err(Failure::new(
                 ExitCode::Failed,
                 format!(
                     "the socket {} belongs to another user than the state folder",
                     address.display()
                 ),
-                "Do not trust what answers there; restart GoCD, which makes the socket anew.",
+                "Do not trust what answers there. Remove that file: a node that runs makes its socket again within seconds.",
             ));
         }
         for limit in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
@@ -215,6 +215,22 @@ mod platform {
         UnixStream::connect(way.path()).map(Some)
     }
 
+    /// A socket outside of the state folder: a path, or the name of an abstract one.
+    fn connect_elsewhere(address: &Path) -> io::Result<UnixStream> {
+        #[cfg(target_os = "linux")]
+        if let Some(name) = address.to_str().and_then(|address| address.strip_prefix(ABSTRACT)) {
+            use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+
+            return UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?);
+        }
+        UnixStream::connect(address)
+    }
+
+    /// Whether a node has said that its socket is outside of the state folder.
+    pub(super) fn is_elsewhere(state_dir: &Path) -> bool {
+        pointed_to(state_dir).is_some()
+    }
+
     /// Nothing is there, or the socket of a node that was killed.
     fn is_nobody(error: &io::Error) -> bool {
         matches!(
@@ -229,33 +245,45 @@ mod platform {
         (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
     }
 
-    /// Anybody could have put a socket where a pointer from before a restart of the machine leads to.
-    fn is_the_nodes_own(address: &Path, state_dir: &Path) -> bool {
-        match (fs::metadata(address), fs::metadata(state_dir)) {
-            (Ok(socket), Ok(folder)) => socket.uid() == folder.uid() || socket.uid() == 0,
-            _ => false,
-        }
+    /// Anybody could have put a socket where a pointer from before a restart of the machine leads to: both the file and
+    /// whoever listens have to be of the user whose node it is, or of root.
+    fn is_the_nodes_own(address: &Path, stream: &UnixStream, state_dir: &Path) -> bool {
+        let Ok(folder) = fs::metadata(state_dir) else {
+            return false;
+        };
+        let is_of_node = |uid: u32| uid == folder.uid() || uid == 0;
+        let is_abstract = address.to_str().is_some_and(|address| address.starts_with(ABSTRACT));
+        (is_abstract || fs::metadata(address).is_ok_and(|socket| is_of_node(socket.uid())))
+            && getsockopt(stream, PeerCredentials).is_ok_and(|peer| is_of_node(peer.uid()))
     }
 
     fn unreachable(address: &Path, error: &io::Error) -> Failure {
-        let hint = match error.kind() {
-            io::ErrorKind::PermissionDenied => match owner::name_of_owner(address) {
-                Some(name) => format!("Run the command as root or as {name}."),
-                None => "Run the command as root, or as a user that may enter GoCD's folders.".to_owned(),
+        let (why, hint) = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let owner = owner::name_of_owner(address).filter(|name| name != "root");
+                let whose = owner.map_or_else(String::new, |name| format!(", or as {name}"));
+                let hint = format!("Type `sudo` before the command, or run it as root{whose}.");
+                ("this user may not connect to its local socket".to_owned(), hint)
+            }
+            io::ErrorKind::WouldBlock => ("too many others ask it".to_owned(), "Try again in a moment.".to_owned()),
+            _ => match Shortage::of(error) {
+                Some(shortage) => (shortage.to_string(), shortage.advice()),
+                None => (error.to_string(), "Try again.".to_owned()),
             },
-            _ => "Try again.".to_owned(),
         };
-        Failure::new(
-            ExitCode::Failed,
-            format!("cannot ask the node at {}: {error}", address.display()),
-            hint,
-        )
+        let message = format!("cannot ask the node at {}: {why}", address.display());
+        Failure::new(ExitCode::Failed, message, hint)
     }
 }
 
 #[cfg(windows)]
 mod platform {
     use super::{ExitCode, Failure, Path, PathBuf, fs, io};
+
+    /// Never: the name of a pipe is known.
+    pub(super) fn is_elsewhere(_: &Path) -> bool {
+        false
+    }
 
     /// Connects to the node; none when none is there.
     pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, fs::File)>, Failure> {

@@ -306,7 +306,8 @@ fn wrapper_confs(root: &Path, doubts: &mut Doubts) -> Vec<PathBuf> {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) => {
-                if error.kind() == io::ErrorKind::PermissionDenied {
+                // What cannot be looked into may hold one.
+                if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
                     doubts.push(format!("cannot look into {}: {error}", folder.display()));
                 }
                 continue;

@@ -125,7 +125,7 @@ fn status_says_that_it_read_files() {
     assert_eq!(json["files"]["fingerprint"], identity.fingerprint().to_string());
     let answer = place.run(&["status"]);
     assert_eq!(answer.code, 3, "{answer:?}");
-    assert!(answer.stdout.starts_with("UNKNOWN  no node answers in "), "{answer:?}");
+    assert!(answer.stdout.starts_with("UNKNOWN  no node runs in "), "{answer:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use pair::{CONFIG, STANDBY_STATE, change, comment, config, pair, pair_with, status, wait_for, wait_until_on_standby};
 use support::{Answer, NOBODY, Place, is_root};
 
+#[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
 mod support;

@@ -367,5 +367,5 @@ fn a_dead_socket_is_nobody() {
     );
     let answer = place.run(&["promote", "--without-database", "--state-dir", "state"]);
     assert_eq!(answer.code, 1, "{answer:?}");
-    assert!(answer.stderr.contains("no node answers in state"), "{answer:?}");
+    assert!(answer.stderr.contains("no node runs in state"), "{answer:?}");
 }

@@ -20,6 +20,8 @@ use crate::{
 pub const SOCKET: &str = "control.sock";
 /// The file in the state folder with the path of a socket that did not fit into it.
 pub const SOCKET_POINTER: &str = "socket";
+/// What the name of an abstract socket begins with in that file, and wherever else it is shown.
+pub const ABSTRACT: &str = "@";
 
 /// What a caller asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

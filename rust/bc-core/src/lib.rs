@@ -29,6 +29,7 @@ pub mod jar_name;
 pub mod layout;
 pub mod ledger;
 pub mod lineage;
+pub mod lock_holder;
 pub mod manifest;
 pub mod md5;
 mod mount;

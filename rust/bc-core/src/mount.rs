@@ -70,6 +70,13 @@ pub(crate) fn mount_of(path: &Path) -> PathBuf {
     highest_on_device(&existing)
 }
 
+/// The device, major and minor, that the kernel's list of mounts has for what holds `path`. That of a file may be another,
+/// on btrfs or overlayfs.
+#[cfg(target_os = "linux")]
+pub(crate) fn device_of(path: &Path) -> Option<(u64, u64)> {
+    linux::device(&std::fs::canonicalize(path).ok()?)
+}
+
 /// The highest folder on the same device: all that can be told where the mounts cannot be listed.
 fn highest_on_device(path: &Path) -> PathBuf {
     #[cfg(unix)]
@@ -96,12 +103,27 @@ mod linux {
     /// The mount that holds a path without links, by the kernel's list: a folder that is mounted once more elsewhere
     /// (`mount --bind`, a volume of a container) has the same device there.
     pub(super) fn innermost(path: &Path) -> Option<PathBuf> {
+        innermost_with(path, |_| Some(())).map(|(mount, ())| mount)
+    }
+
+    /// The device of that mount: the third field of its line.
+    pub(super) fn device(path: &Path) -> Option<(u64, u64)> {
+        let field = |line: &[u8]| {
+            let text = std::str::from_utf8(line.split(|byte| *byte == b' ').nth(2)?).ok()?;
+            let (major, minor) = text.split_once(':')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        innermost_with(path, field).map(|(_, device)| device)
+    }
+
+    fn innermost_with<T>(path: &Path, read: impl Fn(&[u8]) -> Option<T>) -> Option<(PathBuf, T)> {
         let mounts = fs::read("/proc/thread-self/mountinfo").ok()?;
         mounts
             .split(|byte| *byte == b'\n')
-            .filter_map(mount_point)
-            .filter(|mount| path.starts_with(mount))
-            .max_by_key(|mount| mount.components().count())
+            .filter_map(|line| Some((mount_point(line)?, read(line)?)))
+            .filter(|(mount, _)| path.starts_with(mount))
+            // Of two on one another the later one is seen.
+            .max_by_key(|(mount, _)| mount.components().count())
     }
 
     /// The fifth field of a line of proc_pid_mountinfo(5); blanks in it are written as `\040`.

@@ -32,6 +32,7 @@ use crate::{
     error::{Error, Kind},
     identity::Identity,
     ledger::Ledger,
+    lock_holder::{Holder, LOCK, holder},
     random, regular_file,
     store::{
         atomic,
@@ -62,16 +63,20 @@ impl StateDir {
     /// [`Kind::Busy`] when another process has this node open, [`Kind::File`] when the folder cannot be written.
     pub fn open(path: &Path) -> Result<Self, Error> {
         create(path, 0o711)?;
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK);
         let lock = OperatingSystem
             .open(&lock_path, 0o600)
             .map_err(|error| Error::io("open the lock file", &lock_path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
+                let who = match holder(path) {
+                    Holder::Process(process) => process.to_string(),
+                    Holder::Nobody | Holder::NotKnown => "another process".to_owned(),
+                };
                 return Err(Error::new(
                     Kind::Busy,
-                    format!("another process has the node in {} open", path.display()),
+                    format!("{who} has the node in {} open", path.display()),
                     "Stop it first, or give this one its own folder with bc.state.dir.",
                 ));
             }
@@ -265,5 +270,10 @@ mod tests {
         assert_eq!(again.node_id(), first);
         let busy = StateDir::open(&path).expect_err("locked");
         assert_eq!(busy.kind(), Kind::Busy);
+        #[cfg(target_os = "linux")]
+        assert!(
+            busy.message().starts_with(&format!("process {} (", std::process::id())),
+            "{busy}"
+        );
     }
 }

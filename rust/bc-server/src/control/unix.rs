@@ -34,15 +34,13 @@ use crate::accepting::Accepting;
 
 mod place;
 
-use place::Bound;
+use place::{Bound, Refuges};
 
 /// How often is looked whether callers still find the socket: one stat.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Wait before a socket that cannot be made is tried again; each time twice as long, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// For sockets that have no short way.
-const COMMON: &str = "/tmp";
 
 /// Binds the socket and answers on it until `shutdown`. Returns where it is or should be, and the task that answers.
 pub(super) fn serve<H: ControlHandler>(
@@ -52,14 +50,17 @@ pub(super) fn serve<H: ControlHandler>(
     tell: Tell,
     shutdown: CancellationToken,
 ) -> (PathBuf, JoinHandle<()>) {
+    let refuges = Refuges::of_process(rights.operator_group.is_some());
+    let first = Bound::bind(state_dir, &refuges);
     let keeper = Keeper {
         state_dir: state_dir.to_owned(),
+        refuges,
         rights: Arc::new(rights),
         handler,
         visitors: Arc::default(),
         tell,
     };
-    let first = keeper.listening(Bound::bind(state_dir, Path::new(COMMON)));
+    let first = keeper.listening(first);
     let path = match &first {
         Some((bound, _)) => bound.path.clone(),
         None => state_dir.join(SOCKET),
@@ -93,6 +94,7 @@ pub(super) fn membership(uid: u32, gid: u32, group: &str) -> Membership {
 
 struct Keeper<H> {
     state_dir: PathBuf,
+    refuges: Refuges,
     rights: Arc<Rights>,
     handler: Arc<H>,
     visitors: Arc<Visitors>,
@@ -118,8 +120,8 @@ impl<H: ControlHandler> Keeper<H> {
                 sleep(wait).await;
                 wait = LONGEST_RETRY.min(wait * 2);
             }
-            let state_dir = self.state_dir.clone();
-            let Ok(bound) = spawn_blocking(move || Bound::bind(&state_dir, Path::new(COMMON))).await else {
+            let (state_dir, refuges) = (self.state_dir.clone(), self.refuges.clone());
+            let Ok(bound) = spawn_blocking(move || Bound::bind(&state_dir, &refuges)).await else {
                 continue;
             };
             listening = self.listening(bound);

@@ -230,7 +230,28 @@ impl Begun {
 mod tests {
     use std::time::Instant;
 
+    use bc_core::{error::Kind, event::Event, properties::Properties};
+
     use super::*;
+    use crate::node::Node;
+
+    /// The agent's node of a server where nothing is left, and what its flag is.
+    fn agent_without_room(flag: &str) -> Result<Node, Error> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut properties = Properties::from_iter([("bc.face", "agent"), ("go.server.mode", flag)]);
+        properties.set("user.dir", folder.path().display().to_string());
+        Node::open_as(&properties, |assembly| assembly.room = || Err(no_thread()))
+    }
+
+    #[test]
+    fn an_agent_without_threads_says_why_a_standby_stays_held_and_lets_a_primary_go() {
+        let refused = agent_without_room("standby").err().expect("it cannot be followed");
+        assert_eq!(refused.kind(), Kind::Exhausted);
+        assert!(refused.message().contains("gives no thread"), "{refused}");
+        let node = agent_without_room("").expect("it takes none to let GoCD run");
+        let mut events = std::iter::from_fn(|| node.next_event(Duration::from_secs(1)));
+        assert!(events.any(|event| matches!(event, Event::Release(_))));
+    }
 
     #[test]
     fn all_threads_run_and_all_end() {

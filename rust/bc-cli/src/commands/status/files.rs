@@ -3,12 +3,22 @@
 use std::{io, path::Path, time::SystemTime};
 
 use bc_core::{
-    clock::millis, fingerprint::Fingerprint, identity::Identity, regular_file, role::Recorded, settings::Flag,
-    store::Record, words,
+    clock::millis,
+    fingerprint::Fingerprint,
+    identity::Identity,
+    lock_holder::{Holder, holder},
+    regular_file,
+    role::Recorded,
+    settings::Flag,
+    store::Record,
+    words,
 };
 use serde::Serialize;
 
-use crate::output::{ago, table};
+use crate::{
+    client,
+    output::{ago, table},
+};
 
 /// As much of what stands in place of a node id is shown, in characters.
 const LONGEST_ID: usize = 64;
@@ -17,6 +27,11 @@ const LONGEST_ID: usize = 64;
 #[derive(Debug, Serialize)]
 pub(super) struct Files {
     state_dir: String,
+    /// The process that has the node open although it does not answer.
+    process: Option<u32>,
+    /// What that means, and what to do.
+    #[serde(skip)]
+    silence: (String, String),
     node_id: Option<String>,
     fingerprint: Option<Fingerprint>,
     /// The role it had last.
@@ -33,6 +48,7 @@ impl Files {
     /// Reads what is there. What cannot be read is said in the result.
     pub(super) fn read(state_dir: &Path) -> Self {
         let mut problems = Vec::new();
+        let holder = holder(state_dir);
         let node_id = note(&mut problems, "node-id", text(&state_dir.join("node-id")));
         let identity = Identity::load(state_dir).map_err(|error| error.to_string());
         let recorded = Recorded::load(state_dir).map_err(|error| error.to_string());
@@ -51,6 +67,14 @@ impl Files {
         });
         Self {
             state_dir: state_dir.display().to_string(),
+            process: match &holder {
+                Holder::Process(process) => Some(process.id),
+                Holder::Nobody | Holder::NotKnown => None,
+            },
+            silence: (
+                client::silence(state_dir, &holder),
+                client::after_silence(state_dir, &holder),
+            ),
             node_id: node_id.map(|text| words::shown(text.trim(), LONGEST_ID)),
             fingerprint: identity.map(|identity| identity.fingerprint()),
             role: recorded.as_ref().map(|recorded| recorded.role.to_string()),
@@ -62,11 +86,8 @@ impl Files {
 
     /// For people.
     pub(super) fn render(&self) -> String {
-        let mut text = format!(
-            "UNKNOWN  no node answers in {}; this is what its files say\n\
-             \nStart GoCD, or look at its log if it should be running.\n\n",
-            self.state_dir
-        );
+        let (silence, after) = &self.silence;
+        let mut text = format!("UNKNOWN  {silence}; this is what its files say\n\n{after}\n\n");
         let mut rows = Vec::new();
         let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
         if let Some(node_id) = &self.node_id {
@@ -140,7 +161,7 @@ mod tests {
         let files = Files::read(folder.path());
         assert_eq!(files.fingerprint, Some(identity.fingerprint()));
         let text = files.render();
-        assert!(text.starts_with("UNKNOWN  no node answers in "), "{text}");
+        assert!(text.starts_with("UNKNOWN  no node runs in "), "{text}");
         assert!(
             text.contains("last role   standby; go.server.mode asked for a standby then\n"),
             "{text}"

@@ -1,22 +1,27 @@
 //! Where the socket is.
 //!
 //! `<state folder>/control.sock`, by a short way where that path is longer than an address may be ([`ShortPath`]). Only
-//! where there is no such way it is in a folder of ours in `/tmp`, and the file `<state folder>/socket` tells so. Others
-//! may write to `/tmp` too: a folder there is ours only if it is a real one of our own user, and where somebody has taken
-//! its usual name, one with a name that nobody can guess is made.
+//! where there is no such way is it elsewhere, and the file `<state folder>/socket` tells where:
+//!
+//! 1. in the folder that this user has for such things, `XDG_RUNTIME_DIR` or `/run/user/<uid>`. Nobody clears it away but
+//!    with the last session of that user, and nobody else may enter it, so not where others may give orders;
+//! 2. as an abstract socket of Linux, shown as `@<name>`, which is in no folder. Who would take its name first has to guess
+//!    it; whoever connects is judged as everywhere, by the kernel's word; and `gocd-bc` makes sure of the user at the other
+//!    end before it says anything.
+//!
+//! Not in `/tmp`, which is cleaned, is another one for each service, and where anybody may be first.
 
 use std::{
-    fs::{self, DirBuilder},
-    io,
+    env, fs, io,
     os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::UnixListener,
     },
     path::{Path, PathBuf},
 };
 
 use bc_core::{
-    control::{SOCKET, SOCKET_POINTER},
+    control::{ABSTRACT, SOCKET, SOCKET_POINTER},
     error::{Error, Kind},
     random, regular_file,
     short_path::ShortPath,
@@ -28,74 +33,91 @@ use nix::unistd::geteuid;
 /// Which file a path leads to.
 type Identity = (u64, u64);
 
+/// Where the folders for such things of each user are.
+const RUN_USER: &str = "/run/user";
+
+/// Where a socket may be that has no short way into its state folder, in this order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refuges {
+    /// Folders of this user alone.
+    folders: Vec<PathBuf>,
+}
+
+impl Refuges {
+    /// Those of this process; `for_others` where other users may give orders.
+    pub(super) fn of_process(for_others: bool) -> Self {
+        if for_others {
+            return Self::default();
+        }
+        let given = env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute());
+        let usual = Path::new(RUN_USER).join(geteuid().to_string());
+        Self {
+            folders: given.into_iter().chain([usual]).collect(),
+        }
+    }
+}
+
 /// A bound socket; its files go when it is dropped.
 #[derive(Debug)]
 pub(super) struct Bound {
-    /// Where it can be found.
+    /// Where it can be found: a path, or `@` and the name of an abstract socket.
     pub(super) path: PathBuf,
+    /// None of an abstract one.
+    file: Option<SocketFile>,
+    /// The file that tells of a socket outside of the state folder.
+    pointer: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct SocketFile {
     identity: Identity,
     /// How it is reached here.
     way: ShortPath,
-    elsewhere: Option<Elsewhere>,
-}
-
-/// What tells of a socket outside of the state folder.
-#[derive(Debug)]
-struct Elsewhere {
-    pointer: PathBuf,
-    /// A folder that only this socket is in.
-    folder: Option<PathBuf>,
 }
 
 impl Bound {
-    /// Binds the socket of the node in `state_dir`, which is made where it is missing. `common` is the folder for
-    /// sockets that have no short way.
+    /// Binds the socket of the node in `state_dir`, which is made where it is missing.
     ///
     /// # Errors
     /// The socket cannot be made, or a file of somebody else is in its place.
-    pub(super) fn bind(state_dir: &Path, common: &Path) -> Result<(Self, UnixListener), Error> {
+    pub(super) fn bind(state_dir: &Path, refuges: &Refuges) -> Result<(Self, UnixListener), Error> {
         state_dir::create(state_dir, 0o711)?;
         let way = ShortPath::to(state_dir, SOCKET).map_err(|error| Error::io("enter the folder", state_dir, &error))?;
-        Self::bind_by(way, state_dir, common)
+        Self::bind_by(way, state_dir, refuges)
     }
 
-    fn bind_by(way: Option<ShortPath>, state_dir: &Path, common: &Path) -> Result<(Self, UnixListener), Error> {
+    fn bind_by(way: Option<ShortPath>, state_dir: &Path, refuges: &Refuges) -> Result<(Self, UnixListener), Error> {
         // What an earlier node of this folder left: ours, since we hold its lock.
         let (inside, pointer) = (state_dir.join(SOCKET), state_dir.join(SOCKET_POINTER));
         remove_socket(&inside)?;
         let stale = regular_file::read_text(&pointer, 4096).unwrap_or_default();
         remove_file(&pointer)?;
+        remove_own(Path::new(stale.trim()));
         if let Some(way) = way {
-            return Self::listen(way, inside, None);
+            return Self::listen(way, inside);
         }
-        let usual = common.join(format!("gocd-bc-{}", geteuid()));
-        remove_own(Path::new(stale.trim()), &usual);
-        let (folder, is_usual) = match make_own(&usual) {
-            Ok(()) => (usual, true),
-            // Somebody was there first. Nobody can be where nobody knows of.
-            Err(_) => (make_hidden(&usual)?, false),
+        let of_user = || refuges.folders.iter().find_map(|folder| Self::listen_in(folder));
+        let (mut bound, listener) = match of_user() {
+            Some(listening) => listening,
+            None => Self::listen_abstract(&inside)?,
         };
-        let path = folder.join(format!("{:.16}.sock", random::hex_id()?));
-        let way = ShortPath::to(&folder, &path.file_name().unwrap_or_default().to_string_lossy())
-            .map_err(|error| Error::io("enter the folder", &folder, &error))?
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::File,
-                    format!("the path {} is too long for a socket", path.display()),
-                    "Shorten the path of the state folder with bc.state.dir.",
-                )
-            })?;
-        let elsewhere = Elsewhere {
-            pointer: pointer.clone(),
-            folder: (!is_usual).then_some(folder),
-        };
-        let (bound, listener) = Self::listen(way, path, Some(elsewhere))?;
-        let text = format!("{}\n", bound.path.display());
-        atomic::write(&pointer, text.as_bytes(), 0o644)?;
+        atomic::write(&pointer, format!("{}\n", bound.path.display()).as_bytes(), 0o644)?;
+        bound.pointer = Some(pointer);
         Ok((bound, listener))
     }
 
-    fn listen(way: ShortPath, path: PathBuf, elsewhere: Option<Elsewhere>) -> Result<(Self, UnixListener), Error> {
+    /// In a folder that is this user's alone. None where it is not, or where anything else is in the way.
+    fn listen_in(folder: &Path) -> Option<(Self, UnixListener)> {
+        let name = format!("gocd-bc-{:.16}.sock", random::hex_id().ok()?);
+        let way = is_private(folder)
+            .then(|| ShortPath::to(folder, &name).ok())
+            .flatten()??;
+        Self::listen(way, folder.join(name)).ok()
+    }
+
+    fn listen(way: ShortPath, path: PathBuf) -> Result<(Self, UnixListener), Error> {
         let failed = |error: io::Error| Error::io("listen on the local socket", &path, &error);
         let listener = UnixListener::bind(way.path()).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -103,22 +125,48 @@ impl Bound {
         let identity = identity(way.path()).map_err(failed)?;
         let bound = Self {
             path,
-            identity,
-            way,
-            elsewhere,
+            file: Some(SocketFile { identity, way }),
+            pointer: None,
         };
         Ok((bound, listener))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn listen_abstract(_: &Path) -> Result<(Self, UnixListener), Error> {
+        use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+
+        let name = format!("gocd-bc-{}", random::hex_id()?);
+        let path = PathBuf::from(format!("{ABSTRACT}{name}"));
+        let failed = |error: io::Error| Error::io("listen on the abstract socket", &path, &error);
+        let address = SocketAddr::from_abstract_name(name).map_err(failed)?;
+        let listener = UnixListener::bind_addr(&address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let bound = Self {
+            path,
+            file: None,
+            pointer: None,
+        };
+        Ok((bound, listener))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn listen_abstract(inside: &Path) -> Result<(Self, UnixListener), Error> {
+        Err(Error::new(
+            Kind::File,
+            format!("the path {} is too long for a socket", inside.display()),
+            "Shorten the path of the state folder with bc.state.dir.",
+        ))
     }
 
     /// Whether callers find another socket, or none, where this one should be. That it cannot be looked at says nothing.
     pub(super) fn is_gone(&self) -> bool {
         let is_missing =
             |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-        let socket = match identity(&self.path) {
-            Ok(found) => found != self.identity,
-            Err(error) => is_missing(&error),
+        let socket = match &self.file {
+            Some(file) => identity(&self.path).map_or_else(|error| is_missing(&error), |found| found != file.identity),
+            None => false,
         };
-        let pointer = self.elsewhere.as_ref().map(|elsewhere| identity(&elsewhere.pointer));
+        let pointer = self.pointer.as_deref().map(identity);
         socket || pointer.is_some_and(|found| found.as_ref().is_err_and(is_missing))
     }
 }
@@ -126,16 +174,15 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         // What cannot be removed is found and removed by the next node. What took its place is another one's.
-        if identity(self.way.path()).is_ok_and(|found| found == self.identity) {
-            drop(fs::remove_file(self.way.path()));
+        if let Some(file) = &self.file
+            && identity(file.way.path()).is_ok_and(|found| found == file.identity)
+        {
+            drop(fs::remove_file(file.way.path()));
         }
-        if let Some(elsewhere) = &self.elsewhere {
+        if let Some(pointer) = &self.pointer {
             let is_ours = |text: String| Path::new(text.trim()) == self.path;
-            if regular_file::read_text(&elsewhere.pointer, 4096).is_ok_and(is_ours) {
-                drop(fs::remove_file(&elsewhere.pointer));
-            }
-            if let Some(folder) = &elsewhere.folder {
-                drop(fs::remove_dir(folder));
+            if regular_file::read_text(pointer, 4096).is_ok_and(is_ours) {
+                drop(fs::remove_file(pointer));
             }
         }
     }
@@ -165,52 +212,25 @@ fn remove_file(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what an earlier node left in a folder of ours with this name, or with one that begins so.
-fn remove_own(socket: &Path, usual: &Path) {
-    let folder = socket.parent().unwrap_or(Path::new(""));
-    let begins = |path: &Path| {
-        path.as_os_str()
-            .as_encoded_bytes()
-            .starts_with(usual.as_os_str().as_encoded_bytes())
-    };
-    if folder.parent() == usual.parent() && begins(folder) && is_own(folder) {
+/// Removes a socket that an earlier node left elsewhere, with the folder in `/tmp` that one of an earlier version had.
+fn remove_own(socket: &Path) {
+    let Some(folder) = socket.parent() else { return };
+    let is_socket = fs::symlink_metadata(socket)
+        .is_ok_and(|found| found.file_type().is_socket() && found.uid() == geteuid().as_raw());
+    if is_private(folder) && is_socket {
         // What stays takes a few bytes.
         drop(fs::remove_file(socket));
-        drop(fs::remove_dir(folder));
+        let is_its_own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"gocd-bc-");
+        if folder.file_name().is_some_and(is_its_own) {
+            drop(fs::remove_dir(folder));
+        }
     }
 }
 
-fn is_own(folder: &Path) -> bool {
-    fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw())
-}
-
-/// Makes `folder`, or finds it as a real folder of our own user that nobody else can write to.
-fn make_own(folder: &Path) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::io("create the folder", folder, &error);
-    match DirBuilder::new().mode(0o711).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => {}
-    }
-    if !is_own(folder) {
-        return Err(Error::new(
-            Kind::File,
-            format!("{} is not a folder of the user that GoCD runs as", folder.display()),
-            "Remove it, or shorten the path of the state folder with bc.state.dir.",
-        ));
-    }
-    // Also where it existed, and whatever the umask took away.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).map_err(failed)
-}
-
-/// Makes a folder beside `usual` under a name that nobody can know before.
-fn make_hidden(usual: &Path) -> Result<PathBuf, Error> {
-    let mut name = usual.as_os_str().to_owned();
-    name.push(format!("-{:.16}", random::hex_id()?));
-    let folder = PathBuf::from(name);
-    let failed = |error: io::Error| Error::io("create the folder", &folder, &error);
-    DirBuilder::new().mode(0o711).create(&folder).map_err(failed)?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).map_err(failed)?;
-    Ok(folder)
+/// Whether it is a real folder of our own user that nobody else can write to.
+fn is_private(folder: &Path) -> bool {
+    fs::symlink_metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0)
 }
 
 #[cfg(test)]
@@ -227,9 +247,24 @@ mod tests {
     }
 
     /// As where `/proc` is not mounted.
-    fn bind_elsewhere(state_dir: &Path, common: &Path) -> Result<Bound, Error> {
-        state_dir::create(state_dir, 0o711)?;
-        Bound::bind_by(None, state_dir, common).map(|(bound, _)| bound)
+    fn bind_elsewhere(state_dir: &Path, folders: &[&Path]) -> (Bound, UnixListener) {
+        state_dir::create(state_dir, 0o711).expect("a folder");
+        let refuges = Refuges {
+            folders: folders.iter().map(|folder| folder.to_path_buf()).collect(),
+        };
+        Bound::bind_by(None, state_dir, &refuges).expect("bind")
+    }
+
+    /// A folder as `/run/user/<uid>`.
+    fn private_folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir_in("/tmp").expect("folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("mode");
+        folder
+    }
+
+    fn pointer_of(state_dir: &Path) -> String {
+        let text = fs::read_to_string(state_dir.join(SOCKET_POINTER)).expect("read");
+        text.trim().to_owned()
     }
 
     #[test]
@@ -240,7 +275,7 @@ mod tests {
             let path = state_dir.join(SOCKET);
             let way = ShortPath::to(&state_dir, SOCKET).expect("there").expect("short");
             drop(UnixListener::bind(way.path()).expect("an earlier node"));
-            let (bound, _listener) = Bound::bind(&state_dir, Path::new("/nowhere")).expect("bind");
+            let (bound, _listener) = Bound::bind(&state_dir, &Refuges::default()).expect("bind");
             assert_eq!((mode(&path), &bound.path), (0o666, &path));
             assert!(!state_dir.join(SOCKET_POINTER).exists());
             assert!(!bound.is_gone());
@@ -253,66 +288,106 @@ mod tests {
     fn a_file_in_its_place_is_not_removed() {
         let folder = tempfile::tempdir().expect("folder");
         fs::write(folder.path().join(SOCKET), "mine").expect("write");
-        let refusal = Bound::bind(folder.path(), Path::new("/nowhere")).expect_err("refused");
+        let refusal = Bound::bind(folder.path(), &Refuges::default()).expect_err("refused");
         assert!(refusal.message().contains("control.sock is not a socket"), "{refusal}");
     }
 
     #[test]
     fn a_socket_that_was_removed_or_replaced_is_gone_and_does_not_take_its_successor_along() {
         let folder = tempfile::tempdir().expect("folder");
-        let (first, _listener) = Bound::bind(folder.path(), Path::new("/nowhere")).expect("bind");
+        let (first, _listener) = Bound::bind(folder.path(), &Refuges::default()).expect("bind");
         fs::remove_file(&first.path).expect("there");
         assert!(first.is_gone());
-        let (second, _listener) = Bound::bind(folder.path(), Path::new("/nowhere")).expect("bind");
+        let (second, _listener) = Bound::bind(folder.path(), &Refuges::default()).expect("bind");
         assert!(first.is_gone());
         drop(first);
         assert!(!second.is_gone(), "it is another one's");
         fs::remove_dir_all(folder.path()).expect("ours");
         assert!(second.is_gone());
-        let (third, _listener) = Bound::bind(folder.path(), Path::new("/nowhere")).expect("with its folder");
+        let (third, _listener) = Bound::bind(folder.path(), &Refuges::default()).expect("with its folder");
         assert!(!third.is_gone());
     }
 
     #[test]
-    fn without_a_short_way_it_is_elsewhere_and_a_file_tells_so() {
-        let folder = tempfile::tempdir().expect("folder");
-        let common = tempfile::tempdir_in("/tmp").expect("folder");
+    fn without_a_short_way_it_is_in_a_folder_of_the_user_and_a_file_tells_so() {
+        let (folder, of_user) = (tempfile::tempdir().expect("folder"), private_folder());
         let deep = deep_state_dir(folder.path());
-        let bound = bind_elsewhere(&deep, common.path()).expect("bind");
+        let (bound, _listener) = bind_elsewhere(&deep, &[Path::new("/nowhere"), of_user.path()]);
+        assert_eq!(pointer_of(&deep), bound.path.to_str().expect("text"));
+        assert_eq!(bound.path.parent(), Some(of_user.path()));
         let pointer = deep.join(SOCKET_POINTER);
+        assert_eq!((mode(&pointer), mode(&bound.path)), (0o644, 0o666));
+        assert!(!bound.is_gone());
+        fs::remove_file(&pointer).expect("there");
+        assert!(bound.is_gone(), "nobody finds it");
+        // As after a crash: nothing was put away.
+        fs::write(&pointer, format!("{}\n", bound.path.display())).expect("write");
+        std::mem::forget(bound);
+        let (next, _listener) = bind_elsewhere(&deep, &[of_user.path()]);
         assert_eq!(
-            fs::read_to_string(&pointer).expect("read").trim(),
-            bound.path.to_str().expect("text")
+            fs::read_dir(of_user.path()).expect("list").count(),
+            1,
+            "the former is removed"
         );
-        assert_eq!(
-            (mode(&pointer), mode(bound.path.parent().expect("folder"))),
-            (0o644, 0o711)
-        );
-        drop(bound);
+        drop(next);
         assert!(!pointer.exists());
+        assert_eq!(fs::read_dir(of_user.path()).expect("list").count(), 0);
     }
 
     #[test]
-    fn who_takes_the_name_of_our_folder_first_keeps_no_socket_from_us() {
+    fn a_folder_that_others_may_write_to_is_no_refuge() {
+        let (folder, of_others, of_user) = (tempfile::tempdir().expect("folder"), private_folder(), private_folder());
+        fs::set_permissions(of_others.path(), fs::Permissions::from_mode(0o777)).expect("mode");
+        let link = of_user.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).expect("link");
+        let (bound, _listener) = bind_elsewhere(&deep_state_dir(folder.path()), &[of_others.path(), &link]);
+        assert!(bound.path.to_string_lossy().starts_with(ABSTRACT), "{bound:?}");
+        assert_eq!(fs::read_dir(of_others.path()).expect("list").count(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_last_way_is_in_no_folder_and_has_a_name_that_nobody_can_guess() {
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::net::{SocketAddr, UnixStream},
+        };
+
         let folder = tempfile::tempdir().expect("folder");
-        let common = tempfile::tempdir_in("/tmp").expect("folder");
-        let elsewhere = tempfile::tempdir_in("/tmp").expect("folder");
-        let place = common.path().join(format!("gocd-bc-{}", geteuid()));
-        std::os::unix::fs::symlink(elsewhere.path(), &place).expect("link");
         let deep = deep_state_dir(folder.path());
-        for _ in 0..2 {
-            let bound = bind_elsewhere(&deep, common.path()).expect("bind");
-            assert!(is_own(bound.path.parent().expect("a folder")));
-            // As after a crash: nothing was put away.
-            std::mem::forget(bound);
-            assert_eq!(fs::read_dir(elsewhere.path()).expect("list").count(), 0);
-            assert_eq!(
-                fs::read_dir(common.path()).expect("list").count(),
-                2,
-                "the former is removed"
-            );
-        }
-        drop(bind_elsewhere(&deep, common.path()).expect("bind"));
-        assert_eq!(fs::read_dir(common.path()).expect("list").count(), 1);
+        let (bound, listener) = bind_elsewhere(&deep, &[]);
+        let named = pointer_of(&deep);
+        let name = named.strip_prefix(ABSTRACT).expect("an abstract one").to_owned();
+        let reached = |name: &str| {
+            let address = SocketAddr::from_abstract_name(name).expect("a name");
+            UnixStream::connect_addr(&address).is_ok()
+        };
+        assert!(reached(&name) && !bound.is_gone());
+        drop((bound, listener));
+        assert!(!reached(&name) && !deep.join(SOCKET_POINTER).exists());
+        let (_next, _listener) = bind_elsewhere(&deep, &[]);
+        assert_ne!(pointer_of(&deep), named);
+    }
+
+    #[test]
+    fn what_a_node_of_an_earlier_version_left_in_tmp_goes() {
+        let folder = tempfile::tempdir().expect("folder");
+        let common = tempfile::Builder::new()
+            .prefix("gocd-bc-")
+            .tempdir_in("/tmp")
+            .expect("folder");
+        let left = common.path().join("0123456789abcdef.sock");
+        drop(UnixListener::bind(&left).expect("bind"));
+        fs::write(folder.path().join(SOCKET_POINTER), left.display().to_string()).expect("write");
+        let (bound, _listener) = Bound::bind(folder.path(), &Refuges::default()).expect("bind");
+        assert_eq!(bound.path, folder.path().join(SOCKET));
+        assert!(!common.path().exists() && !folder.path().join(SOCKET_POINTER).exists());
+        // What is no socket of ours stays, wherever somebody makes the file lead.
+        let other = folder.path().join("file");
+        fs::write(&other, "mine").expect("write");
+        fs::write(folder.path().join(SOCKET_POINTER), other.display().to_string()).expect("write");
+        drop(bound);
+        drop(Bound::bind(folder.path(), &Refuges::default()).expect("bind"));
+        assert!(other.exists());
     }
 }
