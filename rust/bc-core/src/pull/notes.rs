@@ -40,7 +40,8 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let withheld = withheld.unwrap_or_default();
         if document.is_some() {
             let warning = withheld::standby_warning(&withheld.lines());
-            self.board.set(TOPIC_WITHHELD, Severity::Warning, warning, now);
+            self.board
+                .set(TOPIC_WITHHELD, Severity::of_withheld(&withheld), warning, now);
         }
         self.board.clear(TOPIC_PRIMARY);
         let concerns = concern::warning(&envelope.concerns);

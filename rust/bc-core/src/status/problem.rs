@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{manifest::Name, withheld::Withheld};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -14,6 +16,19 @@ pub enum Severity {
     Warning,
     /// Somebody must act.
     Critical,
+}
+
+impl Severity {
+    /// How bad it is that a primary cannot offer this. Without its configuration, or the key of its secrets, what a
+    /// standby holds is of another day than what it would be promoted for.
+    pub fn of_withheld(withheld: &Withheld) -> Self {
+        let is_needed = |name: &Name| withheld.reason(name).is_some_and(|reason| !reason.is_passing());
+        let needed = [Name::CruiseConfig, Name::CipherAes, Name::CipherDes];
+        match needed.iter().any(is_needed) {
+            true => Self::Critical,
+            false => Self::Warning,
+        }
+    }
 }
 
 /// The word for it, as monitoring systems know it.
@@ -38,4 +53,28 @@ pub struct Problem {
     pub message: String,
     /// Since when.
     pub since_ms: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::withheld::Reason;
+
+    #[test]
+    fn configuration_and_key_weigh_more_than_the_rest() {
+        let severity = |name, reason| {
+            let mut withheld = Withheld::default();
+            withheld.files.insert(name, reason);
+            Severity::of_withheld(&withheld)
+        };
+        assert_eq!(severity(Name::CruiseConfig, Reason::Denied), Severity::Critical);
+        assert_eq!(severity(Name::CipherAes, Reason::Failing), Severity::Critical);
+        assert_eq!(severity(Name::JettyXml, Reason::Denied), Severity::Warning);
+        assert_eq!(severity(Name::CruiseConfig, Reason::BeingWritten), Severity::Warning);
+        let folder = Withheld {
+            plugins: Some(Reason::Stale),
+            ..Withheld::default()
+        };
+        assert_eq!(Severity::of_withheld(&folder), Severity::Warning);
+    }
 }

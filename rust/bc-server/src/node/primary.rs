@@ -180,10 +180,9 @@ impl Work {
         let warnings = words::one_line(&snapshot.warnings);
         self.board.set("files", Severity::Warning, warnings, now);
         let withheld = withheld::primary_warning(&snapshot.withheld_lines);
+        let severity = Severity::of_withheld(&snapshot.manifest.withheld);
         if let Some(warning) = &withheld
-            && self
-                .board
-                .raise(TOPIC_WITHHELD, Severity::Warning, warning.as_str(), now)
+            && self.board.raise(TOPIC_WITHHELD, severity, warning.as_str(), now)
         {
             warn!("{warning}");
         }
