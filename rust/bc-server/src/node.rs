@@ -63,7 +63,7 @@ use tracing::{Dispatch, error, info, warn};
 
 use self::{
     promote::Promotion,
-    supervisor::{Patience, Supervisor},
+    supervisor::{PartThreads, Patience, Supervisor},
     threads::Threads,
 };
 use crate::{
@@ -104,7 +104,7 @@ mod waiting;
 /// Longest wait for our threads when a node closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
-/// Threads that may wait for disks: one for each part, and some for what peers ask.
+/// Threads that may wait for disks: one for each part for as long as it runs, and some for what peers ask.
 const THREADS_OF_FILES: usize = 32;
 /// Those of the local socket alone. They are not for everybody: who may only look has four of them, and as many orders as
 /// the socket takes at once find one each.
@@ -131,6 +131,8 @@ struct Parts {
     hold: Option<hold::Renewal>,
     /// For everything that may touch files.
     runtime: Option<Threads>,
+    /// Those of its parts.
+    threads: Arc<PartThreads>,
     /// For what must answer whatever the disks do.
     answers: Option<Threads>,
     /// What has to be over before the node is closed.
@@ -327,6 +329,7 @@ impl Parts {
                 answers.end(CLOSE_WITHIN / 3);
             }
             runtime.end(CLOSE_WITHIN);
+            self.threads.join(CLOSE_WITHIN);
         }
     }
 }
@@ -434,6 +437,7 @@ impl Assembly {
                 stop: self.stop,
                 hold: None,
                 runtime: None,
+                threads: Arc::default(),
                 answers: None,
                 ending: Vec::new(),
                 serve: None,
@@ -557,6 +561,7 @@ impl Assembly {
             stop: self.stop,
             hold,
             runtime: Some(runtime),
+            threads: supervisor.threads(),
             answers: Some(answers),
             ending,
             serve,

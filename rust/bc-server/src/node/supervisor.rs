@@ -12,6 +12,7 @@ use std::{
     any::Any,
     future::Future,
     panic::{self, AssertUnwindSafe},
+    pin::Pin,
     sync::Arc,
     thread,
     time::Duration,
@@ -33,8 +34,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, error, info};
 
+pub(crate) use self::under_way::PartThreads;
+use self::under_way::{UnderWay, Work};
 use super::{Assembly, log};
-use crate::off_worker::OffWorker;
 
 /// A part of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +77,9 @@ pub(crate) struct Supervisor {
     dispatch: Dispatch,
     stop: CancellationToken,
     patience: Patience,
-    /// Whether its parts touch files, so that each step of them is off the workers.
+    /// Whether its parts touch files, so that each has a thread to itself.
     touches_files: bool,
+    threads: Arc<PartThreads>,
     #[cfg(test)]
     provoked: Arc<provoke::Provoked>,
 }
@@ -92,6 +95,7 @@ impl Supervisor {
             stop: assembly.stop.clone(),
             patience: assembly.patience,
             touches_files: true,
+            threads: Arc::default(),
             #[cfg(test)]
             provoked: Arc::clone(&assembly.provoked),
         }
@@ -104,6 +108,11 @@ impl Supervisor {
             touches_files: false,
             ..self.clone()
         }
+    }
+
+    /// The threads of its parts, for whoever closes the node.
+    pub(crate) fn threads(&self) -> Arc<PartThreads> {
+        Arc::clone(&self.threads)
     }
 
     /// Where a part may start tasks of its own that end with it.
@@ -125,13 +134,18 @@ impl Supervisor {
     pub(crate) fn keep_with<F, M>(
         &self,
         part: Part,
-        start: impl FnMut() -> F + Send + 'static,
-        meanwhile: impl FnMut() -> M + Send + 'static,
+        mut start: impl FnMut() -> F + Send + 'static,
+        mut meanwhile: impl FnMut() -> M + Send + 'static,
     ) -> JoinHandle<()>
     where
         F: Future<Output: Into<End> + Send> + Send + 'static,
         M: Future<Output = ()> + Send + 'static,
     {
+        let start: Start = Box::new(move || {
+            let work = start();
+            Box::pin(async { work.await.into() })
+        });
+        let meanwhile: Meanwhile = Box::new(move || Box::pin(meanwhile()));
         self.runtime.spawn(self.clone().watch(part, start, meanwhile))
     }
 
@@ -168,15 +182,7 @@ impl Supervisor {
         })
     }
 
-    async fn watch<F, M>(
-        self,
-        part: Part,
-        mut start: impl FnMut() -> F + Send + 'static,
-        mut meanwhile: impl FnMut() -> M + Send + 'static,
-    ) where
-        F: Future<Output: Into<End> + Send> + Send + 'static,
-        M: Future<Output = ()> + Send + 'static,
-    {
+    async fn watch(self, part: Part, mut start: Start, mut meanwhile: Meanwhile) {
         let mut failures = 0;
         loop {
             let end = self.run(part, &mut start, &mut failures).await;
@@ -195,25 +201,22 @@ impl Supervisor {
     }
 
     /// Runs the part once, and says how it ended.
-    async fn run<F>(&self, part: Part, start: &mut (impl FnMut() -> F + Send), failures: &mut u32) -> End
-    where
-        F: Future<Output: Into<End> + Send> + Send + 'static,
-    {
+    async fn run(&self, part: Part, start: &mut Start, failures: &mut u32) -> End {
         let work = match panic::catch_unwind(AssertUnwindSafe(&mut *start)) {
-            Ok(work) => async { work.await.into() },
+            Ok(work) => work,
             Err(panic) => return End::Mistake(words(&*panic)),
         };
         #[cfg(test)]
-        let work = self.provoked.open_to(part.name, work);
-        // A panic ends that task alone.
-        let mut task = Owned(if self.touches_files {
-            self.runtime.spawn(OffWorker::new(work))
+        let work: Work = Box::pin(self.provoked.open_to(part.name, work));
+        // A panic ends that part alone.
+        let mut under_way = if self.touches_files {
+            UnderWay::on_a_thread(&self.runtime, &self.dispatch, &self.threads, work)
         } else {
-            self.runtime.spawn(work)
-        });
+            UnderWay::on_workers(&self.runtime, work)
+        };
         if *failures > 0 {
-            match timeout(self.patience.proven, &mut task.0).await {
-                Ok(end) => return how(end),
+            match timeout(self.patience.proven, under_way.end()).await {
+                Ok(end) => return end,
                 Err(_) => {
                     *failures = 0;
                     info!("the part of this node that {} runs again", part.does);
@@ -221,7 +224,7 @@ impl Supervisor {
                 }
             }
         }
-        how((&mut task.0).await)
+        under_way.end().await
     }
 
     fn tell(&self, part: Part, failures: u32, end: &End) {
@@ -268,14 +271,10 @@ impl From<()> for End {
     }
 }
 
-/// A task that does not outlive whoever waits for it.
-struct Owned(JoinHandle<End>);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// Makes the work of a part, each time anew.
+type Start = Box<dyn FnMut() -> Work + Send>;
+/// Makes what runs while a part is down.
+type Meanwhile = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// Runs `work` on a thread; its panic becomes that of the caller. Once the node is to stop, `end` is called.
 async fn on_thread(
@@ -323,15 +322,6 @@ pub(super) async fn blocking<R: Send + 'static>(
     }
 }
 
-fn how(end: Result<End, JoinError>) -> End {
-    end.unwrap_or_else(|error| {
-        End::Mistake(match error.try_into_panic() {
-            Ok(panic) => words(&*panic),
-            Err(_) => "it was broken off".to_owned(),
-        })
-    })
-}
-
 /// What a panic says of itself, in one bounded line.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic
@@ -346,3 +336,4 @@ fn words(panic: &(dyn Any + Send)) -> String {
 pub(crate) mod provoke;
 #[cfg(test)]
 mod tests;
+mod under_way;

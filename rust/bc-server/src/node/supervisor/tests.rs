@@ -34,6 +34,7 @@ fn supervisor() -> Supervisor {
         stop: CancellationToken::new(),
         patience: Patience::default(),
         touches_files: true,
+        threads: Arc::default(),
         provoked: Arc::default(),
     }
 }
