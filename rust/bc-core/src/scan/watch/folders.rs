@@ -45,11 +45,13 @@ pub(super) fn folders(layout: &Layout) -> BTreeMap<PathBuf, Interest> {
         }
     }
     folders.insert(layout.plugins_external().to_owned(), Interest::All);
+    files.retain(|file| fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink()));
     let jars = fs::read_dir(layout.plugins_external()).into_iter().flatten().flatten();
-    files.extend(jars.map(|entry| entry.path()));
-    for file in files {
-        let is_link = fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink());
-        if let Some(target) = is_link.then(|| fs::canonicalize(&file).ok()).flatten()
+    // The listing says what is a link, so that not each of hundreds of jars is looked at with every wait.
+    let links = jars.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    files.extend(links.map(|entry| entry.path()));
+    for link in files {
+        if let Ok(target) = fs::canonicalize(&link)
             && let (Some(folder), Some(name)) = (target.parent(), target.file_name())
         {
             let interest = folders
