@@ -45,7 +45,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    routes::{CONCERNS_HEADER, ENVELOPE_HEADER, PREFIX},
+    routes::{CONCERNS_HEADER, ENVELOPE_HEADER, PREFIX, VERIFIES_HEADER},
     tls::{
         client::{TrustSource, Verifier, config},
         fingerprint_of_certificate,
@@ -359,7 +359,9 @@ impl HttpTransport {
     ) -> Result<(), Error> {
         self.judge()?;
         let base = &candidate.base;
-        let mut request = candidate.get(&format!("/api/v2/blobs/{digest}"), self.credentials()?);
+        let mut request = candidate
+            .get(&format!("/api/v2/blobs/{digest}"), self.credentials()?)
+            .header(VERIFIES_HEADER, "sha-256");
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }

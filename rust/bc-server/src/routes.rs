@@ -53,6 +53,7 @@ mod source;
 mod v1;
 mod v2;
 
+pub use content::VERIFIES_HEADER;
 pub use own_key::RUN_HEADER;
 pub(crate) use own_key::header as run_header;
 pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER};

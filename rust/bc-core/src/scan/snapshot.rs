@@ -12,10 +12,11 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    digest::{Digest, Digests, Hasher},
+    digest::{Digest, Hasher},
     jar_name::JarName,
     manifest::{Acceptance, Manifest, PluginIdentity},
     regular_file,
+    scan::stamp::Stamp,
 };
 
 /// What the synced files were at one moment, each read while nobody wrote it.
@@ -82,7 +83,7 @@ impl Snapshot {
 /// The bytes of one file, read from the start or from an offset.
 ///
 /// The last read fails if what was read from the start is not what the digest says: a file that changes while it
-/// is sent must fail its transfer.
+/// is sent must fail its transfer. Where the receiver checks the digest, it fails if the file was touched meanwhile.
 #[derive(Debug)]
 pub struct Blob {
     digest: Digest,
@@ -96,6 +97,7 @@ enum Content {
     Memory(Bytes),
     File {
         file: Arc<File>,
+        opened: Stamp,
         hasher: Option<Box<Hasher>>,
     },
 }
@@ -103,11 +105,13 @@ enum Content {
 impl Blob {
     fn open(digest: Digest, size: u64, path: &std::path::Path) -> io::Result<Self> {
         let file = regular_file::open(path)?;
-        if file.metadata()?.len() != size {
+        let opened = Stamp::of(&file.metadata()?);
+        if opened.size() != size {
             return Err(changed());
         }
         let content = Content::File {
             file: Arc::new(file),
+            opened,
             hasher: Some(Box::default()),
         };
         Ok(Self {
@@ -131,19 +135,71 @@ impl Blob {
         }
     }
 
+    /// Leaves it to the receiver to check the digest: hashing is half of what sending a file costs.
+    pub fn is_checked_by_receiver(&mut self) {
+        if let Content::File { hasher, .. } = &mut self.content {
+            *hasher = None;
+        }
+    }
+
     /// Continues from `offset`. The digest can then not be checked here; the receiver does it.
     ///
     /// # Errors
     /// Those of seeking.
     pub fn skip_to(&mut self, offset: u64) -> io::Result<()> {
         self.position = offset.min(self.size);
-        if let Content::File { file, hasher } = &mut self.content
-            && offset > 0
-        {
-            *hasher = None;
-            (&**file).seek(SeekFrom::Start(self.position))?;
+        if offset > 0 {
+            self.is_checked_by_receiver();
+            if let Content::File { file, .. } = &self.content {
+                (&**file).seek(SeekFrom::Start(self.position))?;
+            }
         }
         Ok(())
+    }
+
+    /// The next bytes, `largest` at most; none at the end.
+    ///
+    /// # Errors
+    /// Those of reading; the file has changed.
+    pub fn next_piece(&mut self, largest: u64) -> io::Result<Vec<u8>> {
+        let want = (self.size - self.position).min(largest);
+        let size = usize::try_from(want).map_err(io::Error::other)?;
+        let piece = match &self.content {
+            Content::Memory(bytes) => {
+                let start = usize::try_from(self.position).expect("a position in memory fits");
+                bytes[start..start + size].to_vec()
+            }
+            Content::File { file, .. } => {
+                // Written once: a buffer that is to be read into anyhow need not be zeroed.
+                let mut piece = Vec::with_capacity(size);
+                (&**file).take(want).read_to_end(&mut piece)?;
+                if piece.len() < size {
+                    return Err(changed());
+                }
+                piece
+            }
+        };
+        self.pass(&piece)?;
+        Ok(piece)
+    }
+
+    /// Takes note of what was read; fails at the end where it is not what it should be.
+    fn pass(&mut self, read: &[u8]) -> io::Result<()> {
+        self.position += read.len() as u64;
+        let Content::File { file, opened, hasher } = &mut self.content else {
+            return Ok(());
+        };
+        if let Some(hasher) = hasher {
+            hasher.update(read);
+        }
+        if self.position < self.size || read.is_empty() {
+            return Ok(());
+        }
+        let is_right = match hasher.take() {
+            Some(hasher) => hasher.finish().sha256 == self.digest,
+            None => Stamp::of(&file.metadata()?).is_same_content(opened),
+        };
+        if is_right { Ok(()) } else { Err(changed()) }
     }
 }
 
@@ -154,33 +210,18 @@ impl Read for Blob {
             return Ok(0);
         }
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = match &mut self.content {
+        let read = match &self.content {
             Content::Memory(bytes) => {
                 let start = usize::try_from(self.position).expect("a position in memory fits");
                 buffer[..want].copy_from_slice(&bytes[start..start + want]);
                 want
             }
-            Content::File { file, hasher } => {
-                let read = (&**file).read(&mut buffer[..want])?;
-                if read == 0 {
-                    return Err(changed());
-                }
-                if let Some(hasher) = hasher {
-                    hasher.update(&buffer[..read]);
-                }
-                read
-            }
+            Content::File { file, .. } => (&**file).read(&mut buffer[..want])?,
         };
-        self.position += read as u64;
-        if self.position == self.size
-            && let Content::File { hasher, .. } = &mut self.content
-            && let Some(hasher) = hasher.take()
-        {
-            let Digests { sha256, .. } = hasher.finish();
-            if sha256 != self.digest {
-                return Err(changed());
-            }
+        if read == 0 {
+            return Err(changed());
         }
+        self.pass(&buffer[..read])?;
         Ok(read)
     }
 }
@@ -210,6 +251,41 @@ mod tests {
         blob.read_to_end(&mut Vec::new()).expect_err("other bytes");
         std::fs::write(&path, b"longer").expect("write");
         Blob::open(digest, 5, &path).expect_err("other length");
+    }
+
+    #[test]
+    fn what_the_receiver_checks_is_read_in_pieces_and_fails_only_where_it_was_touched() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.jar");
+        std::fs::write(&path, b"0123456789").expect("write");
+        let digest = Digest::of(b"0123456789");
+        let open = || {
+            let mut blob = Blob::open(digest, 10, &path).expect("open");
+            blob.is_checked_by_receiver();
+            blob
+        };
+        let mut blob = open();
+        let mut pieces = Vec::new();
+        loop {
+            match blob.next_piece(4).expect("untouched") {
+                piece if piece.is_empty() => break,
+                piece => pieces.push(piece),
+            }
+        }
+        assert_eq!(pieces, [b"0123".as_slice(), b"4567", b"89"]);
+        let mut checked = Blob::open(Digest::of(b"another"), 10, &path).expect("open");
+        checked.next_piece(9).expect("not the end");
+        checked.next_piece(9).expect_err("another digest");
+
+        let mut blob = open();
+        blob.next_piece(4).expect("untouched");
+        let file = std::fs::File::options().write(true).open(&path).expect("open");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("time");
+        blob.next_piece(4).expect("not the end");
+        blob.next_piece(4).expect_err("somebody was there");
+        let mut blob = open();
+        file.set_len(7).expect("cut off");
+        blob.next_piece(8).expect_err("too short");
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Bytes of a file on offer, sent with flat memory.
 
-use std::{
-    io::{self, Read},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use axum::{
     body::Body,
@@ -18,13 +15,16 @@ use bc_core::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::context::Context;
 
 /// Bytes that are read, and kept in memory, at once for a transfer. A quarter of it costs a third more time in the
 /// kernel.
 const PIECE: u64 = 256 * 1024;
+
+/// A request header of those who check the digest of what they receive: then it is not hashed once more while it is sent.
+pub const VERIFIES_HEADER: &str = "gocd-bc-verifies";
 
 /// Answers with the bytes that have this digest, from the offset on that `Range: bytes=N-` asks for; any other
 /// range is answered with the whole content, as RFC 9110 allows. If the file turns out to have changed, the
@@ -72,10 +72,18 @@ pub(super) async fn answer(
             sending.add(size - start);
             Body::from(bytes.slice(usize::try_from(start).expect("less than a length in memory")..))
         }
-        None => match blob.skip_to(start) {
-            Ok(()) => Body::from_stream(stream::try_unfold((blob, sending), next_piece)),
-            Err(_) => return gone(),
-        },
+        None => {
+            if headers.contains_key(VERIFIES_HEADER) {
+                blob.is_checked_by_receiver();
+            }
+            match blob.skip_to(start) {
+                Ok(()) => {
+                    let first = (sending.left > 0).then(|| read(blob, &sending.files));
+                    Body::from_stream(stream::try_unfold((first, sending), next_piece))
+                }
+                Err(_) => return gone(),
+            }
+        }
     };
     let mut response = (
         [(header::CONTENT_TYPE, content_type), (header::ACCEPT_RANGES, "bytes")],
@@ -103,20 +111,22 @@ pub(super) fn gone() -> Response {
     (StatusCode::NOT_FOUND, "no file on offer has these bytes").into_response()
 }
 
-async fn next_piece((mut blob, mut sending): (Blob, Sending)) -> io::Result<Option<(Bytes, (Blob, Sending))>> {
-    let left = sending.left;
-    if left == 0 {
-        return Ok(None);
-    }
-    let reading = sending.files.spawn_blocking(move || {
-        let size = usize::try_from(left.min(PIECE)).expect("a piece fits in memory");
-        let mut piece = vec![0; size];
-        blob.read_exact(&mut piece)?;
-        Ok((piece, blob))
-    });
+/// A piece that is being read, and what it is read from.
+type Reading = JoinHandle<io::Result<(Vec<u8>, Blob)>>;
+
+fn read(mut blob: Blob, files: &Handle) -> Reading {
+    files.spawn_blocking(move || Ok((blob.next_piece(PIECE)?, blob)))
+}
+
+/// The piece that has been read; the next one is read while it is sent.
+async fn next_piece(
+    (reading, mut sending): (Option<Reading>, Sending),
+) -> io::Result<Option<(Bytes, (Option<Reading>, Sending))>> {
+    let Some(reading) = reading else { return Ok(None) };
     let (piece, blob) = reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))?;
     sending.add(piece.len() as u64);
-    Ok(Some((piece.into(), (blob, sending))))
+    let next = (sending.left > 0).then(|| read(blob, &sending.files));
+    Ok(Some((piece.into(), (next, sending))))
 }
 
 /// Counts a transfer: its bytes as the connection takes them, and at its end whether it was whole.

@@ -10,7 +10,7 @@ use bc_core::{
     transport::Transport,
     withheld::{Reason, Withheld},
 };
-use bc_server::routes::{Access, Asked, ROUTES};
+use bc_server::routes::{Access, Asked, ROUTES, VERIFIES_HEADER};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::{self, Kind, Node, PREFIX, jar};
@@ -509,6 +509,18 @@ async fn a_file_that_changes_breaks_its_transfer_off() {
     let torn = node.get(&path, "").await;
     assert_eq!(torn.header("content-length").as_deref(), Some("1000000"));
     assert!(torn.body().len() < 1_000_000, "the transfer must not look complete");
+    // Whoever checks what comes is spared a second check.
+    let unchecked = node.get(&path, &format!("{VERIFIES_HEADER}: sha-256\r\n")).await;
+    assert!(unchecked.body() == [2; 1_000_000]);
+    let mut come = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        come.extend_from_slice(bytes);
+        Ok(())
+    };
+    let transport = node.transport();
+    transport.manifest(None, Duration::ZERO).await.expect("an answer");
+    let sent = transport.blob(Digest::of(&content), 0, &mut sink).await;
+    assert!(sent.is_ok() && come == [2; 1_000_000], "{sent:?}");
     fs::write(node.folder.path().join("a.jar"), b"shorter").expect("write");
     assert_eq!(node.get(&path, "").await.status(), 404);
 }
