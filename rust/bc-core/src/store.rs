@@ -352,6 +352,9 @@ pub struct LiveFile {
     pub ours: bool,
 }
 
+/// Work that waits for a disk.
+pub type ToSync = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
 /// Bytes on their way into the store.
 pub trait Receive: Send {
     /// How many bytes are there already from an earlier try.
@@ -362,6 +365,15 @@ pub trait Receive: Send {
     /// # Errors
     /// More bytes than announced, or the disk fails.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// What has the disk take the bytes that have come, while further ones come; it blocks. None where nothing is gained by
+    /// it.
+    ///
+    /// # Errors
+    /// The disk fails: then the transfer has failed, since it may not be said a second time.
+    fn begin_to_sync(&self) -> Option<ToSync> {
+        None
+    }
 
     /// Checks length and digest and keeps the bytes under their digest. They are durable when the generation that
     /// needs them is applied, not before.

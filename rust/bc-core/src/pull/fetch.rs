@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use tokio::{
-    sync::Semaphore,
-    task::{JoinSet, spawn_blocking},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinHandle, JoinSet, spawn_blocking},
 };
 use tracing::debug;
 
@@ -24,6 +25,10 @@ use crate::{
 
 /// Fetches that run at once: enough to keep a link busy, few enough for a flat memory.
 const PARALLEL_FETCHES: u64 = 4;
+
+/// After so many bytes of one file the disk begins with them, while further ones come: else a large jar would be waited
+/// for twice, first on the line and then on the disk.
+const BEGIN_TO_SYNC: u64 = 4 << 20;
 
 /// A further fetch runs beside the first for each so many bytes, or files, that the store lacks: its connection costs
 /// both nodes a handshake, and the primary memory.
@@ -49,9 +54,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
             spawn_blocking(move || store.look_ahead())
         });
         let free = Arc::new(Semaphore::new(fetches_at_once(progress.total, missing.len() as u64)));
+        // While the disk is waited for, the line has time for another file.
+        let finishing = Arc::new(Semaphore::new(free.available_permits()));
         let mut running = JoinSet::new();
         for wanted in missing {
-            let permit = Arc::clone(&free)
+            let place = Arc::clone(&free)
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
@@ -60,11 +67,11 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 Arc::clone(&self.store),
                 Arc::clone(&progress),
             );
-            running.spawn(async move {
-                let fetched = fetch_one(&*transport, &store, &wanted, &progress).await;
-                drop(permit);
-                fetched
-            });
+            let places = Places {
+                fetching: place,
+                finishing: Arc::clone(&finishing),
+            };
+            running.spawn(async move { fetch_one(&*transport, &store, &wanted, &progress, places).await });
             while let Some(finished) = running.try_join_next() {
                 joined(finished)?;
             }
@@ -118,11 +125,18 @@ impl Progress {
     }
 }
 
+/// The place of a file among those that are fetched, and those that wait for the disk after it.
+struct Places {
+    fetching: OwnedSemaphorePermit,
+    finishing: Arc<Semaphore>,
+}
+
 async fn fetch_one<T: Transport, S: Store>(
     transport: &T,
     store: &Arc<S>,
     wanted: &Wanted,
     progress: &Progress,
+    places: Places,
 ) -> Result<(), Error> {
     progress.show();
     let mut receive = Some(store.receive(wanted)?);
@@ -132,7 +146,7 @@ async fn fetch_one<T: Transport, S: Store>(
         receive = fetch_delta(transport, store, wanted, former, fresh, progress).await?;
     }
     if let Some(receive) = receive {
-        fetch_whole(transport, receive, wanted, progress).await?;
+        fetch_whole(transport, receive, wanted, progress, places).await?;
     }
     progress.files.fetch_sub(1, Ordering::Relaxed);
     progress.show();
@@ -192,32 +206,80 @@ async fn fetch_whole<T: Transport>(
     mut receive: Box<dyn Receive>,
     wanted: &Wanted,
     progress: &Progress,
+    places: Places,
 ) -> Result<(), Error> {
     let offset = receive.received();
     progress.add(offset);
     // A crash may have come between the last byte and the check of the digest: then there is nothing to ask for.
     let mut came = 0;
     let mut transferred = Ok(());
+    let mut syncing = Syncing::default();
     if offset == 0 || offset < wanted.size {
         let mut sink = |bytes: &[u8]| {
             came += bytes.len() as u64;
             progress.add(bytes.len() as u64);
             progress.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            receive.write(bytes)
+            receive.write(bytes)?;
+            syncing.came(&*receive, bytes.len());
+            Ok(())
         };
         transferred = transport.blob(wanted.sha256, offset, &mut sink).await;
     }
     let finished = match transferred {
-        Ok(()) => blocking(move || receive.finish()).await,
+        Ok(()) => {
+            let Places { fetching, finishing } = places;
+            let _place = finishing.acquire().await.expect("the semaphore is never closed");
+            drop(fetching);
+            match syncing.end().await {
+                Ok(()) => blocking(move || receive.finish()).await,
+                Err(error) => Err(error),
+            }
+        }
         Err(error) => Err(error),
     };
     progress.count(came, finished.is_ok());
     finished
 }
 
+/// Has the disk take what has come of a file, one piece after the other.
+#[derive(Default)]
+struct Syncing {
+    waiting: u64,
+    running: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Syncing {
+    /// Notes that so many more bytes were received.
+    fn came(&mut self, receive: &dyn Receive, bytes: usize) {
+        self.waiting += bytes as u64;
+        if self.waiting < BEGIN_TO_SYNC || self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return;
+        }
+        let Some(work) = receive.begin_to_sync() else { return };
+        self.waiting = 0;
+        let before = self.running.take();
+        self.running = Some(spawn_blocking(move || {
+            if let Some(before) = before {
+                // It has ended, and the operating system says only once that it could not write.
+                joined(Handle::current().block_on(before))?;
+            }
+            work()
+        }));
+    }
+
+    /// Waits for what was begun.
+    async fn end(self) -> Result<(), Error> {
+        match self.running {
+            Some(running) => joined(running.await),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ToSync;
 
     #[test]
     fn only_what_takes_long_is_fetched_over_several_connections() {
@@ -227,5 +289,59 @@ mod tests {
         let new_plugins = fetches_at_once(600_000_000, 200);
         let all = [changed_configuration, few_small_files, many_small_files, new_plugins];
         assert_eq!(all, [1, 1, 2, 4]);
+    }
+
+    /// A file on a disk that says, one after the other, what came of taking it.
+    #[derive(Default)]
+    struct Coming(std::sync::Mutex<Vec<Result<(), Error>>>, Arc<AtomicU64>);
+
+    impl Receive for Coming {
+        fn received(&self) -> u64 {
+            0
+        }
+
+        fn write(&mut self, _: &[u8]) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn begin_to_sync(&self) -> Option<ToSync> {
+            let (end, begun) = (self.0.lock().expect("no panic").pop()?, Arc::clone(&self.1));
+            Some(Box::new(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                end
+            }))
+        }
+
+        fn finish(self: Box<Self>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_disk_begins_with_what_has_come_of_a_large_file_and_its_failure_is_not_lost() {
+        let piece = usize::try_from(BEGIN_TO_SYNC).expect("a few megabytes");
+        let failed = || Error::new(Kind::DiskFull, "no room", "");
+        let small = Coming(vec![Err(failed())].into(), Arc::default());
+        let mut syncing = Syncing::default();
+        syncing.came(&small, piece - 1);
+        syncing.end().await.expect("nothing was begun");
+        assert_eq!(small.1.load(Ordering::SeqCst), 0);
+
+        for (ends, result) in [
+            (vec![Ok(()), Ok(())], Ok(())),
+            (vec![Ok(()), Err(failed())], Err(Kind::DiskFull)),
+            (vec![Err(failed()), Ok(())], Err(Kind::DiskFull)),
+        ] {
+            let coming = Coming(ends.into(), Arc::default());
+            let mut syncing = Syncing::default();
+            syncing.came(&coming, piece);
+            while syncing.running.as_ref().is_some_and(|running| !running.is_finished()) {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(coming.1.load(Ordering::SeqCst), 1);
+            syncing.came(&coming, piece / 2);
+            syncing.came(&coming, piece / 2);
+            assert_eq!(syncing.end().await.map_err(|error| error.kind()), result);
+        }
     }
 }

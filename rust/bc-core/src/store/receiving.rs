@@ -18,7 +18,7 @@ use crate::{
     digest::{Digest, Hasher},
     error::{Error, Kind},
     manifest::Name,
-    store::{Receive, Wanted, blobs::Blobs},
+    store::{Receive, ToSync, Wanted, blobs::Blobs},
 };
 
 /// Larger configuration files go to the disk as jars do.
@@ -104,6 +104,17 @@ impl Receive for Receiving {
         }
         self.hasher.update(bytes);
         Ok(())
+    }
+
+    fn begin_to_sync(&self) -> Option<ToSync> {
+        let Place::File(file) = &self.place else { return None };
+        // Only jars are waited for at their end.
+        let file = matches!(self.wanted.name, Name::Plugin(_)).then(|| file.try_clone())?;
+        let (blobs, partial) = (Arc::clone(&self.blobs), self.blobs.partial(&self.wanted.sha256));
+        Some(Box::new(move || {
+            file.and_then(|file| blobs.system().sync(&file, &partial))
+                .map_err(|error| Error::io("write", &partial, &error))
+        }))
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
@@ -229,6 +240,22 @@ mod tests {
             blobs.settle().expect("written");
             assert_eq!(blobs.in_memory(&wanted.sha256), None);
             assert_eq!(fs::read(blobs.path(&wanted.sha256)).expect("there"), CONTENT);
+            assert_eq!(blobs.has(&wanted.sha256, wanted.size), Ok(true));
+        }
+    }
+
+    #[test]
+    fn the_disk_can_begin_with_a_jar_while_it_comes_and_what_follows_is_kept() {
+        for name in names() {
+            let Place(_folder, blobs) = place();
+            let wanted = wanted(name);
+            let mut receiving = Box::new(receive(&blobs, &wanted).expect("begun"));
+            receiving.write(&CONTENT[..4]).expect("as announced");
+            let begun = receiving.begin_to_sync();
+            assert_eq!(begun.is_some(), wanted.name != Name::CruiseConfig);
+            receiving.write(&CONTENT[4..]).expect("as announced");
+            begun.map_or(Ok(()), |sync| sync()).expect("the disk takes it");
+            receiving.finish().expect("right");
             assert_eq!(blobs.has(&wanted.sha256, wanted.size), Ok(true));
         }
     }
