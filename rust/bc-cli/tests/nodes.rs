@@ -7,6 +7,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, key_of_primary, pair, primary, status, wait_for};
 use serde_json::Value;
 use support::{NOBODY, Place, is_root};
@@ -15,6 +19,48 @@ use support::{NOBODY, Place, is_root};
 #[path = "support/pair.rs"]
 mod pair;
 mod support;
+
+/// glibc takes it from the environment of a program alone.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_node_has_one_heap_unless_somebody_says_otherwise() {
+    let place = Place::new();
+    gocd(&place, "primary");
+    let run = |given: Option<&str>| {
+        let words = ["primary", "--working-dir", "primary", "--listen", "127.0.0.1:0"];
+        let mut command = place.command(&words);
+        command.env_remove("GLIBC_TUNABLES");
+        if let Some(given) = given {
+            command.env("GLIBC_TUNABLES", given);
+        }
+        let mut node = command.spawn().expect("the command starts");
+        wait_for("it runs", || {
+            (status(&place, "primary")["phase"] == "running").then_some(())
+        });
+        let of_process = |what: &str| {
+            let bytes = fs::read(format!("/proc/{}/{what}", node.id())).expect("it runs");
+            String::from_utf8(bytes).expect("text")
+        };
+        let words_now: Vec<String> = of_process("cmdline").split('\0').map(str::to_owned).collect();
+        assert_eq!(words_now[1..=words.len()], words, "it was started with the same words");
+        assert_eq!(of_process("comm"), "gocd-bc\n");
+        let environment = of_process("environ");
+        let id = i32::try_from(node.id()).expect("process ids are small");
+        kill(Pid::from_raw(id), Signal::SIGTERM).expect("it runs");
+        assert!(node.wait().expect("it ends").success());
+        let value = environment
+            .split('\0')
+            .find_map(|line| line.strip_prefix("GLIBC_TUNABLES="));
+        value.map(str::to_owned)
+    };
+    // glibc cuts the text up where it reads it.
+    let own = run(None).expect("it is set");
+    assert!(own.starts_with("glibc.malloc.arena_max=1"), "{own}");
+    assert_eq!(
+        run(Some("glibc.malloc.arena_max=2")).as_deref(),
+        Some("glibc.malloc.arena_max=2")
+    );
+}
 
 #[test]
 fn a_standby_follows_and_is_promoted() {

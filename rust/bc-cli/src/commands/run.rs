@@ -15,8 +15,11 @@ use crate::{args::NodeArguments, exit_code::ExitCode, failure::Failure, find::Se
 /// How soon a request to end is seen.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+mod heap;
+
 /// Runs a primary until it is asked to end.
 pub(crate) fn primary(search: &Search, arguments: &NodeArguments) -> Result<ExitCode, Failure> {
+    heap::bound();
     let mut properties = properties(search, arguments)?;
     if !is_named(arguments, "go.server.mode") {
         // An installation's wrapper.conf may ask for a standby; the command says otherwise.
@@ -31,6 +34,7 @@ pub(crate) fn standby(
     primary_url: Option<String>,
     arguments: &NodeArguments,
 ) -> Result<ExitCode, Failure> {
+    heap::bound();
     let mut properties = properties(search, arguments)?;
     properties.set("go.server.mode", "standby");
     if let Some(url) = primary_url {
