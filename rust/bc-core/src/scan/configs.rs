@@ -183,15 +183,15 @@ impl Configs {
 
     /// Why a file that is not found may be there all the same; none where it was removed.
     fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<Option<Reason>, Stop> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let is_left = || self.seats.get(name).is_some_and(|seat| seat.is_left(folder));
         match absence::judge(path) {
-            Absence::Gone => {
-                let folder = path.parent().unwrap_or(Path::new("."));
-                if *name != Name::CruiseConfig && self.seats.get(name).is_some_and(|seat| seat.is_left(folder)) {
-                    return Ok(Some(Reason::Unmounted));
-                }
-            }
+            Absence::Gone if *name != Name::CruiseConfig && is_left() => return Ok(Some(Reason::Unmounted)),
+            Absence::Gone => {}
             Absence::Doubtful(reason) => return Ok(Some(reason)),
             Absence::WithFolder if self.needs_folder(name, path) => return Ok(Some(Reason::Missing)),
+            // A folder that was on the mount went with it. Elsewhere than on UNIX every folder that is gone would look so.
+            Absence::WithFolder if cfg!(unix) && is_left() => return Ok(Some(Reason::Unmounted)),
             Absence::WithFolder => {}
         }
         let is_fresh =

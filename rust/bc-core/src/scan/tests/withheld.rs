@@ -337,3 +337,59 @@ fn a_further_file_of_a_mount_that_is_gone_is_withheld_and_not_removed() {
     let snapshot = ready(&mut scanner);
     assert!(snapshot.manifest.withheld.is_empty() && !snapshot.manifest.files.contains_key(&name));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_folder_went_with_a_mount_is_withheld_and_not_removed() {
+    let mounts = crate::mount::private::Mounts::private();
+    let mut place = Place::new();
+    let extra = crate::extra_name::ExtraName::list("ldap/tls/ca.pem,keys/a.pem").expect("allowed");
+    let toggles = place.folder.path().join("toggles");
+    place.layout = Layout::from_properties(&Properties::from_iter([
+        ("user.dir", place.folder.path().to_str().expect("UTF-8")),
+        (
+            "user.toggles.path",
+            toggles.join("on/go.feature.toggles").to_str().expect("UTF-8"),
+        ),
+    ]))
+    .with_extra(extra);
+    let [deep, shallow] = ["ldap/tls/ca.pem", "keys/a.pem"].map(|name| name.parse::<Name>().expect("allowed"));
+    let pair_dir = place.layout.pair_dir().to_owned();
+    let volumes = [pair_dir.join("ldap"), pair_dir.join("keys"), toggles.clone()];
+    for volume in &volumes {
+        fs::create_dir(volume).expect("folder");
+        mounts.disk(volume, "size=1m");
+    }
+    let folders = [pair_dir.join("ldap/tls"), toggles.join("on")];
+    for folder in &folders {
+        fs::create_dir(folder).expect("folder");
+    }
+    for name in [&deep, &shallow, &Name::FeatureToggles] {
+        place.write(name, "{}");
+    }
+    place.turn_clock(SETTLED_MS);
+    let all = all(&place);
+    let mut scanner = place.scanner();
+    ready(&mut scanner);
+    for volume in &volumes {
+        mounts.undo(volume);
+    }
+    // As an automounter does, which makes and removes the folder for its disk.
+    fs::remove_dir(pair_dir.join("keys")).expect("removed");
+    for _ in 0..2 {
+        let expected = [&deep, &shallow, &Name::FeatureToggles].map(|name| (name.clone(), Reason::Unmounted));
+        assert_withheld(&ready(&mut scanner), &all, &expected);
+        place.turn_clock(MISSING_MS);
+    }
+    // Where it was seen on the disk that its folder is on now, it goes with its folder.
+    fs::create_dir(&folders[0]).expect("folder");
+    place.write(&deep, "a certificate");
+    place.turn_clock(SETTLED_MS);
+    assert!(ready(&mut scanner).manifest.files.contains_key(&deep));
+    fs::remove_dir_all(&volumes[0]).expect("removed");
+    unstable(&mut scanner);
+    place.turn_clock(MISSING_MS);
+    let snapshot = ready(&mut scanner);
+    let manifest = &snapshot.manifest;
+    assert!(!manifest.withheld.files.contains_key(&deep) && !manifest.files.contains_key(&deep));
+}
