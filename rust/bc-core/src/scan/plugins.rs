@@ -18,7 +18,7 @@ use crate::{
     scan::{
         absence,
         descriptor::Jar,
-        file_cache::{FileCache, Keep, Observed},
+        file_cache::{FileCache, Keep, Known, Observed},
         found::{Found, Stop},
         plugin_folder::{self, Listed, Listing},
         seat::Seat,
@@ -26,6 +26,7 @@ use crate::{
         unfinished::{Unfinished, Wait},
         watch::Hints,
     },
+    spelling,
     withheld::Reason,
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Plugins {
     unfinished: Unfinished,
     /// Where the folder was when it was read last, and the jars that it had there.
     last: Option<(Seat, BTreeSet<JarName>)>,
+    /// The names under which our own jar was seen.
+    own: HashSet<JarName>,
     /// Whether the folder was there once, also before a restart.
     was_there: bool,
     /// Set when nobody waits for the result any more.
@@ -66,6 +69,7 @@ impl Plugins {
             cache_file,
             unfinished: Unfinished::default(),
             last: None,
+            own: HashSet::new(),
             stopped,
         }
     }
@@ -146,7 +150,8 @@ impl Plugins {
             }
         }
         if let Some((_, jars)) = &mut self.last {
-            jars.retain(|jar| !found.own_jars.contains_key(jar));
+            let own = &self.own;
+            jars.retain(|jar| !is_own_name(jar) && !own.contains(jar));
         }
         Ok(())
     }
@@ -161,7 +166,7 @@ impl Plugins {
             let left_behind: Vec<&JarName> = before.difference(&listed).collect();
             if !left_behind.is_empty() {
                 for jar in left_behind {
-                    withhold(found, Name::Plugin(jar.clone()), Reason::Unmounted, None);
+                    found.withhold(Name::Plugin(jar.clone()), Reason::Unmounted, None);
                 }
                 return;
             }
@@ -186,7 +191,7 @@ impl Plugins {
         let cache = &self.cache;
         self.unfinished.look(&listed.name, stamp, || cache.known(path), now_ms);
         // Our own jar is never synced.
-        if self.cache.knows(path, &stamp, Keep::Jar) || listed.name.as_str() == OWN_JAR {
+        if self.cache.knows(path, &stamp, Keep::Jar) || self.is_ours(&listed.name) {
             return Ok(());
         }
         self.unfinished.before_reading(&listed.name, hints.writer(path), now_ms)
@@ -208,8 +213,8 @@ impl Plugins {
         match observed {
             // It was removed since the folder was listed.
             Ok(Observed::Absent) => {}
-            Ok(Observed::Dangling) => withhold(found, name, Reason::Dangling, None),
-            Ok(Observed::Irregular(_)) => withhold(found, name, Reason::Irregular, None),
+            Ok(Observed::Dangling) => self.withhold(found, jar, Reason::Dangling, None),
+            Ok(Observed::Irregular(_)) => self.withhold(found, jar, Reason::Irregular, None),
             Ok(Observed::Changing) => {
                 let wait = Wait {
                     reason: "is being written",
@@ -218,12 +223,17 @@ impl Plugins {
                 self.wait(jar, &path, wait, found, now_ms);
             }
             Ok(Observed::Own(identity)) => {
+                self.own.insert(jar.clone());
                 found.own_jars.insert(jar, identity);
             }
             Ok(Observed::File(known)) => {
                 let writer = || hints.writer(&path);
                 match self.unfinished.after_reading(&jar, &known, writer, now_ms) {
+                    Ok(()) if self.is_in_place_of_ours(&jar, &known) => {
+                        found.warnings.push(format!("{name} {}", in_place_of_ours(&known)));
+                    }
                     Ok(()) => {
+                        self.own.remove(&jar);
                         let warning = known.jar.as_ref().and_then(Jar::warning);
                         found
                             .warnings
@@ -233,22 +243,50 @@ impl Plugins {
                     Err(wait) => self.wait(jar, &path, wait, found, now_ms),
                 }
             }
-            Err(error) => withhold(found, name, Reason::of(&error), Some(&error)),
+            Err(error) => self.withhold(found, jar, Reason::of(&error), Some(&error)),
         }
+    }
+
+    /// Whether our own jar has this name, or had it when it was read last.
+    fn is_ours(&self, jar: &JarName) -> bool {
+        is_own_name(jar) || self.own.contains(jar)
+    }
+
+    /// Whether a jar that is none of ours has the name of ours, or is what is left of one that was ours. A standby refuses
+    /// every generation that has another file under the name of its own jar.
+    fn is_in_place_of_ours(&self, jar: &JarName, known: &Known) -> bool {
+        is_own_name(jar) || (known.jar == Some(Jar::Broken) && self.own.contains(jar))
+    }
+
+    /// Notes that nothing is known of a jar; no standby has to hear of our own one.
+    fn withhold(&self, found: &mut Found, jar: JarName, reason: Reason, error: Option<&io::Error>) {
+        let name = Name::Plugin(jar);
+        if matches!(&name, Name::Plugin(jar) if self.is_ours(jar)) {
+            return found.warnings.push(format!("{name} {reason}"));
+        }
+        found.withhold(name, reason, error);
     }
 
     /// Leaves a jar that is not finished to the standbys as they have it.
     fn wait(&mut self, jar: JarName, path: &Path, wait: Wait, found: &mut Found, now_ms: i64) {
         self.cache.remember(path);
+        if self.is_ours(&jar) {
+            return;
+        }
         let since_ms = self.unfinished.waits(&jar, now_ms);
         found.wait(jar, since_ms, wait, now_ms);
     }
 }
 
-/// Our own jar is never synced, so that no standby has to hear of it.
-fn withhold(found: &mut Found, name: Name, reason: Reason, error: Option<&io::Error>) {
-    if matches!(&name, Name::Plugin(jar) if jar.as_str() == OWN_JAR) {
-        return found.warnings.push(format!("{name} {reason}"));
+/// Whether a standby may have our own jar under this name, however its disk spells it.
+fn is_own_name(jar: &JarName) -> bool {
+    spelling::folded(jar.as_str()) == OWN_JAR
+}
+
+/// What is the matter with a jar that is not ours and has its name, to be read after that.
+fn in_place_of_ours(known: &Known) -> &'static str {
+    match known.jar {
+        Some(Jar::Broken) => "is the jar of this plugin and not whole: put it there once more. It is never synced",
+        _ => "has the name of this plugin's own jar and is another one: it is not synced under that name",
     }
-    found.withhold(name, reason, error);
 }

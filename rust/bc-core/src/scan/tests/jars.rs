@@ -245,3 +245,44 @@ fn a_configuration_and_the_plugin_that_came_before_it_are_offered_together() {
     );
     assert!(snapshot.manifest.files.contains_key(&jar("b.jar")));
 }
+
+#[test]
+fn what_is_left_of_our_own_jar_is_named_and_neither_synced_nor_withheld() {
+    let (own, other) = (plugin(OWN_PLUGIN_ID, "0.2.0"), plugin("b", "1"));
+    for file in [crate::manifest::OWN_JAR, "GoCD-Business-Continuity.jar", "ours.jar"] {
+        for writer in [Writer::Done, Writer::Unknown, Writer::AtWork] {
+            let mut scene = Scene::new(writer);
+            let name = jar(file);
+            for part in [&own[..own.len() / 2], b"".as_slice()] {
+                scene.place.write(&name, part);
+                for _ in 0..3 {
+                    let manifest = scene.read().manifest;
+                    assert!(!manifest.files.contains_key(&name), "every standby would refuse it");
+                    assert_eq!(manifest.withheld.reason(&name), None);
+                    scene.pass(ONCE_MORE_MS);
+                }
+                let warnings = scene.read().warnings;
+                let is_named = |warning: &String| warning.starts_with(&format!("{name} is the jar of this plugin"));
+                assert!(warnings.iter().any(is_named), "{file} {writer:?} {warnings:?}");
+            }
+            scene.place.write(&name, &own);
+            scene.pass(PATIENCE_MS);
+            let whole = scene.read();
+            assert_eq!(whole.warnings, Vec::<String>::new());
+            assert_eq!(whole.manifest.withheld.reason(&name), None);
+            assert!(whole.own_jars.contains_key(&file.parse().expect("a safe name")));
+        }
+    }
+    let mut scene = Scene::new(Writer::Done);
+    let (ours, elsewhere) = (jar(crate::manifest::OWN_JAR), jar("ours.jar"));
+    scene.place.write(&ours, &other);
+    scene.place.write(&elsewhere, &other);
+    assert!(scene.is_offered(&elsewhere, &other), "our own jar went to another name");
+    let snapshot = scene.read();
+    assert!(!snapshot.manifest.files.contains_key(&ours) && snapshot.manifest.withheld.reason(&ours).is_none());
+    assert!(
+        snapshot.warnings[0].contains("is another one"),
+        "{:?}",
+        snapshot.warnings
+    );
+}
