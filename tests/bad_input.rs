@@ -404,6 +404,7 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
             file_check_interval_ms: 60_000,
             next_fingerprint: None,
             concerns: Vec::new(),
+            run: None,
         },
         files,
         withheld: Default::default(),

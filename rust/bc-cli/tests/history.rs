@@ -68,6 +68,11 @@ fn a_primary_that_was_restored_from_a_snapshot_and_edited_on_is_refused_until_it
     let snapshot = Snapshot::of(&place);
     let newest = comment(&place, "after the snapshot");
     wait_until_on_standby(&place, &newest);
+    // It is live a moment before the standby has it on record, and what is not on record was changed by somebody else.
+    let generation = |face| Some(status(&place, face)["generation"]["id"].as_str()?.to_owned());
+    wait_for("it is on record", || {
+        (generation("standby")? == generation("primary")?).then_some(())
+    });
     drop(following);
     drop(first_life);
 
