@@ -35,9 +35,8 @@ fn a_live_file_that_was_edited_or_is_half_a_copy_is_mended_before_gocd_starts() 
     fs::remove_file(place.path("standby/config/jetty.xml")).expect("remove");
     let promoted = on_standby(&place, &PROMOTE);
     assert_eq!(promoted.code, 0, "{promoted:?}");
-    for part in ["mended: cruise-config.xml", "mended: jetty.xml", "3 verified files"] {
-        assert!(promoted.stderr.contains(part), "{part}: {promoted:?}");
-    }
+    // Each file is mended by the promotion, or a moment before by the standby, which watches them.
+    assert!(promoted.stderr.contains("3 verified files"), "{promoted:?}");
     assert_eq!(config(&place, "standby"), right);
     assert!(place.path("standby/config/jetty.xml").exists());
 }
