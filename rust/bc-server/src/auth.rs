@@ -78,7 +78,11 @@ pub const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// User and password of an `Authorization: Basic` header; none without one or when it is malformed.
 pub fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    basic_pair(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The same of the header's value.
+pub(crate) fn basic_pair(value: &str) -> Option<(String, String)> {
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -30,9 +30,10 @@ use axum::Router;
 use bc_core::{
     error::{Error, Kind},
     shortage::Shortage,
+    token::Token,
 };
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -57,6 +58,7 @@ pub struct BoundListener {
     address: SocketAddr,
     limits: Limits,
     rejections: Option<RejectionLog>,
+    token: Option<watch::Receiver<Option<Token>>>,
     accepting: Accepting,
 }
 
@@ -104,6 +106,7 @@ pub async fn bind(address: SocketAddr, property: &str) -> Result<BoundListener, 
         address,
         limits: Limits::default(),
         rejections: None,
+        token: None,
         accepting: Accepting::new(format!("the port {address} ({property})"), Box::new(|_| {})),
     })
 }
@@ -164,6 +167,14 @@ impl BoundListener {
         }
     }
 
+    /// The same listener, which says so where the token of the moment comes to it in the clear although it speaks TLS.
+    pub fn knowing(self, token: watch::Receiver<Option<Token>>) -> Self {
+        Self {
+            token: Some(token),
+            ..self
+        }
+    }
+
     /// The same listener, which tells why nobody can connect to it where that is so, and when it is over.
     pub(crate) fn telling(mut self, tell: Tell) -> Self {
         self.accepting = self.accepting.telling(tell);
@@ -180,6 +191,7 @@ impl BoundListener {
             listener,
             limits,
             rejections,
+            token,
             mut accepting,
             ..
         } = self;
@@ -187,6 +199,7 @@ impl BoundListener {
         let conversation = Conversation {
             router,
             tls: tls.map(TlsAcceptor::from),
+            token,
             limits,
         };
         let register = Arc::new(Register::new(limits.connections));

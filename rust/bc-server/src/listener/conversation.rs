@@ -9,12 +9,13 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode};
-use bc_core::{counters::Rejection, fingerprint::Fingerprint};
+use bc_core::{counters::Rejection, fingerprint::Fingerprint, token::Token};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -32,6 +33,8 @@ pub(super) struct Conversation {
     pub(super) router: Router,
     /// None in the clear.
     pub(super) tls: Option<TlsAcceptor>,
+    /// What nobody should send in the clear, where that is known.
+    pub(super) token: Option<watch::Receiver<Option<Token>>>,
     pub(super) limits: Limits,
 }
 
@@ -51,7 +54,8 @@ impl Conversation {
         match speech {
             Ok(Ok(Some(speech))) if port.is_for(speech) => {}
             Ok(Ok(Some(speech))) => {
-                let detail = greeting::turn_away(stream, speech, port).await;
+                let detail =
+                    greeting::turn_away(stream, speech, port, |user, password| self.has_token(user, password)).await;
                 return connection.reject(port.refuses_as(), detail);
             }
             // It left without a word.
@@ -80,6 +84,12 @@ impl Conversation {
             Ok(Err(error)) => connection.reject(Rejection::Handshake, handshake_failure(&error)),
             Err(_) => connection.reject(Rejection::Handshake, "the handshake took too long"),
         }
+    }
+
+    fn has_token(&self, user: &str, password: &str) -> bool {
+        let token = self.token.as_ref().map(|token| token.borrow());
+        let token = token.as_ref().and_then(|token| token.as_ref());
+        token.is_some_and(|token| token.matches(user, password))
     }
 
     async fn answer(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, connection: Connection) {

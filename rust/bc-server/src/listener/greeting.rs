@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::first_bytes::{ENOUGH, Speech};
+use crate::{
+    auth::basic_pair,
+    first_bytes::{ENOUGH, Speech},
+};
 
 /// The longest wait for the rest of what tells a protocol, and for the head of a request that is refused in any case.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,20 +64,28 @@ pub(super) async fn begun(stream: &TcpStream) -> io::Result<Option<Speech>> {
     Ok(Some(Speech::of(&first[..length])))
 }
 
-/// Closes a connection that is in the wrong place; what the log says of it.
-pub(super) async fn turn_away(mut stream: TcpStream, speech: Speech, port: Port) -> String {
+/// Closes a connection that is in the wrong place; what the log says of it. Which pair of user and password is the token,
+/// `is_token` knows: anybody can send another one, and that is no reason for alarm.
+pub(super) async fn turn_away(
+    mut stream: TcpStream,
+    speech: Speech,
+    port: Port,
+    is_token: impl Fn(&str, &str) -> bool,
+) -> String {
     match (port, speech) {
         (Port::Tls, Speech::HttpRequest) => {
             let head = head(&mut stream).await;
             let address = asked_host(&head).map_or_else(String::new, |host| format!(": https://{host}/"));
             answer(&mut stream, &format!("this port speaks HTTPS{address}\n")).await;
-            if has_credentials(&head) {
-                "plain HTTP with credentials, which anybody on the way could read: give both servers another token, and \
-                 begin that address with https://"
-                    .to_owned()
-            } else {
-                "plain HTTP: that address must begin with https://".to_owned()
+            match field(&head, "authorization").map(basic_pair) {
+                Some(Some((user, password))) if is_token(&user, &password) => {
+                    "plain HTTP with the token, which anybody on the way could read: give both servers another token, and \
+                     begin that address with https://"
+                }
+                Some(_) => "plain HTTP with credentials that are not ours: that address must begin with https://",
+                None => "plain HTTP: that address must begin with https://",
             }
+            .to_owned()
         }
         (Port::Plain, Speech::Tls | Speech::OldTls) => {
             head(&mut stream).await;
@@ -132,10 +143,6 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-fn has_credentials(head: &str) -> bool {
-    field(head, "authorization").is_some()
-}
-
 /// Host and port that a request was meant for.
 fn asked_host(head: &str) -> Option<String> {
     let (host, port) = Host::with_port(field(head, "host")?).ok()?;
@@ -158,9 +165,16 @@ mod tests {
             assert_eq!(asked(text), None, "{text}");
         }
         assert_eq!(asked_host("Host: first-line\r\n"), None);
-        assert!(has_credentials("GET / HTTP/1.1\r\nAUTHORIZATION: Basic x\r\n\r\n"));
-        assert!(!has_credentials(
-            "GET /?authorization: HTTP/1.1\r\nX: authorization\r\n\r\n"
-        ));
+        assert_eq!(
+            field("GET / HTTP/1.1\r\nAUTHORIZATION: Basic x\r\n\r\n", "authorization"),
+            Some("Basic x")
+        );
+        assert_eq!(
+            field(
+                "GET /?authorization: HTTP/1.1\r\nX: authorization\r\n\r\n",
+                "authorization"
+            ),
+            None
+        );
     }
 }

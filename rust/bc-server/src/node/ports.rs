@@ -121,6 +121,7 @@ impl Keeper {
                 };
                 let bound = bound
                     .with_rejections(self.context.rejections.clone())
+                    .knowing(self.context.token.clone())
                     .telling(self.tell_of(property));
                 let at = bound.address();
                 info!("the Business Continuity port {at} ({property}) is open");
