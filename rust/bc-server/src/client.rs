@@ -304,9 +304,9 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK => {}
             // A primary of an earlier version.
-            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => return Ok(None),
+            StatusCode::NOT_FOUND if answer::is_ours(response.headers()) => return Ok(None),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::INTERNAL_SERVER_ERROR
-                if !answer::is_a_page(response.headers()) =>
+                if answer::is_ours(response.headers()) =>
             {
                 return Err(failure::report_refused(&candidate.base, response, self.timeout).await);
             }
@@ -340,7 +340,7 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK => {}
             // The primary has none, or is of an earlier version.
-            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => return Ok(None),
+            StatusCode::NOT_FOUND if answer::is_ours(response.headers()) => return Ok(None),
             _ => return Err(refused(&candidate.base, &response).error),
         }
         let reading = whole_body(candidate, response, delta::MAX_LENGTH, "a delta");
@@ -369,7 +369,7 @@ impl HttpTransport {
         match response.status() {
             StatusCode::OK if offset == 0 => {}
             StatusCode::PARTIAL_CONTENT if begins_at(&response, offset) => {}
-            StatusCode::NOT_FOUND if !answer::is_a_page(response.headers()) => {
+            StatusCode::NOT_FOUND if answer::is_ours(response.headers()) => {
                 return Err(Error::new(
                     Kind::Superseded,
                     format!("the primary at {base} no longer has the bytes with the digest {digest}"),

@@ -9,7 +9,7 @@ use bc_core::{
     words,
 };
 use reqwest::{
-    StatusCode,
+    StatusCode, Url,
     header::{
         CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, SERVER, VIA, X_CONTENT_TYPE_OPTIONS,
     },
@@ -31,7 +31,7 @@ pub(super) fn refused(base: &str, status: StatusCode, headers: &HeaderMap) -> Fa
         return error.into();
     }
     let own = match status {
-        StatusCode::UNAUTHORIZED if !is_a_page(headers) => Error::new(
+        StatusCode::UNAUTHORIZED if is_ours(headers) => Error::new(
             Kind::Trust,
             format!("the primary at {base} refuses our token"),
             "Make the file business-continuity-token the same in both configuration folders.",
@@ -75,13 +75,13 @@ pub(super) fn foreign(base: &str, status: StatusCode, headers: &HeaderMap) -> Op
 }
 
 /// Whether an answer has what all of ours have, also once a proxy has passed it on.
-fn is_ours(headers: &HeaderMap) -> bool {
+pub(super) fn is_ours(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, word: &str| text(headers, name).is_some_and(|value| value.contains(word));
     says(&CACHE_CONTROL, "no-store") && says(&X_CONTENT_TYPE_OPTIONS, "nosniff") && !is_a_page(headers)
 }
 
 /// Whether it is a page for people, which our answers to each other never are.
-pub(super) fn is_a_page(headers: &HeaderMap) -> bool {
+fn is_a_page(headers: &HeaderMap) -> bool {
     text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
 }
 
@@ -191,15 +191,13 @@ fn somebody_elses(base: &str, status: StatusCode, headers: &HeaderMap) -> Error 
 
 fn redirect(base: &str, number: u16, headers: &HeaderMap) -> Error {
     let target = text(headers, &LOCATION).unwrap_or_default();
-    // What stands behind may be a secret of somebody's session.
-    let end = target.find(['?', '#', ';']).unwrap_or(target.len());
-    let target = words::shown(&target[..end], 2 * LONGEST_WORD);
-    let to = if target.is_empty() {
-        String::new()
-    } else {
-        format!(" to {target}")
+    let to = match place(target) {
+        Some(place) => format!(": to {place}"),
+        None => String::new(),
     };
-    let lower = target.to_ascii_lowercase();
+    // What stands behind the path may speak of anything.
+    let end = target.find(['?', '#', ';']).unwrap_or(target.len());
+    let lower = target[..end].to_ascii_lowercase();
     let is_login = ["login", "signin", "sign-in", "sso", "saml", "oauth", "auth", "portal"]
         .iter()
         .any(|word| lower.contains(word));
@@ -224,6 +222,15 @@ fn redirect(base: &str, number: u16, headers: &HeaderMap) -> Error {
         ),
         guidance,
     )
+}
+
+/// Scheme and host of an address: all else, credentials and path too, may be a secret of somebody's session.
+fn place(address: &str) -> Option<String> {
+    let address = Url::parse(address).ok()?;
+    let host = address.host_str()?;
+    let port = address.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let place = format!("{}://{host}{port}", address.scheme());
+    Some(words::shown(&place, 2 * LONGEST_WORD))
 }
 
 /// How long to wait, where it says so.

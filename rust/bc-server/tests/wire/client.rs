@@ -603,7 +603,8 @@ async fn a_blob_that_stops_half_way_is_no_success() {
             ErrorKind::Protocol,
         ),
         (
-            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+                Content-Length: 0\r\n\r\n",
             0,
             ErrorKind::Superseded,
         ),

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +12,6 @@ use std::{
 use axum::{
     Router,
     http::{StatusCode, header},
-    response::Html,
     routing::post,
 };
 use bc_core::{
@@ -20,6 +20,7 @@ use bc_core::{
     error::{Error, Kind as ErrorKind},
     fingerprint::Fingerprint,
     manifest::Name,
+    token::Token,
     transport::{ManifestReply, Transport},
 };
 use bc_server::{
@@ -76,7 +77,7 @@ async fn answers_of_proxies_portals_and_other_servers_are_called_what_they_are()
     }
     const UNREACHABLE: ErrorKind = ErrorKind::Unreachable;
     const PROTOCOL: ErrorKind = ErrorKind::Protocol;
-    let cases: [(&'static [u8], ErrorKind, &[&str]); 19] = [
+    let cases: [(&'static [u8], ErrorKind, &[&str]); 21] = [
         (
             answer!(
                 "413 Request Entity Too Large",
@@ -126,21 +127,19 @@ async fn answers_of_proxies_portals_and_other_servers_are_called_what_they_are()
         (
             answer!(
                 "301 Moved Permanently",
-                "Location: https://portal.example.com/login?next=geheim\r\n"
+                "Location: https://geheim:geheim@portal.example.com/login/geheim?next=geheim\r\n"
             ),
             PROTOCOL,
-            &[
-                "a redirect (301), which is never followed to https://portal.example.com/login, where somebody is to log in",
-            ],
+            &["a redirect (301), which is never followed: to https://portal.example.com, where somebody is to log in"],
         ),
         (
             answer!(
                 "302 Found",
-                "Location: https://elsewhere.example.com/a;jsessionid=geheim\r\n"
+                "Location: https://elsewhere.example.com:8443/geheim;jsessionid=geheim\r\n"
             ),
             PROTOCOL,
             &[
-                "a redirect (302), which is never followed to https://elsewhere.example.com/a",
+                "a redirect (302), which is never followed: to https://elsewhere.example.com:8443",
                 "own address",
             ],
         ),
@@ -158,6 +157,19 @@ async fn answers_of_proxies_portals_and_other_servers_are_called_what_they_are()
             answer!("401 Unauthorized", "Server: nginx\r\nContent-Type: text/html\r\n"),
             PROTOCOL,
             &["a login of its own (status 401)"],
+        ),
+        (
+            answer!(
+                "401 Unauthorized",
+                "Server: gateway\r\nContent-Type: application/json\r\n"
+            ),
+            PROTOCOL,
+            &["calls itself gateway", "a login of its own (status 401)"],
+        ),
+        (
+            answer!("401 Unauthorized", "Cache-Control: no-store\r\n"),
+            PROTOCOL,
+            &["something else answers", "a login of its own (status 401)"],
         ),
         (
             answer!("403 Forbidden", "Server: awselb/2.0\r\nContent-Type: text/html\r\n"),
@@ -251,20 +263,26 @@ async fn our_own_answer_is_ours_also_behind_a_proxy() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_a_file_is_no_word_of_the_primary() {
+async fn what_a_proxy_says_in_place_of_a_file_is_no_word_of_the_primary() {
     let (_folder, identity) = identity();
-    let answer: &'static [u8] = b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Type: text/html\r\n\
-        Content-Length: 0\r\nConnection: close\r\n\r\n";
-    let (address, _) = fake(tls::server::config(&identity).expect("config"), answer).await;
-    let token = watch::Sender::new(Some(common::token()));
-    let transport = transport(address, pinned(identity.fingerprint()), &token);
-    let (digest, former) = (Digest::of(b"a"), Digest::of(b"b"));
-    let mut sink = |_: &[u8]| Ok(());
-    let whole = transport.blob(digest, 0, &mut sink).await.expect_err("a page");
-    let delta = transport.delta(digest, former).await.expect_err("a page");
-    for error in [whole, delta] {
-        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
-        assert_says(&error, &["calls itself nginx", "no such path (status 404)"]);
+    let answers: [&'static [u8]; 2] = [
+        b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Type: text/html\r\n\
+            Content-Length: 0\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Type: text/plain\r\n\
+            Content-Length: 0\r\nConnection: close\r\n\r\n",
+    ];
+    for answer in answers {
+        let (address, _) = fake(tls::server::config(&identity).expect("config"), answer).await;
+        let token = watch::Sender::new(Some(common::token()));
+        let transport = transport(address, pinned(identity.fingerprint()), &token);
+        let (digest, former) = (Digest::of(b"a"), Digest::of(b"b"));
+        let mut sink = |_: &[u8]| Ok(());
+        let whole = transport.blob(digest, 0, &mut sink).await.expect_err("no file");
+        let delta = transport.delta(digest, former).await.expect_err("no delta");
+        for error in [whole, delta] {
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+            assert_says(&error, &["calls itself nginx", "no such path (status 404)"]);
+        }
     }
 }
 
@@ -278,8 +296,10 @@ async fn a_proxy_that_takes_no_report_is_called_that() {
             &["calls itself nginx", "status 413", "client_max_body_size"][..],
         ),
         (StatusCode::FORBIDDEN, &["calls itself nginx", "status 403"]),
+        (StatusCode::NOT_FOUND, &["calls itself nginx", "status 404"]),
+        (StatusCode::UNAUTHORIZED, &["calls itself nginx", "status 401"]),
     ] {
-        let refuse = move || async move { (status, [(header::SERVER, "nginx")], Html("<html>no</html>")) };
+        let refuse = move || async move { (status, [(header::SERVER, "nginx")], "no") };
         let router = Router::new()
             .route(&format!("{PREFIX}/api/v2/reports"), post(refuse))
             .fallback_service(bc_server::routes::router(node.context.clone()));
@@ -441,6 +461,8 @@ fn sent(to: SocketAddr, from: u8, bytes: &[u8]) -> String {
 #[test]
 fn who_comes_to_our_ports_with_another_protocol_is_named_and_counted() {
     let plain = format!("127.0.0.1:{}", free_port());
+    let (user, password) = bc_testkit::gocd_dir::TOKEN;
+    let token = Token::parse(format!("{user} = {password}").as_bytes(), Path::new("token")).expect("valid");
     let primary = Whole::open(GocdDir::new(), &[("bc.listen.plain", &plain)]);
     let tls = primary.address();
     primary.until("it listens", |status| status.listening.is_some());
@@ -498,9 +520,18 @@ fn who_comes_to_our_ports_with_another_protocol_is_named_and_counted() {
     let answer = named(
         tls,
         b"GET / HTTP/1.1\r\nHost: <script>\r\nAuthorization: Basic Z2VoZWltOmdlaGVpbQ==\r\n\r\n",
-        &["plain HTTP with credentials", "another token"],
+        &["plain HTTP with credentials that are not ours: that address must begin with https://"],
     );
     assert!(answer.ends_with("\r\n\r\nthis port speaks HTTPS\n"), "{answer}");
+    named(
+        tls,
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
+            token.basic_credentials()
+        )
+        .as_bytes(),
+        &["plain HTTP with the token", "another token"],
+    );
 
     let plain = plain.parse().expect("address");
     let answer = named(plain, hello, &["no HTTP: TLS on a port for plain HTTP", "bc.listen"]);
@@ -512,7 +543,7 @@ fn who_comes_to_our_ports_with_another_protocol_is_named_and_counted() {
     );
     named(plain, v2, &["no HTTP: a PROXY protocol header (version 2)"]);
     let rejections = primary.status().expect("it runs").counters.rejections;
-    assert_eq!(rejections.of(Rejection::Handshake), 9);
+    assert_eq!(rejections.of(Rejection::Handshake), 10);
     assert_eq!(rejections.of(Rejection::Malformed), 3);
 }
 
