@@ -2,8 +2,9 @@
 //!
 //! None of them is meant to end, so that one that does has met a mistake in this program: a panic, or a way out that
 //! nobody thought of. Only one that needs a thread of its own, and gets none, has not. What it did is not done then, and
-//! nobody else would know. So it is CRITICAL on the board, the node is not in sync ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one
-//! time to the next. Once it has run for a minute it is relied upon again.
+//! nobody else would know. So it is CRITICAL on the board, the node is not in sync
+//! ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one time to the next.
+//! Once it has run for a minute it is relied upon again.
 //!
 //! A part is made anew from what its start function owns: whatever it had learned is gone, and locks that it held are
 //! taken over by whoever needs them next, as everywhere in this program.
@@ -141,6 +142,9 @@ impl Supervisor {
         F: Future<Output: Into<End> + Send> + Send + 'static,
         M: Future<Output = ()> + Send + 'static,
     {
+        if self.touches_files {
+            self.threads.need_one();
+        }
         let start: Start = Box::new(move || {
             let work = start();
             Box::pin(async { work.await.into() })
@@ -160,6 +164,7 @@ impl Supervisor {
         W: FnOnce() + Send + 'static,
         E: FnOnce() + Send + 'static,
     {
+        self.threads.need_one();
         let (dispatch, stop) = (self.dispatch.clone(), self.stop.clone());
         self.keep(part, move || {
             let (work, end) = start();

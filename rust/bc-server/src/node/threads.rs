@@ -30,9 +30,12 @@ use super::{CLOSE_WITHIN, log};
 
 /// Threads of a runtime that carry its tasks.
 const WORKERS: usize = 2;
+/// Threads of a node's parts at most, in any role: of those that touch files each has one to itself, and one that watches
+/// folders or reads them a second one. The supervisor counts them ([`super::supervisor`]).
+pub(super) const PARTS: usize = 12;
 /// Threads that a node needs to be of use: those of two runtimes, each with one for work that blocks and one more that
-/// takes turns with it, and some of its own.
-const THREADS: usize = 2 * (WORKERS + 2) + 3;
+/// takes turns with it, those of its parts, and some of its own.
+const THREADS: usize = 2 * (WORKERS + 2) + PARTS + 3;
 /// Descriptors that it needs: ports, sockets, watches, and files for a moment.
 const DESCRIPTORS: usize = 32;
 

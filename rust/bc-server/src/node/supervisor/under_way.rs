@@ -9,7 +9,10 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Dispatch;
 
 use super::{End, log, words};
+use crate::node::threads::PARTS;
 
 /// What a part does. It is compiled once, however many ways there are to run it.
 pub(super) type Work = Pin<Box<dyn Future<Output = End> + Send>>;
@@ -35,9 +39,19 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// The threads of all parts of a node.
 #[derive(Debug, Default)]
-pub(crate) struct PartThreads(Mutex<Vec<thread::JoinHandle<()>>>);
+pub(crate) struct PartThreads {
+    running: Mutex<Vec<thread::JoinHandle<()>>>,
+    needed: AtomicUsize,
+}
 
 impl PartThreads {
+    /// Counts one more thread that a part needs for as long as its node lives. There was a look for no more than
+    /// [`PARTS`] before the first.
+    pub(super) fn need_one(&self) {
+        let needed = self.needed.fetch_add(1, Ordering::Relaxed) + 1;
+        debug_assert!(needed <= PARTS, "PARTS of node::threads is too small");
+    }
+
     /// Waits for the end of all. Only a disk that hangs keeps one for longer than `within`.
     pub(crate) fn join(&self, within: Duration) {
         let end = Instant::now() + within;
@@ -48,7 +62,7 @@ impl PartThreads {
 
     /// Says how many have not ended.
     fn join_ended(&self) -> usize {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         for ended in all.extract_if(.., |thread| thread.is_finished()) {
             // A panic of the part was said already.
             let _ = ended.join();
@@ -58,7 +72,8 @@ impl PartThreads {
 
     fn add(&self, thread: thread::JoinHandle<()>) {
         self.join_ended();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(thread);
     }
 }
 
