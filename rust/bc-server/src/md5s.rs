@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 
 /// Longest wait of one who asks. Reading goes on after that, for the next one.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The MD5s of one node.
 #[derive(Clone, Default)]
