@@ -481,6 +481,24 @@ impl ManifestDocument {
         retaining
     }
 
+    /// The files that were added so.
+    pub fn retained_files(&self) -> BTreeMap<Name, Entry> {
+        let files = self.files.iter().filter(|(name, _)| self.retained.contains(*name));
+        files.map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
+    /// The document with just these files added so, of those whose names it withholds.
+    #[must_use]
+    pub fn with_retained(mut self, retained: &BTreeMap<Name, Entry>) -> Self {
+        for name in std::mem::take(&mut self.retained) {
+            self.files.remove(&name);
+        }
+        match self.retaining(retained) {
+            Cow::Owned(retaining) => retaining,
+            Cow::Borrowed(_) => self,
+        }
+    }
+
     /// Whether the id is that of the files and of what is withheld.
     pub fn is_its_generation(&self) -> bool {
         let files = self.files.iter().filter(|(name, _)| !self.retained.contains(*name));

@@ -206,7 +206,8 @@ impl DiskStore {
             rules: Rules::new(options.gocd_version.clone(), options.adopts_server_ids),
             options,
         };
-        match store.finish_journal(&mut store.lock()) {
+        let finished = store.finish_journal(&mut store.lock());
+        match finished {
             Ok(()) => store.sweep(),
             // What the journal names must stay, and is tried again with every call.
             Err(error) => warn!("{error}"),
@@ -250,7 +251,7 @@ impl DiskStore {
     /// The generation with what was applied here under the names that the primary withholds.
     fn retaining<'a>(&self, generation: &'a ManifestDocument) -> Cow<'a, ManifestDocument> {
         let generations = self.generations();
-        generation.retaining(generations.applied().into_iter().flat_map(|applied| &applied.files))
+        generation.retaining(generations.known().into_iter().flatten())
     }
 
     /// Whether a file of the generation stays as it is, since its bytes are neither here nor to be had from the primary.

@@ -13,7 +13,7 @@
 //! no generation is dropped and no blob removed, since nobody knows which of them it needs.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs, io, mem,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use crate::{
     digest::Digest,
     error::Error,
-    manifest::{Acceptance, ManifestDocument, Name},
+    manifest::{Acceptance, Entry, ManifestDocument, Name},
     store::{
         atomic,
         filesystem::{self, FileSystem},
@@ -65,6 +65,8 @@ pub(super) struct Generations {
     applied: Option<ManifestDocument>,
     /// Its id, also where its file could not be read.
     applied_id: Option<Digest>,
+    /// Where its manifest is not known: what is known all the same of its files ([`Generations::recall`]).
+    recalled: Option<BTreeMap<Name, Entry>>,
     /// Bytes that are being fetched for a generation that is not kept yet; not known until the first one is named,
     /// and by then they may have come before a restart.
     pinned: Option<HashSet<Digest>>,
@@ -84,6 +86,7 @@ impl Generations {
             unread: Vec::new(),
             applied: None,
             applied_id: record.generation,
+            recalled: None,
             pinned: None,
             held: HashSet::new(),
             is_dirty: true,
@@ -92,6 +95,9 @@ impl Generations {
         let stored = read_all(&*generations.system, state_dir)?;
         for kept in stored.kept.into_iter().rev() {
             generations.take_up(kept);
+        }
+        if stored.is_outdated {
+            generations.write_applied_anew(record);
         }
         for unread in stored.unread {
             warn!("{}; it is tried again, and nothing is removed until then", unread.error);
@@ -109,6 +115,19 @@ impl Generations {
         self.remember(&kept, false);
         if !kept.is_first() && self.applied.is_none() && self.applied_id == Some(kept.document.generation) {
             self.applied = Some(kept.document);
+        }
+    }
+
+    /// The file of the applied one is from an earlier time: what it keeps is what the record says. One that stays as it is
+    /// is corrected again by whoever reads it.
+    fn write_applied_anew(&mut self, record: &Record) {
+        let Some(applied) = self.applied.clone() else { return };
+        let kept = Kept::new(applied, record);
+        let path = self.folder.join(kept.file_name());
+        let text = seal::sealed(&kept).expect("a generation has only plain fields");
+        match atomic::write_on(&*self.system, &path, &text, 0o600) {
+            Ok(()) => self.remember(&kept, true),
+            Err(error) => warn!("{error}"),
         }
     }
 
@@ -135,8 +154,9 @@ impl Generations {
 
     /// Tries again to read what could not be read.
     pub(super) fn look_again(&mut self) {
+        let state_dir = self.folder.parent().unwrap_or(&self.folder).to_owned();
         for unread in mem::take(&mut self.unread) {
-            match kept::read(&*self.system, &unread.file) {
+            match kept::read_corrected(&*self.system, &state_dir, &unread.file) {
                 Ok(Read::Whole(kept)) => {
                     info!("{} can be read again", unread.file.display());
                     self.take_up(kept);
@@ -228,8 +248,43 @@ impl Generations {
         self.put(kept)
     }
 
+    /// Whether neither the manifest of what is live is known, nor what is known all the same.
+    pub(super) fn is_to_recall(&self) -> bool {
+        self.applied.is_none() && self.recalled.is_none()
+    }
+
+    /// Finds out what is known of the files that are live and ours although the manifest of what was applied last is lost:
+    /// what the record says was retained, and those that are, byte for byte, as the newest kept generation with such a
+    /// name has it. What is withheld next under these names is looked after as before.
+    ///
+    /// # Errors
+    /// What is kept cannot be read; nothing is known then, and it may be asked again.
+    pub(super) fn recall(&mut self, record: &Record, live: &BTreeMap<Name, Entry>) -> Result<(), Error> {
+        let state_dir = self.folder.parent().unwrap_or(&self.folder);
+        let stored = read_all(&*self.system, state_dir)?;
+        let mut recalled = record.retained.clone().unwrap_or_default();
+        for (name, here) in live.iter().filter(|(name, _)| record.ours.contains(*name)) {
+            let is_it = |entry: &&Entry| entry.sha256 == here.sha256;
+            let mut known = stored.kept.iter().filter(|kept| !kept.is_first());
+            let known = known.find_map(|kept| kept.document.files.get(name).filter(is_it));
+            if let (false, Some(entry)) = (recalled.contains_key(name), known) {
+                recalled.insert(name.clone(), entry.clone());
+            }
+        }
+        recalled.retain(|name, _| record.ours.contains(name));
+        self.recalled = Some(recalled);
+        Ok(())
+    }
+
+    /// What is known of the files of what was applied last: of all of them where its manifest is known.
+    pub(super) fn known(&self) -> Option<&BTreeMap<Name, Entry>> {
+        let applied = self.applied.as_ref().map(|applied| &applied.files);
+        applied.or(self.recalled.as_ref())
+    }
+
     /// Notes that another set may be live than the one that was applied last.
     pub(super) fn forget_applied(&mut self) {
+        self.recalled = None;
         self.applied = None;
         self.applied_id = None;
     }
@@ -257,6 +312,7 @@ impl Generations {
         if applied == record.generation {
             return;
         }
+        self.recalled = None;
         let state_dir = self.folder.parent().unwrap_or(&self.folder);
         self.applied = read_all(&*self.system, state_dir).ok().and_then(|stored| {
             let mut others = stored.kept.into_iter().filter(|kept| !kept.is_first());

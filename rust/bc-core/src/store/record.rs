@@ -5,7 +5,7 @@
 //! ([`crate::store::seal`]): a damaged one could make a file of somebody else count as ours.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::{
     digest::Digest,
     error::{Error, Kind},
-    manifest::{Epoch, ManifestDocument, Name},
+    manifest::{Entry, Epoch, ManifestDocument, Name},
     store::{
         atomic,
         filesystem::{self, FileSystem},
@@ -49,6 +49,10 @@ pub struct Record {
     /// The files that it named, the jars that were kept beside it, and those of before of which it does not say whether
     /// they are gone; only these are ever removed.
     pub(super) ours: BTreeSet<Name>,
+    /// What of it this node had itself, under names that the primary withholds: the id of the generation leaves that out.
+    /// Not known where an older version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retained: Option<BTreeMap<Name, Entry>>,
     /// What guards against mass deletion.
     #[serde(default)]
     pub(super) guard: Guard,
@@ -67,6 +71,7 @@ impl Default for Record {
             epoch: Epoch::default(),
             applied_ms: 0,
             ours: BTreeSet::new(),
+            retained: None,
             guard: Guard::default(),
             was_primary: false,
         }
@@ -93,6 +98,7 @@ impl Record {
                 }))
                 .cloned()
                 .collect(),
+            retained: Some(generation.retained_files()),
             guard: guard.clone(),
             was_primary: false,
         };
@@ -108,8 +114,14 @@ impl Record {
 
     /// Whether both say the same but for time and serial.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        (self.generation, self.sequence, &self.epoch, &self.ours)
-            == (other.generation, other.sequence, &other.epoch, &other.ours)
+        (self.generation, self.sequence, &self.epoch, &self.ours, &self.retained)
+            == (
+                other.generation,
+                other.sequence,
+                &other.epoch,
+                &other.ours,
+                &other.retained,
+            )
     }
 
     /// Reads the record. A damaged one is set aside: then nothing counts as ours until the next generation is

@@ -9,7 +9,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{DiskStore, Inner, Options, take_back::NotBack};
+use super::{DiskStore, Inner, Options, jars, take_back::NotBack};
 use crate::{
     clock::Clock,
     error::{Error, Kind},
@@ -21,6 +21,7 @@ use crate::{
         atomic,
         filesystem::OperatingSystem,
         journal::{Direction, Journal},
+        live,
         record::{self, Read, Record},
         stage,
     },
@@ -60,7 +61,26 @@ impl DiskStore {
     pub(super) fn finish_journal(&self, inner: &mut Inner) -> Result<(), Error> {
         let finished = self.finish(inner);
         inner.half_live = finished.as_ref().err().map(ToString::to_string);
+        if finished.is_ok() {
+            self.recall(inner);
+        }
         finished
+    }
+
+    /// Where the manifest of what is live is lost, finds out what is known all the same, before the next one is applied.
+    fn recall(&self, inner: &mut Inner) {
+        // After GoCD has run on them, the live files are those of no generation.
+        let is_known = inner.record.ours.is_empty() || inner.record.was_primary;
+        if is_known || !self.generations().is_to_recall() {
+            return;
+        }
+        let recalled = live::read(&self.layout, &mut inner.cache).and_then(|mut live| {
+            self.plugin_names().respell(&mut live, jars(&inner.record.ours))?;
+            self.generations().recall(&inner.record, &live.files)
+        });
+        if let Err(error) = recalled {
+            warn!("{error}");
+        }
     }
 
     /// Why the live files are a part of one set and a part of another, where they are.

@@ -21,6 +21,8 @@ use crate::{
 
 /// The name of the folder in the state folder.
 pub(super) const FOLDER: &str = "generations";
+/// The record in the state folder.
+const RECORD: &str = "applied.json";
 /// How the files from before the first apply are called.
 pub(in crate::store) const FIRST: &str = "0";
 
@@ -145,6 +147,18 @@ impl Kept {
         }
     }
 
+    /// The same, as `record` says where it is the one that was applied last: its file is not waited for, and its name does
+    /// not tell what was retained, so that it may be from an earlier time.
+    pub(super) fn as_applied(self, record: &Record) -> Self {
+        match &record.retained {
+            Some(retained) if !self.is_first() && record.generation == Some(self.document.generation) => Self {
+                document: self.document.with_retained(retained),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub(in crate::store) fn is_first(&self) -> bool {
         self.serial == 0
     }
@@ -196,6 +210,8 @@ pub(in crate::store) struct Stored {
     /// Newest first, generation 0 last.
     pub(in crate::store) kept: Vec<Kept>,
     pub(in crate::store) unread: Vec<Unread>,
+    /// Whether the file of the applied one says something else of what this node had retained than the record.
+    pub(super) is_outdated: bool,
     /// Files that were read and are not what was written.
     pub(super) damaged: Vec<PathBuf>,
 }
@@ -290,16 +306,16 @@ pub(in crate::store) fn find(state_dir: &Path, id: &str) -> Result<Kept, Error> 
 
 /// The id of what was applied last, without touching anything.
 pub(in crate::store) fn applied(state_dir: &Path) -> Result<Option<Digest>, Error> {
-    match record::read::<Record>(&OperatingSystem, &state_dir.join("applied.json"))? {
+    match record::read::<Record>(&OperatingSystem, &state_dir.join(RECORD))? {
         Read::Whole(record) => Ok(record.generation),
         Read::Missing | Read::Damaged => Ok(None),
     }
 }
 
-/// Reads the folder. What goes meanwhile was dropped.
+/// Reads the folder. What goes meanwhile was dropped. Of the applied one the record says what this node had retained.
 ///
 /// # Errors
-/// [`Kind::File`] when it cannot be listed.
+/// [`Kind::File`] when it cannot be listed, or the record cannot be read.
 pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> Result<Stored, Error> {
     let folder = state_dir.join(FOLDER);
     let mut stored = Stored::default();
@@ -310,9 +326,17 @@ pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> R
     };
     // Others are on their way to their names, or were never ours.
     let is_kept = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "json");
+    let record = record::read::<Record>(system, &state_dir.join(RECORD))?;
     for file in files.into_iter().filter(is_kept) {
         match read(system, &file) {
-            Ok(Read::Whole(kept)) => stored.kept.push(kept),
+            Ok(Read::Whole(kept)) => {
+                let corrected = match &record {
+                    Read::Whole(record) => kept.clone().as_applied(record),
+                    Read::Missing | Read::Damaged => kept.clone(),
+                };
+                stored.is_outdated |= corrected != kept;
+                stored.kept.push(corrected);
+            }
             Ok(Read::Damaged) => stored.damaged.push(file),
             Ok(Read::Missing) => {}
             Err(error) => stored.unread.push(Unread { file, error }),
@@ -322,11 +346,23 @@ pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> R
     Ok(stored)
 }
 
+/// The same as [`read_all`] of one file.
+///
+/// # Errors
+/// As [`record::read`].
+pub(super) fn read_corrected(system: &dyn FileSystem, state_dir: &Path, file: &Path) -> Result<Read<Kept>, Error> {
+    let record = record::read::<Record>(system, &state_dir.join(RECORD))?;
+    Ok(match (read(system, file)?, record) {
+        (Read::Whole(kept), Read::Whole(record)) => Read::Whole(kept.as_applied(&record)),
+        (read, _) => read,
+    })
+}
+
 /// Reads one file. A crash may have torn it, since nobody waits for it.
 ///
 /// # Errors
 /// As [`record::read`].
-pub(super) fn read(system: &dyn FileSystem, file: &Path) -> Result<Read<Kept>, Error> {
+fn read(system: &dyn FileSystem, file: &Path) -> Result<Read<Kept>, Error> {
     Ok(match record::read::<Kept>(system, file)? {
         Read::Whole(kept) if !kept.is_of(file) => Read::Damaged,
         read => read,

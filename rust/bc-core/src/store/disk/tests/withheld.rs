@@ -142,6 +142,90 @@ fn a_restored_generation_has_it_too() {
     );
 }
 
+/// A standby whose primary has taken `a.jar` away from its offer twice with the same configuration, before and after a
+/// newer one came: the id of the generation is the same, and what is kept under it is not.
+fn the_same_id_twice(probe: Probe) -> (Place, ManifestDocument) {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    apply(&store, &edited(2), denied(&[jar("a.jar")]), 2);
+    let newer = edited(2).with(jar("a.jar"), &plugin("a", "2"));
+    newer.apply(&store, 3).expect("applied");
+    drop(store);
+    let store = place.open_with(probe);
+    apply(&store, &edited(2), denied(&[jar("a.jar")]), 4);
+    (place, withholding(&edited(2), denied(&[jar("a.jar")]), 4))
+}
+
+#[test]
+fn what_is_kept_of_an_earlier_time_under_the_same_id_does_not_come_back() {
+    let not_kept: Probe = Arc::new(|moment| match moment {
+        Moment::KeepGeneration(_) => Err(io::ErrorKind::Other.into()),
+        _ => Ok(()),
+    });
+    let newer = edited(2).with(jar("a.jar"), &plugin("a", "2"));
+    let (place, document) = the_same_id_twice(not_kept);
+    let file = place.state("generations").join(format!("{}.json", document.generation));
+    let text = |file: &Path| fs::read_to_string(file).expect("kept");
+    let of_the_newer = Digest::of(&plugin("a", "2")).to_string();
+    assert!(!text(&file).contains(&of_the_newer), "it is of the earlier time");
+    let verified = verify(place.layout.state_dir(), &place.layout, |_, _| {}).expect("readable");
+    assert_eq!(verified.severity(), crate::status::Severity::Ok, "{verified:?}");
+    let store = place.open();
+    assert!(text(&file).contains(&of_the_newer), "and is written anew");
+    assert_eq!(store.altered(), Ok(Vec::new()));
+    store.repair(&[jar("a.jar")]).expect("nothing to mend");
+    assert!(place.is_live(&newer));
+    assert_eq!(store.make_whole(false).expect("whole").mended, Vec::<String>::new());
+    apply(&store, &edited(5), denied(&[jar("a.jar")]), 5);
+    assert!(place.is_live(&edited(5).with(jar("a.jar"), &plugin("a", "2"))));
+}
+
+#[test]
+fn where_a_power_cut_loses_the_manifest_it_is_looked_after_all_the_same() {
+    for is_retained_already in [true, false] {
+        let place = Place::new();
+        let store = place.open();
+        Files::usual().apply(&store, 1).expect("applied");
+        if is_retained_already {
+            apply(&store, &edited(2), denied(&[jar("a.jar")]), 2);
+        } else {
+            edited(2)
+                .with(jar("a.jar"), &plugin("a", "1"))
+                .apply(&store, 2)
+                .expect("applied");
+        }
+        let lost = store.position().expect("applied").generation;
+        drop(store);
+        fs::remove_file(place.state("generations").join(format!("{lost}.json"))).expect("lost");
+        let store = place.open();
+        apply(&store, &edited(3), denied(&[jar("a.jar")]), 3);
+        assert!(place.is_live(&edited(3).with(jar("a.jar"), &plugin("a", "1"))));
+        replace(&place.path(&jar("a.jar")), b"edited");
+        assert_eq!(store.altered(), Ok(vec![jar("a.jar")]), "{is_retained_already}");
+        let made = store.make_whole(false).expect("whole");
+        assert!(
+            made.left[0].contains("is what the primary could offer last"),
+            "{made:?}"
+        );
+        assert!(place.is_live(&edited(3).with(jar("a.jar"), &plugin("a", "1"))));
+    }
+}
+
+#[test]
+fn a_record_of_the_version_before_leaves_what_is_kept_as_it_is() {
+    let (place, store) = long_after();
+    drop(store);
+    let path = place.state("applied.json");
+    let mut record = Record::load(&OperatingSystem, &path).expect("readable");
+    assert_eq!(record.retained.take().map(|retained| retained.len()), Some(1));
+    record.save(&OperatingSystem, &path).expect("written");
+    let store = place.open();
+    replace(&place.path(&jar("a.jar")), b"edited");
+    store.repair(&[]).expect("mended");
+    assert!(place.is_live(&whole()));
+}
+
 #[test]
 fn a_crash_at_any_instant_loses_none_of_it() {
     for number in 0.. {
