@@ -27,7 +27,7 @@ use crate::{
     jar_name::JarName,
     lineage::Lineage,
     run::{Run, if_run},
-    withheld::Withheld,
+    withheld::{Reason, Withheld},
     words,
 };
 
@@ -501,8 +501,17 @@ impl ManifestDocument {
 
     /// Whether the id is that of the files and of what is withheld.
     pub fn is_its_generation(&self) -> bool {
-        let files = self.files.iter().filter(|(name, _)| !self.retained.contains(*name));
-        generation_of(files, &self.withheld) == self.generation
+        let files = || self.files.iter().filter(|(name, _)| !self.retained.contains(*name));
+        // The version before made two ids of one that is being written.
+        [Reason::code_in_id, Reason::code].into_iter().any(|code| {
+            let canonical = canonical_of(files(), &self.withheld, code);
+            Digest::of(canonical.as_bytes()) == self.generation
+        })
+    }
+
+    /// The digest of all its files, with those that were added: the same for what leads to the same files on a standby.
+    pub fn set(&self) -> Digest {
+        generation_of(&self.files, &Withheld::default())
     }
 
     /// The bytes of all files together.
@@ -551,12 +560,20 @@ fn is_plain(text: &str) -> bool {
 /// The digest of the canonical form: one line per file, `sha256 size name`, in the order of the names, after a line
 /// with the format; then one per name that is withheld. Jar names hold no control characters, so lines cannot be forged.
 fn generation_of<'a>(files: impl IntoIterator<Item = (&'a Name, &'a Entry)>, withheld: &Withheld) -> Digest {
+    Digest::of(canonical_of(files, withheld, Reason::code_in_id).as_bytes())
+}
+
+fn canonical_of<'a>(
+    files: impl IntoIterator<Item = (&'a Name, &'a Entry)>,
+    withheld: &Withheld,
+    code: impl Fn(&Reason) -> &str,
+) -> String {
     let mut canonical = format!("gocd-business-continuity manifest {FORMAT}\n");
     for (name, entry) in files {
         writeln!(canonical, "{} {} {name}", entry.sha256, entry.size).expect("memory does not fail");
     }
-    withheld.write_canonical(&mut canonical);
-    Digest::of(canonical.as_bytes())
+    withheld.write_canonical(&mut canonical, code);
+    canonical
 }
 
 fn total_size(files: &BTreeMap<Name, Entry>) -> u64 {
@@ -680,6 +697,35 @@ mod tests {
         let mut before = withholding(&[]);
         before.as_object_mut().expect("an object").remove("withheld");
         assert!(parse(&before).expect("nothing is withheld").withheld.is_empty());
+    }
+
+    #[test]
+    fn how_long_something_is_written_makes_no_other_generation() {
+        let mut written = withholding(&["plugins/external/a.jar"]);
+        let jar = Name::Plugin("a.jar".parse().expect("valid"));
+        let manifest = |reason| Manifest {
+            files: parse(&withholding(&[])).expect("whole").files,
+            withheld: Withheld {
+                files: BTreeMap::from([(jar.clone(), reason)]),
+                plugins: None,
+            },
+        };
+        let generation = manifest(Reason::BeingWritten).generation();
+        assert_eq!(generation, manifest(Reason::Unfinished).generation());
+        assert_ne!(generation, manifest(Reason::Denied).generation());
+        written["generation"] = generation.to_string().into();
+        for reason in [Reason::BeingWritten, Reason::Unfinished] {
+            written["withheld"]["files"]["plugins/external/a.jar"] = reason.code().into();
+            assert_eq!(parse(&written).expect("the same").withheld.reason(&jar), Some(&reason));
+        }
+        // The version before wrote it down so.
+        let canonical = canonical_of(
+            &manifest(Reason::Unfinished).files,
+            &manifest(Reason::Unfinished).withheld,
+            Reason::code,
+        );
+        written["generation"] = Digest::of(canonical.as_bytes()).to_string().into();
+        parse(&written).expect("what was kept is still read");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     fingerprint::Fingerprint,
     manifest::{Epoch, Name, Role},
     settings::{Face, Flag},
-    withheld::Withheld,
+    withheld::{self, Reason, Withheld},
 };
 
 mod board;
@@ -195,6 +195,20 @@ impl Status {
         self.withheld = withheld;
     }
 
+    /// Says of what has been awaited for long that somebody should look: the primary tells of nothing new meanwhile.
+    pub fn judge_awaited(&mut self, now_ms: i64) {
+        let files = &mut self.withheld.files;
+        self.awaited.retain(|name, since_ms| {
+            // A clock that was set back begins anew.
+            *since_ms = (*since_ms).min(now_ms);
+            let is_long = now_ms.saturating_sub(*since_ms) >= withheld::LONG_MS;
+            if is_long && let Some(reason) = files.get_mut(name) {
+                *reason = Reason::Unfinished;
+            }
+            !is_long
+        });
+    }
+
     fn withholds_passing_alone(&self) -> bool {
         self.withheld.plugins.is_none() && self.withheld.files.len() == self.awaited.len()
     }
@@ -328,7 +342,7 @@ pub struct Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{digest::Digest, manifest::Name, withheld::Reason};
+    use crate::{digest::Digest, manifest::Name};
 
     #[test]
     fn whatever_is_wrong_or_not_known_ends_in_sync() {
@@ -398,6 +412,40 @@ mod tests {
                 ..right
             };
         }
+    }
+
+    #[test]
+    fn what_is_awaited_for_long_is_unfinished() {
+        let mut status = Status::new("node", Role::Standby, Phase::Holding, 0);
+        let [slow, quick] = ["slow.jar", "quick.jar"].map(|jar| Name::Plugin(jar.parse().expect("valid")));
+        let writing = |names: &[&Name]| Withheld {
+            files: names
+                .iter()
+                .map(|name| ((*name).clone(), Reason::BeingWritten))
+                .collect(),
+            plugins: None,
+        };
+        status.withhold(writing(&[&slow]), 1_000);
+        status.withhold(writing(&[&slow, &quick]), 50_000);
+        status.judge_awaited(60_999);
+        assert_eq!((status.awaited.len(), status.withheld.lines().len()), (2, 0));
+        status.judge_awaited(61_000);
+        assert_eq!(status.awaited.keys().collect::<Vec<_>>(), [&quick]);
+        assert_eq!(status.withheld.reason(&slow), Some(&Reason::Unfinished));
+        assert_eq!(status.withheld.lines().len(), 1, "somebody should look at one of them");
+        status.judge_awaited(10_000);
+        status.judge_awaited(69_999);
+        assert_eq!(
+            status.awaited.len(),
+            1,
+            "the clock was set back, and it is awaited since then"
+        );
+        status.withhold(writing(&[&slow]), 70_000);
+        assert_eq!(
+            status.awaited.len(),
+            1,
+            "the primary says that it is being written anew"
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! yet keeps its files all the same ([`Reason::Unknown`]).
 //!
 //! What is withheld is a part of the generation: the id says it, so that nobody can leave it out on the way, and another
-//! reason is another generation, of which standbys hear at once. A node of a version that does not know these names
+//! reason is another generation, of which standbys hear at once. Only how long something has been written for makes no
+//! other one: a standby counts that itself. A node of a version that does not know these names
 //! takes such a generation for damaged and keeps all that it has.
 
 use std::{
@@ -30,6 +31,8 @@ use crate::{
 
 /// Files that are named at most in one message.
 const NAMED: usize = 5;
+/// So long something is written before somebody should look whether it still comes, in milliseconds.
+pub const LONG_MS: i64 = 60_000;
 /// The longest code of a reason.
 const MAX_CODE: usize = 40;
 
@@ -85,14 +88,23 @@ impl Withheld {
         withheld
     }
 
-    /// The lines of the canonical form of a manifest ([`crate::manifest::Manifest::generation`]). Codes and names hold no
-    /// line ends, so that lines cannot be forged.
-    pub(crate) fn write_canonical(&self, canonical: &mut String) {
+    /// What is written for long already still is: this is the same as `before`, told once more.
+    pub fn goes_on_after(&mut self, before: &Self) {
+        for (name, reason) in self.files.iter_mut().filter(|(_, reason)| reason.is_passing()) {
+            if before.files.get(name) == Some(&Reason::Unfinished) {
+                *reason = Reason::Unfinished;
+            }
+        }
+    }
+
+    /// The lines of the canonical form of a manifest ([`crate::manifest::Manifest::generation`]), with each reason as
+    /// `code` writes it. Codes and names hold no line ends, so that lines cannot be forged.
+    pub(crate) fn write_canonical(&self, canonical: &mut String, code: impl Fn(&Reason) -> &str) {
         if let Some(reason) = &self.plugins {
-            writeln!(canonical, "withheld {} plugins/external/", reason.code()).expect("memory does not fail");
+            writeln!(canonical, "withheld {} plugins/external/", code(reason)).expect("memory does not fail");
         }
         for (name, reason) in &self.files {
-            writeln!(canonical, "withheld {} {name}", reason.code()).expect("memory does not fail");
+            writeln!(canonical, "withheld {} {name}", code(reason)).expect("memory does not fail");
         }
     }
 }
@@ -195,6 +207,14 @@ impl Reason {
             Self::Missing => "missing",
             Self::Outside => "outside",
             Self::Unknown(code) => code,
+        }
+    }
+
+    /// How it is written into the id of a generation: that something takes long to be written changes no file.
+    pub fn code_in_id(&self) -> &str {
+        match self {
+            Self::Unfinished => Self::BeingWritten.code(),
+            other => other.code(),
         }
     }
 

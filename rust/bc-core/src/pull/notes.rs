@@ -37,12 +37,7 @@ impl<T: Transport, S: Store> Puller<T, S> {
         let (key, address) = (self.transport.peer_key(), self.transport.address());
         // Of a further file that is not synced here nothing is expected.
         let withheld = document.map(|document| document.withheld.of(|name| self.store.syncs(name)));
-        let withheld = withheld.unwrap_or_default();
-        if document.is_some() {
-            let warning = withheld::standby_warning(&withheld.lines());
-            self.board
-                .set(TOPIC_WITHHELD, Severity::of_withheld(&withheld), warning, now);
-        }
+        let mut withheld = withheld.unwrap_or_default();
         self.board.clear(TOPIC_PRIMARY);
         let concerns = concern::warning(&envelope.concerns);
         if concerns.is_none() {
@@ -74,11 +69,19 @@ impl<T: Transport, S: Store> Puller<T, S> {
                 // Whether it is in sync again is only said once the round has succeeded.
                 let is_live = status.generation.as_ref().map(|applied| applied.id) == Some(newest.id);
                 sync.has_newest &= is_live;
+                if primary.generation.as_ref().map(|known| known.id) == Some(newest.id) {
+                    withheld.goes_on_after(&status.withheld);
+                }
                 primary.generation = Some(newest);
                 status.withhold(withheld, now);
             }
+            status.judge_awaited(now);
             status.judge_sync(now);
         });
+        let withheld = self.board.look(|status| status.withheld.clone());
+        let warning = withheld::standby_warning(&withheld.lines());
+        self.board
+            .set(TOPIC_WITHHELD, Severity::of_withheld(&withheld), warning, now);
         if let Some((severity, message)) = concerns
             && self.board.raise(TOPIC_CONCERNS, severity, message.as_str(), now)
         {

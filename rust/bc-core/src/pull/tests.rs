@@ -18,6 +18,7 @@ use crate::{
     status::{Behind, KEPT_ERRORS, Phase, PrimaryStatus, Refusal, Status, SyncStatus},
     store::{Allowed, Applied, LiveFile, Position, Receive, Repaired, Wanted},
     transport::PeerKey,
+    withheld::{self, Reason},
 };
 
 /// A primary that answers from memory and can be made to fail.
@@ -832,6 +833,41 @@ impl Clock for Turned {
     fn now_ms(&self) -> i64 {
         i64::try_from(self.0.load(Ordering::Relaxed)).expect("small")
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_for_long_is_said_though_the_primary_has_nothing_new() {
+    let clock = Arc::new(Turned::default());
+    let jar = Name::Plugin("slow.jar".parse().expect("valid"));
+    let fake = Fake::new(b"one");
+    {
+        let document = &mut *fake.document.lock().unwrap();
+        document.withheld.files.insert(jar.clone(), Reason::BeingWritten);
+        let manifest = Manifest {
+            files: document.files.clone(),
+            withheld: document.withheld.clone(),
+        };
+        document.generation = manifest.generation();
+    }
+    let said = |status: &Status| {
+        let mut problems = status.problems.iter();
+        problems.any(|problem| problem.topic == TOPIC_WITHHELD && problem.message.contains("slow.jar has been written"))
+    };
+    let scene = start_at(fake, Memory::default(), Arc::clone(&clock) as Arc<dyn Clock>);
+    scene
+        .until("it is applied", |status| {
+            status.awaited.contains_key(&jar) && status.generation.is_some()
+        })
+        .await;
+    assert!(!said(&scene.board.picture(0)));
+    clock.0.store(withheld::LONG_MS.unsigned_abs(), Ordering::Relaxed);
+    scene.until("a warning", said).await;
+    assert_eq!(scene.applied(), 1, "no other generation");
+    scene.fake.change(b"two");
+    scene.until("the jar has come", in_sync).await;
+    assert!(!said(&scene.board.picture(0)));
+    scene.stop.cancel();
+    scene.task.await.expect("ends");
 }
 
 #[tokio::test]

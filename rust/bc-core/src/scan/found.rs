@@ -13,13 +13,11 @@ use crate::{
     jar_name::JarName,
     manifest::{Entry, Name, PluginIdentity},
     scan::{descriptor::Jar, file_cache::Known, snapshot::Source, unfinished::Wait},
-    withheld::{Reason, Withheld},
+    withheld::{LONG_MS, Reason, Withheld},
 };
 
 /// A jar that was caught in the middle of being written is looked at again after this.
 const SOONEST_MS: i64 = 50;
-/// A jar that is not finished for so long is worth a warning, on both nodes.
-pub(super) const LONG_MS: i64 = 60_000;
 
 /// What one reading has gathered so far.
 #[derive(Default)]

@@ -47,6 +47,9 @@ struct Remembered {
     id: Digest,
     file: PathBuf,
     blobs: HashSet<Digest>,
+    /// Tells one set of files from another, whatever was withheld beside it.
+    set: Digest,
+    acceptance: Acceptance,
     /// Blobs of configuration files, which nobody has waited for.
     config: Vec<Digest>,
     is_durable: bool,
@@ -190,6 +193,8 @@ impl Generations {
             serial: kept.serial,
             id: kept.document.generation,
             blobs: files.values().map(|entry| entry.sha256).collect(),
+            set: kept.document.set(),
+            acceptance: kept.document.envelope.acceptance,
             config: files
                 .iter()
                 .filter(|(name, _)| !matches!(name, Name::Plugin(_)))
@@ -420,8 +425,9 @@ impl Generations {
         }
     }
 
-    /// The generations that are one too many, oldest first: all but the newest `keep`, the applied one and
-    /// generation 0.
+    /// The generations that are one too many: all but `keep` with the applied one, and generation 0. First those that lead
+    /// to the same files as the one after them, then the others, each the oldest first: what was withheld for a while must
+    /// not push out what an edit has replaced.
     pub(super) fn surplus(&self, keep: usize) -> Vec<Digest> {
         let applied = self.applied.as_ref().map(|document| document.generation);
         let mut others: Vec<&Remembered> = self
@@ -429,10 +435,18 @@ impl Generations {
             .iter()
             .filter(|kept| kept.serial > 0 && Some(kept.id) != applied)
             .collect();
-        others.sort_by_key(|kept| kept.serial);
+        others.sort_by_key(|kept| (!self.is_doubled(kept), kept.serial));
         let keep = keep.saturating_sub(usize::from(applied.is_some()));
         let surplus = others.len().saturating_sub(keep);
         others[..surplus].iter().map(|kept| kept.id).collect()
+    }
+
+    /// Whether the generation that became live after this one has the same files, and is accepted where this one is.
+    fn is_doubled(&self, kept: &Remembered) -> bool {
+        let later = self.kept.iter().filter(|other| other.serial > kept.serial);
+        later.min_by_key(|other| other.serial).is_some_and(|next| {
+            next.set == kept.set && (next.acceptance == kept.acceptance || next.acceptance == Acceptance::Accepted)
+        })
     }
 
     /// Removes the file of a generation; durable once the folder is synced.

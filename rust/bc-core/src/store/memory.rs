@@ -178,6 +178,7 @@ impl Store for MemoryStore {
             allowed,
             read: &read,
         })?);
+        let changes = !plan.is_empty();
         let written = writes.iter().map(|(name, _)| name.clone()).collect();
         for (name, bytes) in writes {
             inner.put(name, bytes, now_ms);
@@ -195,7 +196,7 @@ impl Store for MemoryStore {
         inner.blobs.clear();
         let live = inner.position.as_ref();
         let applied_ms = live
-            .filter(|live| live.generation == generation.generation)
+            .filter(|live| !changes || live.generation == generation.generation)
             .map_or(now_ms, |live| live.applied_ms);
         inner.position = Some(Position {
             applied_ms,

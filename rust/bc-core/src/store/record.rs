@@ -43,8 +43,8 @@ pub struct Record {
     pub sequence: u64,
     /// The primary's epoch then.
     pub epoch: Epoch,
-    /// When it became live, by this node's clock. What is live already does not become it again, whatever else is written
-    /// down of it; without a generation it says nothing.
+    /// When its files became live, by this node's clock. What is live already does not become it again, whatever else is
+    /// written down of it; without a generation it says nothing.
     pub applied_ms: i64,
     /// The files that it named, the jars that were kept beside it, and those of before of which it does not say whether
     /// they are gone; only these are ever removed.
@@ -102,13 +102,14 @@ impl Record {
             guard: guard.clone(),
             was_primary: false,
         };
-        next.becomes_live(self, now_ms);
+        next.becomes_live(self, true, now_ms);
         next
     }
 
-    /// Notes that this is about to be what is live, after `before`.
-    pub(super) fn becomes_live(&mut self, before: &Self, now_ms: i64) {
-        let is_news = self.generation.is_none() || self.generation != before.generation;
+    /// Notes that this is about to be what is live, after `before`. Without `changes` all live files are so already.
+    pub(super) fn becomes_live(&mut self, before: &Self, changes: bool, now_ms: i64) {
+        let is_first = before.generation.is_none();
+        let is_news = self.generation.is_none() || is_first || changes && self.generation != before.generation;
         self.applied_ms = if is_news { now_ms } else { before.applied_ms };
     }
 
@@ -265,8 +266,12 @@ mod tests {
             (None, None, 9),
         ] {
             let mut next = live(next);
-            next.becomes_live(&live(before), 9);
+            let mut unchanged = next.clone();
+            next.becomes_live(&live(before), true, 9);
             assert_eq!(next.applied_ms, expected, "{before:?}");
+            unchanged.becomes_live(&live(before), false, 9);
+            let expected = if before.is_some() { 7 } else { 9 };
+            assert_eq!(unchanged.applied_ms, expected, "{before:?}");
         }
     }
 

@@ -143,7 +143,8 @@ impl DiskStore {
         };
         // Bringing the bytes into their places may have taken its time.
         let mut change = change;
-        change.record.becomes_live(&inner.record, self.clock.now_ms());
+        let changes = !change.plan.is_empty();
+        change.record.becomes_live(&inner.record, changes, self.clock.now_ms());
         let steps = self.steps(staged, &change);
         let is_set = steps.len() > 1;
         // A single rename is whole or not at all by itself.

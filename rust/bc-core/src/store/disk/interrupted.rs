@@ -100,7 +100,7 @@ impl DiskStore {
         let stop = if journal.direction == Direction::Back {
             Stop::Failed(Error::new(Kind::File, "a step of a set failed before", ""))
         } else {
-            journal.record.becomes_live(&inner.record, self.clock.now_ms());
+            journal.record.becomes_live(&inner.record, true, self.clock.now_ms());
             match self.hands().carry_out(&journal.steps, &journal.record, true) {
                 Ok(()) => {
                     info!("an apply that was interrupted is finished");

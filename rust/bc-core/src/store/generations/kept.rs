@@ -149,7 +149,7 @@ impl Kept {
 
     /// The same, as `record` says where it is the one that was applied last: its file is not waited for, and its name does
     /// not tell what was retained, so that it may be from an earlier time.
-    pub(super) fn as_applied(self, record: &Record) -> Self {
+    pub(super) fn corrected_by(self, record: &Record) -> Self {
         match &record.retained {
             Some(retained) if !self.is_first() && record.generation == Some(self.document.generation) => Self {
                 document: self.document.with_retained(retained),
@@ -330,12 +330,12 @@ pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> R
     for file in files.into_iter().filter(is_kept) {
         match read(system, &file) {
             Ok(Read::Whole(kept)) => {
-                let corrected = match &record {
-                    Read::Whole(record) => kept.clone().as_applied(record),
+                let read = match &record {
+                    Read::Whole(record) => kept.clone().corrected_by(record),
                     Read::Missing | Read::Damaged => kept.clone(),
                 };
-                stored.is_outdated |= corrected != kept;
-                stored.kept.push(corrected);
+                stored.is_outdated |= read != kept;
+                stored.kept.push(read);
             }
             Ok(Read::Damaged) => stored.damaged.push(file),
             Ok(Read::Missing) => {}
@@ -353,7 +353,7 @@ pub(in crate::store) fn read_all(system: &dyn FileSystem, state_dir: &Path) -> R
 pub(super) fn read_corrected(system: &dyn FileSystem, state_dir: &Path, file: &Path) -> Result<Read<Kept>, Error> {
     let record = record::read::<Record>(system, &state_dir.join(RECORD))?;
     Ok(match (read(system, file)?, record) {
-        (Read::Whole(kept), Read::Whole(record)) => Read::Whole(kept.as_applied(&record)),
+        (Read::Whole(kept), Read::Whole(record)) => Read::Whole(kept.corrected_by(&record)),
         (read, _) => read,
     })
 }

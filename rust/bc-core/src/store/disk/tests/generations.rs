@@ -13,7 +13,10 @@ use crate::{
     scan::descriptor::tests::plugin,
     store::{
         Allowed, Store,
-        contract::{EDITED, Files, jar},
+        contract::{
+            EDITED, Files, jar,
+            withheld::{denied, withholding},
+        },
         disk::{DiskStore, Options, drop_kept, forget_applied, keeps_anything, release},
         filesystem::OperatingSystem,
         generations::{self, KeptGeneration},
@@ -101,6 +104,33 @@ fn the_newest_generations_are_kept_and_the_bytes_of_others_go() {
     edited(5).fetch(&store, &edited(5).document(5));
     assert_eq!(store.tidy(), Ok(()));
     assert_eq!(place.sequences(), [5, 4]);
+}
+
+#[test]
+fn what_is_only_withheld_pushes_out_no_edit() {
+    let place = Place::new();
+    let store = place.keeping(4, no_probe());
+    for number in 1..=3 {
+        edited(number).apply(&store, number).expect("applied");
+    }
+    // Plugins that are copied one after the other, with nothing else.
+    for sequence in 4..=12 {
+        let name = jar(&format!("{sequence}.jar"));
+        let writing = withholding(&edited(3), denied(&[name]), sequence);
+        store.apply(&writing, Allowed::default()).expect("applied");
+        store.tidy().expect("tidy");
+    }
+    assert_eq!(place.sequences(), [12, 11, 2, 1]);
+    drop(store);
+    let store = place.keeping(4, no_probe());
+    edited(13).apply(&store, 13).expect("applied");
+    store.tidy().expect("tidy");
+    assert_eq!(place.sequences(), [13, 12, 2, 1], "one of each that has other files");
+    edited(14).apply(&store, 14).expect("applied");
+    store.tidy().expect("tidy");
+    assert_eq!(place.sequences(), [14, 13, 12, 2], "then the oldest goes");
+    store.restore("#2").expect("it is kept");
+    assert!(place.is_live(&edited(2)));
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::sync::atomic::AtomicI64;
 
 use super::*;
-use crate::store::disk::forget_applied;
+use crate::store::{
+    contract::withheld::{denied, withholding},
+    disk::forget_applied,
+};
 
 /// A clock that goes as somebody sets it.
 struct Set(AtomicI64);
@@ -82,6 +85,25 @@ fn it_is_when_the_generation_came_and_no_further_look_at_it() {
     store.restore("#1").expect_err("its sequence is another by now");
     store.restore("#7").expect("restored");
     assert_eq!(since(&store), Some(6_000), "that one became live again");
+}
+
+#[test]
+fn what_is_only_withheld_changes_no_file() {
+    let scene = Scene::new();
+    let store = scene.at(1_000).open();
+    Files::usual().apply(&store, 1).expect("applied");
+    scene.at(2_000);
+    let left = Files::usual().without(&jar("a.jar"));
+    let withheld = withholding(&left, denied(&[jar("a.jar")]), 2);
+    store.apply(&withheld, Allowed::default()).expect("applied");
+    assert_eq!(store.position().expect("applied").sequence, 2);
+    assert_eq!(since(&store), Some(1_000));
+    scene.at(3_000);
+    Files::usual().apply(&store, 3).expect("applied");
+    assert_eq!(since(&store), Some(1_000), "it is offered again, and is the same");
+    scene.at(4_000);
+    next().apply(&store, 4).expect("applied");
+    assert_eq!(since(&store), Some(4_000));
 }
 
 #[test]
