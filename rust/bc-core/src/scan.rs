@@ -190,7 +190,16 @@ impl Scanner {
                 let acceptance = self.acceptor.judge(&config.digests.sha256, bytes, now_ms);
                 (acceptance, self.configs.outline())
             }
-            None if found.withheld.files.contains_key(&Name::CruiseConfig) => (Acceptance::Unknown, None),
+            // The standbys keep the one that was read last, of which GoCD goes on to say whether it takes it.
+            None if found.withheld.files.contains_key(&Name::CruiseConfig) => {
+                let acceptance = self
+                    .configs
+                    .last_config()
+                    .map_or(Acceptance::Unknown, |(digest, bytes)| {
+                        self.acceptor.judge(digest, bytes, now_ms)
+                    });
+                (acceptance, None)
+            }
             None => {
                 return Err(Stop::Unstable {
                     name: Name::CruiseConfig,

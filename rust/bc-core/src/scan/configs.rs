@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     clock::Clock,
+    digest::Digest,
     layout::Layout,
     manifest::Name,
     scan::{
@@ -78,6 +79,12 @@ impl Configs {
     /// What the last cruise-config.xml says.
     pub(super) fn outline(&self) -> Option<&Outline> {
         self.outline.as_ref().map(|(_, outline)| outline)
+    }
+
+    /// The last cruise-config.xml that could be read, also where it cannot be now.
+    pub(super) fn last_config(&self) -> Option<(&Digest, &[u8])> {
+        let (known, _) = self.outline.as_ref()?;
+        Some((&known.digests.sha256, known.bytes.as_deref()?))
     }
 
     fn config_file(&mut self, name: &Name, found: &mut Found, now_ms: i64) -> Result<(), Stop> {

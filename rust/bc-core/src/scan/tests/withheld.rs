@@ -195,6 +195,37 @@ fn a_configuration_file_that_is_longer_than_its_kind_may_be_is_withheld_and_the_
     }
 }
 
+#[test]
+fn what_gocd_says_of_a_configuration_is_asked_on_while_it_is_withheld() {
+    let place = Place::new();
+    let working_copy = place.layout.accepted_config();
+    fs::create_dir_all(working_copy.parent().expect("a folder")).expect("folder");
+    fs::write(&working_copy, "<older/>").expect("write");
+    let mut scanner = place.scanner();
+    assert_eq!(ready(&mut scanner).acceptance, Acceptance::Pending);
+    let path = path_of(&place.layout, &Name::CruiseConfig);
+    fs::remove_file(&path).expect("removed");
+    fs::create_dir(&path).expect("what is no file");
+    let mut withheld = || {
+        let snapshot = ready(&mut scanner);
+        assert_eq!(
+            snapshot.manifest.withheld.reason(&Name::CruiseConfig),
+            Some(&Reason::Irregular)
+        );
+        snapshot.acceptance
+    };
+    // The standbys keep that text, and none of them may start GoCD on it.
+    assert_eq!(withheld(), Acceptance::Pending);
+    assert_eq!(withheld(), Acceptance::Pending);
+    fs::write(&working_copy, CONFIG).expect("write");
+    assert_eq!(withheld(), Acceptance::Accepted);
+    assert_eq!(
+        ready(&mut place.scanner()).acceptance,
+        Acceptance::Unknown,
+        "nothing was read"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn without_their_folder_no_configuration_file_counts_as_removed() {
