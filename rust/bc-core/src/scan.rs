@@ -12,7 +12,7 @@
 //! - [`xml`], [`descriptor`]: what is looked for inside the files;
 //! - `plugins` with `plugin_folder`, `configs`, `acceptance`: the jars, the configuration files, and what GoCD has
 //!   accepted; `unfinished`: when a jar counts; `patience`: since when something is amiss with one of them;
-//! - `absence`, `seat`: whether what is not found is known to be gone;
+//! - `absence`, `seat`, `seats`: whether what is not found is known to be gone, also over a restart;
 //! - `found`: what a reading has gathered, or why it ended.
 //!
 //! One limit remains: a program that overwrites cruise-config.xml in place without truncating it, pauses in the
@@ -36,6 +36,7 @@ use crate::{
         configs::Configs,
         found::{Found, Stop},
         plugins::Plugins,
+        seats::Seats,
         snapshot::Snapshot,
         watch::Hints,
     },
@@ -51,6 +52,7 @@ mod patience;
 pub(crate) mod plugin_folder;
 mod plugins;
 mod seat;
+mod seats;
 pub mod snapshot;
 pub mod stamp;
 mod unfinished;
@@ -66,6 +68,8 @@ pub struct Options {
     pub include_des_cipher: bool,
     /// A file of ours that keeps the digests of jars over a restart.
     pub cache_file: Option<PathBuf>,
+    /// A file of ours that keeps on which mounts files were seen, over a restart.
+    pub mounts_file: Option<PathBuf>,
     /// The newest cruise-config.xml that GoCD is known to have accepted, over a restart.
     pub accepted_config: Option<Digest>,
     /// Set when nobody waits for the result any more: a reading then ends after the jar that is being read.
@@ -121,6 +125,7 @@ pub struct Scanner {
     plugins: Plugins,
     configs: Configs,
     acceptor: Acceptor,
+    seats: Seats,
     /// The configuration files of the reading before.
     configs_before: Vec<(Name, Digest)>,
 }
@@ -128,6 +133,7 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner that has read nothing yet.
     pub fn new(layout: Layout, options: Options, clock: Arc<dyn Clock>) -> Self {
+        let seats = Seats::load(options.mounts_file);
         Self {
             acceptor: Acceptor::new(layout.accepted_config(), options.accepted_config),
             plugins: Plugins::new(
@@ -135,8 +141,15 @@ impl Scanner {
                 options.cache_file,
                 options.stopped,
                 Arc::clone(&clock),
+                seats.plugins().clone(),
             ),
-            configs: Configs::new(layout, options.include_des_cipher, Arc::clone(&clock)),
+            configs: Configs::new(
+                layout,
+                options.include_des_cipher,
+                Arc::clone(&clock),
+                seats.configs().clone(),
+            ),
+            seats,
             clock,
             configs_before: Vec::new(),
         }
@@ -180,6 +193,7 @@ impl Scanner {
             found = again;
         }
         self.configs_before = found.digests(|name| !is_jar(name));
+        self.seats.keep(self.configs.seats(), self.plugins.seat());
         self.snapshot(found, now_ms)
     }
 

@@ -12,6 +12,7 @@
 //! | `removed-keys.json` | keys whose trust has ended ([`crate::peers`]) |
 //! | `unacknowledged-promotion.json` | that it promoted itself, until a person has seen it ([`crate::role::unacknowledged`]) |
 //! | `digests.json` | as primary: digests of its jars, so that a restart need not read them |
+//! | `mounts.json` | as primary: on which mounts its files were seen, so that what is on a disk that is gone is not taken for removed |
 //! | `lock` | held by the process whose node is open |
 //! | `socket` | path of the control socket, where it does not fit in here |
 //! | `native/` | private copies of the library while they are loaded |

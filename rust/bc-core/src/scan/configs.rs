@@ -1,10 +1,6 @@
 //! Reading the configuration files.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -17,6 +13,7 @@ use crate::{
         found::{Found, Stop, being_written},
         patience::Patience,
         seat::Seat,
+        seats::ConfigSeats,
         xml::Outline,
     },
     withheld::Reason,
@@ -36,20 +33,20 @@ pub(super) struct Configs {
     /// Those that the last reading found, or could not see.
     last: HashSet<Name>,
     /// Where each file was when it was read last.
-    seats: HashMap<Name, Seat>,
+    seats: ConfigSeats,
     outline: Option<(Arc<Known>, Outline)>,
 }
 
 impl Configs {
-    /// Files that were not read yet.
-    pub(super) fn new(layout: Layout, include_des_cipher: bool, clock: Arc<dyn Clock>) -> Self {
+    /// Files that were not read yet; `seats` is where they were before a restart.
+    pub(super) fn new(layout: Layout, include_des_cipher: bool, clock: Arc<dyn Clock>, seats: ConfigSeats) -> Self {
         Self {
             layout,
             include_des_cipher,
             cache: FileCache::new(clock),
             patience: Patience::default(),
             last: HashSet::new(),
-            seats: HashMap::new(),
+            seats,
             outline: None,
         }
     }
@@ -74,6 +71,11 @@ impl Configs {
             .cloned()
             .collect();
         Ok(())
+    }
+
+    /// Where each file was when it was read last.
+    pub(super) fn seats(&self) -> &ConfigSeats {
+        &self.seats
     }
 
     /// What the last cruise-config.xml says.
@@ -210,6 +212,7 @@ impl Configs {
             });
         }
         self.patience.end(name);
+        self.seats.remove(name);
         Ok(None)
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         found::{Found, Stop},
         plugin_folder::{self, Listed, Listing},
         seat::Seat,
+        seats::PluginSeat,
         stamp::Stamp,
         unfinished::{Unfinished, Wait},
         watch::Hints,
@@ -41,7 +42,7 @@ pub(super) struct Plugins {
     cache_file: Option<PathBuf>,
     unfinished: Unfinished,
     /// Where the folder was when it was read last, and the jars that it had there.
-    last: Option<(Seat, BTreeSet<JarName>)>,
+    last: PluginSeat,
     /// The names under which our own jar was seen.
     own: HashSet<JarName>,
     /// Whether the folder was there once, also before a restart.
@@ -51,12 +52,14 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    /// A folder that was not read yet; the options are those of [`super::Options`].
+    /// A folder that was not read yet; the options are those of [`super::Options`], and `last` is where the folder was before
+    /// a restart, and which jars it had.
     pub(super) fn new(
         folder: PathBuf,
         cache_file: Option<PathBuf>,
         stopped: Arc<AtomicBool>,
         clock: Arc<dyn Clock>,
+        last: PluginSeat,
     ) -> Self {
         let mut cache = FileCache::new(clock);
         if let Some(saved) = &cache_file {
@@ -64,14 +67,19 @@ impl Plugins {
         }
         Self {
             was_there: cache.knows_any_in(&folder),
-            folder,
             cache,
             cache_file,
             unfinished: Unfinished::default(),
-            last: None,
+            last: last.filter(|(seat, _)| seat.is_of(&folder)),
             own: HashSet::new(),
             stopped,
+            folder,
         }
+    }
+
+    /// Where the folder was when it was read last, and the jars that it had there.
+    pub(super) fn seat(&self) -> &PluginSeat {
+        &self.last
     }
 
     /// Reads the folder once. A jar that is not finished is left as it was, and keeps nothing else waiting.
@@ -156,8 +164,8 @@ impl Plugins {
         Ok(())
     }
 
-    /// Withholds the jars that were on a mount which the folder is not on any more. That ends when all of them are in the
-    /// folder as it is now, when it is on that mount again, or with a restart: then whoever moved it meant it so.
+    /// Withholds the jars that were on a mount which the folder is not on any more, also before a restart. That ends when all
+    /// of them are in the folder as it is now, or when it is on that mount again.
     fn withhold_left_behind(&mut self, listing: &Listing, found: &mut Found) {
         let listed: BTreeSet<JarName> = listing.jars.iter().map(|jar| jar.name.clone()).collect();
         if let Some((seat, before)) = &self.last

@@ -7,14 +7,20 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::mount::mount_of;
 
 /// Where a folder was when something was seen in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Seat {
-    /// Device and number of the folder: while they are the same, so is the mount.
-    folder: Option<(u64, u64)>,
+    /// The folder as it is named.
+    folder: PathBuf,
     mount: PathBuf,
+    /// Device and number of the folder: while they are the same, so is the mount. After a restart of the machine they may
+    /// be those of something else.
+    #[serde(skip)]
+    identity: Option<(u64, u64)>,
 }
 
 impl Seat {
@@ -22,17 +28,30 @@ impl Seat {
     pub(super) fn of(folder: &Path, former: Option<&Self>) -> Self {
         let now = identity(folder);
         match former {
-            Some(former) if now.is_some() && former.folder == now => former.clone(),
+            Some(former) if now.is_some() && former.identity == now && former.is_of(folder) => former.clone(),
             _ => Self {
-                folder: now,
+                folder: folder.to_owned(),
                 mount: mount_of(folder),
+                identity: now,
             },
         }
     }
 
-    /// Whether a folder is on another mount now.
+    /// Whether a folder is on another mount now. Of one of another name nothing is known.
     pub(super) fn is_left(&self, folder: &Path) -> bool {
-        Self::of(folder, Some(self)).mount != self.mount
+        self.is_of(folder) && Self::of(folder, Some(self)).mount != self.mount
+    }
+
+    /// Whether it is that of this folder.
+    pub(super) fn is_of(&self, folder: &Path) -> bool {
+        self.folder == folder
+    }
+}
+
+/// By what is the same after a restart.
+impl PartialEq for Seat {
+    fn eq(&self, other: &Self) -> bool {
+        self.folder == other.folder && self.mount == other.mount
     }
 }
 

@@ -26,6 +26,8 @@ use crate::{
 };
 
 mod jars;
+#[cfg(target_os = "linux")]
+mod restarted;
 mod withheld;
 
 const CONFIG: &str =

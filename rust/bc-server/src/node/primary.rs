@@ -54,6 +54,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
     );
     let accept_wait = assembly.settings.accept_wait;
     let cache_file = assembly.state.path().join("digests.json");
+    let mounts_file = assembly.state.path().join("mounts.json");
     let include_des_cipher = assembly
         .gocd_version
         .as_deref()
@@ -71,6 +72,7 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
             include_des_cipher,
             accepted_config: offered.accepted_config(),
             cache_file: Some(cache_file.clone()),
+            mounts_file: Some(mounts_file.clone()),
         };
         let work = Work {
             scanner: Scanner::new(layout.clone(), options, Arc::clone(&clock)),

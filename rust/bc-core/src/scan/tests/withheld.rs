@@ -3,7 +3,7 @@
 use super::*;
 
 /// Everything that a place has, in one reading without anything amiss.
-fn all(place: &Place) -> Snapshot {
+pub(super) fn all(place: &Place) -> Snapshot {
     let snapshot = ready(&mut place.scanner());
     assert!(
         snapshot.manifest.withheld.is_empty(),
@@ -14,7 +14,7 @@ fn all(place: &Place) -> Snapshot {
 }
 
 /// That exactly these names are withheld, that people hear of each, and that everything else is offered.
-fn assert_withheld(snapshot: &Snapshot, all: &Snapshot, expected: &[(Name, Reason)]) {
+pub(super) fn assert_withheld(snapshot: &Snapshot, all: &Snapshot, expected: &[(Name, Reason)]) {
     let expected: std::collections::BTreeMap<_, _> = expected.iter().cloned().collect();
     assert_eq!(snapshot.manifest.withheld.files, expected);
     for name in expected.keys() {
@@ -249,7 +249,7 @@ fn without_their_folder_no_configuration_file_counts_as_removed() {
 }
 
 /// A place that syncs a file in a folder.
-fn with_folder() -> (Place, Name, std::path::PathBuf) {
+pub(super) fn with_folder() -> (Place, Name, std::path::PathBuf) {
     let mut place = Place::new();
     let extra = crate::extra_name::ExtraName::list("ldap/ca.pem").expect("allowed");
     place.layout = place.layout.clone().with_extra(extra);
