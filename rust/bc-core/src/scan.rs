@@ -2,9 +2,9 @@
 //!
 //! GoCD truncates and rewrites cruise-config.xml in place (`GoConfigFileWriter`), so a reader can meet any part
 //! of it. No lock is taken. A file counts only if nothing about it changed while it was read and, for XML, if it
-//! is whole; one configuration file that does not count makes the whole reading [`Reading::Unstable`]. A jar that does
-//! not count keeps nothing else waiting: it is [`withheld`](crate::withheld), as is what cannot be read or looked at,
-//! which is no file that was removed.
+//! is whole; a cruise-config.xml or cipher that does not count makes the whole reading [`Reading::Unstable`]. Any other file
+//! that does not count keeps nothing else waiting for longer than a moment: it is [`withheld`](crate::withheld), as is what cannot be read or looked
+//! at, which is no file that was removed.
 //!
 //! - [`watch`]: hints that something changed, so that nobody has to wait for the next regular reading;
 //! - [`snapshot`]: the result;
@@ -81,7 +81,7 @@ pub struct Options {
 pub enum Reading {
     /// Every file was read while nobody wrote it.
     Ready(Box<Snapshot>),
-    /// A file is being written: offer the former generation, and read again after [`retry_after`].
+    /// cruise-config.xml or a cipher is being written, or another file since a moment ago: offer the former generation, and read again after [`retry_after`].
     Unstable {
         /// The file.
         name: Name,

@@ -1,6 +1,16 @@
 //! Reading the configuration files.
+//!
+//! | what is being written, or is not whole | what becomes of it |
+//! |---|---|
+//! | cruise-config.xml, the ciphers | the whole reading waits: no configuration goes beside a cipher that may not fit |
+//! | jetty.xml | withheld until it is well-formed |
+//! | the feature toggles | withheld, after [`PATIENCE_MS`] carried as they are, since GoCD tolerates them |
+//! | a further file | withheld until nobody has written it for [`SETTLED_MS`] |
+//!
+//! What is withheld holds nothing up, and standbys keep what they have of it, also where this is the first reading. For
+//! [`MOMENT_MS`] everything waits, so that files which are saved one after the other come together.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, path::Path, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -10,10 +20,11 @@ use crate::{
     scan::{
         absence::{self, Absence},
         file_cache::{FileCache, Keep, Known, Observed},
-        found::{Found, Stop, being_written},
-        patience::Patience,
+        found::{Found, Stop},
+        patience::{PATIENCE_MS, Patience},
         seat::Seat,
         seats::ConfigSeats,
+        unfinished::Wait,
         xml::Outline,
     },
     withheld::Reason,
@@ -23,13 +34,20 @@ use crate::{
 pub(super) const SETTLED_MS: i64 = 250;
 /// How long a configuration file must be missing before it counts as removed: some editors remove it for a moment.
 pub(super) const MISSING_MS: i64 = 2_000;
+/// Any file is waited for so long: most writers need less, and the others hold up one edit for a moment.
+pub(super) const MOMENT_MS: i64 = 250;
+/// A file that is not whole is looked at again at least so often, also where nobody tells that it was written.
+const AGAIN_MS: i64 = 5_000;
 
 /// The configuration files, read again and again.
 pub(super) struct Configs {
     layout: Layout,
     include_des_cipher: bool,
     cache: FileCache,
+    /// Those that are not whole.
     patience: Patience,
+    /// Those that are not there.
+    missing: Patience,
     /// Those that the last reading found, or could not see.
     last: HashSet<Name>,
     /// Where each file was when it was read last.
@@ -45,6 +63,7 @@ impl Configs {
             include_des_cipher,
             cache: FileCache::new(clock),
             patience: Patience::default(),
+            missing: Patience::default(),
             last: HashSet::new(),
             seats,
             outline: None,
@@ -102,17 +121,16 @@ impl Configs {
         }
         let known = match self.cache.observe(&path, keep) {
             Ok(Observed::File(known)) => known,
-            Ok(Observed::Changing) => return Err(being_written(name.clone())),
+            Ok(Observed::Changing) => {
+                let wait = Wait {
+                    reason: "is being written".into(),
+                    again_ms: 0,
+                };
+                let since_ms = self.patience.since(name, now_ms);
+                return hold_up(name, wait, since_ms, found, now_ms);
+            }
             Ok(Observed::Absent) => {
-                if let Some(reason) = self.missing(name, &path, now_ms)? {
-                    found.withhold(name.clone(), reason, None);
-                } else if let Name::Extra(_) = name {
-                    found.warnings.push(format!(
-                        "bc.sync.extra names {name}, but there is no {}",
-                        path.display()
-                    ));
-                }
-                return Ok(());
+                return self.missing(name, &path, found, now_ms);
             }
             Ok(Observed::Dangling) => {
                 found.withhold(name.clone(), Reason::Dangling, None);
@@ -128,39 +146,50 @@ impl Configs {
                 return Ok(());
             }
         };
-        self.check(name, &known, found, now_ms)?;
+        self.missing.end(name);
         let folder = path.parent().unwrap_or(Path::new("."));
         let seat = Seat::of(folder, self.seats.get(name));
         self.seats.insert(name.clone(), seat);
+        if let Err(wait) = self.check(name, &known, found, now_ms) {
+            // Nobody has written it since its last change, also where this node has started only now.
+            let since_ms = self.patience.since(name, now_ms).min(known.stamp.changed_ms());
+            return hold_up(name, wait, since_ms, found, now_ms);
+        }
         found.add(name.clone(), &known, &path);
         found.config.insert(name.clone(), known);
         Ok(())
     }
 
     /// Whether a configuration file is all there.
-    fn check(&mut self, name: &Name, known: &Arc<Known>, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+    fn check(&mut self, name: &Name, known: &Arc<Known>, found: &mut Found, now_ms: i64) -> Result<(), Wait> {
         let bytes = known.bytes.as_ref().expect("configuration files are kept in memory");
-        let unstable = |reason: String| Stop::Unstable {
-            name: name.clone(),
-            reason,
-        };
+        let amiss_ms = now_ms - self.patience.since(name, now_ms);
+        let wait = |reason: Cow<'static, str>, again_ms: i64| Wait { reason, again_ms };
+        // What waits for longer is looked at less often.
+        let unfinished = |reason: String| wait(reason.into(), amiss_ms.min(AGAIN_MS));
         match name {
             Name::CruiseConfig => {
                 let is_known = self.outline.as_ref().is_some_and(|(of, _)| of.digests == known.digests);
                 if !is_known {
-                    let outline = Outline::skim(bytes).map_err(unstable)?;
+                    let outline = Outline::skim(bytes).map_err(unfinished)?;
                     self.outline = Some((Arc::clone(known), outline));
                 }
             }
-            Name::JettyXml => drop(Outline::read(bytes).map_err(unstable)?),
+            Name::JettyXml => drop(Outline::read(bytes).map_err(unfinished)?),
             Name::CipherAes | Name::CipherDes => {
                 if bytes.trim_ascii().is_empty() {
-                    return Err(unstable("is empty".to_owned()));
+                    return Err(unfinished("is empty".to_owned()));
                 }
             }
             Name::FeatureToggles => {
                 if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err() {
-                    self.patience.wait(name, known, now_ms, "is not whole")?;
+                    // The file system's clock may be ahead.
+                    let age_ms = (now_ms - known.stamp.changed_ms()).max(0);
+                    let is_young = |ms: i64| (0..PATIENCE_MS).contains(&ms);
+                    if is_young(age_ms) && is_young(amiss_ms) {
+                        let rest_ms = PATIENCE_MS - age_ms.max(amiss_ms);
+                        return Err(wait("is not JSON".into(), rest_ms.min(amiss_ms.min(AGAIN_MS))));
+                    }
                     found
                         .warnings
                         .push(format!("{name} is not JSON; it is synced as it is"));
@@ -169,8 +198,9 @@ impl Configs {
             }
             // Nothing tells whether it is whole, but that nobody has written into it for a while.
             Name::Extra(_) => {
-                if (0..SETTLED_MS).contains(&(now_ms - known.stamp.changed_ms())) {
-                    return Err(unstable("was written a moment ago".to_owned()));
+                let age_ms = now_ms - known.stamp.changed_ms();
+                if (0..SETTLED_MS).contains(&age_ms) {
+                    return Err(wait("was written a moment ago".into(), SETTLED_MS - age_ms));
                 }
             }
             Name::Plugin(_) => unreachable!("plugins are checked where they are listed"),
@@ -190,29 +220,59 @@ impl Configs {
         }
     }
 
-    /// Why a file that is not found may be there all the same; none where it was removed.
-    fn missing(&mut self, name: &Name, path: &Path, now_ms: i64) -> Result<Option<Reason>, Stop> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let is_left = || self.seats.get(name).is_some_and(|seat| seat.is_left(folder));
-        match absence::judge(path) {
-            Absence::Gone if *name != Name::CruiseConfig && is_left() => return Ok(Some(Reason::Unmounted)),
-            Absence::Gone => {}
-            Absence::Doubtful(reason) => return Ok(Some(reason)),
-            Absence::WithFolder if self.needs_folder(name, path) => return Ok(Some(Reason::Missing)),
-            // A folder that was on the mount went with it. Elsewhere than on UNIX every folder that is gone would look so.
-            Absence::WithFolder if cfg!(unix) && is_left() => return Ok(Some(Reason::Unmounted)),
-            Absence::WithFolder => {}
+    /// Says of a file that is not found why it may be there all the same, or leaves it out where it was removed.
+    fn missing(&mut self, name: &Name, path: &Path, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+        if let Some(reason) = self.out_of_sight(name, path) {
+            found.withhold(name.clone(), reason, None);
+            return Ok(());
         }
-        let is_fresh =
-            self.last.contains(name) && (0..MISSING_MS).contains(&(now_ms - self.patience.since(name, now_ms)));
-        if *name == Name::CruiseConfig || is_fresh {
-            return Err(Stop::Unstable {
-                name: name.clone(),
-                reason: "does not exist".to_owned(),
-            });
+        let since_ms = self.missing.since(name, now_ms);
+        let rest_ms = MISSING_MS - (now_ms - since_ms);
+        if *name == Name::CruiseConfig || (self.last.contains(name) && rest_ms > 0) {
+            let wait = Wait {
+                reason: "does not exist".into(),
+                again_ms: rest_ms,
+            };
+            return hold_up(name, wait, since_ms, found, now_ms);
         }
         self.patience.end(name);
         self.seats.remove(name);
-        Ok(None)
+        if let Name::Extra(_) = name {
+            found.warnings.push(format!(
+                "bc.sync.extra names {name}, but there is no {}",
+                path.display()
+            ));
+        }
+        Ok(())
     }
+
+    /// Why a file that is not found may be there all the same, where nobody can tell.
+    fn out_of_sight(&self, name: &Name, path: &Path) -> Option<Reason> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let is_left = || self.seats.get(name).is_some_and(|seat| seat.is_left(folder));
+        match absence::judge(path) {
+            Absence::Gone => (*name != Name::CruiseConfig && is_left()).then_some(Reason::Unmounted),
+            Absence::Doubtful(reason) => Some(reason),
+            Absence::WithFolder if self.needs_folder(name, path) => Some(Reason::Missing),
+            // A folder that was on the mount went with it. Elsewhere than on UNIX every folder that is gone would look so.
+            Absence::WithFolder => (cfg!(unix) && is_left()).then_some(Reason::Unmounted),
+        }
+    }
+}
+
+/// Withholds a file that is not as it should be, which has been so since then.
+///
+/// # Errors
+/// It has been so for a moment only, or nothing can be offered without it: a configuration needs the cipher that it was
+/// written with.
+fn hold_up(name: &Name, wait: Wait, since_ms: i64, found: &mut Found, now_ms: i64) -> Result<(), Stop> {
+    let is_needed = matches!(name, Name::CruiseConfig | Name::CipherAes | Name::CipherDes);
+    if is_needed || (0..MOMENT_MS).contains(&(now_ms - since_ms)) {
+        return Err(Stop::Unstable {
+            name: name.clone(),
+            reason: wait.reason.into_owned(),
+        });
+    }
+    found.wait(name.clone(), since_ms, wait, now_ms);
+    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{
     withheld::{LONG_MS, Reason, Withheld},
 };
 
-/// A jar that was caught in the middle of being written is looked at again after this.
+/// A file that was caught in the middle of being written is looked at again after this.
 const SOONEST_MS: i64 = 50;
 
 /// What one reading has gathered so far.
@@ -71,9 +71,8 @@ impl Found {
         files.map(|(name, entry)| (name.clone(), entry.sha256)).collect()
     }
 
-    /// Notes a jar that does not count yet.
-    pub(super) fn wait(&mut self, jar: JarName, since_ms: i64, wait: Wait, now_ms: i64) {
-        let name = Name::Plugin(jar);
+    /// Notes a file that does not count yet, and has not since then.
+    pub(super) fn wait(&mut self, name: Name, since_ms: i64, wait: Wait, now_ms: i64) {
         let until_said = LONG_MS - (now_ms - since_ms);
         let again_ms = if until_said > 0 {
             self.withheld.files.insert(name, Reason::BeingWritten);
@@ -111,13 +110,5 @@ pub(super) enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Stop::Failed(error)
-    }
-}
-
-/// Somebody is writing this file.
-pub(super) fn being_written(name: Name) -> Stop {
-    Stop::Unstable {
-        name,
-        reason: "is being written".to_owned(),
     }
 }

@@ -225,7 +225,7 @@ impl Plugins {
             Ok(Observed::Irregular(_)) => self.withhold(found, jar, Reason::Irregular, None),
             Ok(Observed::Changing) => {
                 let wait = Wait {
-                    reason: "is being written",
+                    reason: "is being written".into(),
                     again_ms: 0,
                 };
                 self.wait(jar, &path, wait, found, now_ms);
@@ -282,7 +282,7 @@ impl Plugins {
             return;
         }
         let since_ms = self.unfinished.waits(&jar, now_ms);
-        found.wait(jar, since_ms, wait, now_ms);
+        found.wait(Name::Plugin(jar), since_ms, wait, now_ms);
     }
 }
 

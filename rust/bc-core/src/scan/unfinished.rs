@@ -12,7 +12,7 @@
 //! So a jar that comes slowly is carried at most twice, the second time whole, and one that is written again and again
 //! keeps nobody from carrying the rest. A jar stands still while its size and its times do.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     jar_name::JarName,
@@ -26,11 +26,11 @@ pub(super) const ONCE_MORE_MS: i64 = 3_600_000;
 /// So many versions in a row that were gone within [`STILL_MS`] are somebody who tries something out.
 pub(super) const SHORT_LIVES: u32 = 3;
 
-/// Why a jar does not count yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a file does not count yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wait {
     /// To be read after its name.
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
     /// When it should be looked at again if nobody tells of it, in milliseconds from now.
     pub(super) again_ms: i64,
 }
@@ -209,7 +209,7 @@ impl State {
             return Ok(());
         }
         Err(Wait {
-            reason,
+            reason: reason.into(),
             again_ms: needed_ms - stood,
         })
     }

@@ -1,7 +1,7 @@
 //! Reads the folders on a thread of its own and offers what it finds.
 //!
-//! A hint of the operating system or the interval wakes it; a file that is being written is read again within
-//! milliseconds, and the former generation stays on offer meanwhile.
+//! A hint of the operating system or the interval wakes it; a configuration or cipher that is being written is read
+//! again within milliseconds, and the former generation stays on offer meanwhile.
 
 use std::{
     sync::{

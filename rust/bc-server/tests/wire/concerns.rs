@@ -16,6 +16,7 @@ use crate::{
 };
 
 const CONFIG: &str = "config/cruise-config.xml";
+const CIPHER: &str = "config/cipher.aes";
 /// A long poll of a standby that is so patient ends by itself after more than [`SOON`].
 const PATIENT: Duration = Duration::from_secs(60);
 
@@ -158,6 +159,15 @@ fn mend_config(dir: &Path) {
     fs::copy(dir.join("original"), dir.join(CONFIG)).expect("copied");
 }
 
+fn empty_cipher(dir: &Path) {
+    fs::copy(dir.join(CIPHER), dir.join("key")).expect("copied");
+    fs::write(dir.join(CIPHER), "").expect("emptied");
+}
+
+fn mend_cipher(dir: &Path) {
+    fs::copy(dir.join("key"), dir.join(CIPHER)).expect("copied");
+}
+
 fn remove_config(dir: &Path) {
     fs::remove_file(dir.join(CONFIG)).expect("removed");
 }
@@ -175,9 +185,10 @@ fn a_standby_is_not_in_sync_with_files_that_the_primary_cannot_read() {
     let standby = Whole::standby(primary.address(), primary.key(), PATIENT);
     standby.until_equal(&primary.dir, CONFIG);
     type Change = fn(&Path);
-    let cases: [(&str, Change, Change); 2] = [
+    let cases: [(&str, Change, Change); 3] = [
         ("the standby keeps the version before it", spoil_config, mend_config),
         ("cruise-config.xml does not exist", remove_config, mend_config),
+        ("cipher.aes is empty", empty_cipher, mend_cipher),
     ];
     for (words, spoil, mend) in cases {
         spoil(primary.dir.path());

@@ -167,6 +167,23 @@ fn configuration_that_cannot_be_seen_stays_while_the_rest_goes_on() {
 }
 
 #[test]
+fn an_edit_arrives_beside_a_jetty_xml_that_is_half_written_and_stays_as_it_is_here() {
+    let mut pair = Pair::new();
+    let jetty = pair.primary.dir.path().join("config/jetty.xml");
+    fs::write(&jetty, "<Configure><Set").expect("half written");
+    pair.assert_goes_on("one");
+    let status = pair
+        .standby
+        .until("it is awaited", |status| !status.withheld.is_empty());
+    assert!(!is_in_sync(&status), "{status:#?}");
+    pair.primary.restart(|_| {});
+    pair.assert_goes_on("two");
+    assert_eq!(pair.here("config/jetty.xml").as_deref(), Some(&b"<Configure/>"[..]));
+    fs::write(&jetty, "<Configure><Set/></Configure>").expect("whole");
+    pair.standby.until_equal(&pair.primary.dir, "config/jetty.xml");
+}
+
+#[test]
 fn a_further_file_in_a_folder_comes_and_one_that_is_too_large_is_left_out_while_the_rest_goes_on() {
     let (dir, standby) = (GocdDir::new(), GocdDir::new());
     fs::create_dir(dir.path().join("config/ldap")).expect("folder");

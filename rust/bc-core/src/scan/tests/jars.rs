@@ -7,54 +7,6 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use super::*;
 use crate::scan::unfinished::{ONCE_MORE_MS, SHORT_LIVES, STILL_MS};
 
-/// An installation, and somebody who reads it and is told of jars what a test likes.
-struct Scene {
-    place: Place,
-    scanner: Scanner,
-    says: Says,
-}
-
-impl Scene {
-    fn new(writer: Writer) -> Self {
-        let place = Place::new();
-        let mut scanner = place.scanner();
-        ready(&mut scanner);
-        Self {
-            place,
-            scanner,
-            says: Says(writer),
-        }
-    }
-
-    /// Reads after an edit of the configuration, which nothing may hold up.
-    fn read(&mut self) -> Snapshot {
-        let edited = CONFIG.replace("one", &self.place.clock.now_ms().to_string());
-        self.place.write(&Name::CruiseConfig, &edited);
-        match self.scanner.scan(&mut self.says).expect("readable") {
-            Reading::Ready(snapshot) => {
-                let config = snapshot.manifest.files[&Name::CruiseConfig].sha256;
-                assert_eq!(config, Digest::of(edited.as_bytes()));
-                *snapshot
-            }
-            Reading::Unstable { name, reason } => panic!("{name} {reason}"),
-        }
-    }
-
-    fn is_offered(&mut self, name: &Name, bytes: &[u8]) -> bool {
-        let snapshot = self.read();
-        let Some(entry) = snapshot.manifest.files.get(name) else {
-            let reason = snapshot.manifest.withheld.reason(name);
-            assert!(reason.is_some(), "the standby would lose it");
-            return false;
-        };
-        entry.sha256 == Digest::of(bytes)
-    }
-
-    fn pass(&self, ms: i64) {
-        self.place.turn_clock(ms);
-    }
-}
-
 /// A jar that is not packed, so that all of its versions have one length: more than 4000 bytes before the list.
 fn large(version: &str) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
