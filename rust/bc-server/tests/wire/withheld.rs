@@ -63,9 +63,14 @@ impl Pair {
 
     /// That both nodes warn in these words, and that the standby does not claim to be in sync.
     fn both_say(&self, words: &str) {
+        // Without the key nothing can be decrypted.
+        let severity = match words.starts_with("cipher.aes") {
+            true => Severity::Critical,
+            false => Severity::Warning,
+        };
         let says = |status: &Status| {
             let mut problems = status.problems.iter();
-            problems.any(|problem| problem.severity == Severity::Warning && problem.message.contains(words))
+            problems.any(|problem| problem.severity == severity && problem.message.contains(words))
         };
         let primary = self.primary.until(&format!("the primary says that {words}"), says);
         let standby = self.standby.until(&format!("the standby says that {words}"), |status| {
