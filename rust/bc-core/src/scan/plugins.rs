@@ -133,7 +133,7 @@ impl Plugins {
         }
         found.warnings.extend(listing.warnings);
         let names: HashSet<&JarName> = listing.jars.iter().map(|jar| &jar.name).collect();
-        self.unfinished.keep(|jar| names.contains(jar));
+        self.unfinished.begin(|jar| names.contains(jar));
         let waits: Vec<_> = listing
             .jars
             .iter()

@@ -39,11 +39,13 @@ pub(super) struct Wait {
 #[derive(Default)]
 pub(super) struct Unfinished {
     jars: HashMap<JarName, State>,
+    /// How often the folder was looked through, this time included.
+    looks: u64,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the operating system says of it, and since when it has said so.
+    /// What the operating system says of it, and since when it is known to say so.
     stands: Option<(Stamp, i64)>,
     /// Its last version that counted, and since when.
     counted: Option<(Arc<Known>, i64)>,
@@ -56,7 +58,9 @@ struct State {
 }
 
 impl Unfinished {
-    /// Notes how a jar looks. `before` is what was known of it before a restart.
+    /// Notes how a jar looks. `before` is what was known of it before a restart. How long it has stood still is told by our
+    /// own clock: the jar's times may be those of a server whose clock is behind. Only at the first look after a start are
+    /// they believed, since nobody else knows anything of before.
     pub(super) fn look(
         &mut self,
         jar: &JarName,
@@ -64,6 +68,7 @@ impl Unfinished {
         before: impl FnOnce() -> Option<Arc<Known>>,
         now_ms: i64,
     ) {
+        let is_first = self.looks <= 1;
         if !self.jars.contains_key(jar) {
             let state = State {
                 counted: before().map(|known| (known, 0)),
@@ -75,7 +80,14 @@ impl Unfinished {
         match &mut state.stands {
             // A clock that was set back begins anew.
             Some((same, since)) if *same == stamp => *since = (*since).min(now_ms),
-            stands => *stands = Some((stamp, now_ms)),
+            stands => {
+                let since = if is_first {
+                    stamp.modified_ms().min(now_ms)
+                } else {
+                    now_ms
+                };
+                *stands = Some((stamp, since));
+            }
         }
     }
 
@@ -144,8 +156,9 @@ impl Unfinished {
         *since
     }
 
-    /// Forgets jars that are not there any more.
-    pub(super) fn keep(&mut self, is_there: impl Fn(&JarName) -> bool) {
+    /// Begins to look through the folder, and forgets jars that are not there any more.
+    pub(super) fn begin(&mut self, is_there: impl Fn(&JarName) -> bool) {
+        self.looks += 1;
         self.jars.retain(|jar, _| is_there(jar));
     }
 }
@@ -200,11 +213,10 @@ impl State {
 
     /// Waits until it has stood still for so long.
     fn wait(&self, needed_ms: i64, reason: &'static str, now_ms: i64) -> Result<(), Wait> {
-        let Some((stamp, since)) = &self.stands else {
+        let Some((_, since)) = &self.stands else {
             return Ok(());
         };
-        // Its own times may be those of another clock.
-        let stood = (now_ms - since).max(now_ms - stamp.modified_ms());
+        let stood = now_ms.saturating_sub(*since);
         if stood >= needed_ms {
             return Ok(());
         }

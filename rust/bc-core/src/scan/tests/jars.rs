@@ -32,10 +32,12 @@ fn what_is_no_whole_jar_is_carried_after_a_while_and_what_becomes_of_it_once_it_
         // It grows, with pauses that are as long: what was sent of it is not sent again and again.
         for length in [2_000, 3_000] {
             scene.place.write(&name, &whole[..length]);
+            scene.read();
             scene.pass(2 * PATIENCE_MS);
             assert!(!scene.is_offered(&name, &whole[..length]));
         }
         scene.place.write(&name, &whole);
+        scene.read();
         scene.pass(PATIENCE_MS);
         assert!(scene.is_offered(&name, &whole));
     }
@@ -46,9 +48,11 @@ fn what_is_no_whole_jar_for_long_is_carried_once_more() {
     let (whole, name) = (large("1"), jar("b.jar"));
     let mut scene = Scene::new(Writer::Done);
     scene.place.write(&name, "");
+    scene.read();
     scene.pass(PATIENCE_MS);
     assert!(scene.is_offered(&name, b""));
     scene.place.write(&name, &whole[..1_000]);
+    scene.read();
     scene.pass(ONCE_MORE_MS - 60_000);
     assert!(!scene.is_offered(&name, &whole[..1_000]));
     scene.pass(61_000);
@@ -84,6 +88,38 @@ fn a_jar_whose_times_are_of_another_clock_comes_once_it_has_stood_still() {
     assert!(!scene.is_offered(&name, &whole));
     scene.pass(STILL_MS);
     assert!(scene.is_offered(&name, &whole));
+}
+
+/// On a network disk whose server has another idea of the time.
+#[test]
+fn a_jar_whose_times_are_long_past_does_not_stand_still_for_that() {
+    let (whole, name) = (large("1"), jar("b.jar"));
+    let mut scene = Scene::new(Writer::Unknown);
+    let path = path_of(&scene.place.layout, &name);
+    let write = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("write");
+        let file = fs::File::options().write(true).open(&path).expect("open");
+        let behind = SystemTime::now() - Duration::from_secs(3600);
+        file.set_modified(behind).expect("dated back");
+    };
+    for part in 1..5 {
+        let part = &whole[..whole.len() * part / 5];
+        write(part);
+        assert!(!scene.is_offered(&name, part), "it grows");
+        scene.pass(STILL_MS);
+    }
+    write(&whole);
+    assert!(!scene.is_offered(&name, &whole));
+    scene.pass(STILL_MS);
+    assert!(scene.is_offered(&name, &whole));
+
+    // After a start nothing else tells, and what was there for long need not wait.
+    let mut started = scene.place.scanner();
+    let manifest = match started.scan(&mut Says(Writer::Unknown)).expect("readable") {
+        Reading::Ready(snapshot) => snapshot.manifest,
+        Reading::Unstable { name, reason } => panic!("{name} {reason}"),
+    };
+    assert_eq!(manifest.files[&name].sha256, Digest::of(&whole));
 }
 
 #[test]

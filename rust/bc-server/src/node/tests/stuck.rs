@@ -134,7 +134,13 @@ fn pipes_in_the_place_of_files_stop_nothing() {
         panic!("there is nothing to write into")
     };
     assert!(message.contains("no regular file"), "{message}");
-    for name in ["ledger.json", "applied.json", "digests.json", "live-cache.json"] {
+    for name in [
+        "ledger.json",
+        "applied.json",
+        "digests.json",
+        "mounts.json",
+        "live-cache.json",
+    ] {
         pipe(&scene.dir.state().join(name));
     }
     answers(&scene);
