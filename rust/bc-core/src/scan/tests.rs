@@ -26,6 +26,8 @@ use crate::{
 };
 
 mod configs;
+#[cfg(target_os = "linux")]
+mod denied;
 mod jars;
 #[cfg(target_os = "linux")]
 mod restarted;
