@@ -52,18 +52,18 @@ impl GivenOut {
         }
     }
 
-    /// Adds one in the place of the oldest, and says where that is.
-    pub(super) fn push(&mut self, record: Record) -> usize {
+    /// Adds one in the place of the oldest, and says where that is and what was there.
+    pub(super) fn push(&mut self, record: Record) -> (usize, Option<Record>) {
         let sequence = |slot: &Option<Record>| slot.as_ref().map(|record| record.sequence);
         let oldest = (0..KEPT).min_by_key(|slot| sequence(&self.slots[*slot]));
         let slot = oldest.expect("there are slots");
-        self.slots[slot] = Some(record);
-        slot
+        let former = self.slots[slot].replace(record);
+        (slot, former)
     }
 
-    /// Takes one out again that was not given out after all.
-    pub(super) fn take_out(&mut self, slot: usize) {
-        self.slots[slot] = None;
+    /// Takes one out again that was not given out after all, for what was there.
+    pub(super) fn put_back(&mut self, (slot, former): (usize, Option<Record>)) {
+        self.slots[slot] = former;
     }
 
     /// Those above `sequence`, in their order.
@@ -179,10 +179,27 @@ mod tests {
     fn what_was_not_given_out_is_taken_out() {
         let mut written = given_out("me", 1);
         written.push(record(1));
-        let slot = written.push(record(2));
-        written.take_out(slot);
+        let pushed = written.push(record(2));
+        written.put_back(pushed.clone());
         assert_eq!(sequences(&read(written.text().as_bytes())), [1]);
-        assert_eq!(written.push(record(2)), slot);
+        assert_eq!(written.push(record(2)), pushed);
+    }
+
+    #[test]
+    fn one_that_was_not_given_out_leaves_no_gap() {
+        let mut written = given_out("me", 1);
+        for sequence in 1..=KEPT as u64 {
+            written.push(record(sequence));
+        }
+        let before = written.text();
+        let pushed = written.push(record(KEPT as u64 + 1));
+        written.put_back(pushed);
+        assert_eq!(written.text(), before);
+        let again = read(before.as_bytes());
+        assert!(
+            again.may_lack(&again.since(0)),
+            "there may have been others before these"
+        );
     }
 
     #[test]

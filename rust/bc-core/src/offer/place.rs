@@ -1,7 +1,9 @@
 //! A file that holds what was given out last.
 //!
-//! It has its whole length from the beginning, and one line of it is written over another in place: that needs neither room
-//! nor an inode nor quota, where the ledger, which another file takes the place of, needs all three.
+//! It has its whole length from the beginning, and one line of it is written over another in place: that needs no inode and
+//! no quota, and no room where the file system writes over what is there, as ext4 and XFS do; the ledger, which another file
+//! takes the place of, needs all three. Where each write needs room (btrfs, ZFS, a thin volume), it may fail as the ledger does,
+//! and then nothing is offered that is kept nowhere.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,6 +20,8 @@ pub(super) struct Place {
     path: PathBuf,
     /// What is on its lines, as far as this process knows; none where it is to be written as a whole.
     held: Vec<Option<Record>>,
+    /// Whether the disk has failed to take in what was written: then it may hold none of it, and says so only once.
+    is_in_doubt: bool,
     /// Whether there is such a file, as far as this process knows.
     is_there: bool,
 }
@@ -28,6 +32,7 @@ impl Place {
         Self {
             path,
             held: Vec::new(),
+            is_in_doubt: false,
             is_there: false,
         }
     }
@@ -65,28 +70,42 @@ impl Place {
     /// # Errors
     /// As [`Place::write`], and the disk fails.
     pub(super) fn write_durably(&mut self, given_out: &GivenOut) -> Result<(), Error> {
-        let file = self.written(given_out)?;
-        file.sync_all().map_err(|error| Error::io("write", &self.path, &error))
+        self.write_and_sync(given_out, File::sync_all)
     }
 
-    fn written(&mut self, given_out: &GivenOut) -> Result<File, Error> {
+    fn write_and_sync(
+        &mut self,
+        given_out: &GivenOut,
+        sync: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        // One that is written as a whole is durable already.
+        let Some(file) = self.written(given_out)? else {
+            return Ok(());
+        };
+        let synced = sync(&file);
+        self.is_in_doubt = synced.is_err();
+        synced.map_err(|error| Error::io("write", &self.path, &error))
+    }
+
+    /// The file where it was written in place; none where it was made anew, durably.
+    fn written(&mut self, given_out: &GivenOut) -> Result<Option<File>, Error> {
         let file = self.open().map_err(|error| Error::io("write", &self.path, &error))?;
         let slots = given_out.slots();
         let Some(mut file) = file.filter(|_| self.held.len() == slots.len()) else {
             atomic::write(&self.path, given_out.text().as_bytes(), 0o600)?;
-            self.is_there = true;
+            (self.is_there, self.is_in_doubt) = (true, false);
             self.holds(given_out);
-            return File::open(&self.path).map_err(|error| Error::io("read", &self.path, &error));
+            return Ok(None);
         };
         for (slot, record) in slots.iter().enumerate() {
-            if self.held[slot] != *record {
+            if self.is_in_doubt || self.held[slot] != *record {
                 file.seek(SeekFrom::Start((slot * LINE) as u64))
                     .and_then(|_| file.write_all(given_out.line(slot).as_bytes()))
                     .map_err(|error| Error::io("write", &self.path, &error))?;
                 self.held[slot].clone_from(record);
             }
         }
-        Ok(file)
+        Ok(Some(file))
     }
 
     /// The file as it was made; none where something else is there, or nothing.
@@ -106,5 +125,60 @@ impl Place {
             // One that stays is older than the ledger, and says nothing.
             let _ = atomic::remove(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{digest::Digest, manifest::Epoch};
+
+    fn given_out(sequences: impl IntoIterator<Item = u64>) -> GivenOut {
+        let mut given_out = GivenOut::of("me", &Epoch::default());
+        for sequence in sequences {
+            given_out.push(Record {
+                sequence,
+                generated_ms: 7,
+                generation: Digest::of(&sequence.to_le_bytes()).to_string(),
+            });
+        }
+        given_out
+    }
+
+    #[test]
+    fn what_the_disk_may_have_lost_is_written_again_before_it_counts() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("given-out");
+        let mut place = Place::new(path.clone());
+        place.write_durably(&given_out(1..=1)).expect("made");
+        let former = fs::read(&path).expect("made");
+        let newer = given_out(1..=2);
+        let failing = |_: &File| Err(io::ErrorKind::Other.into());
+        place.write_and_sync(&newer, failing).expect_err("the disk fails");
+        // The system forgets what it could not write, and says so to nobody any more.
+        fs::write(&path, former).expect("lost");
+        place.write_durably(&newer).expect("written again");
+        assert_eq!(fs::read_to_string(&path).expect("there"), newer.text());
+        let mut synced = false;
+        place
+            .write_and_sync(&given_out(1..=3), |_| {
+                synced = true;
+                Ok(())
+            })
+            .expect("written");
+        assert!(synced && !place.is_in_doubt);
+    }
+
+    #[test]
+    fn one_that_is_made_anew_is_durable_without_another_word() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut place = Place::new(folder.path().join("given-out"));
+        place
+            .write_and_sync(&given_out(1..=1), |_| {
+                panic!("where it is opened for reading nobody may sync it")
+            })
+            .expect("made");
     }
 }

@@ -3,7 +3,7 @@
 //! | | holds | is written | needs |
 //! |---|---|---|---|
 //! | the ledger | sequence, lineage, the sequences that are reserved | behind the offer, durably | room, an inode, quota |
-//! | `given-out` in the state folder | the last generations ([`super::given_out`]) | before the offer, in place | nothing |
+//! | `given-out` in the state folder | the last generations ([`super::given_out`]) | before the offer, in place | nothing, but on a file system that copies on write |
 //! | `business-continuity-given-out` beside the configuration | the same | only while neither of the others can be | room there |
 //!
 //! While the ledger can be written, a change waits for no disk: its number was reserved durably before, and which
@@ -182,13 +182,13 @@ impl Written {
         if next.generation != generation {
             (next.generation, next.generated_ms) = (generation.to_owned(), scanned_ms);
         }
-        let slot = self.given_out.push(Record {
+        let pushed = self.given_out.push(Record {
             sequence: next.sequence,
             generated_ms: next.generated_ms,
             generation: next.generation.clone(),
         });
         if let Err(error) = self.keep(&mut next) {
-            self.given_out.take_out(slot);
+            self.given_out.put_back(pushed);
             return Err(error);
         }
         self.ledger = next;
