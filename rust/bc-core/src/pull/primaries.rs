@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::{Error, Kind},
+    report::is_node_id,
     run::{self, Run},
 };
 
@@ -60,9 +61,12 @@ impl Primaries {
         Asked(self.locked().tick())
     }
 
-    /// Notes that this run of the node `node_id` has answered what was asked then.
+    /// Notes that this run of the node `node_id` has answered what was asked then. What is no id of a node is not kept: it
+    /// may be as long as an answer.
     pub fn answered(&self, node_id: &str, run: Option<&Run>, Asked(asked): Asked) {
-        let Some(run) = run else { return };
+        let Some(run) = run.filter(|_| is_node_id(node_id)) else {
+            return;
+        };
         let mut heard = self.locked();
         let (first, last) = (heard.tick(), Instant::now());
         let answered = &mut heard.answered;
@@ -221,6 +225,17 @@ mod tests {
         primaries.answered(NODE, None, primaries.ask());
         primaries.one().expect("a version that tells nothing");
         assert!(primaries.locked().answered.len() <= MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_node_is_called_is_not_kept() {
+        let primaries = Primaries::default();
+        for node_id in ["", "primary", &"c".repeat(16 << 20), &NODE.to_uppercase()] {
+            primaries.answered(node_id, Some(&run("host")), primaries.ask());
+        }
+        assert_eq!(primaries.locked().answered.len(), 0);
+        asks(&primaries, &run("host")).await;
+        assert_eq!(primaries.locked().answered.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,7 +85,7 @@ fn document(content: &[u8]) -> ManifestDocument {
         format: FORMAT,
         generation: manifest.generation(),
         envelope: Envelope {
-            node_id: "primary".to_owned(),
+            node_id: "a".repeat(32),
             role: Role::Primary,
             epoch: Epoch::default(),
             sequence: 1,
