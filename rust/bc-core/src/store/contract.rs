@@ -247,6 +247,7 @@ contract!(
     a_set_without_its_bytes_is_not_applied,
     an_emptied_plugin_folder_empties_nothing_until_that_is_allowed,
     what_is_withheld_stays_and_what_is_gone_goes,
+    two_jars_of_one_plugin_are_said,
     a_folder_that_cannot_be_listed_keeps_every_plugin,
     what_is_withheld_at_the_first_sync_comes_later,
     without_a_configuration_here_a_withheld_one_is_refused,

@@ -52,11 +52,18 @@ pub(super) fn plan(
             plan.write.push((name.clone(), entry.clone()));
         }
     }
+    plan.warnings.extend(doubled(generation));
     let mut unknown = Vec::new();
     for (name, here) in live.iter().filter(|(name, _)| !generation.files.contains_key(*name)) {
         // What the primary could not look at was not removed there.
         if generation.withheld.reason(name).is_some() {
             if ours.contains(name) {
+                if !guard.kept().contains(name) {
+                    plan.warnings.push(format!(
+                        "{name} stays as it is and was not verified: it came from the primary, which does not offer its own \
+                         now, and it is lost here what was in it then"
+                    ));
+                }
                 unknown.push(name.clone());
             } else {
                 plan.warnings.push(format!(
@@ -78,7 +85,7 @@ pub(super) fn plan(
             continue;
         }
         let Name::Plugin(jar) = name else { continue };
-        match duplicated(generation, here) {
+        match duplicated(generation, here, |_| true) {
             Some((other, id)) => {
                 plan.warnings.push(format!(
                     "{name} was kept aside in the state folder, since the primary has the plugin {id} as {other}"
@@ -102,9 +109,29 @@ pub(super) fn plan(
     plan
 }
 
-fn duplicated<'a>(generation: &'a ManifestDocument, here: &Entry) -> Option<(&'a Name, &'a str)> {
+/// What to say of jars that are kept since the primary cannot offer them, where it offers the same plugin under another
+/// name: nobody can tell whether it still has both.
+pub(super) fn doubled(generation: &ManifestDocument) -> Vec<String> {
+    let is_offered = |name: &Name| !generation.retained.contains(name);
+    let double = |name: &Name| {
+        let (other, id) = duplicated(generation, generation.files.get(name)?, is_offered)?;
+        Some(format!(
+            "{name} and {other} are both the plugin {id}, and GoCD would load either: the primary cannot offer {name}, so it \
+             stays here until it is mended or removed there"
+        ))
+    };
+    generation.retained.iter().filter_map(double).collect()
+}
+
+/// Which of the jars that count is the same plugin as this one.
+fn duplicated<'a>(
+    generation: &'a ManifestDocument,
+    here: &Entry,
+    counts: impl Fn(&Name) -> bool,
+) -> Option<(&'a Name, &'a str)> {
     let here = &here.plugin.as_ref()?.id;
-    generation.files.iter().find_map(|(name, entry)| {
+    let mut files = generation.files.iter().filter(|(name, _)| counts(name));
+    files.find_map(|(name, entry)| {
         let there = &entry.plugin.as_ref()?.id;
         descriptor::shares_an_id(here, there).then_some((name, there.as_str()))
     })

@@ -69,6 +69,28 @@ pub(super) fn what_is_withheld_stays_and_what_is_gone_goes(subject: &impl Subjec
     subject.assert_live(&left);
 }
 
+pub(super) fn two_jars_of_one_plugin_are_said(subject: &impl Subject) {
+    Files::usual().apply(subject.store(), 1).expect("applied");
+    let newer = Files::usual()
+        .without(&jar("a.jar"))
+        .with(jar("a-2.jar"), &plugin("a", "2"));
+    let applied = apply(subject, &newer, denied(&[jar("a.jar")]), 2);
+    assert_eq!(applied.removed, []);
+    let [warning] = &applied.warnings[..] else {
+        panic!("one: {:?}", applied.warnings);
+    };
+    for named in ["a.jar and", "a-2.jar are both the plugin a,", "GoCD would load either"] {
+        assert!(warning.contains(named), "{warning}");
+    }
+    let applied = apply(subject, &newer, denied(&[jar("a.jar")]), 3);
+    assert_eq!(applied.warnings.len(), 1, "for as long as that is so");
+    let other = newer.without(&jar("a-2.jar")).with(jar("b.jar"), &plugin("b", "1"));
+    assert_eq!(
+        apply(subject, &other, denied(&[jar("a.jar")]), 4).warnings,
+        Vec::<String>::new()
+    );
+}
+
 pub(super) fn a_folder_that_cannot_be_listed_keeps_every_plugin(subject: &impl Subject) {
     let all = Files::usual().with(jar("b.jar"), &plugin("b", "1"));
     all.apply(subject.store(), 1).expect("applied");

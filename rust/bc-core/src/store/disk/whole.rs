@@ -75,7 +75,7 @@ impl DiskStore {
             Err(fault) => return or_refuse(made, vec![fault], as_it_is),
         };
         let mut found = self.read_whole(&expected);
-        found.unknown = self.not_offered();
+        found.unknown = self.not_offered(&inner.record);
         self.read_held(&inner, &mut found);
         let doubled = self.only_here(&mut inner, &mut found);
         let write = self.mendable(&mut found);
@@ -114,7 +114,7 @@ impl DiskStore {
 
     /// What the primary did not offer when it was asked last, each a full sentence part: GoCD starts without its newest
     /// bytes.
-    fn not_offered(&self) -> Vec<String> {
+    fn not_offered(&self, record: &Record) -> Vec<String> {
         let generations = self.generations();
         let Some(applied) = generations.applied() else {
             return Vec::new();
@@ -126,12 +126,14 @@ impl DiskStore {
         let files = files.iter().map(|(name, reason)| {
             let what = if applied.files.contains_key(name) {
                 "is what the primary could offer last"
+            } else if record.ours.contains(name) {
+                "came from the primary earlier, and it is lost here what was in it then, so nobody has verified it"
             } else {
                 "never came from the primary"
             };
             format!("{name} {what}: there it {reason}")
         });
-        folder.into_iter().chain(files).collect()
+        folder.into_iter().chain(files).chain(plan::doubled(applied)).collect()
     }
 
     /// The jars that are kept beside the applied generation, by what an older one says of them.

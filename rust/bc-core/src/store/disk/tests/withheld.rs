@@ -213,6 +213,73 @@ fn where_a_power_cut_loses_the_manifest_it_is_looked_after_all_the_same() {
 }
 
 #[test]
+fn what_came_once_and_is_lost_here_is_not_said_never_to_have_come() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    drop(store);
+    for kept in place.kept().iter().filter(|kept| !kept.is_first) {
+        fs::remove_file(place.state("generations").join(format!("{}.json", kept.id))).expect("lost");
+    }
+    let store = place.open();
+    let document = withholding(&edited(2), denied(&[jar("a.jar")]), 2);
+    edited(2).fetch(&store, &document);
+    let applied = store.apply(&document, Allowed::default()).expect("applied");
+    let warning = applied.warnings.join("; ");
+    assert!(
+        warning.contains("a.jar stays as it is and was not verified: it came from"),
+        "{warning}"
+    );
+    let made = store.make_whole(false).expect("whole");
+    assert!(made.left[0].contains("a.jar came from the primary earlier"), "{made:?}");
+    assert!(store.live().expect("readable")[&jar("a.jar")].ours);
+}
+
+#[test]
+fn a_promotion_says_that_gocd_may_load_either_of_two() {
+    let place = Place::new();
+    let store = place.open();
+    Files::usual().apply(&store, 1).expect("applied");
+    apply(
+        &store,
+        &edited(2).with(jar("a-2.jar"), &plugin("a", "2")),
+        denied(&[jar("a.jar")]),
+        2,
+    );
+    let left = store.make_whole(false).expect("whole").left;
+    assert!(
+        left.iter()
+            .any(|line| line.contains("a.jar and plugins/external/a-2.jar are both")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_generation_is_restored_without_the_bytes_of_what_it_only_withholds() {
+    let place = Place::new();
+    let store = place.open();
+    let left = Files::usual().without(&jar("a.jar"));
+    apply(&store, &left, denied(&[jar("a.jar")]), 1);
+    let with_it = edited(2).with(jar("a.jar"), &plugin("a", "1"));
+    with_it.apply(&store, 2).expect("applied");
+    let digest = Digest::of(&plugin("a", "1"));
+    fs::remove_file(place.state("blobs").join(digest.to_string())).expect("there");
+    replace(&place.path(&jar("a.jar")), b"edited");
+    drop(store);
+    let store = place.open();
+    store.restore("#1").expect("its own bytes are all here");
+    assert_eq!(
+        fs::read(place.path(&Name::CruiseConfig)).ok(),
+        Files::usual().0.remove(&Name::CruiseConfig)
+    );
+    assert_eq!(fs::read(place.path(&jar("a.jar"))).ok(), Some(b"edited".to_vec()));
+    // Of its own, none may be missing.
+    let own = Digest::of(&edited(2).0[&Name::CruiseConfig]);
+    fs::remove_file(place.state("blobs").join(own.to_string())).expect("there");
+    store.restore("#2").expect_err("its bytes are lost");
+}
+
+#[test]
 fn a_record_of_the_version_before_leaves_what_is_kept_as_it_is() {
     let (place, store) = long_after();
     drop(store);
