@@ -60,6 +60,8 @@ pub(super) struct Watcher {
     problem: Option<String>,
     /// When the kernel was asked last for what it refuses.
     asked: Option<Instant>,
+    /// When it last failed to answer.
+    failed: Option<Instant>,
 }
 
 impl Watcher {
@@ -76,6 +78,7 @@ impl Watcher {
             writing_since: None,
             problem: None,
             asked: None,
+            failed: None,
         };
         watcher.begin();
         watcher
@@ -173,10 +176,14 @@ impl Watcher {
         self.kernel.is_some()
     }
 
-    /// Notes that the kernel does not answer as it should. Asking on would keep a processor busy and learn nothing.
+    /// Notes that the kernel does not answer as it should. Asking on would keep a processor busy and learn nothing, so it
+    /// is begun anew at once no more than once in a while: each beginning is a reason to read all files.
     fn fail(&mut self, error: Errno) {
         self.kernel = None;
-        self.asked = None;
+        let now = Instant::now();
+        let fails_again = self.failed.is_some_and(|failed| now.duration_since(failed) < 2 * AGAIN);
+        self.failed = Some(now);
+        self.asked = fails_again.then_some(now);
         self.problem = Some(format!(
             "the operating system no longer tells of changed files ({}); they are found by regular reading until it does",
             error.desc()

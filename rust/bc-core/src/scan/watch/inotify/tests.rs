@@ -46,6 +46,13 @@ fn a_kernel_that_fails_is_said_and_asked_anew() {
     assert_eq!(watcher.wait(SHORT), Hint::Quiet);
     fs::write(place.layout.cruise_config(), "<cruise></cruise>").expect("write");
     assert_eq!(watcher.wait(LONG), Hint::Changed);
+    watcher.fail(Errno::EIO);
+    assert_eq!(
+        watcher.wait(SHORT),
+        Hint::Quiet,
+        "one that goes on failing is no reason to read again and again"
+    );
+    assert!(watcher.problem().is_some(), "it is said meanwhile");
 }
 
 /// As one that the kernel refuses at its start.
