@@ -52,7 +52,7 @@ fn a_node_that_runs_without_its_socket_is_named_by_its_process() {
     let order = [&PROMOTE[..], &["--state-dir", "state"]].concat();
     let nobody = place.run(&order);
     assert_eq!(nobody.code, 1, "{nobody:?}");
-    assert!(nobody.stderr.contains("error: no node runs in state\n"), "{nobody:?}");
+    assert!(nobody.stderr.contains("error: no node runs in state"), "{nobody:?}");
     assert!(nobody.stderr.contains("hint: Start GoCD "), "{nobody:?}");
 
     lock.try_lock().expect("nobody has it");

@@ -12,8 +12,10 @@ pub(crate) const LOCK: &str = "lock";
 /// Who has a state folder's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody whom this process can see.
+    /// Nobody.
     Nobody,
+    /// Nobody whom this process can see: it is in a container of its own, and sees none of another one.
+    NobodyInSight,
     /// This process.
     Process(Process),
     /// It cannot be found out: this is not Linux, or the folder or the kernel's list cannot be looked at.
@@ -78,8 +80,15 @@ mod linux {
         devices.extend(mount::device_of(lock));
         match id_of_holder(&locks, &devices, file.ino()) {
             Some(id) => Holder::Process(Process { id, name: name(id) }),
-            None => Holder::Nobody,
+            None if sees_all() => Holder::Nobody,
+            None => Holder::NobodyInSight,
         }
+    }
+
+    /// Whether this process sees those of all others: it is in the first PID namespace, whose inode is the same on every
+    /// kernel (PROC_PID_INIT_INO in its include/linux/proc_ns.h).
+    fn sees_all() -> bool {
+        fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == "pid:[4026531836]")
     }
 
     /// `1: FLOCK  ADVISORY  WRITE 24809 fe:00:9994271 0 EOF`. Who only waits for a lock has `->` in the second place. A
@@ -116,7 +125,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         assert_eq!(holder(folder.path()), Holder::Nobody, "there is no lock file");
         let lock = File::create(folder.path().join(LOCK)).expect("a file");
-        assert_eq!(holder(folder.path()), Holder::Nobody);
+        let free = holder(folder.path());
+        assert!(matches!(free, Holder::Nobody | Holder::NobodyInSight), "{free:?}");
         lock.try_lock().expect("nobody has it");
         let Holder::Process(process) = holder(folder.path()) else {
             panic!("we have it")
@@ -127,7 +137,7 @@ mod tests {
             "{process}"
         );
         lock.unlock().expect("ours");
-        assert_eq!(holder(folder.path()), Holder::Nobody);
+        assert_eq!(holder(folder.path()), free);
         fs::write(folder.path().join("file"), "").expect("write");
         assert_eq!(holder(&folder.path().join("file")), Holder::Nobody, "no folder");
     }

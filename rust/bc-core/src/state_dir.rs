@@ -73,7 +73,7 @@ impl StateDir {
             Err(TryLockError::WouldBlock) => {
                 let who = match holder(path) {
                     Holder::Process(process) => process.to_string(),
-                    Holder::Nobody | Holder::NotKnown => "another process".to_owned(),
+                    Holder::Nobody | Holder::NobodyInSight | Holder::NotKnown => "another process".to_owned(),
                 };
                 return Err(Error::new(
                     Kind::Busy,

@@ -22,6 +22,7 @@ pub(crate) fn silence(state_dir: &Path, holder: &Holder) -> String {
     let folder = state_dir.display();
     match holder {
         Holder::Nobody => format!("no node runs in {folder}"),
+        Holder::NobodyInSight => format!("no node runs in {folder} that this command can see"),
         Holder::Process(process) => format!("the node in {folder} runs as {process}, but has no local socket"),
         Holder::NotKnown => format!("no node answers in {folder}"),
     }
@@ -31,6 +32,11 @@ pub(crate) fn silence(state_dir: &Path, holder: &Holder) -> String {
 pub(crate) fn after_silence(state_dir: &Path, holder: &Holder) -> String {
     match holder {
         Holder::Nobody => "Start GoCD with the plugin and its -javaagent line, then try again.".to_owned(),
+        Holder::NobodyInSight => {
+            "Start GoCD with the plugin and its -javaagent line, then try again. If it runs in another container, type the \
+             command there."
+                .to_owned()
+        }
         Holder::Process(process) => {
             let elsewhere = if platform::is_elsewhere(state_dir) {
                 let id = process.id;
@@ -46,5 +52,19 @@ pub(crate) fn after_silence(state_dir: &Path, holder: &Holder) -> String {
         Holder::NotKnown => {
             "Start GoCD with the plugin and its -javaagent line, or look at its log if it should be running.".to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sees_not_every_process_does_not_say_that_there_is_none() {
+        let folder = Path::new("state");
+        assert_eq!(silence(folder, &Holder::Nobody), "no node runs in state");
+        let in_container = silence(folder, &Holder::NobodyInSight);
+        assert_eq!(in_container, "no node runs in state that this command can see");
+        assert!(after_silence(folder, &Holder::NobodyInSight).contains("another container"));
     }
 }

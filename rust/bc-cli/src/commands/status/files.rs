@@ -69,7 +69,7 @@ impl Files {
             state_dir: state_dir.display().to_string(),
             process: match &holder {
                 Holder::Process(process) => Some(process.id),
-                Holder::Nobody | Holder::NotKnown => None,
+                Holder::Nobody | Holder::NobodyInSight | Holder::NotKnown => None,
             },
             silence: (
                 client::silence(state_dir, &holder),
