@@ -220,10 +220,14 @@ impl Status {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
+        let (is, whole) = match self.awaited.len() {
+            1 => ("has", "it is"),
+            _ => ("have", "they are"),
+        };
         let seconds = self.age_ms(*since_ms) / 1000;
         Some(format!(
-            "{name}{more} being written on the primary since {seconds} s; a standby keeps the version before until that is \
-             whole"
+            "{name}{more} {is} been in the making on the primary for {seconds} s; a standby keeps the version before until \
+             {whole} whole"
         ))
     }
 

@@ -112,7 +112,11 @@ fn a_jar_that_grows_slowly_holds_up_no_edit_and_is_sent_once() {
         assert!(!pair.live_plugin("a.jar").exists(), "nothing of it is whole");
         for node in [&pair.primary, &pair.standby] {
             let status = node.until("it is waited for", |status| status.awaited_line().is_some());
-            assert!(status.awaited_line().expect("just seen").contains("a.jar"));
+            let line = status.awaited_line().expect("just seen");
+            assert!(
+                line.contains("a.jar has been in the making on the primary for "),
+                "{line}"
+            );
             let is_trouble = status.problems.iter().any(|problem| problem.message.contains("a.jar"));
             assert!(!is_trouble, "nobody has to do anything: {status:#?}");
         }

@@ -30,7 +30,7 @@ impl Presented<'_> {
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => untimely.unwrap_or_else(damaged),
+            | CertificateError::NotValidYetContext { .. } => untimely.unwrap_or_else(untimely_somewhere),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 self.has_other_names(&own)
             }
@@ -183,6 +183,17 @@ impl Presented<'_> {
             }
             .to_owned(),
         }
+    }
+}
+
+/// webpki found what no certificate in the chain says by itself.
+fn untimely_somewhere() -> Unusable {
+    Unusable {
+        reason: "it, or one that vouches for it, is not valid at this time".to_owned(),
+        guidance:
+            "Compare the clocks of both servers (timedatectl), and see the dates of all of them with `openssl s_client \
+                   -showcerts -connect HOST:8155` and in the file of bc.tls.ca."
+                .to_owned(),
     }
 }
 
