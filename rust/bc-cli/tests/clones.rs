@@ -68,6 +68,7 @@ fn renew(place: &Place) -> String {
         .run(&["identity", "show", "--json", "--state-dir", CLONE_STATE])
         .json();
     let key = key["fingerprint"].as_str().expect("text").to_owned();
+    assert!(renewed.stderr.contains("bc.tls.certificate"), "{renewed:?}");
     assert!(renewed.stdout.contains(&key) && renewed.stderr.contains(&format!("gocd-bc trust {key}")));
     key
 }

@@ -144,9 +144,40 @@ pub fn if_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Run>,
     })
 }
 
-/// A run from the text of a header; none where it is not one.
-pub fn from_header(text: &[u8]) -> Option<Run> {
-    serde_json::from_slice::<Run>(text).ok().map(Run::believed)
+/// A run, as it is told to whoever holds the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyHolder {
+    /// Which run it is.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The id of its node; none where a version tells none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+}
+
+impl KeyHolder {
+    /// One from the text of a header; none where it is not one.
+    pub fn from_header(text: &[u8]) -> Option<Self> {
+        let told: Self = serde_json::from_slice(text).ok()?;
+        Some(Self {
+            run: told.run.believed(),
+            node_id: told.node_id.filter(|id| is_node_id(id)),
+        })
+    }
+
+    /// The same, heard from there.
+    #[must_use]
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self {
+            run: self.run.at(address),
+            ..self
+        }
+    }
+
+    /// Whether it is another node than the one with this id, with nothing but the key of it.
+    pub fn is_other_node(&self, node_id: &str) -> bool {
+        self.node_id.as_deref().is_some_and(|other| other != node_id)
+    }
 }
 
 /// Runs for tests.
@@ -175,7 +206,22 @@ pub(crate) mod tests {
         let [one, other] = [run("one"), run("one")];
         assert_ne!(one.id, other.id);
         assert_eq!(read(serde_json::to_value(&one).expect("plain")), Some(one.clone()));
-        assert_eq!(from_header(&serde_json::to_vec(&one).expect("plain")), Some(one));
+        let holder = KeyHolder {
+            run: one,
+            node_id: Some("ab".repeat(16)),
+        };
+        let header = |value: &serde_json::Value| KeyHolder::from_header(value.to_string().as_bytes());
+        let mut told = serde_json::to_value(&holder).expect("plain");
+        assert_eq!(header(&told), Some(holder.clone()));
+        for odd in [serde_json::json!("../x"), serde_json::json!(null)] {
+            told["node_id"] = odd;
+            let heard = header(&told).expect("a run");
+            assert_eq!((&heard.run, &heard.node_id), (&holder.run, &None));
+            assert!(
+                !heard.is_other_node("node"),
+                "who does not say is not known to be another"
+            );
+        }
         let none = serde_json::from_str::<Carrier>("{}").expect("a version that tells nothing");
         assert_eq!(none.run, None);
     }

@@ -32,7 +32,7 @@ use crate::{
     own_keys::OwnKeys,
     peers::{MAX_REMOVED, Peer, Peers, PeersFile},
     report::{MAX_CONFIRMED, OtherRun, Report, ReportReply},
-    run::Run,
+    run::{KeyHolder, Run},
     status::{Generation, StandbyStatus, Stranger},
     trust::{self, Reporter, Standing},
 };
@@ -84,7 +84,7 @@ struct List {
     trusted: BTreeMap<String, Entry>,
     strangers: BTreeMap<(String, Option<Fingerprint>), (Stranger, Instant)>,
     /// Other runs that have shown this node's own key, and when they last did.
-    copies: Vec<(Run, Instant)>,
+    copies: Vec<(KeyHolder, Instant)>,
     /// What the file holds is not known yet, since it could not be read.
     is_unread: bool,
     /// A file that may have named removed keys was damaged: nobody joins by himself until an administrator trusts a key.
@@ -147,32 +147,51 @@ impl Standbys {
         }
     }
 
-    /// Notes that somebody asks who has proven to hold the key `shown` and says that it is this run. Another run with a
-    /// key of this node is a copy of this server.
-    pub fn shown(&self, shown: &Fingerprint, run: Run) {
-        let is_other = self.run.as_ref().is_some_and(|own| own.id != run.id);
+    /// Notes that somebody asks who has proven to hold the key `shown` and says that it is this one. Another run with a key
+    /// of this node is a copy of this server, or another node to which the same key was given.
+    pub fn shown(&self, shown: &Fingerprint, holder: KeyHolder) {
+        let is_other = self.run.as_ref().is_some_and(|own| own.id != holder.run.id);
         if !is_other || !self.own.has(shown) {
             return;
         }
         let mut list = self.locked();
-        list.copies.retain(|(known, _)| known.id != run.id);
+        let before = list
+            .copies
+            .extract_if(.., |(known, _)| known.run.id == holder.run.id)
+            .next();
+        // The address where it was heard first stays: it may have several.
+        let address = before.and_then(|(before, _)| before.run.address).or(holder.run.address);
         if list.copies.len() >= MAX_COPIES {
             // The one that was silent longest: each is put behind the others when it is heard.
             list.copies.remove(0);
         }
-        list.copies.push((run, Instant::now()));
+        list.copies.push((holder.at(address), Instant::now()));
         drop(list);
         self.news.notify_one();
     }
 
-    /// Other servers with a key of this one that were heard within the last minutes, in the order in which they began.
+    /// Other servers with the id and a key of this one that were heard within the last minutes, in the order in which they
+    /// began.
     pub fn copies(&self) -> Vec<Run> {
+        self.with_own_key(|holder| !holder.is_other_node(self.own.node_id()))
+    }
+
+    /// Other nodes to which a key of this one was given, in the same way.
+    pub fn sharers(&self) -> Vec<Run> {
+        self.with_own_key(|holder| holder.is_other_node(self.own.node_id()))
+    }
+
+    fn with_own_key(&self, counts: impl Fn(&KeyHolder) -> bool) -> Vec<Run> {
         let mut list = self.locked();
         list.copies.retain(|(_, heard)| heard.elapsed() < runs::FORGET_AFTER);
-        let mut copies: Vec<_> = list.copies.iter().map(|(run, _)| run.clone()).collect();
+        let holders = list.copies.iter().map(|(holder, _)| holder);
+        let mut runs: Vec<_> = holders
+            .filter(|holder| counts(holder))
+            .map(|holder| holder.run.clone())
+            .collect();
         drop(list);
-        copies.sort_by(|a, b| (a.began_ms, &a.id).cmp(&(b.began_ms, &b.id)));
-        copies
+        runs.sort_by(|a, b| (a.began_ms, &a.id).cmp(&(b.began_ms, &b.id)));
+        runs
     }
 
     /// Takes in a report that [`Report::check`] has let pass. Reads and may write the peers file.
@@ -183,7 +202,11 @@ impl Standbys {
     pub fn report(&self, report: Report, sender: Sender, now_ms: i64) -> Result<ReportReply, Error> {
         if report.node_id == self.own.node_id() || sender.key.is_some_and(|key| self.own.has(&key)) {
             if let (Some(key), Some(reported)) = (sender.key, report.run) {
-                self.shown(&key, reported.this.at(sender.address));
+                let holder = KeyHolder {
+                    run: reported.this.at(sender.address),
+                    node_id: Some(report.node_id),
+                };
+                self.shown(&key, holder);
             }
             return Err(Error::new(
                 Kind::Refused,
@@ -249,11 +272,13 @@ impl Standbys {
         let mut list = self.locked();
         let heard = Instant::now();
         let reported = report.run.clone();
-        let run = reported.as_ref().map(|reported| reported.this.clone().at(address));
         let (before, mut runs) = match list.trusted.remove(&report.node_id) {
             Some(entry) => (Some(entry.status), entry.runs),
             None => (None, Runs::default()),
         };
+        let run = reported
+            .as_ref()
+            .map(|reported| runs.heard_from(&reported.this, address));
         // Two that are alive at the same time are not compared with each other.
         let own_before = run.as_ref().and_then(|run| runs.status_of(&run.id)).cloned();
         let before = own_before.or(before);

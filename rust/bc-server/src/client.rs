@@ -28,7 +28,7 @@ use bc_core::{
     manifest::{Envelope, ManifestDocument},
     primary_url::PrimaryUrl,
     report::{Report, ReportReply},
-    run::Run,
+    run::{KeyHolder, Run},
     token::Token,
     transport::{ManifestReply, PeerKey, Transport},
     trust::Judge,
@@ -86,8 +86,8 @@ pub struct HttpTransport {
     concerns: Mutex<Option<HeaderValue>>,
     /// What this node shows, where it shows anything.
     key: Option<Arc<NodeKey>>,
-    /// Which run of the node this is.
-    run: Option<Arc<Run>>,
+    /// Which run of which node this is.
+    holder: Option<KeyHolder>,
 }
 
 /// One address that may be the primary's port.
@@ -136,11 +136,15 @@ impl HttpTransport {
         })
     }
 
-    /// The same for this run of the node: a copy of its server is told from itself.
+    /// The same for this run of the node with this id: a copy of its server, and another node to which its key was given,
+    /// are told from itself.
     #[must_use]
-    pub fn by(self, run: &Arc<Run>) -> Self {
+    pub fn by(self, run: &Run, node_id: &str) -> Self {
         Self {
-            run: Some(Arc::clone(run)),
+            holder: Some(KeyHolder {
+                run: run.clone(),
+                node_id: Some(node_id.to_owned()),
+            }),
             ..self
         }
     }
@@ -166,7 +170,7 @@ impl HttpTransport {
             judged: Mutex::new(None),
             concerns: Mutex::default(),
             key: None,
-            run: None,
+            holder: None,
         })
     }
 

@@ -104,7 +104,9 @@ pub(crate) fn new(search: &Search) -> Result<ExitCode, Failure> {
         "this server has an identity of its own from now on: node {node_id}, key {key}\n"
     ))?;
     output::say(&format!(
-        "\nOn the other servers, once GoCD runs here: gocd-bc trust {key}\n"
+        "\nOn the other servers, once GoCD runs here: gocd-bc trust {key}\n\nWhere bc.tls.certificate is set for this server, \
+         it goes on showing the key of that certificate in place of this one: put another certificate with a key of its own \
+         there too. `gocd-bc identity show` says which key it shows once GoCD runs.\n"
     ));
     Ok(ExitCode::Ok)
 }

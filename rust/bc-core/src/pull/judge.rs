@@ -77,6 +77,23 @@ pub fn own_identity(other: &Run) -> Error {
     )
 }
 
+/// What to say of another node that shows the key of this one and answers where the primary should.
+pub fn own_key(other: &Run) -> Error {
+    Error::new(
+        Kind::Trust,
+        format!(
+            "the server to which bc.primary.url leads is another node and shows the key of this one: {}",
+            other.description()
+        ),
+        ONE_KEY_EACH,
+    )
+}
+
+/// What to do where two nodes show one key: whole sentences.
+pub const ONE_KEY_EACH: &str = "Nodes know each other by their keys, so each needs one of its own. If both servers have the \
+     same file in bc.tls.certificate, give each a certificate of its own with a key of its own there; if one has the \
+     identity.pem of the other, stop GoCD on it, run `gocd-bc identity new` there, and start it again.";
+
 /// What to warn of when the clocks of both servers differ: times that one of them tells are then wrong on the other.
 pub fn clocks(envelope: &Envelope, now_ms: i64) -> Option<String> {
     let ahead_ms = envelope.now_ms.saturating_sub(now_ms);

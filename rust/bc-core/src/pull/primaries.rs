@@ -74,7 +74,9 @@ impl Primaries {
             .iter_mut()
             .find(|known| known.node_id == node_id && known.run.id == run.id)
         {
-            known.run = run.clone();
+            // Where it was heard first: it may have several addresses, and what is said of it stays the same.
+            let address = known.run.address.or(run.address);
+            known.run = run.clone().at(address);
             known.asked = known.asked.max(asked);
             known.last = last;
             return;

@@ -5,7 +5,7 @@
 //! former run is told of nobody any more, however late its last report arrives, from wherever it comes. What is heard of a
 //! run is forgotten some minutes after its last report.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
@@ -56,22 +56,32 @@ impl Runs {
         });
     }
 
+    /// The same run with the address where it was heard first: what is said of it does not change with each report where it
+    /// has several.
+    pub(super) fn heard_from(&self, run: &Run, address: Option<IpAddr>) -> Run {
+        let known = self.heard.iter().find(|heard| heard.run.id == run.id);
+        let first = known.and_then(|known| known.run.address);
+        run.clone().at(first.or(address))
+    }
+
     /// What this run last reported.
     pub(super) fn status_of(&self, id: &RunId) -> Option<&StandbyStatus> {
         let heard = self.heard.iter().find(|heard| heard.run.id == *id);
         heard.map(|heard| &heard.status)
     }
 
-    /// All others that were heard of late, as that one is told of them.
+    /// All others that were heard of late, as that one is told of them, in the order in which they began: another order would
+    /// be news to it.
     pub(super) fn others(&self, id: &RunId) -> Vec<OtherRun> {
         let asks = self.heard.iter().find(|heard| heard.run.id == *id);
         let others = self.heard.iter().filter(|other| other.run.id != *id);
+        let others = others.map(|other| OtherRun {
+            run: other.run.clone(),
+            is_proven: asks.is_some_and(|asks| asks.knows(other) && other.knows(asks)),
+        });
+        let mut others: Vec<_> = others.collect();
+        others.sort_by(|a, b| (a.run.began_ms, &a.run.id).cmp(&(b.run.began_ms, &b.run.id)));
         others
-            .map(|other| OtherRun {
-                run: other.run.clone(),
-                is_proven: asks.is_some_and(|asks| asks.knows(other) && other.knows(asks)),
-            })
-            .collect()
     }
 
     /// Those that are alive beside another one, in the order in which they began; none where there is one alone.

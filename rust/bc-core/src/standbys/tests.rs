@@ -663,6 +663,38 @@ async fn restarts_are_no_copies_however_many_and_however_late_the_last_report_co
     assert!(told(&primary, "set", &former, &[]).len() < 8, "few are remembered");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_two_servers_does_not_change_with_each_report() {
+    let primary = Primary::new();
+    let [one, mut other, third] = [run("standbygo"), run("clonego"), run("thirdgo")];
+    other.began_ms = 1;
+    let reports = |this: &Run, met: &Run, address: &str| {
+        let sender = Sender {
+            key: Some(key("a")),
+            address: address.parse().ok(),
+        };
+        let report = in_run(report('a', "set"), this, &[met]);
+        let reply = primary.standbys.report(report, sender, 1000).expect("taken");
+        reply.others.into_iter().map(|other| other.run).collect::<Vec<_>>()
+    };
+    let both = || {
+        doubled(&primary.standbys.picture(None))
+            .into_values()
+            .collect::<Vec<_>>()
+    };
+    reports(&one, &other, "10.0.0.7");
+    reports(&other, &one, "10.0.0.8");
+    let said = both();
+    assert_eq!(said.len(), 1);
+    reports(&one, &other, "fd00::7");
+    reports(&other, &one, "fd00::8");
+    assert_eq!(both(), said, "both have two addresses");
+    let told = reports(&third, &one, "10.0.0.9");
+    reports(&one, &other, "10.0.0.7");
+    assert_eq!(reports(&third, &one, "10.0.0.9"), told, "whoever was heard last");
+    assert_eq!(told.len(), 2);
+}
+
 #[tokio::test]
 async fn a_version_that_tells_no_run_proves_nothing_and_a_stranger_neither() {
     let primary = Primary::new();
@@ -685,14 +717,33 @@ async fn who_has_our_own_key_and_is_another_run_is_a_copy_of_this_server() {
     let primary = Primary::new();
     let [own, copy] = [run("primarygo"), run("clonego")];
     let standbys = primary.standbys.by(&own);
-    standbys.shown(&key("own"), own.clone());
-    standbys.shown(&key("other"), copy.clone());
+    let holds = |run: &Run, node_id: Option<&str>| KeyHolder {
+        run: run.clone(),
+        node_id: node_id.map(str::to_owned),
+    };
+    standbys.shown(&key("own"), holds(&own, None));
+    standbys.shown(&key("other"), holds(&copy, None));
     assert_eq!(standbys.copies(), [], "itself, and somebody with another key");
     let refused = standbys.report(in_run(report('a', "set"), &copy, &[]), sender("own"), 1000);
     refused.expect_err("it reports with our own key");
-    assert_eq!(standbys.copies(), std::slice::from_ref(&copy));
+    assert_eq!(
+        standbys.sharers(),
+        std::slice::from_ref(&copy),
+        "it has an id of its own"
+    );
+    for at in ["10.0.0.7", "fd00::7"] {
+        let copy = copy.clone().at(at.parse().ok());
+        standbys.shown(&key("own"), holds(&copy, Some(standbys.own.node_id())));
+    }
+    let first = copy.at("10.0.0.7".parse().ok());
+    assert_eq!(
+        standbys.copies(),
+        [first],
+        "one sentence, however many addresses it has"
+    );
+    assert_eq!(standbys.sharers(), []);
     for number in 0..20 {
-        standbys.shown(&key("own"), run(&number.to_string()));
+        standbys.shown(&key("own"), holds(&run(&number.to_string()), None));
     }
     assert_eq!(standbys.copies().len(), MAX_COPIES);
     advance(Duration::from_secs(300)).await;

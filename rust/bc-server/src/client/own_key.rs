@@ -1,4 +1,5 @@
-//! Who it is that shows this node's own key: this process itself, or a copy of its server.
+//! Who it is that shows this node's own key: this process itself, a copy of its server, or another node to which the same
+//! key was given.
 //!
 //! The handshake has refused the key by then, and nothing of ours was sent. The question is asked on a connection of its
 //! own, which takes no other key, and without the token: the key that both have is the proof. Who asks is told too.
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use bc_core::{
     error::{Error, Kind},
     pull::judge,
-    run::{self, Run},
+    run::KeyHolder,
 };
 use tokio::time::timeout;
 
@@ -24,15 +25,17 @@ impl HttpTransport {
         if error.kind() != Kind::Refused || !candidate.verifier.saw_own() {
             return error;
         }
-        match self.copy_at(candidate).await {
-            Some(copy) => judge::own_identity(&copy),
+        match self.other_at(candidate).await {
+            Some((other, true)) => judge::own_key(&other.run),
+            Some((copy, false)) => judge::own_identity(&copy.run),
             None => error,
         }
     }
 
-    /// Another run of this node that answers there; none where it is this one, or does not say.
-    async fn copy_at(&self, candidate: &Candidate) -> Option<Run> {
-        let (key, own) = (self.key.as_ref()?, self.run.as_ref()?);
+    /// Another run that answers there with our key, and whether it is one of another node; none where it is this one, or
+    /// does not say.
+    async fn other_at(&self, candidate: &Candidate) -> Option<(KeyHolder, bool)> {
+        let (key, own) = (self.key.as_ref()?, self.holder.as_ref()?);
         let verifier = Verifier::of_own(Arc::clone(key));
         let http = client(
             &candidate.base,
@@ -49,8 +52,9 @@ impl HttpTransport {
         if key_of(&response).ok()? != Some(key.shown().fingerprint()) {
             return None;
         }
-        let there = run::from_header(response.headers().get(RUN_HEADER)?.as_bytes())?;
+        let there = KeyHolder::from_header(response.headers().get(RUN_HEADER)?.as_bytes())?;
         let address = response.remote_addr().map(|address| address.ip());
-        (there.id != own.id).then(|| there.at(address))
+        let is_other_node = there.is_other_node(own.node_id.as_deref()?);
+        (there.run.id != own.run.id).then(|| (there.at(address), is_other_node))
     }
 }

@@ -117,7 +117,7 @@ fn transport(
     let timeout = settings.connection_timeout;
     let trust = peers_file::trust_source(assembly, Arc::new(settings));
     let transport = HttpTransport::of_node(&source.url, &assembly.key, trust, token.clone(), timeout)?;
-    Ok(transport.by(&assembly.run))
+    Ok(transport.by(&assembly.run, assembly.state.node_id()))
 }
 
 struct Question {

@@ -302,7 +302,7 @@ mod tests {
         clock::SystemClock,
         manifest::Role,
         report::{Report, ReportReply},
-        run::Run,
+        run::{KeyHolder, Run},
         standbys::Sender,
         status::{Phase, Status},
     };
@@ -515,7 +515,11 @@ mod tests {
     async fn a_copy_of_the_primary_is_said_to_be_shut_out() {
         let place = Place::new();
         let rotation = place.open();
-        rotation.standbys.shown(&place.first, run("clonego"));
+        let copy = KeyHolder {
+            run: run("clonego"),
+            node_id: None,
+        };
+        rotation.standbys.shown(&place.first, copy);
         let (progress, _steps) = mpsc::channel(4);
         let Reply::Done { message } = rotation.order(true, &progress).await else {
             panic!("it is done")

@@ -75,7 +75,7 @@ pub(crate) fn start(
         assembly.settings.connection_timeout,
     );
     let transport = match transport {
-        Ok(transport) => Arc::new(transport.by(&assembly.run)),
+        Ok(transport) => Arc::new(transport.by(&assembly.run, assembly.state.node_id())),
         Err(problem) => {
             error!("{problem}");
             assembly.raise("client", Severity::Critical, problem.to_string());

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bc_core::{
     clock::Clock,
     peers::PeersFile,
+    pull::judge,
     run,
     standbys::Standbys,
     status::{Severity, StandbyStatus, Status, StatusBoard, Stranger, doubled},
@@ -30,6 +31,8 @@ const TOPIC_SILENT: &str = "standbys";
 const TOPIC_OF_ONE: &str = "standby ";
 /// The board's topic for others with the key of this node.
 const TOPIC_COPIES: &str = "copy of this node";
+/// The same for other nodes that have its key alone.
+const TOPIC_SHARERS: &str = "key of this node";
 /// The board's topic for the file.
 const TOPIC_FILE: &str = "standbys file";
 
@@ -122,6 +125,7 @@ impl Keeper {
             self.board.clear(TOPIC_SILENT);
         }
         self.show_copies(now);
+        self.show_sharers(now);
         self.show_refusals(&list, now);
         self.show_strangers();
         if self.board.look(|status| status.standbys != list) {
@@ -178,6 +182,20 @@ impl Keeper {
             run::named(&copies)
         );
         self.critical(TOPIC_COPIES, &message, now);
+    }
+
+    /// Another node with the key of this one asks here: no standby is known by that key.
+    fn show_sharers(&self, now: i64) {
+        let sharers = self.standbys.sharers();
+        if sharers.is_empty() {
+            return self.board.clear(TOPIC_SHARERS);
+        }
+        let message = format!(
+            "another node shows the key of this one, and asks here as a standby: {}. {}",
+            run::named(&sharers),
+            judge::ONE_KEY_EACH
+        );
+        self.critical(TOPIC_SHARERS, &message, now);
     }
 
     fn critical(&self, topic: &str, message: &str, now: i64) {
@@ -242,7 +260,7 @@ mod tests {
         manifest::Role,
         own_keys::OwnKeys,
         report::{Report, ReportedProblem, ReportedRun},
-        run::Run,
+        run::{KeyHolder, Run},
         standbys::Sender,
         status::Phase,
     };
@@ -337,15 +355,31 @@ mod tests {
             named(&both, &["a:8155 (clonego", "no room at all"]),
             "each is told from the other: {both:?}"
         );
-        keeper
-            .standbys
-            .shown(&Fingerprint::of_public_key(b"own"), run("copygo"));
+        let holds = |host: &str, node_id: Option<String>| KeyHolder {
+            run: run(host),
+            node_id,
+        };
+        let own = Fingerprint::of_public_key(b"own");
+        keeper.standbys.shown(&own, holds("copygo", None));
+        keeper.standbys.shown(&own, holds("sharego", Some("c".repeat(32))));
         let all = said(&mut keeper);
         let rotates = "gocd-bc identity rotate";
         assert!(
             named(&all, &["has the identity of this one", "copygo", rotates]),
             "{all:?}"
         );
+        assert!(
+            named(
+                &all,
+                &[
+                    "another node shows the key of this one",
+                    "sharego",
+                    "bc.tls.certificate"
+                ]
+            ),
+            "{all:?}"
+        );
+        assert!(!named(&all, &["copygo", "sharego"]), "{all:?}");
         tokio::time::advance(Duration::from_secs(299)).await;
         hears(&keeper, 1, None);
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -1,8 +1,9 @@
-//! What is said to whoever has proven to hold this node's own key: it is this process, or a copy of its server.
+//! What is said to whoever has proven to hold this node's own key: it is this process, a copy of its server, or another
+//! node to which the same key was given.
 //!
 //! A copy that is started as a standby of its original refuses that one in the handshake, and could not tell it from
-//! itself. So it asks once more, without the token ([`crate::client`]), says in a header which run it is, and hears in one
-//! which run this is; a primary remembers it ([`bc_core::standbys`]). Nobody else is told or listened to.
+//! itself. So it asks once more, without the token ([`crate::client`]), says in a header which run of which node it is, and
+//! hears in one which this is; a primary remembers it ([`bc_core::standbys`]). Nobody else is told or listened to.
 
 use axum::{
     extract::{Request, State},
@@ -10,12 +11,12 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use bc_core::run::{self, Run};
+use bc_core::run::{KeyHolder, Run};
 
 use super::v2::ascii_json;
 use crate::{context::Context, listener::Connection};
 
-/// Carries a run, as compact JSON in ASCII.
+/// Carries a run and the id of its node, as compact JSON in ASCII.
 pub const RUN_HEADER: &str = "gocd-bc-run";
 
 /// Middleware: the answer to whoever holds our own key says which run this is.
@@ -27,18 +28,22 @@ pub(super) async fn tell(State(context): State<Context>, request: Request, next:
         return next.run(request).await;
     };
     if let (Some(standbys), Some(header)) = (&context.standbys, request.headers().get(RUN_HEADER))
-        && let Some(run) = run::from_header(header.as_bytes())
+        && let Some(holder) = KeyHolder::from_header(header.as_bytes())
     {
-        standbys.shown(&key, run.at(Some(address)));
+        standbys.shown(&key, holder.at(Some(address)));
     }
     let mut response = next.run(request).await;
-    if let Some(header) = header(&context.run) {
+    let own = KeyHolder {
+        run: Run::clone(&context.run),
+        node_id: Some(context.status.look(|status| status.node_id.clone())),
+    };
+    if let Some(header) = header(&own) {
         response.headers_mut().insert(RUN_HEADER, header);
     }
     response
 }
 
-/// A run as a header.
-pub(crate) fn header(run: &Run) -> Option<HeaderValue> {
-    HeaderValue::from_str(&ascii_json(run)).ok()
+/// A run of a node as a header.
+pub(crate) fn header(holder: &KeyHolder) -> Option<HeaderValue> {
+    HeaderValue::from_str(&ascii_json(holder)).ok()
 }

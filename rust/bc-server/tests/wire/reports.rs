@@ -316,7 +316,8 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
     let node = primary().await;
     let standbys = node.context.standbys.clone().expect("a primary");
     let key = NodeKey::new(Shown::identity(&node.identity).expect("a pair"));
-    let asks_as = async |run: Arc<Run>| {
+    let own_id = node.context.status.look(|status| status.node_id.clone());
+    let asks_as = async |run: Arc<Run>, node_id: &str| {
         let transport = HttpTransport::of_node(
             &format!("https://{}", node.address).parse().expect("URL"),
             &key,
@@ -325,20 +326,20 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
             Duration::from_secs(30),
         )
         .expect("client")
-        .by(&run);
+        .by(&run, node_id);
         // As a standby that follows it, and as one whose flag is gone.
         let asked = transport.manifest(None, Duration::ZERO).await;
         let (_, heard) = transport.who().await.swap_remove(0);
         (asked.expect_err("never followed"), heard)
     };
-    let (itself, heard) = asks_as(Arc::clone(&node.context.run)).await;
+    let (itself, heard) = asks_as(Arc::clone(&node.context.run), &own_id).await;
     assert!(matches!(heard, Heard::NotAsked(_)), "{heard:?}");
     assert_eq!(itself.kind(), ErrorKind::Refused);
     assert!(itself.message().contains("leads back to this node"), "{itself}");
     assert_eq!(standbys.copies(), [], "it is this very process");
 
     let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
-    let (refused, heard) = asks_as(Arc::new(copy.clone())).await;
+    let (refused, heard) = asks_as(Arc::new(copy.clone()), &own_id).await;
     assert!(
         matches!(heard, Heard::Unproven(_)),
         "neither the primary nor silence: {heard:?}"
@@ -350,6 +351,21 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
     assert!(refused.guidance().contains("gocd-bc identity new"), "{refused}");
     assert_eq!(standbys.copies(), [copy.at(Some(node.address.ip()))]);
     assert!(standbys.strangers().is_empty() && standbys.picture(None).is_empty());
+
+    // Another node, which has the same file in bc.tls.certificate.
+    let sharer = Run::begin(Some("sharego".to_owned()), node.folder.path(), 1).expect("random");
+    let (refused, heard) = asks_as(Arc::new(sharer.clone()), &"a".repeat(32)).await;
+    assert!(matches!(heard, Heard::Unproven(_)), "{heard:?}");
+    assert_eq!(refused.kind(), ErrorKind::Trust);
+    for part in [
+        "is another node and shows the key of this one",
+        "primarygo at 127.0.0.1",
+    ] {
+        assert!(refused.message().contains(part), "{refused}");
+    }
+    assert!(refused.guidance().contains("bc.tls.certificate"), "{refused}");
+    assert_eq!(standbys.sharers(), [sharer.at(Some(node.address.ip()))]);
+    assert_eq!(standbys.copies().len(), 1);
 }
 
 #[tokio::test]
