@@ -5,7 +5,7 @@
 //! | `blobs/` | fetched bytes under their digest |
 //! | `generations/` | what was live before, to go back to |
 //! | `paused.json` | that an administrator has gone back, and nothing is pulled |
-//! | `applied.json` | the generation that is live, and which files are ours |
+//! | `applied.json` | the generation that is live, which files are ours, and what is kept under names that are withheld |
 //! | `journal.json` | an apply that has begun |
 //! | `aside/` | local jars that would have doubled a plugin of the primary, after the time when that was; in `edited/` what somebody wrote into a live file |
 //! | `staged/` | staged files whose own folder cannot be written |
