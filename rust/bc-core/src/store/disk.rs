@@ -248,10 +248,20 @@ impl DiskStore {
         }
     }
 
-    /// The generation with what was applied here under the names that the primary withholds.
+    /// The generation with what was applied here under the names that the primary withholds. Of a configuration that it
+    /// keeps, a primary that cannot read it since its start does not know whether GoCD takes it: that is as it was.
     fn retaining<'a>(&self, generation: &'a ManifestDocument) -> Cow<'a, ManifestDocument> {
         let generations = self.generations();
-        generation.retaining(generations.known().into_iter().flatten())
+        let mut retaining = generation.retaining(generations.known().into_iter().flatten());
+        if generation.envelope.acceptance == Acceptance::Unknown
+            && retaining.retained.contains(&Name::CruiseConfig)
+            && let Some(applied) = generations.applied()
+            && applied.files.get(&Name::CruiseConfig) == retaining.files.get(&Name::CruiseConfig)
+            && applied.envelope.acceptance != Acceptance::Unknown
+        {
+            retaining.to_mut().envelope.acceptance = applied.envelope.acceptance;
+        }
+        retaining
     }
 
     /// Whether a file of the generation stays as it is, since its bytes are neither here nor to be had from the primary.

@@ -237,7 +237,8 @@ impl Generations {
         }
     }
 
-    /// Notes what the primary's GoCD thinks of the generation that was applied last. Accepted is for good.
+    /// Notes what the primary's GoCD thinks of the generation that was applied last. Accepted is for good, and a primary that
+    /// cannot read its configuration says nothing by not knowing it.
     ///
     /// # Errors
     /// Its file cannot be written.
@@ -246,7 +247,9 @@ impl Generations {
             return Ok(());
         };
         let known = &mut applied.envelope.acceptance;
-        if *known == acceptance || *known == Acceptance::Accepted {
+        let is_retained = applied.retained.contains(&Name::CruiseConfig);
+        if *known == acceptance || *known == Acceptance::Accepted || (is_retained && acceptance == Acceptance::Unknown)
+        {
             return Ok(());
         }
         *known = acceptance;

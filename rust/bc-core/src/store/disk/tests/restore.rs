@@ -10,11 +10,14 @@ use std::{
 use super::{Place, failing_at, failing_where, next};
 use crate::{
     error::Kind,
-    manifest::{Acceptance, Name},
+    manifest::{Acceptance, ManifestDocument, Name},
     store::{
         Allowed, Store,
         apply::Moment,
-        contract::{CONFIG, Files, jar},
+        contract::{
+            CONFIG, Files, jar,
+            withheld::{denied, withholding},
+        },
     },
 };
 
@@ -136,4 +139,35 @@ fn only_what_gocd_has_not_accepted_for_long_is_left() {
     assert!(place.is_live(&Files::usual()));
     assert_eq!(store.paused(), None);
     assert_eq!(back(Duration::ZERO), None);
+}
+
+#[test]
+fn a_primary_that_cannot_read_its_configuration_since_its_start_makes_none_accepted() {
+    let place = Place::new();
+    let store = place.open();
+    let apply = |files: &Files, document: &ManifestDocument| {
+        files.fetch(&store, document);
+        store.apply(document, Allowed::default()).expect("applied");
+    };
+    let mut document = Files::usual().document(1);
+    document.envelope.acceptance = Acceptance::Accepted;
+    apply(&Files::usual(), &document);
+    let mut document = next().document(2);
+    document.envelope.acceptance = Acceptance::Pending;
+    apply(&next(), &document);
+    let left = next().without(&Name::CruiseConfig);
+    let withheld = withholding(&left, denied(&[Name::CruiseConfig]), 3);
+    assert_eq!(withheld.envelope.acceptance, Acceptance::Unknown);
+    apply(&left, &withheld);
+    store
+        .note_acceptance(&withheld.generation, Acceptance::Unknown)
+        .expect("noted");
+    let store = place.open();
+    assert_eq!(store.applied().expect("live").acceptance, Acceptance::Pending);
+    let restored = store
+        .back_to_accepted(Duration::ZERO)
+        .expect("whole")
+        .expect("it is pending");
+    assert_eq!(restored.generation.sequence, 1);
+    assert!(place.is_live(&Files::usual()));
 }
