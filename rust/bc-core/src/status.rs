@@ -36,7 +36,7 @@ pub use self::{
     files::{FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar},
     primary::PrimaryStatus,
     problem::{Problem, Severity},
-    standby::{StandbyStatus, Stranger, doubled},
+    standby::{StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
 };
 

@@ -59,6 +59,11 @@ impl Withheld {
         self.files.len() + usize::from(self.plugins.is_some())
     }
 
+    /// Whether a plugin is withheld, so that a list of those that are offered is not one of all.
+    pub fn has_plugin(&self) -> bool {
+        self.plugins.is_some() || self.files.keys().any(|name| matches!(name, Name::Plugin(_)))
+    }
+
     /// Why nothing is known of a file that the manifest does not name; none where it is known to be gone.
     pub fn reason(&self, name: &Name) -> Option<&Reason> {
         let folder = self.plugins.as_ref().filter(|_| matches!(name, Name::Plugin(_)));
@@ -306,7 +311,13 @@ mod tests {
         assert!(withheld.is_empty());
         assert_eq!(withheld.reason(&jar), None);
         withheld.plugins = Some(Reason::Stale);
+        assert!(withheld.has_plugin());
         withheld.files.insert(Name::JettyXml, Reason::Denied);
+        let alone = Withheld {
+            plugins: None,
+            ..withheld.clone()
+        };
+        assert!(!alone.has_plugin(), "the list of plugins is whole");
         assert_eq!(withheld.reason(&jar), Some(&Reason::Stale));
         assert_eq!(withheld.reason(&Name::JettyXml), Some(&Reason::Denied));
         assert_eq!(withheld.reason(&Name::CruiseConfig), None);

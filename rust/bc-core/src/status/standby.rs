@@ -72,6 +72,36 @@ impl StandbyStatus {
     }
 }
 
+/// One standby, whatever number of servers reports as it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandbyNode<'a> {
+    /// Its node id.
+    pub node_id: &'a str,
+    /// Servers that report as it: one, but where it was copied.
+    pub servers: usize,
+    /// When the last of them reported, by the primary's clock.
+    pub reported_ms: i64,
+    /// Whether all of them are in sync.
+    pub in_sync: bool,
+}
+
+/// The standbys in the order of their node ids, each once.
+pub fn standby_nodes(standbys: &[StandbyStatus]) -> Vec<StandbyNode<'_>> {
+    let mut nodes = BTreeMap::new();
+    for standby in standbys {
+        let node = nodes.entry(standby.node_id.as_str()).or_insert(StandbyNode {
+            node_id: &standby.node_id,
+            servers: 0,
+            reported_ms: standby.reported_ms,
+            in_sync: true,
+        });
+        node.servers += 1;
+        node.reported_ms = node.reported_ms.max(standby.reported_ms);
+        node.in_sync &= standby.in_sync;
+    }
+    nodes.into_values().collect()
+}
+
 /// What to say of each node of which several servers report, by node id: who they are and what to do.
 pub fn doubled(standbys: &[StandbyStatus]) -> BTreeMap<&str, String> {
     let mut by_node: BTreeMap<&str, Vec<&StandbyStatus>> = BTreeMap::new();
@@ -152,6 +182,38 @@ pub(super) fn strangers_line(strangers: &[Stranger]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_standby_that_was_copied_is_one_and_as_well_as_the_worse_of_both() {
+        let reports = |node_id: &str, reported_ms, in_sync| StandbyStatus {
+            node_id: node_id.to_owned(),
+            fingerprint: None,
+            standing: Standing::Trusted,
+            url: None,
+            product_version: "1".to_owned(),
+            gocd_version: None,
+            generation: None,
+            applied_ms: None,
+            says_in_sync: Some(in_sync),
+            in_sync,
+            behind_since_ms: None,
+            reported_ms,
+            silent: false,
+            error: None,
+            problem: None,
+            confirms: Vec::new(),
+            run: None,
+            doubled: false,
+        };
+        let listed = [reports("b", 5, true), reports("a", 1, true), reports("b", 3, false)];
+        let node = |node_id, servers, reported_ms, in_sync| StandbyNode {
+            node_id,
+            servers,
+            reported_ms,
+            in_sync,
+        };
+        assert_eq!(standby_nodes(&listed), [node("a", 1, 1, true), node("b", 2, 5, false)]);
+    }
 
     #[test]
     fn strangers_are_one_bounded_line() {

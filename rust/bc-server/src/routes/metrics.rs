@@ -3,7 +3,7 @@
 //! Metrics of a primary that is followed are there on standbys alone. A moment that never was has no sample: an
 //! alert on `absent()` tells it from zero.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use axum::{
     extract::State,
@@ -13,7 +13,7 @@ use axum::{
 use bc_core::{
     counters::Rejection,
     manifest::Role,
-    status::{Severity, StandbyStatus, Status, SyncStatus},
+    status::{Severity, Status, SyncStatus, standby_nodes},
 };
 use prometheus_client::{
     collector::Collector,
@@ -140,12 +140,13 @@ impl Page<'_> {
         if status.role != Role::Primary {
             return Ok(());
         }
+        let standbys = standby_nodes(&status.standbys);
         self.gauge(
             "standbys",
             "Standbys that are trusted and have reported",
-            by_node(status).len() as u64,
+            standbys.len() as u64,
         )?;
-        if status.standbys.is_empty() {
+        if standbys.is_empty() {
             return Ok(());
         }
         let mut family = self.encoder.encode_descriptor(
@@ -154,10 +155,11 @@ impl Page<'_> {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        for (node_id, standbys) in by_node(status) {
-            let ages = standbys.iter().map(|standby| status.age_ms(standby.reported_ms));
-            let seconds = ages.min().unwrap_or(0) as f64 / 1000.0;
-            family.encode_family(&[("node_id", node_id)])?.encode_gauge(&seconds)?;
+        for standby in &standbys {
+            let seconds = status.age_ms(standby.reported_ms) as f64 / 1000.0;
+            family
+                .encode_family(&[("node_id", standby.node_id)])?
+                .encode_gauge(&seconds)?;
         }
         let mut family = self.encoder.encode_descriptor(
             "standby_in_sync",
@@ -165,11 +167,10 @@ impl Page<'_> {
             None,
             MetricType::Gauge,
         )?;
-        for (node_id, standbys) in by_node(status) {
-            let in_sync = standbys.iter().all(|standby| standby.in_sync);
+        for standby in &standbys {
             family
-                .encode_family(&[("node_id", node_id)])?
-                .encode_gauge(&u64::from(in_sync))?;
+                .encode_family(&[("node_id", standby.node_id)])?
+                .encode_gauge(&u64::from(standby.in_sync))?;
         }
         let mut family = self.encoder.encode_descriptor(
             "standby_servers",
@@ -177,10 +178,10 @@ impl Page<'_> {
             None,
             MetricType::Gauge,
         )?;
-        for (node_id, standbys) in by_node(status) {
+        for standby in &standbys {
             family
-                .encode_family(&[("node_id", node_id)])?
-                .encode_gauge(&(standbys.len() as u64))?;
+                .encode_family(&[("node_id", standby.node_id)])?
+                .encode_gauge(&(standby.servers as u64))?;
         }
         Ok(())
     }
@@ -340,15 +341,6 @@ impl Page<'_> {
         }
         Ok(())
     }
-}
-
-/// The servers that report as each standby: one, but where it was copied.
-fn by_node(status: &Status) -> BTreeMap<&str, Vec<&StandbyStatus>> {
-    let mut by_node = BTreeMap::<&str, Vec<&StandbyStatus>>::new();
-    for standby in &status.standbys {
-        by_node.entry(&standby.node_id).or_default().push(standby);
-    }
-    by_node
 }
 
 #[cfg(test)]

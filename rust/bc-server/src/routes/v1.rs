@@ -111,8 +111,7 @@ struct PluginFile {
 
 pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
     let (offered, md5s) = with_md5s(&context).await?;
-    let withheld = &offered.snapshot.manifest.withheld;
-    if withheld.plugins.is_some() || withheld.files.keys().any(|name| matches!(name, Name::Plugin(_))) {
+    if offered.snapshot.manifest.withheld.has_plugin() {
         return Err(NoSource::Withheld);
     }
     let plugin = |(name, md5): (&Name, &Md5)| match name {
