@@ -473,7 +473,7 @@ fn a_hostile_primary_changes_nothing_and_is_named() {
         (
             "HTML",
             Manner::Says(response("200 OK", "Content-Type: text/html\r\n", html)),
-            "the primary's manifest is not understood",
+            "in the primary's place, with a web page",
         ),
         (
             "half a manifest",

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use bc_core::{
     digest::{Digest, Digests},
     manifest::{Entry, Manifest, Name},
+    withheld::Reason,
 };
 use bc_testkit::{gocd_dir::GocdDir, process::Process};
 use fastrand::Rng;
@@ -70,8 +71,11 @@ pub struct Sets {
     number: u64,
     newest: String,
     numbers: HashMap<String, u64>,
-    /// Offered between two sets: the primary was stopped in the middle of a reading.
+    /// Offered between two sets: the primary was stopped in the middle of a reading, or withholds what it cannot yet tell
+    /// to be whole.
     between: HashSet<String>,
+    /// Every content that a file ever had.
+    written: HashSet<(Name, Digest)>,
     sequences: HashMap<u64, String>,
     highest_sequence: u64,
 }
@@ -91,6 +95,7 @@ impl Sets {
             newest: String::new(),
             numbers: HashMap::new(),
             between: HashSet::new(),
+            written: HashSet::new(),
             sequences: HashMap::new(),
             highest_sequence: 0,
         })
@@ -128,7 +133,10 @@ impl Sets {
             fs::write(primary.config().join("go.feature.toggles"), toggles)?;
         }
         primary.rewrite_config(&configuration(&self.template, self.number, self.config_size));
-        self.newest = generation_in(primary)?;
+        let manifest = manifest_in(primary)?;
+        let contents = manifest.files.iter().map(|(name, entry)| (name.clone(), entry.sha256));
+        self.written.extend(contents);
+        self.newest = manifest.generation().to_string();
         self.numbers.insert(self.newest.clone(), self.number);
         Ok(())
     }
@@ -159,6 +167,7 @@ impl Sets {
     pub fn wait_until_offered(&mut self, primary: &GocdDir) -> Result<()> {
         let started = Instant::now();
         loop {
+            self.note_given_out(primary);
             if let Some(ledger) = Ledger::of(primary)? {
                 self.note(&ledger)?;
                 if ledger.generation == self.newest {
@@ -171,6 +180,17 @@ impl Sets {
             }
             sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Notes what was offered so shortly that the ledger was not looked at meanwhile. A line that is being written is of
+    /// no generation.
+    fn note_given_out(&mut self, primary: &GocdDir) {
+        let text = fs::read_to_string(primary.state().join("given-out")).unwrap_or_default();
+        let ids = text
+            .lines()
+            .filter_map(|line| line.split(' ').nth(2))
+            .map(str::to_owned);
+        self.between.extend(ids.filter(|id| !self.numbers.contains_key(id)));
     }
 
     fn note(&mut self, ledger: &Ledger) -> Result<()> {
@@ -204,15 +224,35 @@ impl Sets {
     /// # Errors
     /// None: the files there were never offered together.
     pub fn live(&self, folder: &GocdDir) -> Result<Live> {
-        let id = generation_in(folder)?;
+        let live = manifest_in(folder)?;
+        let id = live.generation().to_string();
         match self.numbers.get(&id) {
             Some(number) => Ok(Live::Set(*number)),
-            None if self.between.contains(&id) => Ok(Live::Between),
+            None if self.between.contains(&id) || self.was_partly_withheld(&live) => Ok(Live::Between),
             None => bail!(
                 "the live files are {id}, which the primary never offered: {}",
                 describe(folder)?
             ),
         }
+    }
+
+    /// Whether these files are a generation that was offered while some names were withheld: all others are as it says,
+    /// and under those names there is nothing, or what a set before had there.
+    fn was_partly_withheld(&self, live: &Manifest) -> bool {
+        let plugins = (0..PLUGINS).map(|plugin| format!("plugins/external/plugin-{plugin}.jar"));
+        let names: Vec<Name> = plugins
+            .chain(["go.feature.toggles".to_owned()])
+            .map(|name| name.parse().expect("a name"))
+            .collect();
+        (1..1_u32 << names.len()).any(|chosen| {
+            let mut offered = live.clone();
+            let chosen = names.iter().enumerate().filter(|(at, _)| chosen & (1 << at) != 0);
+            chosen.into_iter().all(|(_, name)| {
+                offered.withheld.files.insert(name.clone(), Reason::BeingWritten);
+                let retained = offered.files.remove(name);
+                retained.is_none_or(|entry| self.written.contains(&(name.clone(), entry.sha256)))
+            }) && self.between.contains(&offered.generation().to_string())
+        })
     }
 }
 
@@ -239,8 +279,8 @@ pub fn stop(process: &Process) {
     }
 }
 
-/// The generation id of the files that lie in the folders of a GoCD installation.
-fn generation_in(folder: &GocdDir) -> Result<String> {
+/// The files that lie in the folders of a GoCD installation.
+fn manifest_in(folder: &GocdDir) -> Result<Manifest> {
     let mut manifest = Manifest::default();
     let mut add = |name: &str, path: &Path| -> Result<()> {
         match fs::read(path) {
@@ -263,7 +303,7 @@ fn generation_in(folder: &GocdDir) -> Result<String> {
             add(&format!("plugins/external/{name}"), &path)?;
         }
     }
-    Ok(manifest.generation().to_string())
+    Ok(manifest)
 }
 
 /// Names and digests of the live files, for whoever looks for the reason.
