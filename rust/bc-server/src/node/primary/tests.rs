@@ -150,6 +150,15 @@ impl Scene {
         }
     }
 
+    /// Where nobody tells who writes, a jar has to stand still for a while first.
+    fn until_there(&self, name: &Name) {
+        let begun = Instant::now();
+        while self.offered(name).is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{name} is not on offer");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn offered(&self, name: &Name) -> Option<Digest> {
         let offered = self.offer.current()?;
         Some(offered.snapshot.manifest.files.get(name)?.sha256)
@@ -187,11 +196,7 @@ fn without_any_hint_the_regular_reading_finds_every_change() {
     let jar = scene.layout.plugins_external().join("a.jar");
     bc_testkit::gocd_dir::write_plugin_jar(&jar, "a", "1");
     let name = Name::Plugin("a.jar".parse().expect("a name"));
-    let begun = Instant::now();
-    while scene.offered(&name).is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(60));
-        thread::sleep(Duration::from_millis(5));
-    }
+    scene.until_there(&name);
 }
 
 #[test]
@@ -232,7 +237,7 @@ fn folders_that_are_replaced_are_read_where_they_are_now() {
     let jar = scene.layout.plugins_external().join("b.jar");
     bc_testkit::gocd_dir::write_plugin_jar(&jar, "b", "1");
     scene.save(2);
-    assert!(scene.offered(&Name::Plugin("b.jar".parse().expect("a name"))).is_some());
+    scene.until_there(&Name::Plugin("b.jar".parse().expect("a name")));
 }
 
 #[test]
