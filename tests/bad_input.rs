@@ -670,16 +670,15 @@ fn a_primary_offers_what_it_can_and_names_what_it_cannot() {
     fs::remove_file(&path).expect("remove");
     fs::create_dir(&path).expect("a folder in its place");
     let status = primary.wait_for_status("the folder is named", SOON, |status| {
-        status["problems"].to_string().contains("config/cruise-config.xml")
+        status["problems"]
+            .to_string()
+            .contains("cruise-config.xml is no regular file")
     });
-    assert!(
-        status["problems"].to_string().contains("cruise.config.file"),
-        "{status}"
-    );
+    assert_eq!(status["withheld"]["files"]["cruise-config.xml"], "irregular");
     fs::remove_dir(&path).expect("remove");
     fs::write(&path, &before).expect("write");
     primary.wait_for_status("all is well again", SOON, |status| {
-        !status["problems"].to_string().contains("cruise.config.file")
+        !status["problems"].to_string().contains("cruise-config.xml")
     });
     assert_eq!(config(&standby), before);
     drop((primary_node, standby_node));
