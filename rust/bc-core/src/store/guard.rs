@@ -65,7 +65,9 @@ impl Guard {
             .chain([&here])
             .max_by_key(|plugins| plugins.len());
         let lost = fullest.map_or(0, |plugins| plugins.iter().filter(|plugin| is_lost(plugin)).count());
-        let is_mass = lost >= TOO_MANY || (lost > 0 && there.is_empty());
+        // What is there and has no bytes on offer yet may be any of them.
+        let to_come = withheld_there(generation);
+        let is_mass = lost >= TOO_MANY + to_come || (lost > 0 && there.is_empty() && to_come == 0);
         lacking
             .iter()
             .filter(|name| matches!(name, Name::Plugin(_)) && (is_mass || self.kept.contains(*name)))
@@ -146,11 +148,23 @@ fn is_unreadable_there(generation: &ManifestDocument, live: &BTreeMap<&Name, &En
     })
 }
 
+/// How many jars are there on the primary of which nothing is here yet, not even an earlier version: they are withheld
+/// while somebody writes them.
+fn withheld_there(generation: &ManifestDocument) -> usize {
+    let names = generation.withheld.files.keys();
+    names
+        .filter(|name| matches!(name, Name::Plugin(_)) && !generation.files.contains_key(*name))
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scan::descriptor::tests::plugin;
-    use crate::store::contract::{Files, jar};
+    use crate::{
+        store::contract::{Files, jar},
+        withheld::Reason,
+    };
 
     const MINUTE: i64 = 60_000;
 
@@ -164,7 +178,14 @@ mod tests {
     impl Standby {
         /// Follows these plugins; returns the jars that are kept.
         fn follow(&mut self, files: &Files, now_ms: i64) -> Vec<Name> {
-            let document = files.document(1);
+            self.follow_withholding(files, &[], now_ms)
+        }
+
+        /// The same, where these names are there and withheld.
+        fn follow_withholding(&mut self, files: &Files, withheld: &[&str], now_ms: i64) -> Vec<Name> {
+            let mut document = files.document(1);
+            let names = names(withheld).into_iter().map(|name| (name, Reason::BeingWritten));
+            document.withheld.files.extend(names);
             let live: BTreeMap<&Name, &Entry> = self.live.iter().collect();
             let lacking: Vec<Name> = self
                 .live
@@ -258,6 +279,32 @@ mod tests {
         });
         assert_eq!(standby.follow(&opaque, 2 * MINUTE), []);
         assert_eq!(standby.follow(&upgraded, 3 * MINUTE), names(&["x", "y", "z"]));
+    }
+
+    #[test]
+    fn what_is_on_its_way_under_a_name_is_no_loss() {
+        let mut standby = Standby::default();
+        standby.follow(&jars(&["a", "b", "c", "d", "e"]), 0);
+        standby.follow(&jars(&["a", "b", "c", "d"]), 1);
+        standby.follow(&jars(&["a", "b", "c"]), 2);
+        // Two are there again and not yet whole, and a third one goes.
+        let rest = jars(&["a", "b"]);
+        assert_eq!(standby.follow_withholding(&rest, &["d", "e"], 3), []);
+        assert_eq!(standby.follow(&rest, 4), [], "it went by itself");
+        let mut standby = Standby::default();
+        standby.follow(&jars(&["a", "b", "c", "d"]), 0);
+        assert_eq!(
+            standby.follow_withholding(&jars(&["a"]), &["e"], 1),
+            [],
+            "any of the three may be it"
+        );
+        let mut standby = Standby::default();
+        standby.follow(&jars(&["a", "b", "c", "d", "e"]), 0);
+        assert_eq!(
+            standby.follow_withholding(&jars(&["a"]), &["f"], 1),
+            names(&["b", "c", "d", "e"]),
+            "not all of them"
+        );
     }
 
     #[test]
