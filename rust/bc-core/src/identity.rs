@@ -78,7 +78,7 @@ impl Identity {
     }
 
     /// Makes another key for the node of `state_dir`, whatever was there before, and takes away one that was to follow. For
-    /// a copy of another server only, and only while no node is open there ([`StateDir::renew`]).
+    /// a copy of another server only, and only while no node is open there (`StateDir::renew`).
     ///
     /// # Errors
     /// [`Kind::File`] when the files cannot be written or removed: the former key may still be there.

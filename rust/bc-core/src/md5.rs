@@ -53,7 +53,7 @@ impl Serialize for Md5 {
     }
 }
 
-/// The MD5s that are known, by the SHA-256 of the same bytes; [`KEPT`] of them at most. Forgotten at the node's end.
+/// The MD5s that are known, by the SHA-256 of the same bytes; `KEPT` of them at most. Forgotten at the node's end.
 #[derive(Debug, Default)]
 pub struct Md5s(Mutex<HashMap<Digest, Md5>>);
 

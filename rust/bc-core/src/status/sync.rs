@@ -61,7 +61,7 @@ impl SyncStatus {
     }
 
     /// Milliseconds for which the generation that is live has been so. None where there is none, and where the clock was
-    /// set back behind that moment by more than [`CLOCK_STEP_MS`]: then nobody knows.
+    /// set back behind that moment by more than `CLOCK_STEP_MS`: then nobody knows.
     pub fn applied_age_ms(&self, now_ms: i64) -> Option<i64> {
         let age = now_ms.saturating_sub(self.applied_ms?);
         (age >= -CLOCK_STEP_MS).then_some(age.max(0))

@@ -7,7 +7,7 @@
 //! later, for it and for its blobs. Until then a power cut may lose or tear it, and one whose checksum (`seal`) is
 //! wrong counts as none and is renamed to `<id>.damaged`, or lose a blob of it, and then it is refused when somebody
 //! wants it back. The id does not say what this node has retained under names that the primary withholds, so that for the
-//! applied one the record does, whatever its file says; where that is lost, [`Generations::recall`] finds out what it can. When generations go, their files are gone durably before any blob is removed, so that what is settled
+//! applied one the record does, whatever its file says; where that is lost, `Generations::recall` finds out what it can. When generations go, their files are gone durably before any blob is removed, so that what is settled
 //! and listed has all its bytes.
 //!
 //! A file that is there and cannot be read is kept as any other: it stays listed, it is tried again, and until it is read
