@@ -28,6 +28,7 @@ pub mod identity;
 pub mod jar_name;
 pub mod layout;
 pub mod ledger;
+mod lenient;
 pub mod lineage;
 pub mod lock_holder;
 pub mod manifest;

@@ -25,6 +25,7 @@ use crate::{
     extra_name::ExtraName,
     fingerprint::Fingerprint,
     jar_name::JarName,
+    lenient::if_understood,
     lineage::Lineage,
     run::{Run, if_run},
     withheld::{Reason, Withheld},
@@ -522,16 +523,7 @@ impl ManifestDocument {
 
 /// Takes an identity that is one of a plugin, and nothing else for one.
 fn if_identity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PluginIdentity>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any {
-        Identity(PluginIdentity),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Any::deserialize(deserializer)? {
-        Any::Identity(identity) => Some(identity).filter(PluginIdentity::is_believed),
-        Any::Other(_) => None,
-    })
+    Ok(if_understood(deserializer)?.filter(PluginIdentity::is_believed))
 }
 
 /// The same for the jars of our own plugin.

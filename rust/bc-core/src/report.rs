@@ -9,6 +9,7 @@ use crate::{
     characters::is_deceptive,
     digest::Digest,
     fingerprint::Fingerprint,
+    lenient::if_understood,
     peers::Peer,
     primary_url::PrimaryUrl,
     run::{Run, RunId, if_run},
@@ -170,15 +171,9 @@ fn if_reported_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         #[serde(default)]
         met: Vec<RunId>,
     }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any {
-        Reported(Lenient),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Any::deserialize(deserializer)? {
-        Any::Reported(Lenient { this: Some(this), met }) if met.len() <= MAX_MET => Some(ReportedRun { this, met }),
-        Any::Reported(_) | Any::Other(_) => None,
+    Ok(match if_understood(deserializer)? {
+        Some(Lenient { this: Some(this), met }) if met.len() <= MAX_MET => Some(ReportedRun { this, met }),
+        _ => None,
     })
 }
 
@@ -191,16 +186,8 @@ fn if_others<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OtherRun>
         #[serde(default)]
         is_proven: bool,
     }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any {
-        Others(Vec<Lenient>),
-        Other(serde::de::IgnoredAny),
-    }
-    let Any::Others(others) = Any::deserialize(deserializer)? else {
-        return Ok(Vec::new());
-    };
-    let others = others.into_iter().filter_map(|Lenient { run, is_proven }| {
+    let others: Option<Vec<Lenient>> = if_understood(deserializer)?;
+    let others = others.into_iter().flatten().filter_map(|Lenient { run, is_proven }| {
         let run = run?;
         Some(OtherRun { run, is_proven })
     });

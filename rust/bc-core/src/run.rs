@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     characters::is_deceptive,
     error::Error,
+    lenient::if_understood,
     random,
     report::is_node_id,
     words::{self, moment},
@@ -132,16 +133,7 @@ pub fn named(runs: &[Run]) -> String {
 /// # Errors
 /// Those of the format alone.
 pub fn if_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Run>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any {
-        Run(Run),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Any::deserialize(deserializer)? {
-        Any::Run(run) => Some(run.believed()),
-        Any::Other(_) => None,
-    })
+    Ok(if_understood(deserializer)?.map(Run::believed))
 }
 
 /// A run, as it is told to whoever holds the same key.
