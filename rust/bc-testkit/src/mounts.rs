@@ -2,7 +2,10 @@
 //!
 //! bc-core's own tests take this file in as a module, since it depends on no other crate of ours.
 
-use std::path::Path;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use nix::{
     mount::{MsFlags, mount},
@@ -58,6 +61,18 @@ impl Mounts {
     pub fn undo(&self, at: &Path) {
         nix::mount::umount2(at, nix::mount::MntFlags::MNT_DETACH).expect("unmounted");
     }
+}
+
+/// Writes to the disk of a folder until nothing fits any more, and says into which file.
+///
+/// # Panics
+/// Something else ends it.
+pub fn fill(folder: &Path) -> PathBuf {
+    let path = folder.join("filler");
+    let mut filler = fs::File::create(&path).expect("create");
+    let full = io::copy(&mut io::repeat(0), &mut filler).expect_err("it is small");
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    path
 }
 
 fn change(at: &Path, flags: MsFlags) {

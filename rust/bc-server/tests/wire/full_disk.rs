@@ -1,27 +1,17 @@
 //! A primary whose state folder is on a full disk: edits cross, both nodes say what is so, and after a restart its standby
 //! follows on. One that was restored from a snapshot is still refused. These tests mount, so they need root.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use bc_core::status::{Severity, Status};
-use bc_testkit::{gocd_dir::GocdDir, mounts::Mounts};
+use bc_testkit::{
+    gocd_dir::GocdDir,
+    mounts::{Mounts, fill},
+};
 
 use crate::whole::{SOON, Whole, is_in_sync};
 
 const CONFIG: &str = "config/cruise-config.xml";
-
-/// Writes to the disk of a folder until nothing fits any more.
-fn fill(folder: &Path) -> PathBuf {
-    let filler = folder.join("filler");
-    let mut file = fs::File::create(&filler).expect("a name");
-    while file.write_all(&[0; 4096]).is_ok() {}
-    while file.write_all(&[0]).is_ok() {}
-    filler
-}
 
 /// A primary whose state folder has a small disk of its own, and a standby of it.
 fn pair(mounts: &Mounts) -> (Whole, Whole) {

@@ -3,12 +3,17 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
 use super::*;
-use crate::{error::Kind, layout::GIVEN_OUT_FILE, manifest::Epoch, mount::private::Mounts, properties::Properties};
+use crate::{
+    error::Kind,
+    layout::GIVEN_OUT_FILE,
+    manifest::Epoch,
+    mount::private::{Mounts, fill},
+    properties::Properties,
+};
 
 /// A primary with its state folder on a disk of its own.
 struct Primary {
@@ -91,15 +96,6 @@ impl Primary {
             );
         }
     }
-}
-
-/// Writes to the disk of a folder until nothing fits any more.
-fn fill(folder: &Path) -> PathBuf {
-    let filler = folder.join("filler");
-    let mut file = fs::File::create(&filler).expect("a name");
-    while file.write_all(&[0; 4096]).is_ok() {}
-    while file.write_all(&[0]).is_ok() {}
-    filler
 }
 
 /// Makes files until there is no inode for another one.

@@ -1,17 +1,8 @@
 //! A disk that is really full: a small one of its own.
 
 use super::{generations::edited, *};
-use crate::mount::private::Mounts;
+use crate::mount::private::{Mounts, fill};
 use crate::store::{disk::repair::Aside, room};
-
-/// Writes to the disk of a folder until nothing fits any more.
-fn fill(folder: &Path) -> PathBuf {
-    let path = folder.join("filler");
-    let mut filler = File::create(&path).expect("create");
-    let full = io::copy(&mut io::repeat(0), &mut filler).expect_err("it is small");
-    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-    path
-}
 
 #[test]
 fn a_disk_that_fills_up_is_named_and_no_live_file_changes() {
