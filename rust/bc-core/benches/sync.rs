@@ -2,16 +2,16 @@
 //!
 //! `cargo bench -p bc-core --bench sync` runs all; a part of a name, such as `scan/`, selects.
 
+#![expect(clippy::disallowed_methods, reason = "files are arranged from outside")]
+
 use std::{cell::Cell, fmt::Write as _, fs, hint::black_box, path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::SystemClock,
-    digest::{Digest, Digests},
-    layout::Layout,
-    manifest::{Acceptance, Envelope, Epoch, FORMAT, ManifestDocument, Role},
-    properties::Properties,
-    scan::{Options, Reading, Scanner, snapshot::Snapshot, watch::Interval, xml::Outline},
-    store::{Allowed, Store, disk},
+    basics::{Digest, Digests, Properties, SystemClock},
+    generation::{Envelope, Layout, ManifestDocument, Role, manifest::FORMAT},
+    gocd::xml::Outline,
+    primary::scan::{Options, Reading, Scanner, snapshot::Snapshot, watch::Interval},
+    standby::store::{Permit, disk},
 };
 use criterion::{BatchSize, Criterion, Throughput};
 
@@ -52,7 +52,7 @@ impl Place {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path().to_str().expect("UTF-8");
         let layout = Layout::from_properties(&Properties::from_iter([("user.dir", root)]));
-        fs::create_dir_all(layout.pair_dir()).expect("folder");
+        fs::create_dir_all(layout.cruise_config_dir()).expect("folder");
         fs::create_dir_all(layout.plugins_external()).expect("folder");
         Self { folder, layout }
     }
@@ -96,23 +96,12 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
         format: FORMAT,
         generation: snapshot.generation,
         envelope: Envelope {
-            node_id: "0".repeat(32),
-            role: Role::Primary,
-            epoch: Epoch::default(),
             sequence,
-            gocd_version: None,
-            product_version: env!("CARGO_PKG_VERSION").to_owned(),
-            schema_version: None,
-            server_id: None,
-            wal_location: None,
-            acceptance: Acceptance::Unknown,
             generated_ms: 1,
             scanned_ms: 1,
             now_ms: 1,
             file_check_interval_ms: 60_000,
-            next_fingerprint: None,
-            concerns: Vec::new(),
-            run: None,
+            ..Envelope::of(&"0".repeat(32), Role::Primary)
         },
         files: snapshot.manifest.files.clone(),
         withheld: Default::default(),
@@ -123,9 +112,10 @@ fn document(snapshot: &Snapshot, sequence: u64) -> ManifestDocument {
     }
 }
 
-/// Brings everything that the store lacks.
-fn fetch(store: &dyn Store, snapshot: &Snapshot, document: &ManifestDocument) {
-    for wanted in store.missing(document).expect("readable") {
+/// Begins a round and brings everything that the store lacks.
+fn fetch(store: &disk::DiskStore, snapshot: &Snapshot, document: &Arc<ManifestDocument>) -> disk::Round {
+    let round = begin(store, document);
+    for wanted in round.missing(store).expect("readable") {
         let mut blob = snapshot.open(&wanted.sha256).expect("on offer").expect("readable");
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut blob, &mut bytes).expect("readable");
@@ -133,6 +123,11 @@ fn fetch(store: &dyn Store, snapshot: &Snapshot, document: &ManifestDocument) {
         receive.write(&bytes).expect("write");
         receive.finish().expect("right");
     }
+    round
+}
+
+fn begin(store: &disk::DiskStore, document: &Arc<ManifestDocument>) -> disk::Round {
+    disk::Round::begin(store, Arc::clone(document)).expect("readable")
 }
 
 fn hash(criterion: &mut Criterion) {
@@ -174,23 +169,24 @@ fn scan(criterion: &mut Criterion) {
 fn plan(criterion: &mut Criterion) {
     let place = Place::filled();
     let snapshot = read(&mut place.scanner());
-    let document = document(&snapshot, 1);
-    let json = serde_json::to_vec(&document).expect("plain");
+    let document = Arc::new(document(&snapshot, 1));
+    let json = serde_json::to_vec(&*document).expect("plain");
     let standby = Place::new();
     let store = open(&standby);
-    fetch(&store, &snapshot, &document);
-    store.apply(&document, Allowed::default()).expect("applied");
-    let mut other = document.clone();
+    let mut round = fetch(&store, &snapshot, &document);
+    round.apply(&store, Permit::default()).expect("applied");
+    let mut other = ManifestDocument::clone(&document);
     other.files.values_mut().last().expect("files").sha256 = Digest::of(b"another one");
+    let other = Arc::new(other);
     let mut group = criterion.benchmark_group("plan");
     group.bench_function("write the manifest", |bencher| {
-        bencher.iter(|| serde_json::to_vec(black_box(&document)).expect("plain"));
+        bencher.iter(|| serde_json::to_vec(black_box(&*document)).expect("plain"));
     });
     group.bench_function("read the manifest", |bencher| {
         bencher.iter(|| ManifestDocument::parse(black_box(&json)).expect("a manifest"));
     });
     group.bench_function("what is missing", |bencher| {
-        bencher.iter(|| assert_eq!(store.missing(&other).expect("readable").len(), 1));
+        bencher.iter(|| assert_eq!(begin(&store, &other).missing(&store).expect("readable").len(), 1));
     });
     group.finish();
 }
@@ -205,17 +201,14 @@ fn apply(criterion: &mut Criterion) {
         sequence.set(sequence.get() + 1);
         place.write_config(&config(sequence.get()));
         let snapshot = read(scanner);
-        let document = document(&snapshot, sequence.get());
-        fetch(&store, &snapshot, &document);
-        document
+        fetch(&store, &snapshot, &Arc::new(document(&snapshot, sequence.get())))
     };
-    let first = next(&mut scanner);
-    store.apply(&first, Allowed::default()).expect("applied");
+    next(&mut scanner).apply(&store, Permit::default()).expect("applied");
     let mut group = criterion.benchmark_group("apply");
     group.bench_function("a changed configuration", |bencher| {
         bencher.iter_batched(
             || next(&mut scanner),
-            |document| store.apply(&document, Allowed::default()).expect("applied"),
+            |mut round| round.apply(&store, Permit::default()).expect("applied"),
             BatchSize::PerIteration,
         );
     });

@@ -5,9 +5,15 @@
 //! | this file | the decision at start: a pure function of flag and record |
 //! | `record` | the file `role`, which keeps the decision |
 //! | `inquiry` | a standby whose flag is gone asks the primary that it followed |
-//! | `promotion` | the steps of a promotion, in their order |
+//! | `source` | which primary that is, and how it is proven |
+//! | `plan` | what a node is to be and do, by the decision and by who started it |
+//! | `promotion` | the course of a promotion: which step comes next |
 //! | `signpost` | what holds a standby that lost its flag together with `bc.state.dir` |
+//! | `promotion::written` | what a promotion writes: epoch, note, record |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
+//! | `state_dir` | the state folder: its lock, the node id |
+//! | `lock_holder` | which process has that lock |
+//! | `ledger` | the file `ledger.json`: epoch, sequences, whom this node followed |
 //!
 //! What [`start`] decides, by what is recorded and by the flag that is there now:
 //!
@@ -24,18 +30,49 @@
 //! | fenced | any or none | hold fenced: another node has a higher epoch |
 //! | what cannot be read or understood | any or none | hold, open nothing, say what to type |
 //!
-//! A node that asks stays a standby in its record until it is promoted: a crash in between asks again. Java obeys
-//! the same table where our library cannot be loaded; of a question that nobody can ask it makes a hold.
+//! A node that asks stays a standby in its record until it is promoted: a crash in between asks again. Where our
+//! library cannot be loaded Java goes by one line of the record, `hold`, and by a flag that appeared or is another one; of
+//! a question that nobody can ask that makes a hold.
+//!
+//! Stands on [`crate::basics`], [`crate::durable`], [`crate::generation`], [`crate::settings`] and [`crate::keys`].
 
-use crate::{error::Error, manifest::Role, settings::Flag};
+use serde::{Deserialize, Serialize};
+
+use crate::{basics::Error, generation::Role, settings::Flag};
 
 pub mod inquiry;
+pub mod ledger;
+pub mod lock_holder;
+mod plan;
 pub mod promotion;
 mod record;
 pub mod signpost;
+mod source;
+pub mod state_dir;
 pub mod unacknowledged;
 
-pub use record::{FILE, Recorded, Source, forget};
+pub use self::{
+    ledger::{Followed, Ledger},
+    state_dir::StateDir,
+};
+
+pub use plan::Plan;
+pub use record::{FILE, Recorded, forget};
+pub use source::Source;
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Deciding.
+    Starting,
+    /// GoCD waits.
+    Holding,
+    /// On the way to letting GoCD run.
+    Releasing,
+    /// GoCD runs, or there is none here.
+    Running,
+}
 
 /// What a node does at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +89,8 @@ pub enum Start {
     HoldUnknown,
 }
 
-/// Decides from the flag and from what reading the record gave; the table is at the head of this module.
+/// Decides at a node's start whether it holds, asks or lets GoCD run, from the flag and from what reading the record
+/// gave; the table is at the head of this module.
 pub fn start(flag: Flag, recorded: &Result<Option<Recorded>, Error>) -> Start {
     let Ok(recorded) = recorded else {
         return Start::HoldUnknown;
@@ -66,19 +104,10 @@ pub fn start(flag: Flag, recorded: &Result<Option<Recorded>, Error>) -> Start {
     }
 }
 
-/// How people know a flag: completes "under".
-pub fn flag_in_words(flag: Flag) -> &'static str {
-    match flag {
-        Flag::None => "no flag",
-        Flag::Property => "-Dgo.server.mode=standby",
-        Flag::File => "the file start.in.standby",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::basics::Kind;
 
     const FLAGS: [Flag; 3] = [Flag::None, Flag::Property, Flag::File];
 

@@ -39,7 +39,20 @@
 //! | `bc.operator.group` | | members may give orders on the local socket, besides root |
 //! | `bc.operator` | | `owner`: the user of the node may give orders too |
 //! | `bc.launcher` | found in a JVM | GoCD's `lib/go.jar`, which tells its version: a path, or the URL of a class in it |
+//! | `bc.db.watch` | | `off`: nothing is asked of GoCD's database, and nothing said of it |
+//! | `bc.db.user` | | who logs in to the database to watch it, in place of GoCD's own user; malformed: nobody |
+//! | `bc.db.password.file` | | a file with that user's password in its first line; malformed: nobody logs in |
+//! | `bc.db.local.host` | | which of several hosts in `db.url` is this node's, with or without its port; malformed: none is |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
+//!
+//! The rest of the room:
+//!
+//! - `property`: the names of all settings;
+//! - `reader`: how the value of each setting is read;
+//! - `restriction`: settings that restrict;
+//! - `primary_url`: the address of a node as administrators write it.
+//!
+//! Stands on [`crate::basics`], [`crate::database`] and [`crate::generation`].
 
 use std::{
     fmt,
@@ -50,17 +63,26 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fingerprint::Fingerprint, layout::Layout, primary_url::PrimaryUrl, properties::Properties};
+use crate::{
+    basics::{Fingerprint, Properties, words},
+    database::configured,
+    generation::Layout,
+};
 
 #[cfg(test)]
 mod never_wider;
+pub mod primary_url;
 mod property;
 mod reader;
 mod restriction;
+pub mod wrapper_conf;
 
-pub use self::{property::Property, restriction::Restriction};
+pub use self::{primary_url::PrimaryUrl, property::Property, restriction::Restriction};
 
 use self::reader::{Reader, bytes, launcher_jar};
+
+/// As much of the version of a JVM is told, in characters.
+const LONGEST_JAVA_VERSION: usize = 60;
 
 /// Who started this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +106,28 @@ pub enum Flag {
     Property,
     /// The file `start.in.standby` in the configuration folder.
     File,
+}
+
+impl Flag {
+    /// The flag in one word, as records and Java have it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Flag::None => "none",
+            Flag::Property => "property",
+            Flag::File => "file",
+        }
+    }
+}
+
+/// How people know a flag: completes "under".
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Flag::None => "no flag",
+            Flag::Property => "-Dgo.server.mode=standby",
+            Flag::File => "the file start.in.standby",
+        })
+    }
 }
 
 /// One mistake in the settings: which property or file, and what to do.
@@ -130,6 +174,10 @@ pub struct Settings {
     pub flag: Flag,
     /// Where GoCD keeps things.
     pub layout: Layout,
+    /// Where it says what its database is.
+    pub database: configured::Source,
+    /// Whether the database is watched.
+    pub watches_database: bool,
     /// Our TLS port; none where `bc.listen` is malformed, which opens nothing.
     pub listen: Option<SocketAddr>,
     /// The plain port for a reverse proxy.
@@ -182,8 +230,8 @@ pub struct Settings {
     pub operator_is_owner: bool,
     /// Whether the Java agent runs in this JVM.
     pub agent_present: bool,
-    /// Our own jar, where there is one.
-    pub jar: Option<PathBuf>,
+    /// Version of the JVM; none without one.
+    pub java_version: Option<String>,
     /// GoCD's launcher jar, where one was found.
     pub launcher_jar: Option<PathBuf>,
     /// Least important level that is logged.
@@ -194,7 +242,7 @@ pub struct Settings {
 
 impl Settings {
     /// Parses all settings at once. `may_be_there` tells whether a file may exist (the standby flag may be one):
-    /// [`crate::layout::may_be_there`].
+    /// [`crate::generation::layout::may_be_there`].
     pub fn parse(properties: &Properties, may_be_there: impl Fn(&Path) -> bool) -> (Self, Vec<Mistake>) {
         let mut reader = Reader::new(properties);
         let layout = Layout::from_properties(properties);
@@ -211,7 +259,18 @@ impl Settings {
         let primary_fingerprint = reader.primary_fingerprint();
         let tls_ca = reader.tls_ca(layout.working_dir());
         let is_checked = primary_fingerprint.is_set() || tls_ca.is_set();
+        let database = configured::Source::new(layout.cruise_config_dir(), layout.cipher_aes(), properties);
         let settings = Self {
+            database: configured::Source {
+                watcher: reader.database_watcher(layout.working_dir()),
+                local_host: reader.database_local_host(),
+                ..database
+            },
+            watches_database: reader
+                .parsed(Property::DbWatch, "`off`, or nothing", |text| {
+                    (text == "off").then_some(false)
+                })
+                .unwrap_or(true),
             face,
             flag,
             listen: reader.listen(),
@@ -265,7 +324,9 @@ impl Settings {
                 })
                 .unwrap_or(false),
             agent_present: reader.text(Property::Agent).is_some(),
-            jar: reader.text(Property::Jar).map(PathBuf::from),
+            java_version: properties
+                .get("java.version")
+                .map(|version| words::shown(version, LONGEST_JAVA_VERSION)),
             launcher_jar: reader.parsed(
                 Property::Launcher,
                 "the absolute path of GoCD's lib/go.jar",
@@ -291,9 +352,7 @@ impl Settings {
 /// Set when a held GoCD is released although a flag asks for a standby: `go.server.mode` no longer tells it then.
 pub const OVERRIDDEN_FLAG: &str = Property::OverriddenFlag.name();
 
-/// The port of our TLS listener where none is named.
-pub const DEFAULT_PORT: u16 = 8155;
-
+/// What an administrator should know of settings that are no mistakes.
 fn notices(reader: &Reader<'_>) -> Vec<String> {
     let mut notices = reader.notices.clone();
     notices.extend(reader.stray_ends_of_gocds_own());
@@ -480,7 +539,7 @@ mod tests {
             ("cruise.config.file", "\"/etc/go/cruise-config.xml\""),
             ("cruise.config.dir", "/etc/go"),
         ]);
-        assert_eq!(settings.layout.pair_dir(), Path::new("/etc/go"));
+        assert_eq!(settings.layout.cruise_config_dir(), Path::new("/etc/go"));
         assert!(settings.notices[0].starts_with("cruise.config.file begins or ends with"));
         assert_eq!(settings.notices.len(), 1);
     }

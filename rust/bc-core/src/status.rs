@@ -5,39 +5,59 @@
 //! | in | is |
 //! |---|---|
 //! | this file | the whole picture |
-//! | `problem` | what is wrong |
+//! | `problem`, `topic` | what is wrong, and with what |
 //! | `files` | the generation and its files |
 //! | `sync`, `primary` | on a standby: how syncing goes, and with whom |
 //! | `standby` | on a primary: who follows it |
-//! | `board` | where all of it is written |
+//! | `surroundings` | what the node runs in |
+//! | `report` | what a standby tells its primary, and the answer |
+//! | `concerns` | which problems of a primary its standbys hear of |
+//! | `counters`, `burst` | what was counted; how often the log speaks of those who are turned away |
+//! | `board` | where all of it is written, and pictures are taken |
+//!
+//! Stands on [`crate::basics`], [`crate::database`], [`crate::generation`], [`crate::settings`], [`crate::keys`] and
+//! [`crate::role`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    concern,
-    counters::Counters,
-    fingerprint::Fingerprint,
-    manifest::{Epoch, Name, Role},
+    basics::{Fingerprint, Severity},
+    database::{
+        picture::{InShort, Picture},
+        position::{Position, Told},
+    },
+    generation::{Epoch, Name, Reason, Role, Withheld, concern, withheld},
     settings::{Face, Flag},
-    withheld::{self, Reason, Withheld},
 };
 
 mod board;
-mod files;
+pub mod burst;
+pub mod concerns;
+pub mod counters;
+pub mod files;
 mod primary;
 mod problem;
+pub mod report;
 mod standby;
+mod surroundings;
 mod sync;
+mod topic;
+
+pub use crate::role::Phase;
 
 pub use self::{
-    board::{PART_TOPIC, StatusBoard},
+    board::StatusBoard,
+    counters::{Counters, Rejection},
     files::{FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar},
     primary::PrimaryStatus,
-    problem::{Problem, Severity},
+    problem::Problem,
+    report::{OtherRun, Report, ReportReply, ReportedGeneration, ReportedProblem, ReportedRun},
     standby::{StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes},
+    surroundings::{PLUGIN_INSTALL, Surroundings},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
+    topic::Topic,
 };
 
 /// The version of the JSON form. Readers ignore fields they do not know.
@@ -71,6 +91,9 @@ pub struct Status {
     pub now_ms: i64,
     /// Version of the GoCD beside it.
     pub gocd_version: Option<String>,
+    /// What it runs in; none where a version before does not say.
+    #[serde(default)]
+    pub surroundings: Option<Surroundings>,
     /// What a node that was a standby asks before it decides what it is, for people; none once that is decided.
     #[serde(default)]
     pub asks: Option<String>,
@@ -91,7 +114,8 @@ pub struct Status {
     pub generation: Option<Generation>,
     /// Every synced file. Shared, since there may be hundreds and each change of the board copies the status.
     pub files: Arc<[FileStatus]>,
-    /// What the primary has and does not offer: on a primary of its own files, on a standby as the newest generation says.
+    /// What the primary has and does not offer: on a primary of its own files, on a standby as the newest generation
+    /// says.
     #[serde(default)]
     pub withheld: Withheld,
     /// Those of them that come by themselves once they are written, and since when each has been waited for.
@@ -102,6 +126,9 @@ pub struct Status {
     pub missing_files: Vec<MissingFile>,
     /// Jars of our own plugin here; never synced.
     pub own_jars: Vec<OwnJar>,
+    /// GoCD's database, as it was seen a second ago; none before the first look.
+    #[serde(default)]
+    pub database: Option<Picture>,
     /// When the folders were last read through.
     pub scanned_ms: Option<i64>,
     /// On a standby: the primary.
@@ -142,6 +169,7 @@ impl Status {
             opened_ms,
             now_ms: opened_ms,
             gocd_version: None,
+            surroundings: None,
             asks: None,
             listening: None,
             holding: None,
@@ -155,6 +183,7 @@ impl Status {
             awaited: BTreeMap::new(),
             missing_files: Vec::new(),
             own_jars: Vec::new(),
+            database: None,
             scanned_ms: None,
             primary: None,
             sync: None,
@@ -167,11 +196,12 @@ impl Status {
         }
     }
 
-    /// Says anew whether a standby is in sync, after something has changed of what that takes: it has the primary's newest
-    /// generation, that withholds nothing, the primary does not say that its offer is not what is live there, its live files
-    /// were looked at and are those of it, nothing older is held in place, and no part of the program is down that would say
-    /// otherwise. What is not known is not in sync.
-    pub fn judge_sync(&mut self, now_ms: i64) {
+    /// Says whether a standby is in sync, after each change of the board. It is when it has the primary's newest
+    /// generation, that withholds nothing, the primary does not say that its offer is not what is live there, its live
+    /// files were looked at and are those of it, nothing older is held in place, and no part of the program is down
+    /// that would say otherwise. What is not known is not in sync.
+    fn update_sync(&mut self) {
+        let now_ms = self.now_ms;
         let primary = self.primary.as_ref();
         let is_stale = primary.is_some_and(|primary| concern::is_stale(&primary.concerns));
         let is_whole = self.failed_parts.is_empty() && self.withheld.is_empty() && !is_stale;
@@ -186,8 +216,9 @@ impl Status {
         sync.behind_since_ms = sync.behind_since_ms.filter(|_| !is_in_sync);
     }
 
-    /// Notes what the primary has and does not offer.
-    pub fn withhold(&mut self, withheld: Withheld, now_ms: i64) {
+    /// Notes on the status what the primary has and does not offer.
+    pub fn withhold(&mut self, withheld: Withheld) {
+        let now_ms = self.now_ms;
         let passing = withheld.files.iter().filter(|(_, reason)| reason.is_passing());
         self.awaited = passing
             .map(|(name, _)| (name.clone(), *self.awaited.get(name).unwrap_or(&now_ms)))
@@ -196,7 +227,8 @@ impl Status {
     }
 
     /// Says of what has been awaited for long that somebody should look: the primary tells of nothing new meanwhile.
-    pub fn judge_awaited(&mut self, now_ms: i64) {
+    pub fn note_long_awaited(&mut self) {
+        let now_ms = self.now_ms;
         let files = &mut self.withheld.files;
         self.awaited.retain(|name, since_ms| {
             // A clock that was set back begins anew.
@@ -209,6 +241,7 @@ impl Status {
         });
     }
 
+    /// Whether all that a primary withholds comes by itself in a moment.
     fn withholds_passing_alone(&self) -> bool {
         self.withheld.plugins.is_none() && self.withheld.files.len() == self.awaited.len()
     }
@@ -231,7 +264,17 @@ impl Status {
         ))
     }
 
-    /// The worst of all problems.
+    /// Where the database of this node is, while it takes writes.
+    pub fn database_position(&self) -> Option<Position> {
+        self.database.as_ref()?.written()
+    }
+
+    /// What the other node is told of the database of this one, while it takes writes.
+    pub fn database_told(&self) -> Option<Told> {
+        self.database.as_ref()?.told()
+    }
+
+    /// How bad the worst problem on the status is.
     pub fn severity(&self) -> Severity {
         self.problems
             .iter()
@@ -240,7 +283,12 @@ impl Status {
             .unwrap_or(Severity::Ok)
     }
 
-    /// How many problems have this severity.
+    /// The problem on the status that is about `topic`; none where nothing is wrong with it.
+    pub fn problem(&self, topic: &Topic) -> Option<&Problem> {
+        self.problems.iter().find(|problem| problem.topic == *topic)
+    }
+
+    /// How many problems on the status have this severity.
     pub fn problem_count(&self, severity: Severity) -> usize {
         self.problems
             .iter()
@@ -269,12 +317,12 @@ impl Status {
         })
     }
 
-    /// Milliseconds since a moment by this node's clock; zero where that is set back.
+    /// Milliseconds since a moment by the clock of the status; zero where that is set back.
     pub fn age_ms(&self, moment_ms: i64) -> i64 {
         self.now_ms.saturating_sub(moment_ms).max(0)
     }
 
-    /// One line for people: what this node is and does.
+    /// The status in one line for people: what this node is and does.
     pub fn headline(&self) -> String {
         if let Some(asks) = &self.asks {
             return match self.phase {
@@ -289,7 +337,15 @@ impl Status {
             (Role::Standby, Phase::Releasing) => "Standby: being promoted".to_owned(),
             (Role::Standby, Phase::Running) => "Standby asked for, but GoCD runs: not protected".to_owned(),
             (Role::Standby, _) => match &self.sync {
-                Some(sync) if sync.in_sync => "Standby: in sync with the primary, GoCD is held".to_owned(),
+                Some(sync) if sync.in_sync => match self.database.as_ref().and_then(Picture::in_short) {
+                    None => "Standby: in sync with the primary, GoCD is held".to_owned(),
+                    Some(InShort::Well(following)) => {
+                        format!("Standby: in sync with the primary, database {following}, GoCD is held")
+                    }
+                    Some(InShort::Ill(what)) => {
+                        format!("Standby: files in sync with the primary, but {what}; GoCD is held")
+                    }
+                },
                 Some(sync) if sync.paused.is_some() => {
                     "Standby: held on a restored generation, pulls nothing; GoCD is held".to_owned()
                 }
@@ -320,20 +376,6 @@ impl Status {
     }
 }
 
-/// What a node is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Deciding.
-    Starting,
-    /// GoCD waits.
-    Holding,
-    /// On the way to letting GoCD run.
-    Releasing,
-    /// GoCD runs, or there is none here.
-    Running,
-}
-
 /// How far a standby is behind its primary, as far as it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Behind {
@@ -346,12 +388,23 @@ pub struct Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{digest::Digest, manifest::Name};
+    use crate::{
+        basics::Digest,
+        database::{
+            finding::{Fault, Finding},
+            following::Following,
+        },
+        generation::Name,
+    };
 
     #[test]
     fn whatever_is_wrong_or_not_known_ends_in_sync() {
         let mut status = Status::new("node", Role::Standby, Phase::Holding, 0);
-        status.judge_sync(1);
+        let update = |status: &mut Status, now_ms| {
+            status.now_ms = now_ms;
+            status.update_sync();
+        };
+        update(&mut status, 1);
         assert_eq!(status.sync, None, "a primary is in sync with nobody");
         status.sync = Some(SyncStatus {
             has_newest: true,
@@ -360,8 +413,8 @@ mod tests {
         let sync = |status: &Status| status.sync.clone().expect("a standby has one");
         type Spoil = fn(&mut Status, &mut SyncStatus);
         let mut primary = PrimaryStatus::new("https://a:1", "", 0);
-        primary.concerns = concern::of(&[Problem {
-            topic: concern::TOPIC_WATCH.to_owned(),
+        primary.concerns = concerns::of(&[Problem {
+            topic: Topic::Watch,
             severity: Severity::Critical,
             message: "of no concern for that".to_owned(),
             since_ms: 0,
@@ -385,7 +438,7 @@ mod tests {
             },
         ];
         for (number, spoil) in (0..).zip(spoilt) {
-            status.judge_sync(10 * number + 10);
+            update(&mut status, 10 * number + 10);
             let right = status.clone();
             assert_eq!(
                 (
@@ -398,7 +451,7 @@ mod tests {
             let mut changed = sync(&status);
             spoil(&mut status, &mut changed);
             status.sync = Some(changed);
-            status.judge_sync(10 * number + 15);
+            update(&mut status, 10 * number + 15);
             let now = sync(&status);
             assert_eq!(
                 (now.in_sync, now.in_sync_since_ms, now.behind_since_ms),
@@ -429,27 +482,84 @@ mod tests {
                 .collect(),
             plugins: None,
         };
-        status.withhold(writing(&[&slow]), 1_000);
-        status.withhold(writing(&[&slow, &quick]), 50_000);
-        status.judge_awaited(60_999);
+        let withhold = |status: &mut Status, withheld, now_ms| {
+            status.now_ms = now_ms;
+            status.withhold(withheld);
+        };
+        let update = |status: &mut Status, now_ms| {
+            status.now_ms = now_ms;
+            status.note_long_awaited();
+        };
+        withhold(&mut status, writing(&[&slow]), 1_000);
+        withhold(&mut status, writing(&[&slow, &quick]), 50_000);
+        update(&mut status, 60_999);
         assert_eq!((status.awaited.len(), status.withheld.lines().len()), (2, 0));
-        status.judge_awaited(61_000);
+        update(&mut status, 61_000);
         assert_eq!(status.awaited.keys().collect::<Vec<_>>(), [&quick]);
         assert_eq!(status.withheld.reason(&slow), Some(&Reason::Unfinished));
         assert_eq!(status.withheld.lines().len(), 1, "somebody should look at one of them");
-        status.judge_awaited(10_000);
-        status.judge_awaited(69_999);
+        update(&mut status, 10_000);
+        update(&mut status, 69_999);
         assert_eq!(
             status.awaited.len(),
             1,
             "the clock was set back, and it is awaited since then"
         );
-        status.withhold(writing(&[&slow]), 70_000);
+        withhold(&mut status, writing(&[&slow]), 70_000);
         assert_eq!(
             status.awaited.len(),
             1,
             "the primary says that it is being written anew"
         );
+    }
+
+    #[test]
+    fn in_sync_is_said_together_with_how_the_database_is() {
+        let mut status = Status::new("node", Role::Standby, Phase::Holding, 0);
+        status.sync = Some(SyncStatus {
+            in_sync: true,
+            ..SyncStatus::default()
+        });
+        let mut headline = |following: Option<Following>, finding: Option<Finding>| {
+            status.database = Some(Picture {
+                following,
+                findings: finding.into_iter().collect(),
+                ..Picture::default()
+            });
+            status.headline()
+        };
+        let critical = |fault| Some(Finding::critical(fault, "what is wrong"));
+        let warning = |fault| Some(Finding::warning(fault, "what is odd"));
+        for (following, finding, expected) in [
+            (None, None, "in sync with the primary, GoCD is held"),
+            (
+                None,
+                warning(Fault::NotCovered),
+                "in sync with the primary, GoCD is held",
+            ),
+            (
+                Some(Following::Streaming),
+                warning(Fault::Collations),
+                "in sync with the primary, database streaming, GoCD is held",
+            ),
+            (
+                Some(Following::Stuck),
+                critical(Fault::Stuck),
+                "files in sync with the primary, but the database is stuck; GoCD is held",
+            ),
+            (
+                Some(Following::Streaming),
+                critical(Fault::Ahead),
+                "files in sync with the primary, but not the database; GoCD is held",
+            ),
+            (
+                None,
+                critical(Fault::TakesWrites),
+                "files in sync with the primary, but not the database; GoCD is held",
+            ),
+        ] {
+            assert_eq!(headline(following, finding), format!("Standby: {expected}"));
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Readers of what others send or write, against random bytes, damaged originals and sizes that are lies: none
 //! panics, none asks for much memory, and every refusal is short enough to be shown.
 
+#![expect(clippy::disallowed_methods, reason = "files are arranged from outside")]
+
 use std::{
     fs,
     io::{Cursor, Write},
@@ -8,22 +10,16 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply},
-    digest::{Digest, Digests},
-    error::Error,
-    fingerprint::Fingerprint,
-    gocd_version,
-    jar_name::JarName,
-    manifest::{Entry, ManifestDocument, Name},
-    peers::PeersFile,
-    percent,
-    primary_url::PrimaryUrl,
-    properties::Properties,
-    scan::{
-        descriptor::Jar,
+    basics::{Digest, Digests, Error, Fingerprint, Properties, percent},
+    files::Jar,
+    generation::{Entry, JarName, ManifestDocument, Name},
+    gocd::{
+        version,
         xml::{Element, Outline, Visitor},
     },
-    settings::Settings,
+    keys::PeersFile,
+    node::{Order, Reply},
+    settings::{PrimaryUrl, Settings},
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -149,7 +145,7 @@ fn document(files: &[(&str, u64)]) -> Value {
         entry.size = *size;
         (name.parse::<Name>().expect("a name"), entry)
     });
-    let manifest = bc_core::manifest::Manifest {
+    let manifest = bc_core::generation::Manifest {
         files: files.collect(),
         withheld: serde_json::from_value(json!({
             "files": { "jetty.xml": "denied", "plugins/external/b.jar": "being-written", "ldap/ca.pem": "bewitched" },
@@ -347,7 +343,7 @@ proptest! {
     #[test]
     fn short_texts(text in any::<String>()) {
         let _ = (text.parse::<Digest>(), text.parse::<Fingerprint>(), text.parse::<Name>());
-        let _ = (percent::decoded(&text), gocd_version::has_des_cipher(&text));
+        let _ = (percent::decoded(&text), version::has_des_cipher(&text));
         if let Ok(url) = text.parse::<PrimaryUrl>() {
             prop_assert!(url.candidates().iter().all(|base| base.starts_with("http")));
         }
@@ -438,7 +434,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("go.jar");
         fs::write(&path, bytes).expect("write");
-        match gocd_version::of_jar(&path) {
+        match version::of_jar(&path) {
             Ok(version) => prop_assert!(version.iter().all(|version| version.len() < 4096)),
             Err(error) => prop_assert!(error.message().contains("go.jar"), "{}", error),
         }

@@ -1,22 +1,20 @@
 //! Files of a node's state folder that are damaged or were never ours: nothing panics, what is read stays within its
 //! bounds, and a node either goes on or says which file it is.
 
+#![expect(clippy::disallowed_methods, reason = "files are arranged from outside")]
+
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
-    digest::Digest,
-    error::Error,
-    fingerprint::Fingerprint,
-    identity::Identity,
-    ledger::Ledger,
-    manifest::Role,
-    offer::Offer,
-    own_keys::OwnKeys,
-    peers::PeersFile,
-    role::Recorded,
+    basics::{Digest, Error, Fingerprint},
+    generation::Role,
+    keys::{Identity, OwnKeys, PeersFile},
+    primary::{
+        Offer, Standbys,
+        standbys::{self, MAX_STANDBYS},
+    },
+    role::{Ledger, Recorded, StateDir},
     settings::Flag,
-    standbys::{self, MAX_STANDBYS, Standbys},
-    state_dir::StateDir,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -67,14 +65,12 @@ fn ledger() -> Ledger {
     let mut ledger = Ledger {
         sequence: 9,
         reserved: 73,
-        generation: Digest::of(b"x").to_string(),
+        generation: Some(Digest::of(b"x")),
         accepted_config: Some(Digest::of(b"y")),
         ..Ledger::default()
     };
     for sequence in 1..9_u64 {
-        ledger
-            .lineage
-            .push(sequence, &Digest::of(&sequence.to_le_bytes()).to_string());
+        ledger.lineage.push(sequence, &Digest::of(&sequence.to_le_bytes()));
     }
     ledger
 }
@@ -105,7 +101,10 @@ fn standbys_text() -> Vec<u8> {
 }
 
 fn open(folder: &Path) -> (Standbys, Option<Error>) {
-    let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"mine")));
+    let own = Arc::new(OwnKeys::new(
+        "a".repeat(32).parse().expect("id"),
+        Fingerprint::of_public_key(b"mine"),
+    ));
     let peers = PeersFile::new(&folder.join("business-continuity-peers"), Some(folder));
     Standbys::open(folder, peers, own, Duration::from_secs(60))
 }

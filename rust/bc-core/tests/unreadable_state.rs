@@ -1,6 +1,7 @@
 //! Files of a node's state folder that are there and cannot be read for a while: each is named, none is made anew, and
 //! when it can be read again the node is who it was.
 #![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "files are arranged from outside")]
 
 use std::{
     fs,
@@ -10,16 +11,12 @@ use std::{
 };
 
 use bc_core::{
-    error::Error,
-    fingerprint::Fingerprint,
-    identity::Identity,
-    ledger::Ledger,
-    manifest::{Epoch, Role},
-    offer::Offer,
-    peers::PeersFile,
-    role::Recorded,
+    basics::{Error, Fingerprint},
+    generation::{Epoch, Role},
+    keys::{Identity, PeersFile},
+    primary::Offer,
+    role::{Ledger, Recorded, StateDir},
     settings::Flag,
-    state_dir::StateDir,
 };
 
 /// What stands in the place of a file, and gives an error to whoever reads it, root as well.
@@ -74,7 +71,7 @@ fn open(state_dir: &Path) -> Result<Opened, Error> {
     let ledger = state.change_ledger(|_| {})?;
     let offer = Offer::new(Arc::clone(&state), None, 60_000)?;
     Ok(Opened {
-        node_id: state.node_id().to_owned(),
+        node_id: state.node_id().to_string(),
         fingerprint: identity.fingerprint().to_string(),
         next: next.map(|next| next.fingerprint().to_string()),
         recorded,

@@ -12,14 +12,14 @@
 //! | nothing: refused, or no connection in time | silence, at the end of the wait |
 //!
 //! Nobody is there only where every address ends in silence or in a node that is no primary, and only at the end of the
-//! whole wait. The last word of an address counts: a name that leads nowhere while the network starts may lead somewhere
-//! later.
+//! whole wait. The last word of an address counts: a name that leads nowhere while the network starts may lead
+//! somewhere later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    manifest::{Envelope, Epoch, Role},
-    run::{Run, RunId},
+    basics::NodeId,
+    generation::{Envelope, Epoch, Role, Run, RunId},
 };
 
 /// What one address said to one question.
@@ -47,7 +47,7 @@ pub enum Heard {
 }
 
 impl Heard {
-    /// A node that has proven its key sent this.
+    /// What was heard from a node that has proven its key and sent this envelope.
     pub fn node(envelope: &Envelope) -> Self {
         if let Some(what) = envelope.odd_text() {
             return Heard::Unproven(format!("its {what} is not one"));
@@ -78,7 +78,7 @@ pub enum Verdict {
 /// One question to all addresses, until the end of the wait.
 #[derive(Debug, Clone)]
 pub struct Inquiry {
-    own_node_id: String,
+    own_node_id: NodeId,
     own_run: Option<RunId>,
     last: BTreeMap<String, Heard>,
     /// Where a proven node has answered.
@@ -86,17 +86,17 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
-    /// Nothing is heard yet by this run of this node.
-    pub fn new(own_node_id: &str, own_run: Option<RunId>) -> Self {
+    /// The inquiry of this run of this node, which has heard nothing yet.
+    pub fn new(own_node_id: NodeId, own_run: Option<RunId>) -> Self {
         Self {
-            own_node_id: own_node_id.to_owned(),
+            own_node_id,
             own_run,
             last: BTreeMap::new(),
             proven: BTreeSet::new(),
         }
     }
 
-    /// Takes in what `address` said. Some answers decide at once.
+    /// Hears what `address` answered to the inquiry. Some answers decide at once.
     pub fn hear(&mut self, address: &str, heard: Heard) -> Option<Verdict> {
         let heard = match heard {
             Heard::Node {
@@ -137,7 +137,7 @@ impl Inquiry {
         verdict
     }
 
-    /// What follows at the end of the wait.
+    /// The verdict at the end of the inquiry's wait.
     pub fn at_the_end(&self) -> Verdict {
         if self.last.is_empty() {
             return Verdict::Hold(
@@ -184,6 +184,7 @@ mod tests {
 
     const HERE: &str = "https://primarygo:8155";
     const THERE: &str = "https://primarygo:443";
+    const ME: &str = "0123456789abcdef0123456789abcdef";
 
     fn node(role: Role, number: u64) -> Heard {
         Heard::Node {
@@ -208,7 +209,7 @@ mod tests {
 
     /// What follows of these answers, in their order; at once where one decides.
     fn verdict(answers: Vec<(&str, Heard)>) -> (bool, Verdict) {
-        let mut inquiry = Inquiry::new("me", Some(own()));
+        let mut inquiry = Inquiry::new(ME.parse().expect("id"), Some(own()));
         for (address, heard) in answers {
             if let Some(verdict) = inquiry.hear(address, heard) {
                 return (true, verdict);
@@ -255,7 +256,7 @@ mod tests {
         let nowhere = || Heard::NotAsked("the name leads nowhere".to_owned());
         holds(vec![(HERE, nowhere()), (THERE, silence())], false, "leads nowhere");
         let named_as_this = |run: Option<Run>, role| Heard::Node {
-            node_id: "me".to_owned(),
+            node_id: ME.to_owned(),
             role,
             epoch: Epoch::default(),
             run,
@@ -263,7 +264,7 @@ mod tests {
         let in_run = |id: RunId| {
             Some(Run {
                 id,
-                ..crate::run::tests::run("clonego")
+                ..crate::generation::run::tests::run("clonego")
             })
         };
         for ourselves in [None, in_run(own())] {

@@ -1,19 +1,60 @@
-//! The steps of a promotion without the database, in their order.
+//! The course of a promotion without the database: which step comes next, by what the one before came to.
 //!
 //! The order is what keeps it safe: nothing is published before the live set is whole, the epoch is durable before
-//! anybody could meet this node as a primary, the note before the role that it tells of, and GoCD goes on last. A step
-//! that fails ends the promotion, and the node stays the standby that it was; every step can be taken again, also after
-//! a crash: the role decides at the next start, and it is recorded when all before it is done.
+//! anybody could meet this node as a primary, the note before the role that it tells of, and GoCD goes on last.
+//!
+//! The steps in their order, who takes them, and what the next start does where the node ends right after one:
+//!
+//! | step | GoCD is held | GoCD runs already | restart, ordered | restart, by itself |
+//! |---|---|---|---|---|
+//! | `LastPull` | always | never | holds | asks |
+//! | `BackToAccepted` | always | never | holds | asks |
+//! | `MakeWhole` | always | never | holds | asks |
+//! | `AskOnceMore` | by itself | by itself | holds | asks |
+//! | `BeginEpoch` | always | always | holds | asks |
+//! | `Note` | always | always | holds | asks |
+//! | `RecordRole` | always | always | releases | releases |
+//! | `Release` | always | always | releases | releases |
+//!
+//! So a crash before the role is recorded leaves a standby: one that was ordered waits for the order to be repeated, one
+//! that promoted itself asks again. Each step can be taken again: another promotion begins an epoch above the one that
+//! nobody led, and a note says nothing in another epoch than its own.
+//!
+//! What follows on what a step came to:
+//!
+//! | a step came to | ordered | ordered as it is | by itself |
+//! |---|---|---|---|
+//! | `Done` | goes on | goes on | goes on |
+//! | `Read` | goes on | goes on | goes on |
+//! | `NeverApplied` | ends | ends | ends |
+//! | `Shut` | ends | goes on | ends |
+//! | `Silence` | goes on | goes on | goes on |
+//! | `Answered` | goes on | goes on | ends |
+//! | `Began` | goes on | goes on | goes on |
+//! | `Failed` | ends | ends | ends |
+//!
+//! A promotion that ends leaves the standby that this node was, and whoever carries it out lets pulls and syncs go on.
+//! The steps that write into the state folder are in `written`.
+
+use super::{Phase, inquiry::Verdict};
+use crate::{
+    basics::{Error, Kind},
+    generation::{Epoch, Role},
+};
+
+mod written;
 
 /// One step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The primary is asked for its newest files once more, and then nothing is pulled any more. A primary that does
     /// not answer is no failure; an apply that does not come to its end is one.
     LastPull,
-    /// A configuration that GoCD has not accepted gives way to the newest that it has.
+    /// A configuration that GoCD has not accepted gives way to the newest that it has. Where that cannot be, GoCD starts
+    /// on what is there.
     BackToAccepted,
-    /// Every live file is read, and what is not what was verified is mended from the kept bytes.
+    /// Every live file is read, and what is not what was verified is mended from the kept bytes. From here on nothing is
+    /// made live.
     MakeWhole,
     /// Where nobody ordered it, everybody is asked once more: reading all files takes its time, and a primary may have
     /// come meanwhile.
@@ -37,72 +78,203 @@ pub enum Place {
     Running,
 }
 
-/// The steps at `place`, in their order.
-pub fn steps(place: Place) -> &'static [Step] {
-    const ALL: [Step; 8] = [
-        Step::LastPull,
-        Step::BackToAccepted,
-        Step::MakeWhole,
-        Step::AskOnceMore,
-        Step::BeginEpoch,
-        Step::Note,
-        Step::RecordRole,
-        Step::Release,
-    ];
-    match place {
-        Place::Held => &ALL,
-        Place::Running => &ALL[3..],
+/// Who or what began a promotion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A person.
+    Order {
+        /// Also on files that are not what was verified.
+        as_it_is: bool,
+    },
+    /// This node, since its flag is gone and nobody answers.
+    Itself {
+        /// Why, for people.
+        reason: String,
+        /// The highest epoch that others told.
+        highest: Option<Epoch>,
+    },
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Came {
+    /// It is done, or could not be done and need not be.
+    Done,
+    /// All live files are read and whole; what GoCD starts on, a sentence for people.
+    Read(String),
+    /// Nothing was read, since no generation of a primary was ever applied here.
+    NeverApplied,
+    /// Nothing was read, since the store cannot be opened.
+    Shut(Error),
+    /// Nobody is primary; the highest epoch that was told.
+    Silence(Option<Epoch>),
+    /// There is a primary, or somebody who may be one; how that showed, for people.
+    Answered(String),
+    /// The epoch of this node from now on.
+    Began(Epoch),
+    /// It had to be done and could not be, or has not ended.
+    Failed(Error),
+}
+
+impl Came {
+    /// What the last pull tells of the primary. `heard` is what came of asking it; none where nobody was asked.
+    pub fn of_last_pull(heard: Option<Result<(), &Error>>) -> Self {
+        const ANSWERS: &str = "the primary answers after all";
+        match heard {
+            Some(Ok(())) => Self::Answered(ANSWERS.to_owned()),
+            Some(Err(error)) if matches!(error.kind(), Kind::Trust | Kind::Protocol) => {
+                Self::Answered(format!("{ANSWERS}, and cannot be proven: {}", error.message()))
+            }
+            Some(Err(_)) | None => Self::Done,
+        }
     }
+}
+
+impl From<Verdict> for Came {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Hold(why) => Self::Answered(why),
+            Verdict::Promote { highest, .. } => Self::Silence(highest),
+        }
+    }
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// This step.
+    Take(Step),
+    /// Nothing: this node is the primary.
+    Complete,
+    /// Nothing: this node stays what it was, for this reason.
+    Ended(Error),
+}
+
+/// A promotion on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    place: Place,
+    cause: Cause,
+    step: Step,
+    /// The one that it has begun.
+    epoch: Option<Epoch>,
+    /// The files that GoCD starts on after the promotion, for people.
+    files: String,
+}
+
+impl Course {
+    /// Begins the course of a promotion at `place`, on a node in this role and phase. `may_serve` is whether it may
+    /// begin to serve where GoCD runs already.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] where there is nothing to promote.
+    pub fn begin(place: Place, cause: Cause, role: Role, phase: Phase, may_serve: bool) -> Result<Self, Error> {
+        let is_there = match place {
+            Place::Held => phase == Phase::Holding,
+            Place::Running => phase == Phase::Running && may_serve,
+        };
+        if role != Role::Standby || !is_there {
+            let guidance = match role {
+                Role::Primary => "Run the command on the standby.",
+                Role::Standby => "GoCD runs here although a standby was asked for: `gocd-bc status` says what to do.",
+                Role::Fenced => "Another node has a higher epoch: see `gocd-bc status` on that one.",
+            };
+            let message = format!("this node is a {role} and does not hold GoCD");
+            return Err(Error::new(Kind::Refused, message, guidance));
+        }
+        let step = match (place, &cause) {
+            (Place::Held, _) => Step::LastPull,
+            (Place::Running, Cause::Itself { .. }) => Step::AskOnceMore,
+            (Place::Running, Cause::Order { .. }) => Step::BeginEpoch,
+        };
+        Ok(Self {
+            place,
+            cause,
+            step,
+            epoch: None,
+            files: "GoCD ran already, so the files that it runs on were not verified.".to_owned(),
+        })
+    }
+
+    /// The step of the promotion that is to be taken now.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Who or what began the promotion.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// What GoCD starts on after the promotion, a sentence for people.
+    pub fn files(&self) -> &str {
+        &self.files
+    }
+
+    /// Whether the person who promotes takes the files as they are, verified or not.
+    pub fn takes_files_as_they_are(&self) -> bool {
+        matches!(self.cause, Cause::Order { as_it_is: true })
+    }
+
+    /// Says what a step of the promotion came to, and hears what follows; the tables are at the head of this module.
+    pub fn came_to(&mut self, came: Came) -> Next {
+        match came {
+            Came::Done => {}
+            Came::Read(files) => self.files = files,
+            Came::Shut(error) if self.takes_files_as_they_are() => {
+                self.files = format!(
+                    "GoCD starts on 0 verified files; NOT verified: nothing could be looked at: {}.",
+                    error.message()
+                );
+            }
+            Came::Silence(told) => {
+                if let Cause::Itself { highest, .. } = &mut self.cause {
+                    *highest = told;
+                }
+            }
+            Came::Answered(how) => {
+                if matches!(self.cause, Cause::Itself { .. }) {
+                    return Next::Ended(Error::new(Kind::Refused, how, ""));
+                }
+            }
+            Came::Began(epoch) => self.epoch = Some(epoch),
+            Came::NeverApplied => return Next::Ended(never_applied()),
+            Came::Shut(error) | Came::Failed(error) => return Next::Ended(error),
+        }
+        match self.after() {
+            Some(step) => {
+                self.step = step;
+                Next::Take(step)
+            }
+            None => Next::Complete,
+        }
+    }
+
+    /// The step of a promotion that follows the one that was taken.
+    fn after(&self) -> Option<Step> {
+        Some(match (self.step, &self.cause) {
+            (Step::LastPull, _) => Step::BackToAccepted,
+            (Step::BackToAccepted, _) => Step::MakeWhole,
+            (Step::MakeWhole, Cause::Itself { .. }) => Step::AskOnceMore,
+            (Step::MakeWhole, Cause::Order { .. }) | (Step::AskOnceMore, _) => Step::BeginEpoch,
+            (Step::BeginEpoch, _) => Step::Note,
+            (Step::Note, _) => Step::RecordRole,
+            (Step::RecordRole, _) => Step::Release,
+            (Step::Release, _) => return None,
+        })
+    }
+}
+
+/// The refusal to promote a standby that never had the primary's files.
+fn never_applied() -> Error {
+    Error::new(
+        Kind::Refused,
+        "no generation of a primary is applied on this server, so what GoCD would start on is whatever lies in its \
+         folders: no byte of it was ever verified",
+        "Let it follow its primary first (`gocd-bc status`), or let GoCD start on the files as they are with `gocd-bc \
+         promote --without-database --as-it-is`.",
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(step: Step) -> usize {
-        let found = steps(Place::Held).iter().position(|one| *one == step);
-        found.expect("a held node takes every step")
-    }
-
-    #[test]
-    fn nothing_is_pulled_once_the_set_is_looked_at_and_nothing_is_recorded_before_it_is_whole() {
-        assert!(at(Step::LastPull) < at(Step::BackToAccepted));
-        assert!(at(Step::BackToAccepted) < at(Step::MakeWhole));
-        assert!(at(Step::MakeWhole) < at(Step::BeginEpoch));
-    }
-
-    #[test]
-    fn nothing_comes_between_the_last_question_and_the_epoch() {
-        for place in [Place::Held, Place::Running] {
-            let steps = steps(place);
-            let asks = steps.iter().position(|step| *step == Step::AskOnceMore);
-            let begins = steps.iter().position(|step| *step == Step::BeginEpoch);
-            assert_eq!(asks.map(|asks| asks + 1), begins, "{place:?}");
-        }
-    }
-
-    #[test]
-    fn a_role_is_recorded_after_its_epoch_and_its_note_and_gocd_goes_on_last() {
-        assert!(at(Step::BeginEpoch) < at(Step::Note));
-        assert!(at(Step::Note) < at(Step::RecordRole));
-        assert_eq!(steps(Place::Held).last(), Some(&Step::Release));
-    }
-
-    #[test]
-    fn no_file_changes_under_a_gocd_that_runs() {
-        let running = steps(Place::Running);
-        for step in [Step::LastPull, Step::BackToAccepted, Step::MakeWhole] {
-            assert!(!running.contains(&step), "{step:?}");
-        }
-        assert_eq!(
-            running,
-            [
-                Step::AskOnceMore,
-                Step::BeginEpoch,
-                Step::Note,
-                Step::RecordRole,
-                Step::Release
-            ]
-        );
-    }
-}
+mod tests;

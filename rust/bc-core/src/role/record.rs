@@ -1,11 +1,13 @@
 //! The file `role` in the state folder: what a node is, under which flag, since when, and whom it followed.
 //!
-//! A Java properties text, since the Java agent reads it too, for the case that our library cannot be loaded:
+//! A Java properties text, since the Java agent reads `flag` and `hold` too, for the case that our library cannot be
+//! loaded:
 //!
 //! | key | value |
 //! |---|---|
 //! | `role` | `primary`, `standby` or `fenced` |
 //! | `flag` | what asked for a standby then: `none`, `property` or `file` |
+//! | `hold` | for the agent alone: `no` where GoCD may run without our library, else `yes`; earlier files lack it |
 //! | `decided` | when that was decided, milliseconds since 1970; files of the first version lack it |
 //! | `promoted` | on a primary that was a standby: when it was promoted |
 //! | `primary.url` | on a standby: the primary that it follows |
@@ -17,59 +19,18 @@
 
 use std::path::Path;
 
-use super::signpost;
+use super::source::Source;
 use crate::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    manifest::Role,
-    primary_url::PrimaryUrl,
-    properties::{self, Properties},
-    regular_file,
-    settings::{CertificateAuthority, Flag, Restriction, Settings},
-    store::atomic,
+    basics::{Error, Kind, Properties, properties, regular_file},
+    durable::atomic,
+    generation::Role,
+    settings::{CertificateAuthority, Flag, Mistake, Settings},
 };
 
 /// The name of the file in the state folder.
 pub const FILE: &str = "role";
-
-/// A primary, and how its key is proven where the settings say so. Else the peers file says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Where it is, as the administrator wrote it.
-    pub url: PrimaryUrl,
-    /// `bc.primary.fingerprint`.
-    pub fingerprint: Option<Fingerprint>,
-    /// `bc.tls.ca`.
-    pub authority: Option<CertificateAuthority>,
-}
-
-impl Source {
-    /// The primary that these settings name. None where they name none, or say wrongly how it is proven: what is known
-    /// of a former one is worth more then.
-    pub fn of(settings: &Settings) -> Option<Self> {
-        Some(Self {
-            url: settings.primary_url.clone()?,
-            fingerprint: given(settings.primary_fingerprint.clone())?,
-            authority: given(settings.tls_ca.clone())?,
-        })
-    }
-
-    /// Makes this one the primary of the settings, proven as it was.
-    pub fn prove_by(&self, settings: &mut Settings) {
-        settings.primary_url = Some(self.url.clone());
-        settings.primary_fingerprint = self.fingerprint.map_or(Restriction::Absent, Restriction::To);
-        settings.tls_ca = self.authority.clone().map_or(Restriction::Absent, Restriction::To);
-    }
-}
-
-/// None where it is malformed.
-fn given<T>(restriction: Restriction<T>) -> Option<Option<T>> {
-    match restriction {
-        Restriction::Absent => Some(None),
-        Restriction::To(value) => Some(Some(value)),
-        Restriction::Malformed => None,
-    }
-}
+/// The key that makes a record one of [`super::signpost`]; its value is the path of the state folder.
+pub(super) const ELSEWHERE: &str = "elsewhere";
 
 /// A role and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +48,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// A role that is decided now, at `now_ms`.
+    /// The record of a role that is decided now, at `now_ms`.
     pub fn new(role: Role, flag: Flag, now_ms: i64) -> Self {
         Self {
             role,
@@ -98,8 +59,9 @@ impl Recorded {
         }
     }
 
-    /// What is to be recorded after this, once `role` is decided under `flag`. Where neither is news the time stays.
-    /// A primary keeps the time of its promotion, a standby whom it followed where it is not told of another.
+    /// The record of the role to be written after this one, once `role` is decided under `flag`. Where neither is news
+    /// the time stays. A primary keeps the time of its promotion, a standby whom it followed where it is not told of
+    /// another.
     pub fn next(before: Option<&Self>, role: Role, flag: Flag, source: Option<Source>, now_ms: i64) -> Self {
         let same_role = before.filter(|before| before.role == role);
         let decided_ms = match same_role {
@@ -121,7 +83,14 @@ impl Recorded {
         }
     }
 
-    /// Reads the file; none is there before the first start.
+    /// Completes by the record the settings of a standby, with the primary that it followed: see [`Source::complete`].
+    pub fn complete(&self, settings: &mut Settings, mistakes: &[Mistake]) {
+        if let (Role::Standby, Some(source)) = (self.role, &self.source) {
+            source.complete(settings, mistakes);
+        }
+    }
+
+    /// Loads the record of the role; none is there before the first start.
     ///
     /// # Errors
     /// [`Kind::File`] when it cannot be read or is not understood.
@@ -132,12 +101,12 @@ impl Recorded {
         };
         let properties = Properties::parse(&text, &path.display().to_string())
             .map_err(|error| Error::new(Kind::File, error.message(), GUIDANCE))?;
-        if let Some(elsewhere) = properties.get(signpost::ELSEWHERE) {
+        if let Some(elsewhere) = properties.get(ELSEWHERE) {
             return Err(Error::new(
                 Kind::File,
                 format!(
                     "this server was a standby, and what it knows of itself is in {}, which bc.state.dir no longer names",
-                    crate::words::shown(elsewhere, 400)
+                    crate::basics::words::shown(elsewhere, 400)
                 ),
                 "Put -Dbc.state.dir back, with the other options that went with it, and restart this server. If it is \
                  to be something else, run `gocd-bc demote --forget` and restart it.",
@@ -149,17 +118,17 @@ impl Recorded {
         })
     }
 
-    /// Writes the file durably.
+    /// Saves the record of the role durably.
     ///
     /// # Errors
     /// As [`atomic::write`].
     pub fn save(&self, state_dir: &Path) -> Result<(), Error> {
-        let flag = match self.flag {
-            Flag::None => "none",
-            Flag::Property => "property",
-            Flag::File => "file",
-        };
-        let mut pairs = vec![("role", self.role.to_string()), ("flag", flag.to_owned())];
+        let hold = if self.role == Role::Primary { "no" } else { "yes" };
+        let mut pairs = vec![
+            ("role", self.role.to_string()),
+            ("flag", self.flag.word().to_owned()),
+            ("hold", hold.to_owned()),
+        ];
         pairs.extend(self.decided_ms.map(|decided| ("decided", decided.to_string())));
         pairs.extend(self.promoted_ms.map(|promoted| ("promoted", promoted.to_string())));
         if let Some(source) = &self.source {
@@ -175,7 +144,7 @@ impl Recorded {
     }
 }
 
-/// Removes the record durably: at the next start the flag alone decides. Returns whether there was one.
+/// Removes the record of the role durably: at the next start the flag alone decides. Returns whether there was one.
 ///
 /// # Errors
 /// [`Kind::File`] when it cannot be removed.
@@ -191,9 +160,10 @@ const GUIDANCE: &str = "Until somebody says what this server is, it stays held: 
                         --without-database` if it is to be the primary, or `gocd-bc demote --forget` and restart it, \
                         and go.server.mode and start.in.standby alone decide.";
 
+/// Reads the record of a role from its lines.
 fn parse(properties: &Properties) -> Result<Recorded, String> {
     let known = |key: &str, wanted: &str| match properties.get(key) {
-        Some(value) => format!("{key} is `{}`, not {wanted}", crate::words::shown(value, 80)),
+        Some(value) => format!("{key} is `{}`, not {wanted}", crate::basics::words::shown(value, 80)),
         None => format!("{key} is missing"),
     };
     let role = match properties.get("role") {
@@ -249,6 +219,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::basics::Fingerprint;
 
     fn source(url: &str) -> Source {
         Source {
@@ -285,38 +256,14 @@ mod tests {
             },
         ] {
             recorded.save(folder.path()).expect("save");
+            let text = fs::read_to_string(folder.path().join(FILE)).expect("read");
+            let holds = recorded.role != Role::Primary;
+            assert!(text.contains(if holds { "hold=yes\n" } else { "hold=no\n" }), "{text}");
             assert_eq!(Recorded::load(folder.path()), Ok(Some(recorded)));
         }
         assert_eq!(forget(folder.path()), Ok(true));
         assert_eq!(Recorded::load(folder.path()), Ok(None));
         assert_eq!(forget(folder.path()), Ok(false));
-    }
-
-    #[test]
-    fn a_primary_is_noted_as_it_is_proven_and_not_at_all_where_that_is_wrong() {
-        let settings = |pairs: &[(&str, &str)]| {
-            let all = [("go.server.mode", "standby"), ("bc.primary.url", "https://primarygo")];
-            let all = all.iter().chain(pairs).copied();
-            Settings::parse(&Properties::from_iter(all), |_| false).0
-        };
-        let key = Fingerprint::of_public_key(b"key");
-        let pinned = settings(&[("bc.primary.fingerprint", &key.to_string()), ("bc.tls.ca", "system")]);
-        let noted = Source::of(&pinned).expect("named");
-        assert_eq!(
-            (&noted.fingerprint, &noted.authority),
-            (&Some(key), &Some(CertificateAuthority::System))
-        );
-        assert_eq!(Source::of(&settings(&[("bc.primary.fingerprint", "ab")])), None);
-        let mut bare = settings(&[]);
-        noted.prove_by(&mut bare);
-        assert_eq!(bare.primary_fingerprint, Restriction::To(key));
-        assert_eq!(Source::of(&bare), Some(noted));
-        source("https://other").prove_by(&mut bare);
-        assert_eq!(
-            bare.primary_fingerprint,
-            Restriction::Absent,
-            "of the other one nothing is pinned"
-        );
     }
 
     #[test]

@@ -1,28 +1,24 @@
 //! A file `role` in the usual state folder that says where the state folder of a standby is instead.
 //!
-//! `bc.state.dir` goes with the same JVM options as `go.server.mode=standby`, where these are replaced. The usual folder
-//! knows nothing then, and a server of which nothing is known starts. So a held node whose state folder is elsewhere
-//! leaves a record there that is none: by the table of [`crate::role`] that opens nothing, in Java too. A primary takes
-//! it away at its next start.
+//! `bc.state.dir` goes with the same JVM options as `go.server.mode=standby`, where these are replaced. The usual
+//! folder knows nothing then, and a server of which nothing is known starts. So a held node whose state folder is
+//! elsewhere leaves a record there that is none: by the table of [`crate::role`] that opens nothing, in Java too. A
+//! primary takes it away at its next start.
 
 use std::path::Path;
 
-use super::record::FILE;
+use super::record::{ELSEWHERE, FILE};
 use crate::{
-    error::Error,
-    layout::Layout,
-    properties::{self, Properties},
-    regular_file, state_dir,
-    store::atomic,
+    basics::{Error, Properties, properties, regular_file},
+    durable::atomic,
+    generation::Layout,
+    role::state_dir,
 };
 
-/// The property that makes a record one; its value is the path of the state folder.
-pub(super) const ELSEWHERE: &str = "elsewhere";
-
-/// Leaves one where the state folder is elsewhere and the usual one has no record of its own.
+/// Leaves a signpost where the state folder is elsewhere and the usual one has no record of its own.
 ///
 /// # Errors
-/// [`crate::error::Kind::File`] naming what cannot be read or written.
+/// [`crate::basics::Kind::File`] naming what cannot be read or written.
 pub fn leave(layout: &Layout) -> Result<(), Error> {
     let usual = layout.usual_state_dir();
     if is_same(&usual, layout.state_dir()) {
@@ -30,47 +26,49 @@ pub fn leave(layout: &Layout) -> Result<(), Error> {
     }
     let elsewhere = layout.state_dir().display().to_string();
     let text = properties::to_text([(ELSEWHERE, elsewhere.as_str())]);
-    match found(&usual)? {
-        Found::Nothing => {
+    match in_usual_folder(&usual)? {
+        InUsualFolder::Nothing => {
             state_dir::create(&usual, 0o711)?;
         }
-        Found::Signpost(there) if there != elsewhere => {}
+        InUsualFolder::Signpost(there) if there != elsewhere => {}
         // A record says as much and more.
-        Found::Signpost(_) | Found::Record => return Ok(()),
+        InUsualFolder::Signpost(_) | InUsualFolder::Record => return Ok(()),
     }
     atomic::write(&usual.join(FILE), text.as_bytes(), 0o600)
 }
 
-/// Takes it away again.
+/// Takes the signpost away again.
 ///
 /// # Errors
 /// As for [`leave`].
 pub fn take_away(layout: &Layout) -> Result<(), Error> {
     let usual = layout.usual_state_dir();
-    if !is_same(&usual, layout.state_dir()) && matches!(found(&usual)?, Found::Signpost(_)) {
+    if !is_same(&usual, layout.state_dir()) && matches!(in_usual_folder(&usual)?, InUsualFolder::Signpost(_)) {
         atomic::remove(&usual.join(FILE))?;
     }
     Ok(())
 }
 
-enum Found {
+/// What is in the place of a record there.
+enum InUsualFolder {
     Nothing,
     Signpost(String),
     Record,
 }
 
-fn found(usual: &Path) -> Result<Found, Error> {
+/// What the usual state folder has: a signpost, a record of its own, or nothing.
+fn in_usual_folder(usual: &Path) -> Result<InUsualFolder, Error> {
     let path = usual.join(FILE);
     let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
-        return Ok(Found::Nothing);
+        return Ok(InUsualFolder::Nothing);
     };
     let elsewhere = Properties::parse(&text, &path.display().to_string())
         .ok()
         .and_then(|properties| properties.get(ELSEWHERE).map(str::to_owned));
-    Ok(elsewhere.map_or(Found::Record, Found::Signpost))
+    Ok(elsewhere.map_or(InUsualFolder::Record, InUsualFolder::Signpost))
 }
 
-/// Whether both are one folder, whatever leads to it.
+/// Whether the usual state folder and this one are one folder, whatever leads to it.
 fn is_same(usual: &Path, state_dir: &Path) -> bool {
     usual == state_dir
         || match (usual.canonicalize(), state_dir.canonicalize()) {
@@ -85,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        manifest::Role,
+        generation::Role,
         role::{Recorded, Start, start},
         settings::Flag,
     };

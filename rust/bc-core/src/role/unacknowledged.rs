@@ -8,11 +8,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Kind},
-    manifest::Epoch,
-    regular_file,
-    store::{atomic, seal},
-    words,
+    basics::{Error, Kind, regular_file, words},
+    durable::{atomic, seal},
+    generation::Epoch,
 };
 
 /// The name of the file in the state folder.
@@ -35,7 +33,7 @@ pub struct Unacknowledged {
 }
 
 impl Unacknowledged {
-    /// A note of what happens now.
+    /// A note of a promotion that nobody ordered and that happens now.
     pub fn new(at_ms: i64, epoch: Epoch, reason: String, files: String) -> Self {
         Self {
             format: FORMAT,
@@ -46,7 +44,7 @@ impl Unacknowledged {
         }
     }
 
-    /// Reads the note; none where there is none.
+    /// Loads the note of a promotion that nobody ordered; none where there is none.
     ///
     /// # Errors
     /// [`Kind::File`] when it cannot be read or is damaged: then something was noted all the same.
@@ -70,7 +68,7 @@ impl Unacknowledged {
         })
     }
 
-    /// Writes the note durably.
+    /// Saves the note of a promotion that nobody ordered, durably.
     ///
     /// # Errors
     /// As [`atomic::write`].
@@ -79,7 +77,7 @@ impl Unacknowledged {
         atomic::write(&state_dir.join(FILE), &text, 0o600)
     }
 
-    /// What to say for as long as nobody has seen it.
+    /// What to say of a promotion that nobody ordered, for as long as nobody has seen the note.
     pub fn message(&self) -> String {
         format!(
             "this server promoted itself at {}, with epoch {}: {}. {} Make sure that no other server of the pair runs \
@@ -92,8 +90,8 @@ impl Unacknowledged {
     }
 }
 
-/// What a primary in `epoch` says of the note in its state folder; nothing where there is none, or it is of another
-/// epoch: then a person has decided since.
+/// What a primary in `epoch` says of the note of a promotion that nobody ordered. Nothing where there is none in its
+/// state folder, or it is of another epoch: then a person has decided since.
 pub fn message(state_dir: &Path, epoch: &Epoch) -> Option<String> {
     match Unacknowledged::load(state_dir) {
         Ok(note) => note.filter(|note| note.epoch == *epoch).map(|note| note.message()),
@@ -101,7 +99,8 @@ pub fn message(state_dir: &Path, epoch: &Epoch) -> Option<String> {
     }
 }
 
-/// Removes the note durably, since a person has seen it or decided anew. Returns whether there was one.
+/// Removes the note of a promotion that nobody ordered, durably, since a person has seen it or decided anew. Returns
+/// whether there was one.
 ///
 /// # Errors
 /// [`Kind::File`] when it cannot be removed.

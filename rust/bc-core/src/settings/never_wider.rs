@@ -1,7 +1,10 @@
 //! A wrong value of a setting never grants more than no value at all. One row for each setting; a setting without a
 //! row does not compile.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
+use crate::database::configured::{LocalHost, Watcher};
 
 /// What is wrong for a setting, and what must hold then.
 struct Row {
@@ -190,6 +193,17 @@ fn row(property: Property) -> Row {
             launcher_jar,
             &["lib/go.jar", "jar:file:lib", "https://example.org/go.jar"]
         ),
+        Property::DbWatch => as_absent!(watches_database, &["false", "no", "Off", "off,"]),
+        Property::DbUser => restriction(&["go cd", "gocd\nroot", "go\u{202e}cd"], |wrong, _| {
+            wrong.database.watcher == Watcher::Nobody
+        }),
+        // What a file holds is judged when it is read.
+        Property::DbPasswordFile => {
+            restriction(&["secret\0.txt"], |wrong, _| wrong.database.watcher == Watcher::Nobody)
+        }
+        Property::DbLocalHost => restriction(&["//db/cruise", "db,other", "db other", "gocd@db"], |wrong, _| {
+            wrong.database.local_host == LocalHost::Nobody
+        }),
         Property::LogLevel => as_absent!(log_level, &["LOUD", "6", "OFF"]),
         Property::GocdPort => restriction(&["x", "99999", "-1", "8153/tcp"], |wrong, _| {
             wrong.gocd_listen.is_none()
@@ -199,7 +213,6 @@ fn row(property: Property) -> Row {
         }),
         Property::Face => as_absent!(face, SAID_BY_ITSELF),
         Property::Agent => as_absent!(agent_present, SAID_BY_ITSELF),
-        Property::Jar => as_absent!(jar, SAID_BY_ITSELF),
         // Whatever it says a flag was there, and holds unless a record beats it.
         Property::OverriddenFlag => as_absent!(flag, SAID_BY_ITSELF),
     }
@@ -358,11 +371,55 @@ fn a_pin_or_an_authority_and_a_connection_in_the_clear_exclude_each_other() {
 }
 
 #[test]
-fn the_tables_name_every_setting() {
-    let module = include_str!("../settings.rs");
-    let readme = include_str!("../../../../README.md");
-    for property in Property::ALL.iter().filter(|property| property.is_of_ours()) {
-        let name = format!("`{}`", property.name());
-        assert!(module.contains(&name) && readme.contains(&name), "{name}");
+fn the_tables_name_every_setting_with_one_default_and_nothing_else() {
+    let module = defaults(include_str!("../settings.rs"), "//! ");
+    let document = defaults(include_str!("../../../docs/settings.md"), "");
+    let ours = Property::ALL.iter().filter(|property| property.is_of_ours());
+    let names: BTreeSet<&str> = ours.map(|property| property.name()).collect();
+    assert_eq!(module.keys().copied().collect::<BTreeSet<_>>(), names);
+    assert_eq!(document, module);
+}
+
+/// The names in the first cells of a table, each with the second cell; its unit is in the third one in the document.
+fn defaults<'a>(text: &'a str, before: &str) -> BTreeMap<&'a str, &'a str> {
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(before)?.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split_once('|'));
+    cells
+        .flat_map(|(names, rest)| {
+            let default = rest
+                .split('|')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .trim_end_matches(" ms");
+            names.split('`').skip(1).step_by(2).map(move |name| (name, default))
+        })
+        .collect()
+}
+
+/// What an administrator copies out of a document is a setting.
+#[test]
+fn every_setting_that_a_document_names_is_one() {
+    for document in [
+        include_str!("../../../../README.md"),
+        include_str!("../../../../CHANGELOG.md"),
+        include_str!("../../../SECURITY.md"),
+        include_str!("../../../docs/doctor.md"),
+        include_str!("../../../docs/json.md"),
+        include_str!("../../../docs/keys.md"),
+        include_str!("../../../docs/operate.md"),
+        include_str!("../../../docs/settings.md"),
+        include_str!("../../../docs/synced.md"),
+    ] {
+        let words = document.split(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c));
+        let names = words.map(|word| word.trim_start_matches("-D").trim_end_matches('.'));
+        for name in names.filter(|word| word.starts_with("bc.")) {
+            assert!(
+                Property::ALL.iter().any(|property| property.name() == name),
+                "{name} is no setting"
+            );
+        }
     }
 }

@@ -12,9 +12,9 @@ macro_rules! properties {
 
         impl Property {
             /// Every one.
-            pub const ALL: &'static [Property] = &[$(Property::$property),+];
+            pub(crate) const ALL: &'static [Property] = &[$(Property::$property),+];
 
-            /// As it stands behind `-D`.
+            /// The name of the property as it stands behind `-D`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Property::$property => $name,)+
@@ -83,6 +83,14 @@ properties! {
     Operator = "bc.operator",
     /// GoCD's launcher jar.
     Launcher = "bc.launcher",
+    /// Whether the database is watched.
+    DbWatch = "bc.db.watch",
+    /// Who logs in to the database to watch it.
+    DbUser = "bc.db.user",
+    /// The file with that user's password.
+    DbPasswordFile = "bc.db.password.file",
+    /// Which of several hosts of the database belongs to this node.
+    DbLocalHost = "bc.db.local.host",
     /// What is logged.
     LogLevel = "bc.log.level",
     /// The port of GoCD.
@@ -93,23 +101,17 @@ properties! {
     Face = "bc.face",
     /// Whether the agent is in this JVM; it says so itself.
     Agent = "bc.agent",
-    /// Our own jar; Java says it.
-    Jar = "bc.jar",
     /// The flag that a release went past; the node says it.
     OverriddenFlag = "bc.flag.overridden",
 }
 
 impl Property {
-    /// Whether an administrator writes it for us: neither GoCD's own, nor said by the node itself.
+    /// Whether this property is one that an administrator writes for us: neither GoCD's own, nor said by the node
+    /// itself.
     pub(super) fn is_of_ours(self) -> bool {
         !matches!(
             self,
-            Property::GocdPort
-                | Property::GocdHost
-                | Property::Face
-                | Property::Agent
-                | Property::Jar
-                | Property::OverriddenFlag
+            Property::GocdPort | Property::GocdHost | Property::Face | Property::Agent | Property::OverriddenFlag
         )
     }
 

@@ -6,24 +6,22 @@ use std::{
     time::Duration,
 };
 
-use super::{CertificateAuthority, CertificateFiles, DEFAULT_PORT, Flag, Mistake, Property, Restriction};
+use super::{CertificateAuthority, CertificateFiles, Flag, Mistake, Property, Restriction};
 use crate::{
-    extra_name::ExtraName,
-    fingerprint::Fingerprint,
-    layout::Layout,
-    percent,
-    primary_url::{PrimaryUrl, UrlMistake},
-    properties::Properties,
-    stray_ends::without_stray_ends,
-    words,
+    basics::{Fingerprint, Properties, percent, stray_ends::without_stray_ends, words},
+    database::configured::{LocalHost, Watcher},
+    generation::{ExtraName, Layout},
+    settings::primary_url::{DEFAULT_PORT, PrimaryUrl, UrlMistake},
 };
 
-/// Longest time that is believed: ten years. Beyond it, what is reckoned with moments may overflow.
+/// The longest time that is believed: ten years. Sums of moments and longer times could overflow.
 const LONGEST_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
-/// Names that are no setting are each named up to this many.
+/// At most so many names that are no setting are named in messages.
 const MOST_UNKNOWN: usize = 20;
-/// As many characters of such a name are shown.
+/// At most so many characters of such a name are shown.
 const LONGEST_NAME: usize = 60;
+/// The longest name of a user of PostgreSQL.
+const LONGEST_ROLE: usize = 63;
 /// What Java passes on of its environment.
 const ENVIRONMENT: &str = "bc.env.";
 
@@ -40,7 +38,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that has looked through the names already.
+    /// A reader of settings that has looked through the names already.
     pub(super) fn new(properties: &'a Properties) -> Self {
         let mut reader = Self {
             properties,
@@ -48,10 +46,11 @@ impl<'a> Reader<'a> {
             mistakes: Vec::new(),
             notices: Vec::new(),
         };
-        reader.judge_names();
+        reader.look_for_unknown_names();
         reader
     }
 
+    /// Reads the text of a setting; none where it is empty.
     pub(super) fn text(&self, property: Property) -> Option<&'a str> {
         self.properties
             .get(property.name())
@@ -71,7 +70,7 @@ impl<'a> Reader<'a> {
         self.misspelt.contains(&property)
     }
 
-    /// A setting that grants or shapes something: what is wrong counts as absent. An empty one is no mistake.
+    /// Reads a setting that grants or shapes something: what is wrong counts as absent. An empty one is no mistake.
     pub(super) fn parsed<T>(
         &mut self,
         property: Property,
@@ -85,7 +84,7 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    /// A setting that restricts. Also an empty one is a mistake then: the variable that was to be there may be
+    /// Reads a setting that restricts. Also an empty one is a mistake then: the variable that was to be there may be
     /// missing. `until` says what holds until it is corrected.
     pub(super) fn restriction<T>(
         &mut self,
@@ -136,6 +135,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Notes a mistake in a setting.
     pub(super) fn mistake(&mut self, property: Property, message: String) {
         self.mistakes.push(Mistake {
             property: property.name().to_owned(),
@@ -143,6 +143,7 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Reads a setting that is a time in milliseconds.
     pub(super) fn milliseconds(&mut self, property: Property, default: u64) -> Duration {
         let parse = |text: &str| text.parse().ok().filter(|given| (1..=LONGEST_MS).contains(given));
         let wanted = format!("a whole number of milliseconds above 0, ten years at most; {default} counts");
@@ -150,8 +151,8 @@ impl<'a> Reader<'a> {
         Duration::from_millis(given.unwrap_or(default))
     }
 
-    /// A time after which something is thrown away; 0 is never, and so is what is not understood: a mistake throws
-    /// nothing away.
+    /// Reads a time after which something is thrown away; 0 is never, and so is what is not understood: a mistake
+    /// throws nothing away.
     pub(super) fn milliseconds_or_never(&mut self, property: Property, default: Duration) -> Option<Duration> {
         if self.text(property).is_none() {
             return Some(default);
@@ -165,9 +166,9 @@ impl<'a> Reader<'a> {
             .map(Duration::from_millis)
     }
 
-    /// What asks for a standby. A mode that GoCD does not know may be a `standby` that was misspelt, and then two
-    /// servers would be active: it asks for one too. `StandbyFlag.java` does the same where we cannot be asked; both are
-    /// tested with `tests/fixtures/hold/flags.txt`.
+    /// Reads the flag that asks for a standby. A mode that GoCD does not know may be a `standby` that was misspelt, and
+    /// then two servers would be active: it asks for one too. `StandbyFlag.java` does the same where we cannot be
+    /// asked; both are tested with `tests/fixtures/hold/flags.txt`.
     pub(super) fn flag(&mut self, has_file: impl Fn() -> bool) -> Flag {
         match self.text(Property::OverriddenFlag) {
             Some("property") => return Flag::Property,
@@ -202,7 +203,7 @@ impl<'a> Reader<'a> {
         if has_file() { Flag::File } else { Flag::None }
     }
 
-    /// Our TLS port; none where it must not be opened.
+    /// Reads where our TLS port listens (`bc.listen`); none where it must not be opened.
     pub(super) fn listen(&mut self) -> Option<SocketAddr> {
         self.restriction(
             Property::Listen,
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
         .or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT))
     }
 
-    /// The plain port; none where none is asked for, and where it must not be opened.
+    /// Reads where the plain port listens (`bc.listen.plain`); none where none is asked for, or it must not be opened.
     pub(super) fn listen_plain(&mut self) -> Option<SocketAddr> {
         self.parsed(
             Property::ListenPlain,
@@ -222,8 +223,8 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// GoCD binds `cruise.listen.host` (all addresses by default) and `cruise.server.port`. None where either is wrong:
-    /// GoCD would not listen there then.
+    /// Reads where GoCD listens: it binds `cruise.listen.host` (all addresses by default) and `cruise.server.port`.
+    /// None where either is wrong: GoCD would not listen there then.
     pub(super) fn gocd_listen(&mut self) -> Option<SocketAddr> {
         const UNTIL: &str = "nothing answers on GoCD's port while this server is held";
         let port = self.restriction(Property::GocdPort, "a port number", UNTIL, |text| text.parse().ok());
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
         Some(SocketAddr::new(host, port.or(8153)?))
     }
 
-    /// The primary's key as it was written down.
+    /// Reads the primary's key as it was written down (`bc.primary.fingerprint`).
     pub(super) fn primary_fingerprint(&mut self) -> Restriction<Fingerprint> {
         self.restriction(
             Property::PrimaryFingerprint,
@@ -250,7 +251,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// Who vouches for the primary. A file that cannot be used is found out where it is read.
+    /// Reads who vouches for the primary (`bc.tls.ca`). A file that cannot be used is found out where it is read.
     pub(super) fn tls_ca(&mut self, working_dir: &Path) -> Restriction<CertificateAuthority> {
         self.restriction(
             Property::TlsCa,
@@ -264,8 +265,48 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// Further files to sync. Where the list is wrong it is not known which ones: none is synced, and none is taken
-    /// for removed.
+    /// Reads who logs in to GoCD's database to watch it (`bc.db.user`, `bc.db.password.file`).
+    pub(super) fn database_watcher(&mut self, working_dir: &Path) -> Watcher {
+        const NOBODY: &str = "nobody logs in to the database, and it is not watched";
+        let user = self.restriction(Property::DbUser, "the name of a user of PostgreSQL", NOBODY, |text| {
+            let is_name = words::shown(text, LONGEST_ROLE) == text && !text.contains(char::is_whitespace);
+            is_name.then(|| text.to_owned())
+        });
+        let wanted = "the path of a file with a password in its first line";
+        let file = self.restriction(Property::DbPasswordFile, wanted, NOBODY, |text| {
+            (!text.contains('\0')).then(|| working_dir.join(text))
+        });
+        match (user, file) {
+            (Restriction::Malformed, _) | (_, Restriction::Malformed) => Watcher::Nobody,
+            (Restriction::Absent, Restriction::Absent) => Watcher::Gocd,
+            (user, file) => Watcher::Own {
+                user: user.value(),
+                password_file: file.value(),
+            },
+        }
+    }
+
+    /// Reads which host of GoCD's database is this node's (`bc.db.local.host`).
+    pub(super) fn database_local_host(&mut self) -> LocalHost {
+        let wanted = "one of the hosts in db.url, with or without its port";
+        let host = self.restriction(
+            Property::DbLocalHost,
+            wanted,
+            "none of them counts as this node's own",
+            |text| {
+                let is_host = |c: char| c.is_ascii_alphanumeric() || ".-_:[]%".contains(c);
+                text.chars().all(is_host).then(|| text.to_owned())
+            },
+        );
+        match host {
+            Restriction::Absent => LocalHost::ByAddress,
+            Restriction::To(host) => LocalHost::Named(host),
+            Restriction::Malformed => LocalHost::Nobody,
+        }
+    }
+
+    /// Reads the list of further files to sync (`bc.sync.extra`). Where the list is wrong it is not known which ones:
+    /// none is synced, and none is taken for removed.
     pub(super) fn sync_extra(&mut self, layout: &Layout) -> Restriction<Vec<ExtraName>> {
         // An empty list is one: there is nothing that it could have been meant to keep away.
         if self.properties.get(Property::SyncExtra.name()).is_some() && self.text(Property::SyncExtra).is_none() {
@@ -292,7 +333,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// Whose word on encryption counts. One that is wrong makes all of them doubtful.
+    /// Reads whose word on encryption counts (`bc.trusted.proxies`). One that is wrong makes all of them doubtful.
     pub(super) fn trusted_proxies(&mut self) -> Vec<IpAddr> {
         let wanted = "IP addresses separated by commas, so no proxy but one on this host is trusted";
         let parse = |text: &str| {
@@ -309,7 +350,7 @@ impl<'a> Reader<'a> {
         self.parsed(Property::TrustedProxies, wanted, parse).unwrap_or_default()
     }
 
-    /// The group whose members may give orders.
+    /// Reads the group whose members may give orders (`bc.operator.group`).
     pub(super) fn operator_group(&mut self) -> Option<String> {
         let wanted = "the name of a group, so nobody but root may give orders";
         self.parsed(Property::OperatorGroup, wanted, |text| {
@@ -318,6 +359,8 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Reads where the files of an administrator's certificate are (`bc.tls.certificate`, `bc.tls.private.key`); none
+    /// where none is given, or one of the two alone.
     pub(super) fn certificate_files(&mut self, working_dir: &Path) -> Option<CertificateFiles> {
         const CERTIFICATE: Property = Property::TlsCertificate;
         const PRIVATE_KEY: Property = Property::TlsPrivateKey;
@@ -346,8 +389,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The primary's address; none where it is missing or wrong. `is_checked` says whether a fingerprint or an
-    /// authority is set, which needs a key to look at.
+    /// Reads the primary's address (`bc.primary.url`); none where it is missing or wrong. `is_checked` says whether a
+    /// fingerprint or an authority is set, which needs a key to look at.
     pub(super) fn primary_url(&mut self, flag: Flag, is_checked: bool) -> Option<PrimaryUrl> {
         const NAME: Property = Property::PrimaryUrl;
         let Some(text) = self.text(NAME) else {
@@ -382,6 +425,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the address at which others reach this node (`bc.external.url`).
     pub(super) fn external_url(&mut self) -> Option<String> {
         match self.text(Property::ExternalUrl)?.parse::<PrimaryUrl>() {
             Ok(url) => Some(url.base()),
@@ -395,8 +439,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Names that are none of ours: a misspelt one would be one setting less, and nobody would know.
-    fn judge_names(&mut self) {
+    /// Notes names that are no setting of ours: without a word about a misspelt one, its setting would be missing
+    /// unseen.
+    fn look_for_unknown_names(&mut self) {
         let properties = self.properties;
         let unknown = properties
             .keys()
@@ -427,7 +472,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is wrong with an address, and what to write: the same one where that can be told, else `otherwise`.
+/// What is wrong with an address in a setting, and what to write: the same one where that can be told, else
+/// `otherwise`.
 fn no_address(reason: &UrlMistake, otherwise: &str) -> String {
     match reason {
         UrlMistake::International(address) => format!("the address there {reason}: write {address}"),
@@ -435,7 +481,7 @@ fn no_address(reason: &UrlMistake, otherwise: &str) -> String {
     }
 }
 
-/// A size: bytes, or a number with KiB, MiB or GiB.
+/// Parses the size that a setting gives: bytes, or a number with KiB, MiB or GiB.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let factor = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
@@ -448,14 +494,14 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// An address with or without a port.
+/// Parses an address to listen on, with or without a port.
 fn listen_address(text: &str) -> Option<SocketAddr> {
     text.parse()
         .ok()
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)))
 }
 
-/// The file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`, or the path as it is.
+/// Parses the setting of `go.jar`: the file of `jar:file:/usr/share/go-server/lib/go.jar!/com/…`, or the path as it is.
 pub(super) fn launcher_jar(text: &str) -> Option<PathBuf> {
     if Path::new(text).is_absolute() {
         return Some(PathBuf::from(text));

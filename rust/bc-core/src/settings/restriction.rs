@@ -13,7 +13,7 @@ pub enum Restriction<T> {
 }
 
 impl<T> Restriction<T> {
-    /// What is left: `default` where it is absent, none where it is malformed.
+    /// What is left of a restriction: `default` where it is absent, none where it is malformed.
     pub(super) fn or(self, default: T) -> Option<T> {
         match self {
             Restriction::Absent => Some(default),
@@ -22,7 +22,15 @@ impl<T> Restriction<T> {
         }
     }
 
-    /// Whether it is set, understood or not.
+    /// To what a restriction restricts; none where it is absent or not understood.
+    pub(super) fn value(self) -> Option<T> {
+        match self {
+            Restriction::To(value) => Some(value),
+            Restriction::Absent | Restriction::Malformed => None,
+        }
+    }
+
+    /// Whether the restriction is set, understood or not.
     pub fn is_set(&self) -> bool {
         !matches!(self, Restriction::Absent)
     }

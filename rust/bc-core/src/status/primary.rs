@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Generation;
-use crate::{concern::Concern, fingerprint::Fingerprint};
+use crate::{basics::Fingerprint, database::position::Position, generation::Concern};
 
 /// What a standby knows of its primary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrimaryStatus {
     /// Where it is, as configured.
     pub url: String,
@@ -39,6 +39,9 @@ pub struct PrimaryStatus {
     pub generation: Option<Generation>,
     /// Its write-ahead log position.
     pub wal_location: Option<String>,
+    /// Where its database is, as it has told last.
+    #[serde(default)]
+    pub database: Option<Position>,
     /// The key that it is to show next, while it waits for that to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fingerprint: Option<Fingerprint>,
@@ -48,26 +51,19 @@ pub struct PrimaryStatus {
 }
 
 impl PrimaryStatus {
-    /// A primary that has not answered yet.
+    /// The status of a primary that has not answered yet.
     pub fn new(url: &str, trust: &str, since_ms: i64) -> Self {
         Self {
             url: url.to_owned(),
-            address: None,
             trust: trust.to_owned(),
-            trusted: false,
-            seen_fingerprint: None,
-            connected: false,
             since_ms,
-            last_exchange_ms: None,
-            node_id: None,
-            gocd_version: None,
-            product_version: None,
-            scanned_ms: None,
-            file_check_interval_ms: None,
-            generation: None,
-            wal_location: None,
-            next_fingerprint: None,
-            concerns: Vec::new(),
+            ..Self::default()
         }
+    }
+
+    /// Notes where this primary says that its database is.
+    pub fn note_database(&mut self, position: Option<&Position>) {
+        self.wal_location = position.map(|position| position.written.to_string());
+        self.database = position.cloned();
     }
 }

@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fingerprint::Fingerprint,
-    report::{ReportedGeneration, ReportedProblem},
-    run::{self, Run},
-    trust::Standing,
+    basics::{Fingerprint, NodeId},
+    generation::{Run, run},
+    keys::Standing,
+    status::report::{ReportedGeneration, ReportedProblem},
 };
 
 /// What a primary knows of one standby that it trusts, from its reports. Times are by the primary's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandbyStatus {
     /// Its node id.
-    pub node_id: String,
+    pub node_id: NodeId,
     /// The key that it has proven to hold; there is always one.
     pub fingerprint: Option<Fingerprint>,
     /// Always [`Standing::Trusted`].
@@ -58,8 +58,8 @@ pub struct StandbyStatus {
 }
 
 impl StandbyStatus {
-    /// What people call it: its address, else the beginning of its node id. Where another server has the same identity,
-    /// also where it is.
+    /// What people call a standby on the status: its address, else the beginning of its node id. Where another server
+    /// has the same identity, also where it is.
     pub fn name(&self) -> String {
         let name = match &self.url {
             Some(url) => url.trim_start_matches("https://").to_owned(),
@@ -68,6 +68,17 @@ impl StandbyStatus {
         match self.run.as_ref().filter(|_| self.doubled) {
             Some(run) => format!("{name} ({})", run.in_short()),
             None => name,
+        }
+    }
+
+    /// How far a standby follows, in a word or two.
+    pub fn state(&self) -> &'static str {
+        match (self.silent, self.behind_since_ms, self.says_in_sync) {
+            (true, _, _) => "silent",
+            (false, Some(_), _) => "behind",
+            (false, None, _) if self.in_sync => "in sync",
+            (false, None, Some(_)) => "not in sync",
+            (false, None, None) => "not known",
         }
     }
 }
@@ -85,11 +96,11 @@ pub struct StandbyNode<'a> {
     pub in_sync: bool,
 }
 
-/// The standbys in the order of their node ids, each once.
+/// The standby nodes in the order of their node ids, each once.
 pub fn standby_nodes(standbys: &[StandbyStatus]) -> Vec<StandbyNode<'_>> {
     let mut nodes = BTreeMap::new();
     for standby in standbys {
-        let node = nodes.entry(standby.node_id.as_str()).or_insert(StandbyNode {
+        let node = nodes.entry(&*standby.node_id).or_insert(StandbyNode {
             node_id: &standby.node_id,
             servers: 0,
             reported_ms: standby.reported_ms,
@@ -102,7 +113,7 @@ pub fn standby_nodes(standbys: &[StandbyStatus]) -> Vec<StandbyNode<'_>> {
     nodes.into_values().collect()
 }
 
-/// What to say of each node of which several servers report, by node id: who they are and what to do.
+/// What to say of each standby of which several servers report, by node id: who they are and what to do.
 pub fn doubled(standbys: &[StandbyStatus]) -> BTreeMap<&str, String> {
     let mut by_node: BTreeMap<&str, Vec<&StandbyStatus>> = BTreeMap::new();
     for standby in standbys.iter().filter(|standby| standby.doubled) {
@@ -126,11 +137,11 @@ pub fn doubled(standbys: &[StandbyStatus]) -> BTreeMap<&str, String> {
 }
 
 /// Somebody who has reported with the token and is not trusted. Nothing of what he says of himself is kept but the node
-/// id, which has only hex digits.
+/// id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stranger {
     /// The node that he says he is.
-    pub node_id: String,
+    pub node_id: NodeId,
     /// The key that he has proven to hold.
     pub fingerprint: Option<Fingerprint>,
     /// Never [`Standing::Trusted`].
@@ -142,7 +153,7 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// Who it is and why he is not trusted, in one line without a word of his own.
+    /// Who a stranger is and why he is not trusted, in one line without a word of his own.
     pub fn description(&self) -> String {
         let address = self.address.map(|address| format!(" at {address}")).unwrap_or_default();
         let who = format!("node {:.8}{address}", self.node_id);
@@ -185,8 +196,9 @@ mod tests {
 
     #[test]
     fn a_standby_that_was_copied_is_one_and_as_well_as_the_worse_of_both() {
+        let [a, b] = ["a", "b"].map(|digit| digit.repeat(32));
         let reports = |node_id: &str, reported_ms, in_sync| StandbyStatus {
-            node_id: node_id.to_owned(),
+            node_id: node_id.parse().expect("id"),
             fingerprint: None,
             standing: Standing::Trusted,
             url: None,
@@ -205,20 +217,20 @@ mod tests {
             run: None,
             doubled: false,
         };
-        let listed = [reports("b", 5, true), reports("a", 1, true), reports("b", 3, false)];
+        let listed = [reports(&b, 5, true), reports(&a, 1, true), reports(&b, 3, false)];
         let node = |node_id, servers, reported_ms, in_sync| StandbyNode {
             node_id,
             servers,
             reported_ms,
             in_sync,
         };
-        assert_eq!(standby_nodes(&listed), [node("a", 1, 1, true), node("b", 2, 5, false)]);
+        assert_eq!(standby_nodes(&listed), [node(&a, 1, 1, true), node(&b, 2, 5, false)]);
     }
 
     #[test]
     fn strangers_are_one_bounded_line() {
         let stranger = |number: u32| Stranger {
-            node_id: format!("{number:032x}"),
+            node_id: format!("{number:032x}").parse().expect("id"),
             fingerprint: Some(Fingerprint::of_public_key(&number.to_be_bytes())),
             standing: Standing::Seen,
             address: Some(IpAddr::from([10, 0, 0, 7])),

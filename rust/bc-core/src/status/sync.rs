@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, manifest::Name, withheld::Withheld};
+use crate::{
+    basics::Digest,
+    generation::{Name, Withheld},
+};
 
 /// Errors that are kept, as in the original product.
 pub const KEPT_ERRORS: usize = 5;
@@ -13,7 +16,7 @@ const CLOCK_STEP_MS: i64 = 60_000;
 /// How syncing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
-    /// Whether all that the primary has is live here, as far as anybody can know: [`super::Status::judge_sync`] says so
+    /// Whether all that the primary has is live here, as far as anybody can know: `Status::update_sync` says so
     /// of the fields below.
     pub in_sync: bool,
     /// Whether the applied generation is the primary's newest one, as far as the newest exchange tells.
@@ -60,8 +63,8 @@ impl SyncStatus {
             && self.paused.is_none()
     }
 
-    /// Milliseconds for which the generation that is live has been so. None where there is none, and where the clock was
-    /// set back behind that moment by more than `CLOCK_STEP_MS`: then nobody knows.
+    /// Milliseconds for which the generation that is live has been so. None where there is none, and where the clock
+    /// was set back behind that moment by more than `CLOCK_STEP_MS`: then nobody knows.
     pub fn applied_age_ms(&self, now_ms: i64) -> Option<i64> {
         let age = now_ms.saturating_sub(self.applied_ms?);
         (age >= -CLOCK_STEP_MS).then_some(age.max(0))

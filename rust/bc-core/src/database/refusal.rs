@@ -1,0 +1,218 @@
+//! What it means that a PostgreSQL server does not answer as it should.
+//!
+//! Full is not gone, starting is not gone, and one that takes a connection and then says nothing is not up. What is known is
+//! known from the code of the error (SQLSTATE), since messages are in the server's language.
+
+use super::{facts::Platform, finding::Fault};
+use crate::basics::{Error, Kind};
+
+/// Where the words are that only the server itself has.
+pub(super) const LOG: &str =
+    "its log (`pg_lsclusters` on its machine says where that is, else `journalctl -u 'postgresql*'`)";
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The name of the host leads nowhere.
+    NoSuchHost,
+    /// Nobody listens there, or the network does not lead there: the reason, in words of the operating system.
+    Unreachable(String),
+    /// It takes connections and says nothing: stopped, frozen, or a disk that hangs.
+    Silent,
+    /// It is starting, recovering or shutting down, or takes no queries while it replays.
+    NotReady,
+    /// It was told to end while it was asked.
+    Ending,
+    /// It has no connection left for this user.
+    Full,
+    /// It refuses the password.
+    Password,
+    /// It lets nobody of this name in from here.
+    NotAllowed,
+    /// It has no such database.
+    NoDatabase,
+    /// TLS: the reason.
+    Tls(String),
+    /// It runs, and whoever runs it shows nothing of its log.
+    Managed(Platform),
+    /// Anything else: the code.
+    Other(String),
+}
+
+impl Refusal {
+    /// What PostgreSQL's error with this SQLSTATE code says.
+    pub fn of_code(code: &str) -> Self {
+        match code {
+            // cannot_connect_now
+            "57P03" => Refusal::NotReady,
+            // admin_shutdown, crash_shutdown
+            "57P01" | "57P02" => Refusal::Ending,
+            // too_many_connections
+            "53300" => Refusal::Full,
+            "28P01" => Refusal::Password,
+            "28000" => Refusal::NotAllowed,
+            "3D000" => Refusal::NoDatabase,
+            // query_canceled, lock_not_available: it is alive and busy.
+            "57014" | "55P03" => Refusal::Silent,
+            code => Refusal::Other(code.to_owned()),
+        }
+    }
+
+    /// Whether a database server is there, whatever it says: it must not be taken for one that is gone.
+    pub fn is_present(&self) -> bool {
+        !matches!(self, Refusal::NoSuchHost | Refusal::Unreachable(_) | Refusal::Silent)
+    }
+
+    /// Whether this database server is only busy: it is expected to answer by itself after a while.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Refusal::NotReady | Refusal::Ending | Refusal::Full)
+    }
+
+    /// Whether this database server works all the same, as far as anybody can see: GoCD may have got in.
+    pub fn works(&self) -> bool {
+        matches!(self, Refusal::Full | Refusal::Managed(_))
+    }
+
+    /// The name of what is wrong with this database server.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Refusal::NoSuchHost => Fault::NoSuchHost,
+            Refusal::Unreachable(_) => Fault::Unreachable,
+            Refusal::Silent => Fault::Frozen,
+            Refusal::NotReady => Fault::NotReady,
+            Refusal::Ending => Fault::Ending,
+            Refusal::Full => Fault::Full,
+            Refusal::Password => Fault::Password,
+            Refusal::NotAllowed => Fault::NotAllowed,
+            Refusal::NoDatabase => Fault::NoDatabase,
+            Refusal::Tls(_) => Fault::Tls,
+            Refusal::Managed(_) => Fault::Managed,
+            Refusal::Other(_) => Fault::Answer,
+        }
+    }
+
+    /// The refusal of a database server as an error for people: `server` is where, `user` who asked, `database` for
+    /// what.
+    pub fn error(&self, server: &str, user: &str, database: &str) -> Error {
+        let (kind, message, guidance) = match self {
+            Refusal::NoSuchHost => (
+                Kind::Unreachable,
+                format!("the name of the host of PostgreSQL at {server} leads nowhere"),
+                "Look it up with `getent hosts` on this server, and correct it in db.url or in DNS.".to_owned(),
+            ),
+            Refusal::Unreachable(reason) => (
+                Kind::Unreachable,
+                format!("PostgreSQL at {server} cannot be reached: {reason}"),
+                format!(
+                    "Check that it runs (`systemctl status postgresql`, `pg_lsclusters`), that listen_addresses in \
+                     postgresql.conf names an address of {server}, and that no firewall is in between."
+                ),
+            ),
+            Refusal::Silent => (
+                Kind::Unreachable,
+                format!("PostgreSQL at {server} takes a connection and does not answer"),
+                "Look at that machine: in `ps -C postgres -o pid,stat,args`, T is a server that somebody stopped (`kill -CONT \
+                 PID`), D one whose disk hangs; where nothing answers at all, the machine is paused."
+                    .to_owned(),
+            ),
+            Refusal::NotReady => (
+                Kind::Busy,
+                format!("PostgreSQL at {server} is starting, recovering or shutting down, and answers no query"),
+                format!("Wait, and if that lasts look into {LOG}. On a standby hot_standby must be on."),
+            ),
+            Refusal::Ending => (
+                Kind::Unreachable,
+                format!("PostgreSQL at {server} is ending"),
+                format!("If nobody stopped it, look into {LOG}."),
+            ),
+            Refusal::Full => (
+                Kind::Busy,
+                format!("PostgreSQL at {server} runs and has no connection left for {user}"),
+                format!(
+                    "Raise max_connections there above the sum of db.maxActive (32) of both GoCD servers (`alter system set \
+                     max_connections = 200`, then restart it), or the limit of that user (`alter role {user} connection \
+                     limit -1`)."
+                ),
+            ),
+            Refusal::Password => (
+                Kind::Setting,
+                format!("PostgreSQL at {server} refuses the password of {user}"),
+                format!(
+                    "Compare db.password, or what bc.db.password.file holds, with what `\\password {user}` set in psql on \
+                     the primary database."
+                ),
+            ),
+            Refusal::NotAllowed => (
+                Kind::Setting,
+                format!("PostgreSQL at {server} does not let {user} in from this server"),
+                format!(
+                    "Add a line `host {database} {user} ADDRESS/32 scram-sha-256` with this server's address to pg_hba.conf \
+                     there, and reload it with `select pg_reload_conf()`. If there is one, the user may not log in: `alter \
+                     role {user} login`."
+                ),
+            ),
+            Refusal::NoDatabase => (
+                Kind::Setting,
+                format!("PostgreSQL at {server} has no database {database}"),
+                "Check the end of db.url: it is the name of GoCD's database. `psql -l` there lists those that it has.".to_owned(),
+            ),
+            Refusal::Tls(reason) => (
+                Kind::Trust,
+                format!("the TLS connection to PostgreSQL at {server} fails: {reason}"),
+                "Check sslmode and sslrootcert in db.url against the server's certificate.".to_owned(),
+            ),
+            Refusal::Managed(platform) => (
+                Kind::Refused,
+                format!("PostgreSQL at {server} is run by {platform}, which shows nothing of its log"),
+                format!("Watch its copies by its own means; it is promoted with {}.", platform.promotion()),
+            ),
+            Refusal::Other(code) => (
+                Kind::Protocol,
+                format!("PostgreSQL at {server} answers with the error {code}"),
+                format!("Look into {LOG}, which has the words."),
+            ),
+        };
+        Error::new(kind, message, guidance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_full_or_starting_is_there() {
+        for code in ["57P03", "53300", "57P01", "28P01", "28000", "3D000", "XX000"] {
+            assert!(Refusal::of_code(code).is_present(), "{code}");
+        }
+        for refusal in [
+            Refusal::Silent,
+            Refusal::NoSuchHost,
+            Refusal::Unreachable("Connection refused".to_owned()),
+        ] {
+            assert!(!refusal.is_present(), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn each_says_where_and_what_to_do() {
+        for refusal in [
+            Refusal::NoSuchHost,
+            Refusal::Unreachable("Connection refused".to_owned()),
+            Refusal::Silent,
+            Refusal::NotReady,
+            Refusal::Ending,
+            Refusal::Full,
+            Refusal::Password,
+            Refusal::NotAllowed,
+            Refusal::NoDatabase,
+            Refusal::Tls("it has no TLS".to_owned()),
+            Refusal::Managed(Platform::Aurora),
+            Refusal::Other("XX001".to_owned()),
+        ] {
+            let error = refusal.error("primarydb:5432", "gocd", "cruise");
+            assert!(error.message().contains("primarydb:5432"), "{error}");
+            assert!(error.guidance().ends_with('.'), "{error}");
+        }
+    }
+}

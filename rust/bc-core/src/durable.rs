@@ -1,0 +1,16 @@
+//! What survives a power cut: a file that is replaced whole or not at all, the checksum at its end, and the trait
+//! through which a disk is changed.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `atomic` | replaces a file of ours whole or not at all |
+//! | `seal` | the checksum at the end of a JSON file |
+//! | `filesystem` | the trait: one call for each change of a disk |
+//!
+//! Stands on [`crate::basics`].
+
+pub mod atomic;
+pub(crate) mod filesystem;
+pub(crate) mod seal;
+
+pub(crate) use self::filesystem::{FileSystem, OperatingSystem};

@@ -1,0 +1,21 @@
+//! What is in GoCD's own files: its configuration and how its XML is read, what in it is secret, the key of its
+//! secrets, its version.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `cruise_config` | what a standby wants to know of a `cruise-config.xml` before it becomes live |
+//! | `secret` | what in it is secret, by name or by value |
+//! | `cipher` | whether the key `cipher.aes` fits its secrets |
+//! | `version` | which GoCD is beside us |
+//! | `xml` | reads an XML text through, for its outline or for a visitor |
+//! | `xml::skim` | reads head and end alone, for the outline at each scan |
+//! | `xml::sweep` | reads every character of a usual text, fast |
+//! | `xml::strict` | refuses what the JDK's parser would refuse, and has the last word on what is unusual |
+//!
+//! Stands on [`crate::basics`].
+
+pub(crate) mod cipher;
+pub(crate) mod cruise_config;
+pub(crate) mod secret;
+pub mod version;
+pub mod xml;

@@ -1,0 +1,165 @@
+//! What the command line and a running node say to each other on the local socket.
+//!
+//! One JSON object a line. The client sends one [`Order`]; the node answers with any number of
+//! [`Reply::Progress`] lines and ends with one other line. The socket itself is world-writable: who may give
+//! which order is decided by the caller's operating-system user, see [`Order::changes_anything`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    basics::{Error, Fingerprint},
+    generation::{Entry, Name},
+    standby::store::{Permit, diff::Diff, generations::KeptGeneration, verify::Verified},
+    status::Status,
+};
+
+/// The name of the socket in the state folder, and of the file that tells where else it is.
+pub const SOCKET: &str = "control.sock";
+/// The file in the state folder with the path of a socket that did not fit into it.
+pub const SOCKET_POINTER: &str = "socket";
+/// What the name of an abstract socket begins with in that file, and wherever else it is shown.
+pub const ABSTRACT: &str = "@";
+
+/// What a caller asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// The status of the node.
+    Status,
+    /// Let GoCD run on this standby.
+    Promote {
+        /// Leave the database alone, and trust the administrator that no other primary runs.
+        without_database: bool,
+        /// Also where the live files are not what was verified and cannot be made so.
+        #[serde(default)]
+        as_it_is: bool,
+    },
+    /// Make this node a standby from its next start on.
+    Demote {
+        /// Remove the record of what it was instead: its flag alone decides then.
+        #[serde(default)]
+        forget: bool,
+    },
+    /// A person has seen that this node promoted itself.
+    Acknowledge,
+    /// Pull from the primary now, and wait until its newest generation is live here.
+    Sync(Permit),
+    /// Make a kept generation live again, and pull no more until a sync resumes.
+    Restore {
+        /// As for [`Order::Generation`].
+        id: String,
+    },
+    /// Let go of generations that a promoted node still keeps.
+    DropGenerations {
+        /// As for [`Order::Generation`]; without one, all of them.
+        #[serde(default)]
+        id: Option<String>,
+    },
+    /// The generations that are kept here.
+    Generations,
+    /// One of them with its files.
+    Generation {
+        /// As a person writes it, see [`crate::standby::store::generations::show`].
+        id: String,
+    },
+    /// What differs between two of them. It shows the configuration, though no secret of it, so not everybody may
+    /// order it.
+    #[serde(rename = "difference")]
+    Diff {
+        /// As for [`crate::standby::store::diff::compare`].
+        from: Option<String>,
+        /// The same.
+        to: Option<String>,
+    },
+    /// Read all live files and kept bytes, and have mended what is not right. It costs reading time, so not
+    /// everybody may order it.
+    Verify,
+    /// Give this primary another key, once its standbys know it.
+    RotateIdentity {
+        /// Do not wait for standbys that have not confirmed it.
+        now: bool,
+    },
+    /// Accept this key of a peer.
+    Trust {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// Forget it instead.
+        remove: bool,
+    },
+}
+
+impl Reply {
+    /// A refusal on the local socket: why, and what to do.
+    pub fn refused(message: impl Into<String>, guidance: impl Into<String>) -> Self {
+        Reply::Refused {
+            message: message.into(),
+            guidance: guidance.into(),
+        }
+    }
+}
+
+impl From<Error> for Reply {
+    fn from(error: Error) -> Self {
+        Reply::refused(error.message(), error.guidance())
+    }
+}
+
+impl Order {
+    /// Whether only root, a member of `bc.operator.group`, or the owner under `bc.operator=owner` may give this order.
+    pub fn changes_anything(&self) -> bool {
+        !matches!(self, Order::Status | Order::Generations | Order::Generation { .. })
+    }
+}
+
+/// A line of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// A step of something that takes time.
+    Progress {
+        /// What is being done.
+        message: String,
+    },
+    /// The status that was asked for.
+    Status {
+        /// The picture.
+        status: Box<Status>,
+    },
+    /// The generations that were asked for.
+    Generations {
+        /// Newest first, generation 0 last.
+        generations: Vec<KeptGeneration>,
+    },
+    /// The generation that was asked for.
+    Generation {
+        /// In short.
+        generation: Box<KeptGeneration>,
+        /// Its files.
+        files: BTreeMap<Name, Entry>,
+    },
+    /// What differs.
+    #[serde(rename = "difference")]
+    Diff {
+        /// In all files.
+        difference: Box<Diff>,
+    },
+    /// What was found.
+    Verified {
+        /// File by file.
+        verified: Box<Verified>,
+    },
+    /// It is done.
+    Done {
+        /// What was done.
+        message: String,
+    },
+    /// It was not done.
+    Refused {
+        /// Why.
+        message: String,
+        /// What to do.
+        guidance: String,
+    },
+}

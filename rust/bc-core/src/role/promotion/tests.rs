@@ -1,0 +1,285 @@
+use std::path::Path;
+
+use super::*;
+use crate::{
+    role::{Recorded, Start, start, state_dir::StateDir, unacknowledged},
+    settings::Flag,
+};
+
+const PLACES: [Place; 2] = [Place::Held, Place::Running];
+
+fn ordered() -> Cause {
+    Cause::Order { as_it_is: false }
+}
+
+fn as_it_is() -> Cause {
+    Cause::Order { as_it_is: true }
+}
+
+fn by_itself() -> Cause {
+    Cause::Itself {
+        reason: "nobody answered".to_owned(),
+        highest: None,
+    }
+}
+
+fn begin(place: Place, cause: Cause) -> Course {
+    let phase = match place {
+        Place::Held => Phase::Holding,
+        Place::Running => Phase::Running,
+    };
+    Course::begin(place, cause, Role::Standby, phase, true).expect("a standby")
+}
+
+fn epoch(number: u64) -> Epoch {
+    Epoch {
+        number,
+        promotion: format!("p{number}"),
+    }
+}
+
+fn failed() -> Error {
+    Error::new(Kind::File, "the disk is gone", "")
+}
+
+/// What a step comes to where all goes well.
+fn well(step: Step) -> Came {
+    match step {
+        Step::MakeWhole => Came::Read("GoCD starts on 5 verified files.".to_owned()),
+        Step::AskOnceMore => Came::Silence(None),
+        Step::BeginEpoch => Came::Began(epoch(2)),
+        _ => Came::Done,
+    }
+}
+
+/// The steps of a promotion in which all goes well.
+fn steps(place: Place, cause: Cause) -> Vec<Step> {
+    let mut course = begin(place, cause);
+    let mut steps = vec![course.step()];
+    loop {
+        match course.came_to(well(course.step())) {
+            Next::Take(step) => steps.push(step),
+            Next::Complete => return steps,
+            Next::Ended(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The rows of a table of the documentation, by the words in its head; the first column is in code.
+fn table(head: &str) -> Vec<Vec<String>> {
+    include_str!("../promotion.rs")
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("//! | {head} |")))
+        .skip(2)
+        .map_while(|line| line.strip_prefix("//! | "))
+        .map(|line| {
+            line.trim_end_matches(" |")
+                .split(" | ")
+                .map(|cell| cell.replace('`', ""))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn the_steps_of_the_documentation_are_the_steps() {
+    let ways: Vec<_> = PLACES
+        .into_iter()
+        .map(|place| [ordered(), by_itself()].map(|cause| steps(place, cause)))
+        .collect();
+    let rows = table("step");
+    let order: Vec<_> = ways[0][1].iter().map(|step| format!("{step:?}")).collect();
+    let documented: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(documented, order, "a held node that promotes itself takes every step");
+    for (row, step) in rows.iter().zip(&ways[0][1]) {
+        for (cell, [ordered, by_itself]) in row[1..].iter().zip(&ways) {
+            let who = match (ordered.contains(step), by_itself.contains(step)) {
+                (true, true) => "always",
+                (false, true) => "by itself",
+                (false, false) => "never",
+                (true, false) => "ordered",
+            };
+            assert_eq!(cell, who, "{step:?}");
+        }
+    }
+    for steps in ways.iter().flatten() {
+        assert!(
+            steps.is_sorted_by_key(|step| order.iter().position(|name| *name == format!("{step:?}"))),
+            "{steps:?}"
+        );
+    }
+}
+
+#[test]
+fn what_follows_in_the_documentation_is_what_follows() {
+    let all = [
+        Came::Done,
+        Came::Read(String::new()),
+        Came::NeverApplied,
+        Came::Shut(failed()),
+        Came::Silence(Some(epoch(7))),
+        Came::Answered("it answers".to_owned()),
+        Came::Began(epoch(2)),
+        Came::Failed(failed()),
+    ];
+    let rows = table("a step came to");
+    assert_eq!(rows.len(), all.len());
+    for (row, came) in rows.iter().zip(all) {
+        assert!(format!("{came:?}").starts_with(&row[0]), "{row:?}: {came:?}");
+        for (cell, cause) in row[1..].iter().zip([ordered(), as_it_is(), by_itself()]) {
+            // At every step of it.
+            let mut course = begin(Place::Held, cause);
+            loop {
+                let ends = matches!(course.clone().came_to(came.clone()), Next::Ended(_));
+                assert_eq!(cell, if ends { "ends" } else { "goes on" }, "{came:?} in {course:?}");
+                if course.came_to(well(course.step())) == Next::Complete {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the steps that are durable, as far as `last`, and leaves the others to the imagination.
+fn take(course: &mut Course, state: &StateDir, flag: Flag, last: Step) -> Next {
+    loop {
+        let step = course.step();
+        let came = match step {
+            Step::BeginEpoch => Came::Began(course.begin_epoch(state, 3).expect("durable")),
+            Step::Note => course.note(state, 2).map(|_| Came::Done).expect("durable"),
+            Step::RecordRole => course
+                .record_role(state, flag, 2)
+                .map(|()| Came::Done)
+                .expect("durable"),
+            other => well(other),
+        };
+        let next = course.came_to(came);
+        if step == last || !matches!(next, Next::Take(_)) {
+            return next;
+        }
+    }
+}
+
+fn open(folder: &Path) -> StateDir {
+    StateDir::open(folder).expect("a state folder")
+}
+
+#[test]
+fn a_restart_after_each_step_does_what_the_documentation_says() {
+    // As the flag is when it begins, and at the next start.
+    for (column, cause, flag) in [(3, ordered(), Flag::Property), (4, by_itself(), Flag::None)] {
+        for (row, step) in table("step").iter().zip(steps(Place::Held, by_itself())) {
+            let folder = tempfile::tempdir().expect("folder");
+            let state = open(folder.path());
+            let recorded = Recorded::new(Role::Standby, Flag::Property, 1);
+            recorded.save(state.path()).expect("save");
+            if steps(Place::Held, cause.clone()).contains(&step) {
+                take(&mut begin(Place::Held, cause.clone()), &state, flag, step);
+            }
+            let decided = match start(flag, &Recorded::load(state.path())) {
+                Start::Release => "releases",
+                Start::HoldStandby => "holds",
+                Start::Ask => "asks",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(row[column], decided, "{step:?} of {cause:?}");
+        }
+    }
+}
+
+#[test]
+fn every_step_can_be_taken_again() {
+    for (former, anew) in [
+        (ordered(), by_itself()),
+        (by_itself(), ordered()),
+        (by_itself(), by_itself()),
+    ] {
+        for last in steps(Place::Held, former.clone()) {
+            let folder = tempfile::tempdir().expect("folder");
+            let state = open(folder.path());
+            take(&mut begin(Place::Held, former.clone()), &state, Flag::None, last);
+            let left = state.ledger().expect("readable").epoch;
+            let mut again = begin(Place::Held, anew.clone());
+            assert_eq!(take(&mut again, &state, Flag::None, Step::Release), Next::Complete);
+            let ledger = state.ledger().expect("readable");
+            assert!(ledger.epoch.number > left.number && ledger.highest_epoch == ledger.epoch);
+            assert_eq!(
+                unacknowledged::message(state.path(), &ledger.epoch).is_some(),
+                anew == by_itself(),
+                "{former:?} to {last:?}, then {anew:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_epoch_is_above_what_others_told_and_no_lie_is_believed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let state = open(folder.path());
+    let mut course = begin(Place::Running, by_itself());
+    assert_eq!(
+        course.came_to(Came::Silence(Some(epoch(41)))),
+        Next::Take(Step::BeginEpoch)
+    );
+    assert_eq!(course.begin_epoch(&state, 0).expect("durable").number, 42);
+    let mut course = begin(Place::Running, by_itself());
+    course.came_to(Came::Silence(Some(epoch(u64::MAX))));
+    assert_eq!(course.begin_epoch(&state, 0).expect("durable").number, 43);
+    // Whom a person has ordered asks nobody.
+    let mut course = begin(Place::Running, ordered());
+    course.came_to(Came::Silence(Some(epoch(90))));
+    assert_eq!(course.begin_epoch(&state, 0).expect("durable").number, 44);
+}
+
+#[test]
+fn a_note_says_on_what_gocd_was_started() {
+    let folder = tempfile::tempdir().expect("folder");
+    let state = open(folder.path());
+    for (place, said) in [(Place::Held, "5 verified files"), (Place::Running, "were not verified")] {
+        take(&mut begin(place, by_itself()), &state, Flag::None, Step::Note);
+        let own = state.ledger().expect("readable").epoch;
+        let message = unacknowledged::message(state.path(), &own).expect("noted");
+        assert!(
+            message.contains(said) && message.contains("nobody answered"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_primary_that_answers_is_heard_only_by_whom_nobody_ordered() {
+    let error = |kind| Error::new(kind, "no", "");
+    for (heard, answers) in [
+        (None, false),
+        (Some(Err(error(Kind::Unreachable))), false),
+        (Some(Err(error(Kind::Refused))), false),
+        (Some(Ok(())), true),
+        (Some(Err(error(Kind::Trust))), true),
+        (Some(Err(error(Kind::Protocol))), true),
+    ] {
+        let came = Came::of_last_pull(heard.as_ref().map(|heard| heard.as_ref().copied()));
+        assert_eq!(matches!(came, Came::Answered(_)), answers, "{heard:?}");
+        assert_eq!(
+            begin(Place::Held, ordered()).came_to(came),
+            Next::Take(Step::BackToAccepted)
+        );
+    }
+}
+
+#[test]
+fn only_a_standby_that_waits_is_promoted() {
+    for place in PLACES {
+        for role in [Role::Primary, Role::Standby, Role::Fenced] {
+            for phase in [Phase::Starting, Phase::Holding, Phase::Releasing, Phase::Running] {
+                for may_serve in [false, true] {
+                    let begun = Course::begin(place, ordered(), role, phase, may_serve);
+                    let is_right = match place {
+                        Place::Held => phase == Phase::Holding,
+                        Place::Running => phase == Phase::Running && may_serve,
+                    };
+                    assert_eq!(begun.is_ok(), role == Role::Standby && is_right, "{role} {phase:?}");
+                }
+            }
+        }
+    }
+}
