@@ -139,7 +139,9 @@ impl GocdDir {
             .env_remove("JAVA_TOOL_OPTIONS")
             .args(["-Xmx256m", "-Xcheck:jni"])
             .arg(format!("-Dcruise.server.port={}", self.gocd_port))
-            .arg(format!("-Dbc.listen=127.0.0.1:{}", self.port));
+            .arg(format!("-Dbc.listen=127.0.0.1:{}", self.port))
+            // It has GoCD's H2, of which a node would warn.
+            .arg("-Dbc.db.watch=off");
         command
     }
 
@@ -248,8 +250,8 @@ impl Drop for GocdDir {
     }
 }
 
-/// A jar with a descriptor, as GoCD takes it for a plugin. It was last written an hour ago: nobody has to wonder whether
-/// it is being written.
+/// A jar with a descriptor, as GoCD takes it for a plugin. It was last written an hour ago: nobody has to wonder
+/// whether it is being written.
 ///
 /// # Panics
 /// The disk fails.

@@ -5,15 +5,21 @@
 //! the usual places in the checkout are looked at. A missing one fails the test that needs it, with the command
 //! that makes it.
 
+#![forbid(unsafe_code)]
+
 pub mod artefacts;
 pub mod browser;
+pub mod documented;
 pub mod fault_proxy;
 pub mod gocd_dir;
 pub mod http;
+#[cfg(target_os = "linux")]
+pub mod machine;
 pub mod messages;
 #[cfg(target_os = "linux")]
 pub mod mounts;
 pub mod openssl;
+pub mod postgres;
 pub mod process;
 pub mod secrets;
 pub mod wait;

@@ -1,7 +1,7 @@
 //! Whether a message is for people.
 
-/// Fails where `message` has words of a library that are for those who program with it: the `Debug` form of an error, the
-/// name of a variant, the number of an error of the operating system.
+/// Fails where `message` has words of a library that are for those who program with it: the `Debug` form of an error,
+/// the name of a variant, the number of an error of the operating system.
 ///
 /// # Panics
 /// It has such words.
