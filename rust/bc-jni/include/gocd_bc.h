@@ -6,7 +6,7 @@
 #include <jni.h>
 
 /**
- * Opens a node from the text of a `java.util.Properties` and returns its handle.
+ * The native `open` of Java: opens a node from the text of a `java.util.Properties` and returns its handle.
  *
  * # Safety
  * Called by the JVM with the arguments of `Native.open`.
@@ -16,7 +16,7 @@ jlong Java_cd_go_contrib_businesscontinuity_Native_open(JNIEnv* env,
                                                         jstring settings);
 
 /**
- * The next event of a node, or null when none came within `ms` milliseconds.
+ * The native `nextEvent` of Java: the next event of a node, or null when none came within `ms` milliseconds.
  *
  * # Safety
  * Called by the JVM with the arguments of `Native.nextEvent`.
@@ -27,19 +27,7 @@ jstring Java_cd_go_contrib_businesscontinuity_Native_nextEvent(JNIEnv* env,
                                                                jlong ms);
 
 /**
- * Answers a plugin request: the code, a newline and the body.
- *
- * # Safety
- * Called by the JVM with the arguments of `Native.request`.
- */
-jstring Java_cd_go_contrib_businesscontinuity_Native_request(JNIEnv* env,
-                                                             jclass _class,
-                                                             jlong node,
-                                                             jstring name,
-                                                             jstring body);
-
-/**
- * Closes a node; a handle that is not open is left alone.
+ * The native `close` of Java: closes a node; a handle that is not open is left alone.
  *
  * # Safety
  * Called by the JVM with the arguments of `Native.close`.

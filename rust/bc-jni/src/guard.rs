@@ -32,7 +32,7 @@ impl From<JniError> for Failure {
     }
 }
 
-/// Runs one native's work.
+/// Runs the work of one native: an error or a panic in it becomes a Java exception.
 pub(crate) fn guarded<'local, T: Default>(
     mut env: EnvUnowned<'local>,
     work: impl FnOnce(&mut Env<'local>) -> Result<T, Failure>,
@@ -70,7 +70,7 @@ impl<T: Default> ErrorPolicy<T, Failure> for ThrowRuntimeException {
     }
 }
 
-/// The message of a panic: `panic!("text")` carries a static text, a formatted one a `String`.
+/// The message of a panic in a native: `panic!("text")` carries a static text, a formatted one a `String`.
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         text

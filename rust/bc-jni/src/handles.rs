@@ -19,7 +19,7 @@ static TABLE: Mutex<Table> = Mutex::new(Table {
     open: BTreeMap::new(),
 });
 
-/// Opens a node and keeps it.
+/// Opens a node for Java and keeps it under a new handle.
 pub(crate) fn open(settings: &str) -> Result<jlong, bc_server::Error> {
     let node = Arc::new(Node::open_text(settings)?);
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,15 +29,21 @@ pub(crate) fn open(settings: &str) -> Result<jlong, bc_server::Error> {
     Ok(handle)
 }
 
-/// Hands the next event, as Java takes it, to `deliver`. It stays the next one if that fails: a release must
-/// not be lost because the JVM had no memory for its text.
+/// Hands the next event of the node with this handle, as Java takes it, to `deliver`. It stays the next one if that
+/// fails: a release must not be lost because the JVM had no memory for its text.
 pub(crate) fn next_event<T: Default, E>(
     handle: jlong,
     ms: jlong,
     deliver: impl FnOnce(String) -> Result<T, E>,
 ) -> Result<T, E> {
     let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let Some(node) = find(handle) else {
+    let node = TABLE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .open
+        .get(&handle)
+        .map(Arc::clone);
+    let Some(node) = node else {
         return Ok(T::default());
     };
     let Some(event) = node.next_event(wait) else {
@@ -46,15 +52,8 @@ pub(crate) fn next_event<T: Default, E>(
     deliver(event.to_text()).inspect_err(|_| node.put_back(event))
 }
 
-/// Code, newline, body.
-pub(crate) fn request(handle: jlong, name: &str, body: &str) -> String {
-    match find(handle) {
-        Some(node) => node.request(name, body),
-        None => "500\nthe node is closed".to_owned(),
-    }
-}
-
-/// Closes a node if it is open. The lock is not held meanwhile: others may be waiting for its events.
+/// Closes the node with this handle if it is open. The lock is not held meanwhile: others may be waiting for its
+/// events.
 pub(crate) fn close(handle: jlong) {
     let node = TABLE
         .lock()
@@ -64,13 +63,4 @@ pub(crate) fn close(handle: jlong) {
     if let Some(node) = node {
         node.close();
     }
-}
-
-fn find(handle: jlong) -> Option<Arc<Node>> {
-    TABLE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .open
-        .get(&handle)
-        .map(Arc::clone)
 }

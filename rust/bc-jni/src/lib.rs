@@ -1,4 +1,4 @@
-//! The four natives of the plugin jar.
+//! The three natives of the plugin jar.
 //!
 //! Each is: guard, convert, call one function of [`bc_server::node::Node`], convert. No decision is made here,
 //! no Rust thread is ever attached to the JVM, and nothing calls back into Java.
@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `long open(String settings)` | opens a node; throws with a readable message |
 //! | `String nextEvent(long node, long ms)` | waits for an event; null when there is none |
-//! | `String request(long node, String name, String body)` | answers one of GoCD's plugin requests |
 //! | `void close(long node)` | idempotent; joins every native thread |
 
 use jni::{
@@ -23,7 +22,7 @@ mod provoke;
 
 use guard::guarded;
 
-/// Opens a node from the text of a `java.util.Properties` and returns its handle.
+/// The native `open` of Java: opens a node from the text of a `java.util.Properties` and returns its handle.
 ///
 /// # Safety
 /// Called by the JVM with the arguments of `Native.open`.
@@ -41,7 +40,7 @@ pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_open<'loca
     })
 }
 
-/// The next event of a node, or null when none came within `ms` milliseconds.
+/// The native `nextEvent` of Java: the next event of a node, or null when none came within `ms` milliseconds.
 ///
 /// # Safety
 /// Called by the JVM with the arguments of `Native.nextEvent`.
@@ -59,32 +58,7 @@ pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_nextEvent<
     })
 }
 
-/// Answers a plugin request: the code, a newline and the body.
-///
-/// # Safety
-/// Called by the JVM with the arguments of `Native.request`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn Java_cd_go_contrib_businesscontinuity_Native_request<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    node: jlong,
-    name: JString<'local>,
-    body: JString<'local>,
-) -> JString<'local> {
-    guarded(env, |env| {
-        #[cfg(feature = "provoke")]
-        provoke::on_request();
-        let name = name.try_to_string(env)?;
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.try_to_string(env)?
-        };
-        Ok(JString::from_str(env, handles::request(node, &name, &body))?)
-    })
-}
-
-/// Closes a node; a handle that is not open is left alone.
+/// The native `close` of Java: closes a node; a handle that is not open is left alone.
 ///
 /// # Safety
 /// Called by the JVM with the arguments of `Native.close`.

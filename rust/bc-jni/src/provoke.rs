@@ -18,7 +18,8 @@ static WANTED: OnceLock<String> = OnceLock::new();
 /// Whether an event was asked for before.
 static HEARD: AtomicBool = AtomicBool::new(false);
 
-/// Remembers what is wanted and misbehaves in `open`. Returns the settings to open with.
+/// Provokes a failure in the native `open`, where one is wanted, and remembers which. Returns the settings to open
+/// with.
 pub(crate) fn on_open(env: &mut Env<'_>, settings: String) -> Result<String, Failure> {
     let wanted = settings
         .lines()
@@ -36,7 +37,7 @@ pub(crate) fn on_open(env: &mut Env<'_>, settings: String) -> Result<String, Fai
     }
 }
 
-/// Misbehaves in `nextEvent`.
+/// Provokes a failure in the native `nextEvent`, where one is wanted.
 pub(crate) fn on_next_event(env: &mut Env<'_>) -> Result<(), Failure> {
     match WANTED.get().map(String::as_str) {
         Some("next-throw") => Err(throw(env, false)),
@@ -45,13 +46,6 @@ pub(crate) fn on_next_event(env: &mut Env<'_>) -> Result<(), Failure> {
         Some("next-hang") => hang(),
         Some("hold-then-hang") if HEARD.swap(true, Ordering::Relaxed) => hang(),
         _ => Ok(()),
-    }
-}
-
-/// Misbehaves in `request`.
-pub(crate) fn on_request() {
-    if WANTED.get().is_some_and(|wanted| wanted == "request-panic") {
-        panic!("provoked panic in {}", "request");
     }
 }
 

@@ -2,7 +2,7 @@
 //! the primary.
 //!
 //! The primary is `gocd-bc primary`, a process of its own (`BC_CLI` names the binary). The standbys are real pullers
-//! with real TLS connections and a store in memory, all in this process. Prints one line of JSON.
+//! with real TLS connections and stores on a disk in memory, all in this process. Prints one line of JSON.
 //!
 //! `cargo bench -p bc-server --bench standbys -- [--standbys N] [--changes N]`
 
@@ -19,20 +19,17 @@ use std::{
 };
 
 use bc_core::{
-    clock::SystemClock,
-    digest::Digest,
-    error::Error,
-    fingerprint::Fingerprint,
-    manifest::{ManifestDocument, Name, Role},
-    peers::PeersFile,
-    pull::{Options, Puller, history::History},
+    basics::{Digest, Fingerprint, Properties, SystemClock},
+    generation::{Layout, Name, Role},
+    keys::{PeersFile, Token, Trust},
+    role::StateDir,
+    standby::{
+        pull::{Options, Puller, history::History},
+        store::disk::{self, DiskStore},
+    },
     status::{Phase, PrimaryStatus, Status, StatusBoard, SyncStatus},
-    store::{Allowed, Applied, LiveFile, Position, Receive, Store, Wanted, memory::MemoryStore},
-    token::Token,
-    trust::Trust,
 };
 use bc_server::client::HttpTransport;
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -61,16 +58,24 @@ fn main() {
 async fn measure(standbys: usize, changes: usize) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("folder");
     let primary = Primary::start(folder.path());
+    // The disk is not what is measured.
+    let memory = Path::new("/dev/shm");
+    let disks = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    let disks = disks.expect("folder");
     let (applied, mut arrivals) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     // One standby alone: what the first of them costs is no part of what each costs.
-    follow(&primary, 0, &applied, &stop);
+    let mut stores = vec![follow(&primary, disks.path(), 0, &applied, &stop)];
     let mut revision = 0;
     arrive(&mut arrivals, 1, &primary.digest()).await;
     tokio::time::sleep(SETTLE).await;
     let memory_of_one = primary.resident_kib();
     for index in 1..standbys {
-        follow(&primary, index, &applied, &stop);
+        stores.push(follow(&primary, disks.path(), index, &applied, &stop));
     }
     arrive(&mut arrivals, standbys - 1, &primary.digest()).await;
     tokio::time::sleep(SETTLE).await;
@@ -89,6 +94,7 @@ async fn measure(standbys: usize, changes: usize) -> serde_json::Value {
         milliseconds.sort_by(f64::total_cmp);
         slowest.push(*milliseconds.last().expect("standbys"));
         latencies.extend(milliseconds);
+        stores = tidied(stores).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     tokio::time::sleep(SETTLE).await;
@@ -136,7 +142,22 @@ async fn arrive(arrivals: &mut mpsc::UnboundedReceiver<Arrival>, count: usize, c
     times
 }
 
-fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arrival>, stop: &CancellationToken) {
+/// Has each store drop what is too much.
+async fn tidied(stores: Vec<Arc<DiskStore>>) -> Vec<Arc<DiskStore>> {
+    let tidy = move || {
+        stores.iter().for_each(|store| store.tidy().expect("tidy"));
+        stores
+    };
+    tokio::task::spawn_blocking(tidy).await.expect("tidy")
+}
+
+fn follow(
+    primary: &Primary,
+    disks: &Path,
+    index: usize,
+    applied: &mpsc::UnboundedSender<Arrival>,
+    stop: &CancellationToken,
+) -> Arc<DiskStore> {
     let clock = Arc::new(SystemClock);
     let own = Fingerprint::of_public_key(format!("standby {index}").as_bytes());
     let fingerprint = primary.fingerprint;
@@ -153,22 +174,23 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
     let mut status = Status::new(&id, Role::Standby, Phase::Holding, 0);
     status.sync = Some(SyncStatus::default());
     status.primary = Some(PrimaryStatus::new(&primary.url(), "", 0));
+    let board = Arc::new(StatusBoard::new(status, clock.clone()));
+    let store = Arc::new(open(&disks.join(&id), clock.clone()));
+    tokio::spawn(tell(Arc::clone(&board), applied.clone()));
     let puller = Puller::new(
         Arc::new(transport),
-        Arc::new(Watched {
-            store: MemoryStore::new(clock.clone()),
-            applied: applied.clone(),
-        }),
-        Arc::new(StatusBoard::new(status)),
-        clock,
+        Arc::clone(&store),
+        board,
         Options {
-            node_id: id,
+            node_id: id.parse().expect("id"),
             gocd_version: None,
             long_poll_wait: Duration::from_secs(25),
             check_interval: Duration::from_secs(60),
             refusal_critical: Duration::from_secs(600),
             accept_wait: Duration::from_secs(60),
-            history: History::volatile(),
+            history: History::of(Arc::new(
+                StateDir::open(&disks.join(format!("{id}-state"))).expect("a state folder"),
+            )),
             newest: Default::default(),
             run: None,
             primaries: Arc::default(),
@@ -180,50 +202,40 @@ fn follow(primary: &Primary, index: usize, applied: &mpsc::UnboundedSender<Arriv
         puller.run(&mut taken, stop).await;
         drop((orders, token));
     });
+    store
 }
 
-/// A store that says when a generation was verified and applied.
-struct Watched {
-    store: MemoryStore,
-    applied: mpsc::UnboundedSender<Arrival>,
+fn open(folder: &Path, clock: Arc<SystemClock>) -> DiskStore {
+    let root = folder.to_str().expect("UTF-8");
+    let layout = Layout::from_properties(&Properties::from_iter([("user.dir", root)]));
+    let options = disk::Options {
+        generations_keep: 1,
+        ..disk::Options::default()
+    };
+    DiskStore::open(layout.state_dir(), &layout, clock, options).expect("a store")
 }
 
-impl Store for Watched {
-    fn missing(&self, generation: &ManifestDocument) -> Result<Vec<Wanted>, Error> {
-        self.store.missing(generation)
-    }
-
-    fn receive(&self, wanted: &Wanted) -> Result<Box<dyn Receive>, Error> {
-        self.store.receive(wanted)
-    }
-
-    fn former(&self, wanted: &Wanted) -> Option<Bytes> {
-        self.store.former(wanted)
-    }
-
-    fn apply(&self, generation: &ManifestDocument, allowed: Allowed) -> Result<Applied, Error> {
-        let applied = self.store.apply(generation, allowed)?;
-        if !applied.written.is_empty() {
-            let arrival = Arrival {
-                config: generation.files[&Name::CruiseConfig].sha256,
-                at: Instant::now(),
-            };
-            // Nobody counts any more at the end.
-            let _ = self.applied.send(arrival);
+/// Says when a generation was verified and applied.
+async fn tell(board: Arc<StatusBoard>, applied: mpsc::UnboundedSender<Arrival>) {
+    let mut changes = board.changes();
+    let (mut live, mut shown, mut at) = (None, None, Instant::now());
+    while changes.changed().await.is_ok() {
+        let (now, config) = board.look(|status| {
+            let mut files = status.files.iter();
+            let config = files.find(|file| file.name == Name::CruiseConfig);
+            let config = config.and_then(|file| file.standby.as_ref());
+            let live = status.generation.as_ref().map(|generation| generation.id);
+            (live, config.map(|config| config.sha256))
+        });
+        if now != live {
+            (live, at) = (now, Instant::now());
         }
-        Ok(applied)
-    }
-
-    fn altered(&self) -> Result<Vec<Name>, Error> {
-        self.store.altered()
-    }
-
-    fn position(&self) -> Option<Position> {
-        self.store.position()
-    }
-
-    fn live(&self) -> Result<BTreeMap<Name, LiveFile>, Error> {
-        self.store.live()
+        // The files are named a moment later.
+        if let Some(config) = config.filter(|config| Some(*config) != shown) {
+            shown = Some(config);
+            // Nobody counts any more at the end.
+            let _ = applied.send(Arrival { config, at });
+        }
     }
 }
 

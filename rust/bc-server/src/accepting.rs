@@ -1,23 +1,20 @@
 //! Accepting connections where that may fail for a while.
 //!
-//! Without a free file descriptor no connection can be accepted, and the kernel says so again as soon as it is asked: each
-//! failure is followed by a rest. It is told once, and so is its end.
+//! Without a free file descriptor no connection can be accepted, and the kernel says so again as soon as it is asked:
+//! each failure is followed by a rest. It is told once, and so is its end.
 
 use std::{future::Future, io, time::Duration};
 
-use bc_core::{
-    error::{Error, Kind},
-    shortage::Shortage,
-};
+use bc_core::basics::{Error, Kind, Shortage};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 /// Rest after a failure. Others may be about to give something back.
 const REST: Duration = Duration::from_millis(500);
-/// Without a failure for so long it is over, although nobody has connected.
+/// A failure is over when none followed for so long, although nobody has connected.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Is told why nobody can connect, and none once that is over.
+/// Called with the reason why nobody can connect, and with none once that is over.
 pub(crate) type Tell = Box<dyn Fn(Option<&Error>) + Send + Sync>;
 
 /// Accepts, and tells where that fails.
@@ -28,7 +25,7 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
-    /// Of connections to `at`, as a person reads it.
+    /// Makes what accepts connections at `at`, as a person reads it, and calls `tell` once that fails.
     pub(crate) fn new(at: String, tell: Tell) -> Self {
         Self {
             at,
@@ -37,12 +34,12 @@ impl Accepting {
         }
     }
 
-    /// The same, which tells somebody else.
+    /// Replaces what an `Accepting` calls once nobody can connect, and once that is over.
     pub(crate) fn telling(self, tell: Tell) -> Self {
         Self { tell, ..self }
     }
 
-    /// The next connection. Nothing is lost where this is broken off, as far as that is true of `accept`.
+    /// Accepts the next connection, and rests after each failure. Cancel-safe where `accept` is.
     pub(crate) async fn next<T, F: Future<Output = io::Result<T>>>(&mut self, accept: impl Fn() -> F) -> T {
         loop {
             let accepted = if self.is_failing {
@@ -64,6 +61,7 @@ impl Accepting {
         }
     }
 
+    /// Says once that nobody can connect since the operating system is short of something; else only the log tells.
     fn fail(&mut self, error: &io::Error) {
         let Some(shortage) = Shortage::of(error) else {
             // Somebody has gone again, most likely.
@@ -82,6 +80,7 @@ impl Accepting {
         self.is_failing = true;
     }
 
+    /// Says that connections can be accepted again.
     fn work(&mut self) {
         if self.is_failing {
             (self.tell)(None);

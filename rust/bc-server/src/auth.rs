@@ -8,39 +8,42 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bc_core::{counters::Rejection, network::Network, token::Token};
+use bc_core::{
+    basics::{Network, lock},
+    keys::Token,
+    status::Rejection,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 
-use crate::{listener::Connection, rejection_log::RejectionLog};
+use crate::{credentials::basic_credentials, listener::Connection, rejection_log::RejectionLog};
 
 /// The realm of our Basic authentication, that of the original product.
-pub const CHALLENGE: &str = "Basic realm=\"GoCD Business Continuity\"";
+pub(crate) const CHALLENGE: &str = "Basic realm=\"GoCD Business Continuity\"";
 
 /// Admits who has the token. Clones share their memory of wrong attempts.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub(crate) struct Gate {
     token: watch::Receiver<Option<Token>>,
     attempts: Arc<Attempts>,
     rejections: RejectionLog,
 }
 
 impl Gate {
-    /// A gate for the token of the moment; while there is none, nobody is admitted.
-    pub fn new(token: watch::Receiver<Option<Token>>, rejections: RejectionLog) -> Self {
+    /// Makes the gate that admits whoever has the token of the moment; while there is none, nobody is admitted.
+    pub(crate) fn new(token: watch::Receiver<Option<Token>>, rejections: RejectionLog) -> Self {
         Self {
             token,
             attempts: Arc::default(),
@@ -48,9 +51,9 @@ impl Gate {
         }
     }
 
-    /// Whether these credentials are right. A wrong pair from `address` is told so only after a while that
-    /// doubles up to [`LONGEST_DELAY`].
-    pub async fn admits(&self, user: &str, password: &str, address: IpAddr) -> bool {
+    /// Whether this user and password are those of the token. A wrong pair from `address` is told so only after a while
+    /// that doubles up to [`LONGEST_DELAY`].
+    pub(crate) async fn admits(&self, user: &str, password: &str, address: IpAddr) -> bool {
         let right = self
             .token
             .borrow()
@@ -66,37 +69,18 @@ impl Gate {
         right
     }
 
-    /// The answer to somebody who brought no credentials, or something that is none.
-    pub fn asks_for_credentials(&self, address: IpAddr) -> Response {
+    /// Makes and notes the 401 for a request with no credentials, or with something that is none.
+    pub(crate) fn asks_for_credentials(&self, address: IpAddr) -> Response {
         self.rejections.note(Rejection::NoCredentials, address);
         refusal()
     }
 }
 
 /// The longest time after which wrong credentials are refused.
-pub const LONGEST_DELAY: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// User and password of an `Authorization: Basic` header; none without one or when it is malformed.
-pub fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    basic_pair(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
-}
-
-/// The same of the header's value.
-pub(crate) fn basic_pair(value: &str) -> Option<(String, String)> {
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let bytes = STANDARD.decode(encoded.trim()).ok()?;
-    // Java clients send Latin-1 where the password is not ASCII.
-    let pair =
-        String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
-    let (user, password) = pair.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
-/// What everybody hears who is not admitted, whatever the reason: the original product's words.
-pub fn refusal() -> Response {
+/// Makes the 401 for everybody who is not admitted, whatever the reason: the original product's words.
+pub(crate) fn refusal() -> Response {
     (
         StatusCode::UNAUTHORIZED,
         [(header::WWW_AUTHENTICATE, CHALLENGE)],
@@ -105,8 +89,8 @@ pub fn refusal() -> Response {
         .into_response()
 }
 
-/// Middleware: only requests with the token pass, and prove their connection.
-pub async fn require_token(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+/// Middleware of the port: only requests with the token pass, and prove their connection.
+pub(crate) async fn require_token(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -140,10 +124,12 @@ const MAX_NETWORKS: usize = 1024;
 const MEMORY: Duration = Duration::from_secs(300);
 
 impl Attempts {
+    /// Forgets the wrong credentials that came from this network, since right ones have come.
     fn forget(&self, address: IpAddr) {
         self.by_network().remove(&Network::of(address));
     }
 
+    /// Counts wrong credentials from this network, and says how long their refusal waits.
     fn delay_after_wrong(&self, address: IpAddr) -> Duration {
         let (now, network) = (Instant::now(), Network::of(address));
         let mut by_network = self.by_network();
@@ -166,8 +152,9 @@ impl Attempts {
         (Duration::from_millis(100) * 2_u32.pow((wrong.count - 1).min(10))).min(LONGEST_DELAY)
     }
 
+    /// The wrong credentials of each network, locked.
     fn by_network(&self) -> MutexGuard<'_, HashMap<Network, Wrong>> {
-        self.by_network.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_network)
     }
 }
 
@@ -176,7 +163,8 @@ mod tests {
     use std::path::Path;
 
     use bc_core::{
-        manifest::Role,
+        basics::SystemClock,
+        generation::Role,
         status::{Phase, Status, StatusBoard},
     };
 
@@ -185,7 +173,10 @@ mod tests {
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
     fn gate_for(token: Option<Token>) -> Gate {
-        let board = StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0));
+        let board = StatusBoard::new(
+            Status::new("node", Role::Primary, Phase::Running, 0),
+            Arc::new(SystemClock),
+        );
         Gate::new(
             watch::Sender::new(token).subscribe(),
             RejectionLog::new(Arc::new(board)),
@@ -256,18 +247,5 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_admitted_without_a_token() {
         assert!(!gate_for(None).admits("", "", ADDRESS).await);
-    }
-
-    #[test]
-    fn credentials_are_read_from_basic_headers_alone() {
-        let read = |value: &str| {
-            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().expect("header"))]);
-            basic_credentials(&headers)
-        };
-        assert_eq!(read("basic dTpwOnE="), Some(("u".to_owned(), "p:q".to_owned())));
-        assert_eq!(read("Basic dTr8"), Some(("u".to_owned(), "ü".to_owned())), "Latin-1");
-        for malformed in ["Bearer dTpw", "Basic", "Basic !!", "Basic dXA="] {
-            assert_eq!(read(malformed), None, "{malformed}");
-        }
     }
 }

@@ -7,8 +7,9 @@
 //! over it counts. Who answers with a manifest must hold the key of the node that it says it is, and who answers to a
 //! report that of the node that is followed.
 //!
-//! Who answers otherwise than a primary is called what it is (`answer`), and so is what is no TLS (`greeting`), for which the
-//! greeting of TLS is said once more after each failure; how often there is one, the puller's back-off bounds.
+//! An answer that is not a primary's is called what it is (`answer`), and so is a port that does not speak TLS
+//! (`not_tls`): after each failed handshake the greeting of TLS is sent once more to see what comes back. The puller's
+//! back-off bounds how often.
 //!
 //! The address that the administrator wrote may stand for two ports ([`PrimaryUrl::candidates`]). Both are tried
 //! until one has answered in our protocol; from then on only that one.
@@ -16,23 +17,18 @@
 use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use bc_core::{
-    concern, delta,
-    digest::Digest,
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    manifest::{Envelope, ManifestDocument},
-    primary_url::PrimaryUrl,
-    report::{Report, ReportReply},
-    run::{KeyHolder, Run},
-    token::Token,
-    transport::{ManifestReply, PeerKey, Transport},
-    trust::Judge,
-    words,
+    basics::{Digest, Error, Fingerprint, Kind, NodeId, lock, words},
+    database::position::Told,
+    generation::{Envelope, KeyHolder, ManifestDocument, Run, concern, delta},
+    keys::{Token, trust::Judge},
+    settings::PrimaryUrl,
+    standby::{ManifestReply, PeerKey, Transport},
+    status::{Report, ReportReply},
 };
 use bytes::Bytes;
 use reqwest::{
@@ -45,7 +41,8 @@ use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    routes::{CONCERNS_HEADER, ENVELOPE_HEADER, PREFIX, VERIFIES_HEADER},
+    paths::PREFIX,
+    routes::{CONCERNS_HEADER, ENVELOPE_HEADER, VERIFIES_HEADER},
     tls::{
         client::{TrustSource, Verifier, config},
         fingerprint_of_certificate,
@@ -55,16 +52,21 @@ use crate::{
 
 mod answer;
 mod failure;
-mod greeting;
+mod not_tls;
 mod own_key;
 mod who;
+mod whole_status;
 
-use failure::{Failure, broke_off, no_answer, not_ours, refused};
+use answer::refused;
+use failure::{Failure, broke_off, no_answer, not_ours};
+
+/// The longest answer to where a database is that is read.
+const MAX_POSITION: usize = 16 * 1024;
 
 /// The largest manifest that is read.
 const MAX_MANIFEST: usize = 16 * 1024 * 1024;
 
-/// The longest word by which a primary tells its concerns apart.
+/// The longest tag of a primary's concerns, in characters.
 const MAX_TAG: usize = 64;
 
 /// The longest wait for a TCP connection and the TLS handshake.
@@ -76,13 +78,14 @@ const KEEP_IDLE: Duration = Duration::from_secs(5);
 /// Speaks to one primary.
 pub struct HttpTransport {
     candidates: Vec<Candidate>,
-    settled: OnceLock<usize>,
+    /// Which of them answered first as a primary: from then on no other is asked.
+    answered: OnceLock<usize>,
     trust: TrustSource,
     token: watch::Receiver<Option<Token>>,
     timeout: Duration,
-    /// What decided when the connections that are kept were opened.
+    /// The judge under which the open connections were opened.
     judged: Mutex<Option<Judge>>,
-    /// By what the primary tells apart which concerns it has told.
+    /// The tag of the concerns that the primary told last.
     concerns: Mutex<Option<HeaderValue>>,
     /// What this node shows, where it shows anything.
     key: Option<Arc<NodeKey>>,
@@ -100,9 +103,8 @@ struct Candidate {
 }
 
 impl HttpTransport {
-    /// A transport to the primary at `url`, for a node whose own key is `own`, which it does not show.
-    /// `connection_timeout` is the longest wait for the primary's next byte, beyond what a long poll was asked to
-    /// wait.
+    /// Makes a transport to the primary at `url`, for a node whose own key is `own`, which it does not show.
+    /// `connection_timeout` is the longest wait for the primary's next byte, beyond what a long poll was asked to wait.
     ///
     /// # Errors
     /// [`Kind::Setting`] when the operating system lets no client be made.
@@ -117,7 +119,7 @@ impl HttpTransport {
         Self::with(url, verifier, Arc::clone(&trust), token, connection_timeout)
     }
 
-    /// The same for a node that shows `key` to the primary, as its client certificate.
+    /// Makes a transport to the primary for a node that shows `key`, as its client certificate.
     ///
     /// # Errors
     /// As [`HttpTransport::new`].
@@ -136,19 +138,20 @@ impl HttpTransport {
         })
     }
 
-    /// The same for this run of the node with this id: a copy of its server, and another node to which its key was given,
-    /// are told from itself.
+    /// Gives a transport the run and the id of its node: a copy of its server, and another node with its key, are told
+    /// from itself.
     #[must_use]
-    pub fn by(self, run: &Run, node_id: &str) -> Self {
+    pub fn by(self, run: &Run, node_id: &NodeId) -> Self {
         Self {
             holder: Some(KeyHolder {
                 run: run.clone(),
-                node_id: Some(node_id.to_owned()),
+                node_id: Some(node_id.clone()),
             }),
             ..self
         }
     }
 
+    /// Makes a transport to each address that may be the primary's, with a verifier for each.
     fn with(
         url: &PrimaryUrl,
         verifier: impl Fn() -> Arc<Verifier>,
@@ -163,7 +166,7 @@ impl HttpTransport {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             candidates,
-            settled: OnceLock::new(),
+            answered: OnceLock::new(),
             trust,
             token,
             timeout: connection_timeout,
@@ -174,23 +177,28 @@ impl HttpTransport {
         })
     }
 
-    /// The key that the primary showed last, accepted or not; none before the first handshake.
+    /// The key that the primary showed this transport last, accepted or not; none before the first handshake.
     pub fn seen(&self) -> Option<Fingerprint> {
-        match self.settled.get() {
+        match self.answered.get() {
             Some(&index) => self.candidates[index].verifier.seen(),
             None => self.candidates.iter().find_map(|candidate| candidate.verifier.seen()),
         }
     }
 
-    /// The address that answered as a primary, once one did.
-    pub fn settled(&self) -> Option<&str> {
-        self.settled.get().map(|&index| self.candidates[index].base.as_str())
+    /// The address at which this transport found a primary; none before one answered.
+    pub fn answering_address(&self) -> Option<&str> {
+        self.answered.get().map(|&index| self.candidates[index].base.as_str())
     }
 
-    /// What decides now. Where something else did when the connections that are kept were opened, they are given up.
-    fn judge(&self) -> Result<Judge, Error> {
+    /// The address that is asked for a digest: one comes from a manifest, so an address has answered.
+    fn followed(&self) -> &Candidate {
+        &self.candidates[self.answered.get().copied().unwrap_or(0)]
+    }
+
+    /// Reads whom this transport trusts at this moment. Connections that were opened under another one are given up.
+    fn current_judge(&self) -> Result<Judge, Error> {
         let judge = (self.trust)();
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judged = lock(&self.judged);
         if judged.as_ref() != Some(&judge) {
             if judged.is_some() {
                 self.candidates.iter().try_for_each(Candidate::forget_connections)?;
@@ -200,11 +208,12 @@ impl HttpTransport {
         Ok(judge)
     }
 
-    /// Whether the holder of the key `shown` may speak as this node; in the clear nobody shows one.
+    /// Judges whether the holder of the key `shown` may answer as the node `node_id`; in the clear nobody shows a key.
     fn judge_node(&self, shown: Option<Fingerprint>, node_id: &str) -> Result<(), Error> {
         shown.map_or(Ok(()), |shown| (self.trust)().node(&shown, node_id))
     }
 
+    /// Makes the `Authorization` header of requests to the primary from the token of the moment.
     fn credentials(&self) -> Result<HeaderValue, Error> {
         let token = self.token.borrow();
         let token = token.as_ref().ok_or_else(|| {
@@ -219,6 +228,7 @@ impl HttpTransport {
         Ok(header)
     }
 
+    /// Asks one address for the primary's manifest, for as long as `wait`, and judges who answers.
     async fn ask_for_manifest(
         &self,
         candidate: &Candidate,
@@ -230,7 +240,7 @@ impl HttpTransport {
         if let Some(known) = known {
             request = request.header(IF_NONE_MATCH, format!("\"{known}\""));
         }
-        if let Some(concerns) = &*self.concerns.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(concerns) = &*lock(&self.concerns) {
             request = request.header(CONCERNS_HEADER, concerns);
         }
         if seconds > 0 {
@@ -246,15 +256,12 @@ impl HttpTransport {
         let concerns = response.headers().get(CONCERNS_HEADER).cloned();
         let heard = || {
             let short = concerns.filter(|concerns| concerns.len() <= MAX_TAG);
-            *self.concerns.lock().unwrap_or_else(PoisonError::into_inner) = short;
+            *lock(&self.concerns) = short;
         };
         let address = response.remote_addr().map(|address| address.ip());
         match response.status() {
             StatusCode::OK => {
-                let reading = whole_body(candidate, response, MAX_MANIFEST, "a manifest");
-                let body = timeout(self.timeout, reading)
-                    .await
-                    .map_err(|_| no_answer(&candidate.base, self.timeout))??;
+                let body = self.body(candidate, response, MAX_MANIFEST, "a manifest").await?;
                 let mut document = ManifestDocument::parse(&body)?;
                 self.judge_node(shown, &document.envelope.node_id)?;
                 heard();
@@ -286,13 +293,14 @@ impl HttpTransport {
         }
     }
 
+    /// Sends a standby's report to the primary, and reads its reply; none from one of an earlier version.
     async fn send_report(
         &self,
         candidate: &Candidate,
         report: &Report,
         to: &str,
     ) -> Result<Option<ReportReply>, Error> {
-        self.judge()?;
+        self.current_judge()?;
         let body = serde_json::to_vec(report).expect("a report has only plain fields");
         let request = candidate
             .http()
@@ -316,9 +324,7 @@ impl HttpTransport {
             }
             _ => return Err(refused(&candidate.base, &response).error),
         }
-        let body = timeout(self.timeout, whole_body(candidate, response, MAX_MANIFEST, "an answer"))
-            .await
-            .map_err(|_| no_answer(&candidate.base, self.timeout))??;
+        let body = self.body(candidate, response, MAX_MANIFEST, "an answer").await?;
         let mut reply: ReportReply = serde_json::from_slice(&body).map_err(|error| {
             // It may quote what came.
             let reason = words::shown(&error.to_string(), 200);
@@ -332,28 +338,57 @@ impl HttpTransport {
         Ok(Some(reply))
     }
 
-    async fn ask_for_delta(
+    /// Asks the primary for an answer that is `what`, `longest` bytes at most; none where the primary has none, or is of
+    /// an earlier version.
+    async fn ask_if_there(
         &self,
         candidate: &Candidate,
-        digest: Digest,
-        former: Digest,
-    ) -> Result<Option<Bytes>, Error> {
-        self.judge()?;
-        let request = candidate.get(&format!("/api/v2/blobs/{digest}/from/{former}"), self.credentials()?);
+        path: &str,
+        longest: usize,
+        what: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.current_judge()?;
+        let request = candidate.get(path, self.credentials()?);
         let response = candidate.send(request, self.timeout).await?;
         match response.status() {
             StatusCode::OK => {}
-            // The primary has none, or is of an earlier version.
             StatusCode::NOT_FOUND if answer::is_ours(response.headers()) => return Ok(None),
             _ => return Err(refused(&candidate.base, &response).error),
         }
-        let reading = whole_body(candidate, response, delta::MAX_LENGTH, "a delta");
-        let body = timeout(self.timeout, reading)
-            .await
-            .map_err(|_| no_answer(&candidate.base, self.timeout))??;
-        Ok(Some(body.into()))
+        self.body(candidate, response, longest, what).await.map(Some)
     }
 
+    /// Reads the body of the primary's answer, which is `what`, in time; `longest` bytes at most.
+    async fn body(
+        &self,
+        candidate: &Candidate,
+        response: Response,
+        longest: usize,
+        what: &str,
+    ) -> Result<Vec<u8>, Error> {
+        timeout(self.timeout, whole_body(candidate, response, longest, what))
+            .await
+            .map_err(|_| no_answer(&candidate.base, self.timeout))?
+    }
+
+    /// Asks the primary over HTTP where its database is and what it is like; none where it does not say, as one of the version before. None
+    /// before an address has answered the puller.
+    ///
+    /// # Errors
+    /// It does not answer, or something else answers in its place.
+    pub async fn database(&self) -> Result<Option<Told>, Error> {
+        let Some(candidate) = self.answered.get().map(|&index| &self.candidates[index]) else {
+            return Ok(None);
+        };
+        let what = "where its database is";
+        let body = self
+            .ask_if_there(candidate, "/api/v2/database", MAX_POSITION, what)
+            .await?;
+        // What is not understood is not known.
+        Ok(body.and_then(|body| serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// Fetches the bytes with this digest from the primary, from `offset` on, into `sink`.
     async fn ask_for_blob(
         &self,
         candidate: &Candidate,
@@ -361,7 +396,7 @@ impl HttpTransport {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
-        self.judge()?;
+        self.current_judge()?;
         let base = &candidate.base;
         let mut request = candidate
             .get(&format!("/api/v2/blobs/{digest}"), self.credentials()?)
@@ -396,6 +431,7 @@ impl HttpTransport {
 }
 
 impl Candidate {
+    /// Makes one address that may be the primary's, with an HTTP client of its own.
     fn new(
         base: String,
         url: &PrimaryUrl,
@@ -413,24 +449,26 @@ impl Candidate {
         })
     }
 
-    /// The next request opens a connection of its own.
+    /// Gives up the open connections to this address: the next request opens one of its own.
     fn forget_connections(&self) -> Result<(), Error> {
         let other = client(&self.base, self.is_secure, &self.verifier, self.connection_timeout)?;
-        *self.http.lock().unwrap_or_else(PoisonError::into_inner) = other;
+        *lock(&self.http) = other;
         Ok(())
     }
 
+    /// The HTTP client for this address.
     fn http(&self) -> Client {
-        self.http.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.http).clone()
     }
 
+    /// A GET request to this address with the token.
     fn get(&self, path: &str, credentials: HeaderValue) -> RequestBuilder {
         self.http()
             .get(format!("{}{PREFIX}{path}", self.base))
             .header(AUTHORIZATION, credentials)
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request to the primary and waits for the head of its answer; another server's answer is an error.
     async fn send(&self, request: RequestBuilder, within: Duration) -> Result<Response, Error> {
         let sent = timeout(within, request.send())
             .await
@@ -443,7 +481,7 @@ impl Candidate {
             Err(error) => {
                 let failed = failure::unreachable(&self.base, &error);
                 if self.is_secure && failure::may_speak_otherwise(&error) {
-                    return Err(greeting::explained(&self.base, &self.verifier, failed).await);
+                    return Err(not_tls::explained(&self.base, &self.verifier, failed).await);
                 }
                 Err(failed)
             }
@@ -452,8 +490,9 @@ impl Candidate {
 }
 
 impl HttpTransport {
+    /// Asks one address after the other for the manifest until one answers as a primary; from then on that one alone.
     async fn ask(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
-        if let Some(&index) = self.settled.get() {
+        if let Some(&index) = self.answered.get() {
             let answer = self.ask_for_manifest(&self.candidates[index], known, wait).await;
             return answer.map_err(|failure| failure.error);
         }
@@ -461,8 +500,8 @@ impl HttpTransport {
         for (index, candidate) in self.candidates.iter().enumerate() {
             match self.ask_for_manifest(candidate, known, wait).await {
                 Ok(reply) => {
-                    // A parallel call that settled on the same answer is as good.
-                    self.settled.get_or_init(|| index);
+                    // A parallel call that heard the same answer is as good.
+                    self.answered.get_or_init(|| index);
                     return Ok(reply);
                 }
                 Err(failure) if failure.is_ours && index == 0 => return Err(failure.error),
@@ -475,11 +514,11 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     async fn manifest(&self, known: Option<Digest>, wait: Duration) -> Result<ManifestReply, Error> {
-        let judge = self.judge()?;
+        let judge = self.current_judge()?;
         match self.ask(known, wait).await {
             // It came over a connection that was opened when something else decided, and whoever was trusted then says
             // nothing about whom another one leads to.
-            Err(error) if error.kind() == Kind::Trust && self.judge()? != judge => self.ask(known, wait).await,
+            Err(error) if error.kind() == Kind::Trust && self.current_judge()? != judge => self.ask(known, wait).await,
             answer => answer,
         }
     }
@@ -490,18 +529,17 @@ impl Transport for HttpTransport {
         offset: u64,
         sink: &mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        // A digest to ask for comes from a manifest, so an address has answered.
-        let index = self.settled.get().copied().unwrap_or(0);
-        self.ask_for_blob(&self.candidates[index], digest, offset, sink)
+        self.ask_for_blob(self.followed(), digest, offset, sink)
     }
 
     async fn delta(&self, digest: Digest, former: Digest) -> Result<Option<Bytes>, Error> {
-        let index = self.settled.get().copied().unwrap_or(0);
-        self.ask_for_delta(&self.candidates[index], digest, former).await
+        let path = format!("/api/v2/blobs/{digest}/from/{former}");
+        let asked = self.ask_if_there(self.followed(), &path, delta::MAX_LENGTH, "a delta");
+        Ok(asked.await?.map(Bytes::from))
     }
 
     async fn report(&self, report: &Report, to: &str) -> Result<Option<ReportReply>, Error> {
-        match self.settled.get() {
+        match self.answered.get() {
             Some(&index) => self.send_report(&self.candidates[index], report, to).await,
             None => Ok(None),
         }
@@ -517,10 +555,11 @@ impl Transport for HttpTransport {
     }
 
     fn address(&self) -> Option<String> {
-        self.settled().map(str::to_owned)
+        self.answering_address().map(str::to_owned)
     }
 }
 
+/// Makes the HTTP client of a transport: HTTP/1.1 alone, no redirect, no proxy, the key judged by `verifier`.
 fn client(
     base: &str,
     is_secure: bool,
@@ -546,7 +585,7 @@ fn client(
         .map_err(|error| Error::new(Kind::Setting, format!("cannot make a client for {base}: {error}"), ""))
 }
 
-/// The key that was proven on the very connection over which this answer came; none in the clear.
+/// The key that was proven on the very connection over which this HTTP answer came; none in the clear.
 fn key_of(response: &Response) -> Result<Option<Fingerprint>, Error> {
     let certificate = response
         .extensions()
@@ -557,7 +596,7 @@ fn key_of(response: &Response) -> Result<Option<Fingerprint>, Error> {
         .transpose()
 }
 
-/// The body of an answer that is `what`, `longest` bytes at most.
+/// Reads the body of the primary's answer, which is `what`, `longest` bytes at most.
 async fn whole_body(
     candidate: &Candidate,
     mut response: Response,
@@ -579,6 +618,7 @@ async fn whole_body(
     Ok(body)
 }
 
+/// Reads the envelope that the primary sends as a header where its answer has no body.
 fn envelope(candidate: &Candidate, response: &Response) -> Result<Envelope, Error> {
     response
         .headers()
@@ -587,6 +627,7 @@ fn envelope(candidate: &Candidate, response: &Response) -> Result<Envelope, Erro
         .ok_or_else(|| not_ours(&candidate.base, "304 without saying who it is"))
 }
 
+/// Whether the primary's partial answer begins at `offset`.
 fn begins_at(response: &Response, offset: u64) -> bool {
     response
         .headers()

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use bc_core::{
-    clock::Clock, offer::Offer, run::Run, settings::Settings, standbys::Standbys, status::StatusBoard, token::Token,
+    generation::Run,
+    keys::Token,
+    node::both::Both,
+    primary::{Offer, Offered, Standbys},
+    settings::Settings,
+    status::StatusBoard,
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -16,8 +21,6 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// The one picture of the node.
     pub status: Arc<StatusBoard>,
-    /// The time of day.
-    pub clock: Arc<dyn Clock>,
     /// The token; none while its file is missing or bad.
     pub token: watch::Receiver<Option<Token>>,
     /// What this node offers; none on a held node, which is no source.
@@ -32,4 +35,19 @@ pub struct Context {
     pub files: Handle,
     /// The MD5s of its files, for whoever compares them.
     pub md5s: Md5Desk,
+}
+
+impl Context {
+    /// Lists the files of this node and of its primary in the context of a request, as [`Md5Desk::both_nodes`] does.
+    pub(crate) async fn both_nodes(&self) -> Both {
+        self.md5s
+            .both_nodes(&self.files, &self.status, self.offer.as_ref())
+            .await
+    }
+
+    /// Lists what this node offers in the context of a request, with MD5s, as [`Md5Desk::of_offer`] does; none where it
+    /// offers nothing.
+    pub(crate) async fn offered_with_md5s(&self) -> Option<(Arc<Offered>, Both)> {
+        self.md5s.of_offer(&self.files, self.offer.as_ref()?).await
+    }
 }

@@ -21,8 +21,8 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply},
-    error::Error,
+    basics::Error,
+    node::{Order, Reply},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
@@ -33,6 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+mod groups;
 mod rights;
 #[cfg(unix)]
 mod unix;
@@ -52,7 +53,7 @@ use rights::Caller;
 use crate::off_worker::OffWorker;
 
 /// The longest order, in bytes.
-pub const MAX_ORDER_SIZE: u64 = 64 * 1024;
+pub(crate) const MAX_ORDER_SIZE: u64 = 64 * 1024;
 
 /// How long a caller may take to send its order: it has it ready when it connects.
 const ORDER_WITHIN: Duration = Duration::from_secs(5);
@@ -65,13 +66,13 @@ const LOOKED_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Carries orders out.
 pub trait ControlHandler: Send + Sync + 'static {
-    /// Carries `order` out, whose caller was found to have the right to give it. Steps may be told through
-    /// `progress`; a caller that went away does not end the call.
+    /// Carries out an `order` from the local socket, whose caller was found to have the right to give it. Steps may be
+    /// told through `progress`; a caller that went away does not end the call.
     fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> impl Future<Output = Reply> + Send;
 }
 
-/// Is told where the socket is whenever it is there, and why nobody can connect whenever that is so.
-pub type Tell = Arc<dyn Fn(Result<&Path, &Error>) + Send + Sync>;
+/// Called with the path of the socket whenever it is there, and with the reason whenever nobody can connect.
+pub(crate) type Tell = Arc<dyn Fn(Result<&Path, &Error>) + Send + Sync>;
 
 /// A listening local socket. It lives until `shutdown`, whether or not this is dropped.
 #[derive(Debug)]
@@ -81,9 +82,9 @@ pub struct ControlServer {
 }
 
 impl ControlServer {
-    /// Listens for the node whose state folder is `state_dir` and answers until `shutdown`. Must be called inside
-    /// a tokio runtime, by the holder of the state folder's lock: a socket that is there is a dead one's. One that cannot
-    /// be made, or is gone later, is tried again; `tell` hears of it.
+    /// Starts the local socket of the node whose state folder is `state_dir`, which answers until `shutdown`. Must be
+    /// called inside a tokio runtime, by the holder of the state folder's lock: a socket that is there is a dead one's.
+    /// One that cannot be made, or is gone later, is tried again; `tell` hears of it.
     pub fn start<H: ControlHandler>(
         state_dir: &Path,
         rights: Rights,
@@ -95,8 +96,8 @@ impl ControlServer {
         Self { address, task }
     }
 
-    /// Ends when nobody answers there any more. Whoever does not wait for that ends the answering; a panic in it is one
-    /// here.
+    /// Waits until nobody answers on the local socket any more. Dropping this future ends the answering; a panic in it
+    /// is passed on.
     pub(crate) async fn ended(self) {
         let mut task = Answering(self.task);
         if let Err(Ok(panic)) = (&mut task.0).await.map_err(JoinError::try_into_panic) {
@@ -104,7 +105,7 @@ impl ControlServer {
         }
     }
 
-    /// Where it listens, or is to: a path, the name of a pipe, or `@` and that of an abstract socket.
+    /// Where the local socket is, or is to be: a path, the name of a pipe, or `@` and that of an abstract socket.
     pub fn address(&self) -> &Path {
         &self.address
     }
@@ -119,8 +120,9 @@ impl Drop for Answering {
     }
 }
 
-/// Serves one connection. Errors of the caller end in a refusal that it may read, those of the connection in its
-/// end. `stay` says that an order is about to be carried out, and learns whether the connection is still there for it.
+/// Serves one connection to the local socket: reads the order, judges its caller, and answers. Errors of the caller end
+/// in a refusal that it may read, those of the connection in its end. `stay` says that an order is about to be carried
+/// out, and learns whether the connection is still there for it.
 async fn converse<S, H>(stream: S, caller: Caller, rights: &Rights, handler: &H, stay: impl FnOnce() -> bool)
 where
     S: AsyncRead + AsyncWrite + Send,
@@ -141,6 +143,7 @@ where
     answer.end().await;
 }
 
+/// Reads the one line with the order of a caller on the local socket.
 async fn read_order(read: impl AsyncRead + Unpin) -> Result<Order, String> {
     let mut line = Vec::new();
     BufReader::new(read.take(MAX_ORDER_SIZE + 1))
@@ -153,6 +156,7 @@ async fn read_order(read: impl AsyncRead + Unpin) -> Result<Order, String> {
     serde_json::from_slice(&line).map_err(|error| error.to_string())
 }
 
+/// Judges whether the caller on the local socket may give this order, and logs that.
 async fn allow(order: &Order, caller: Caller, rights: &Rights) -> Result<(), Reply> {
     if !order.changes_anything() {
         return Ok(());
@@ -169,8 +173,8 @@ async fn allow(order: &Order, caller: Caller, rights: &Rights) -> Result<(), Rep
     judged
 }
 
-/// Looking up groups may ask a directory service, which may never answer: whoever is known without it never waits for
-/// those who are not.
+/// Judges a caller on the local socket by the groups of its user. Looking them up may ask a directory service, which
+/// may never answer: whoever is known without it never waits for those who are not.
 async fn looked_up(caller: Caller, rights: &Rights) -> Result<(), Reply> {
     static PLACES: Semaphore = Semaphore::const_new(LOOKED_UP_AT_ONCE);
     let rights = rights.clone();
@@ -192,6 +196,7 @@ async fn looked_up(caller: Caller, rights: &Rights) -> Result<(), Reply> {
     }
 }
 
+/// Has an order from the local socket carried out, and writes its steps to the caller.
 async fn carry_out<W, H>(order: Order, handler: &H, answer: &mut Answer<W>) -> Reply
 where
     W: AsyncWrite + Unpin,
@@ -221,6 +226,7 @@ where
     reply
 }
 
+/// Refuses what came over the local socket and is no order.
 fn not_understood(reason: &str) -> Reply {
     Reply::refused(
         format!("the order was not understood: {reason}"),
@@ -228,13 +234,14 @@ fn not_understood(reason: &str) -> Reply {
     )
 }
 
-/// The way back to a caller, who may have gone: what was ordered goes on all the same.
+/// Writes the answer to a caller, who may have gone: what was ordered goes on all the same.
 struct Answer<W> {
     write: W,
     gone: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Answer<W> {
+    /// Writes one line to the caller on the local socket, unless it has gone.
     async fn line(&mut self, reply: &Reply) {
         if self.gone {
             return;
@@ -248,6 +255,7 @@ impl<W: AsyncWrite + Unpin> Answer<W> {
         self.gone = !matches!(written.await, Ok(Ok(())));
     }
 
+    /// Ends the answer to a caller on the local socket.
     async fn end(mut self) {
         // Nothing follows whether or not the caller hears of the end.
         drop(timeout(LINE_WITHIN, self.write.shutdown()).await);
@@ -256,7 +264,7 @@ impl<W: AsyncWrite + Unpin> Answer<W> {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::fingerprint::Fingerprint;
+    use bc_core::basics::Fingerprint;
     use tokio::io::duplex;
 
     use super::*;

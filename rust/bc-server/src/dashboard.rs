@@ -1,4 +1,4 @@
-//! The page for people, and the same as JSON for scripts.
+//! The page for pages, and the same as JSON for scripts.
 //!
 //! | path below the prefix | answer |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | `/admin/login`, `/admin/logout` | a form for the token; the session it opens |
 //! | `/admin/assets/{name}` | style and script |
 //!
-//! A person who typed only host and port means the page: `/` leads there, and whoever is not known yet goes on to the form.
-//! People have a session or the token; scripts have the token.
+//! A person who typed only host and port means the page: `/` leads there, and whoever is not known yet goes on to the
+//! form. Pages have a session or the token; scripts have the token.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -21,25 +21,26 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use bc_core::status::Status;
+use bc_core::status::{Status, Topic};
 use serde::Deserialize;
 
 use crate::{
-    auth::{self, Gate, basic_credentials},
+    auth::{self, Gate},
     context::Context,
+    credentials::basic_credentials,
     listener::Connection,
     origin,
-    routes::PREFIX,
+    paths::PREFIX,
     session::Sessions,
 };
 
 mod original;
 mod page;
 
-/// Everything below `/admin`.
-pub fn router(context: Context, gate: Gate) -> Router {
-    let sessions = Sessions::new(&context.status.picture(context.clock.now_ms()).node_id);
-    let people = People {
+/// Makes the routes of the dashboard: everything below `/admin`.
+pub(crate) fn router(context: Context, gate: Gate) -> Router {
+    let sessions = Sessions::new(&context.status.picture().node_id);
+    let pages = Pages {
         context,
         gate,
         sessions,
@@ -49,7 +50,7 @@ pub fn router(context: Context, gate: Gate) -> Router {
         .route(&path("/dashboard"), get(show))
         .route(&path("/dashboard/fragment"), get(show_fragment))
         .route(&path("/dashboard.json"), get(show_json))
-        .layer(from_fn_with_state(people.clone(), require_person));
+        .layer(from_fn_with_state(pages.clone(), require_person));
     let for_anybody = Router::new()
         .route(&path("/login"), get(ask_for_token).post(log_in))
         .route(&path("/logout"), post(log_out))
@@ -59,7 +60,7 @@ pub fn router(context: Context, gate: Gate) -> Router {
         .merge(for_anybody)
         .layer(DefaultBodyLimit::max(4 * 1024))
         .layer(map_response(with_headers))
-        .with_state(people)
+        .with_state(pages)
 }
 
 /// Style and script, by the name in their address.
@@ -77,58 +78,65 @@ const ASSETS: [(&str, &str, &str); 2] = [
 ];
 
 #[derive(Clone)]
-struct People {
+/// What all pages share.
+struct Pages {
     context: Context,
     gate: Gate,
     sessions: Sessions,
 }
 
-impl People {
+impl Pages {
+    /// A picture of the status for a page of the dashboard.
     fn picture(&self) -> Status {
-        self.context.status.picture(self.context.clock.now_ms())
+        self.context.status.picture()
     }
 }
 
-/// The way to the page; nothing in it is said by whoever asks.
+/// Redirects to the dashboard; nothing in the answer is said by whoever asks.
 pub(crate) async fn lead() -> Redirect {
     Redirect::to(&format!("{PREFIX}/admin/dashboard"))
 }
 
-/// From host and port alone. A whole address in the first line is for a proxy, which this is not.
+/// Redirects `/`, asked for by host and port alone, to the dashboard. A whole address in the first line is for a proxy,
+/// which this is not.
 async fn lead_from_root(
-    State(people): State<People>,
+    State(pages): State<Pages>,
     Extension(connection): Extension<Connection>,
     target: Uri,
 ) -> Response {
     if target.authority().is_some() {
-        return people.gate.asks_for_credentials(connection.peer().ip());
+        return pages.gate.asks_for_credentials(connection.peer().ip());
     }
     lead().await.into_response()
 }
 
-async fn show(State(people): State<People>, session: Option<Extension<InSession>>) -> Response {
-    page::whole(&people.picture(), session.is_some())
+/// Answers with the whole page of the dashboard.
+async fn show(State(pages): State<Pages>, session: Option<Extension<InSession>>) -> Response {
+    page::whole(&pages.picture(), session.is_some())
 }
 
-async fn show_fragment(State(people): State<People>) -> Response {
-    page::fragment(&people.picture())
+/// Answers with the part of the dashboard that changes, for the page's own script.
+async fn show_fragment(State(pages): State<Pages>) -> Response {
+    page::fragment(&pages.picture())
 }
 
-async fn show_json(State(people): State<People>) -> Response {
-    let both = people.context.both_nodes().await;
+/// Answers with the dashboard as JSON, in the form of the original product.
+async fn show_json(State(pages): State<Pages>) -> Response {
+    let both = pages.context.both_nodes().await;
     let status = Status {
         files: Arc::clone(&both.files),
-        ..people.picture()
+        ..pages.picture()
     };
     let json = original::json(&status, &both);
     let text = serde_json::to_string_pretty(&json).expect("a status has only plain fields");
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()
 }
 
-async fn ask_for_token(State(people): State<People>) -> Response {
-    match people.context.token.borrow().as_ref() {
+/// Answers with the form in which a person logs in to the dashboard.
+async fn ask_for_token(State(pages): State<Pages>) -> Response {
+    match pages.context.token.borrow().as_ref() {
         Some(_) => page::login(None, StatusCode::OK),
-        None => no_token(&people),
+        None => no_token(&pages),
     }
 }
 
@@ -138,8 +146,9 @@ struct Credentials {
     password: String,
 }
 
+/// Logs a person in to the dashboard who has given the token, and sets the cookie.
 async fn log_in(
-    State(people): State<People>,
+    State(pages): State<Pages>,
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
     Form(given): Form<Credentials>,
@@ -147,39 +156,41 @@ async fn log_in(
     if !origin::is_same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "log in on this server's own page").into_response();
     }
-    if people.context.token.borrow().is_none() {
-        return no_token(&people);
+    if pages.context.token.borrow().is_none() {
+        return no_token(&pages);
     }
     let address = connection.peer().ip();
-    if !people.gate.admits(given.user.trim(), &given.password, address).await {
+    if !pages.gate.admits(given.user.trim(), &given.password, address).await {
         return page::login(Some("User or password is wrong."), StatusCode::UNAUTHORIZED);
     }
     connection.mark_proven();
-    let encrypted = origin::is_encrypted(&connection, &headers, &people.context.settings);
-    let cookie = people
+    let encrypted = origin::is_encrypted(&connection, &headers, &pages.context.settings);
+    let cookie = pages
         .context
         .token
         .borrow()
         .as_ref()
-        .and_then(|token| people.sessions.begin(token, encrypted));
+        .and_then(|token| pages.sessions.begin(token, encrypted));
     match cookie {
         Some(cookie) => see_other("/dashboard", &cookie),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
+/// Logs a person out of the dashboard, and takes the cookie back.
 async fn log_out(
-    State(people): State<People>,
+    State(pages): State<Pages>,
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
 ) -> Response {
     if !origin::is_same_origin(&headers) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let encrypted = origin::is_encrypted(&connection, &headers, &people.context.settings);
-    see_other("/login", &people.sessions.end(&headers, encrypted))
+    let encrypted = origin::is_encrypted(&connection, &headers, &pages.context.settings);
+    see_other("/login", &pages.sessions.end(&headers, encrypted))
 }
 
+/// Redirects within the dashboard, and sets a cookie.
 fn see_other(tail: &str, cookie: &str) -> Response {
     let target = format!("{PREFIX}/admin{tail}");
     (
@@ -189,6 +200,7 @@ fn see_other(tail: &str, cookie: &str) -> Response {
         .into_response()
 }
 
+/// Answers with the style or the script of the dashboard.
 async fn asset(Path(name): Path<String>) -> Response {
     match ASSETS.iter().find(|(known, _, _)| *known == name) {
         Some((_, kind, text)) => ([(header::CONTENT_TYPE, *kind)], *text).into_response(),
@@ -200,32 +212,33 @@ async fn asset(Path(name): Path<String>) -> Response {
 #[derive(Clone, Copy)]
 struct InSession;
 
-/// Lets through who has a session or the token. Credentials that are brought are judged, whatever the session.
-async fn require_person(State(people): State<People>, mut request: Request, next: Next) -> Response {
+/// Middleware of the dashboard: lets through who has a session or the token. Credentials that are brought are judged,
+/// whatever the session.
+async fn require_person(State(pages): State<Pages>, mut request: Request, next: Next) -> Response {
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let address = connection.peer().ip();
     let headers = request.headers();
-    if people.context.token.borrow().is_none() {
-        return no_token(&people);
+    if pages.context.token.borrow().is_none() {
+        return no_token(&pages);
     }
     if headers.contains_key(header::AUTHORIZATION) {
         let Some((user, password)) = basic_credentials(headers) else {
-            return people.gate.asks_for_credentials(address);
+            return pages.gate.asks_for_credentials(address);
         };
-        if !people.gate.admits(&user, &password, address).await {
+        if !pages.gate.admits(&user, &password, address).await {
             return auth::refusal();
         }
     } else {
-        let is_open = people
+        let is_open = pages
             .context
             .token
             .borrow()
             .as_ref()
-            .is_some_and(|token| people.sessions.is_open(request.headers(), token));
+            .is_some_and(|token| pages.sessions.is_open(request.headers(), token));
         if !is_open {
-            return ask_who(&people.gate, address, request.headers());
+            return ask_who(&pages.gate, address, request.headers());
         }
         request.extensions_mut().insert(InSession);
     }
@@ -233,7 +246,7 @@ async fn require_person(State(people): State<People>, mut request: Request, next
     next.run(request).await
 }
 
-/// Browsers get the form, scripts are told what to bring.
+/// Answers who comes to the dashboard without a session: browsers get the form, scripts are told what to bring.
 fn ask_who(gate: &Gate, address: IpAddr, headers: &HeaderMap) -> Response {
     let accepts = |kind| {
         headers
@@ -256,10 +269,10 @@ fn ask_who(gate: &Gate, address: IpAddr, headers: &HeaderMap) -> Response {
 /// What the page's own script accepts; nobody else asks for it.
 const FRAGMENT: &str = "text/x-fragment";
 
-/// The original product's status for a token file that is missing or bad.
-fn no_token(people: &People) -> Response {
-    let picture = people.picture();
-    let why = picture.problems.iter().find(|problem| problem.topic == "token");
+/// Answers on the dashboard while the token file is missing or bad, with the original product's status.
+fn no_token(pages: &Pages) -> Response {
+    let picture = pages.picture();
+    let why = picture.problem(&Topic::Token);
     let text = why
         .map_or("there is no valid token on this node", |problem| {
             problem.message.as_str()
@@ -268,6 +281,7 @@ fn no_token(people: &People) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, text).into_response()
 }
 
+/// Gives an answer of the dashboard the headers that all of them have.
 async fn with_headers(mut response: Response) -> Response {
     const HEADERS: [(HeaderName, &str); 5] = [
         (

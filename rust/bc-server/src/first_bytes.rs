@@ -1,8 +1,9 @@
-//! What somebody speaks, told by the first bytes that came: on our ports, and from a port that we took for the primary's.
+//! Which protocol somebody speaks, by the first bytes that came: on our ports, and from a port that we took for the
+//! primary's.
 
 use std::fmt;
 
-/// As many bytes tell it, where so many come.
+/// How many bytes are enough to tell it.
 pub(crate) const ENOUGH: usize = 16;
 
 /// A protocol.
@@ -29,7 +30,7 @@ pub(crate) enum Speech {
 }
 
 impl Speech {
-    /// What these bytes begin. Fewer than [`ENOUGH`] may be too few to tell.
+    /// Tells a protocol by the first bytes that came. Fewer than [`ENOUGH`] may be too few to tell.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         const METHODS: [&[u8]; 9] = [
             b"GET ",

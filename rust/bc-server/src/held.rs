@@ -23,7 +23,11 @@ use axum::{
     middleware::map_response,
     response::{Html, IntoResponse, Response},
 };
-use bc_core::{error::Error, status::Status};
+use bc_core::{
+    basics::Error,
+    settings::Property,
+    status::{Status, Topic},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -33,10 +37,10 @@ use crate::{
     dashboard,
     listener::{self, BoundListener, Connection},
     origin,
-    routes::PREFIX,
+    paths::PREFIX,
 };
 
-/// Takes GoCD's port.
+/// Takes GoCD's own port while GoCD is held.
 ///
 /// # Errors
 /// As [`listener::bind`]; the port is named by GoCD's property.
@@ -44,14 +48,14 @@ pub async fn bind(address: SocketAddr) -> Result<BoundListener, Error> {
     listener::bind(address, "cruise.server.port").await
 }
 
-/// Answers until `stop`; the port then refuses and every connection is closed.
+/// Answers on GoCD's own port until `stop`; it then refuses, and every connection is closed.
 pub async fn serve(bound: BoundListener, context: Context, stop: CancellationToken) {
     let bound = bound.with_rejections(context.rejections.clone());
     bound.serve(router(context), None, stop).await;
 }
 
-/// Everything that is answered on a held port.
-pub fn router(context: Context) -> Router {
+/// Makes the routes of GoCD's own port while GoCD is held.
+pub(crate) fn router(context: Context) -> Router {
     let dashboard = dashboard::router(
         context.clone(),
         Gate::new(context.token.clone(), context.rejections.clone()),
@@ -68,6 +72,7 @@ struct Held {
     dashboard: Router,
 }
 
+/// Answers one request on GoCD's held port, or closes the connection of an agent.
 async fn answer(State(held): State<Held>, request: Request) -> Response {
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -94,18 +99,23 @@ async fn answer(State(held): State<Held>, request: Request) -> Response {
     }
 }
 
-/// Whether a problem of this topic is why the dashboard cannot be reached.
-fn keeps_the_port_closed(topic: &str) -> bool {
-    topic.starts_with("port ") || topic == "setting bc.listen"
+/// Whether a problem of this topic is why the dashboard cannot be reached from the held port.
+fn keeps_the_port_closed(topic: &Topic) -> bool {
+    match topic {
+        Topic::Port(_) => true,
+        Topic::Setting(property) => property == Property::Listen.name(),
+        _ => false,
+    }
 }
 
-/// As GoCD's answer looks, but for the word.
+/// Answers on the held port like GoCD's health API, but for the word.
 fn health(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::RETRY_AFTER, "30")];
     (status, headers, "{\"health\":\"STANDBY\"}").into_response()
 }
 
+/// Leads from the held port to the dashboard: shows it to this host itself, redirects others to the TLS port.
 async fn to_dashboard(held: &Held, connection: &Connection, request: Request) -> Response {
     let context = &held.context;
     if context.token.borrow().is_none() {
@@ -121,7 +131,7 @@ async fn to_dashboard(held: &Held, connection: &Connection, request: Request) ->
             .await
             .unwrap_or_else(|never| match never {});
     }
-    let picture = context.status.picture(context.clock.now_ms());
+    let picture = context.status.picture();
     match encrypted_address(&picture, request.headers()) {
         Some(base) => {
             let path = request.uri().path_and_query().map_or(PREFIX, |path| path.as_str());
@@ -134,7 +144,7 @@ async fn to_dashboard(held: &Held, connection: &Connection, request: Request) ->
     }
 }
 
-/// Scheme, host and port of our TLS listener as the client can reach it.
+/// The address of our TLS port as a client of the held port can reach it: scheme, host and port.
 fn encrypted_address(status: &Status, headers: &HeaderMap) -> Option<String> {
     if let Some(external) = &status.external_url {
         return Some(external.clone());
@@ -154,10 +164,10 @@ struct HeldPage<'a> {
     dashboard: String,
 }
 
-/// Tells anybody what this node is. What is wrong with it stands on the dashboard; here stands only what keeps
-/// people from that, and everything where there is no token: then nobody can log in anywhere.
+/// Tells on the held port what this node is, as a page or as JSON. What is wrong with it stands on the dashboard; here
+/// stands only what keeps people from that, and everything where there is no token: then nobody can log in anywhere.
 fn explain(context: &Context, headers: &HeaderMap) -> Response {
-    let mut status = context.status.picture(context.clock.now_ms());
+    let mut status = context.status.picture();
     let has_token = context.token.borrow().is_some();
     let is_open = status.listening.is_some();
     status
@@ -192,8 +202,8 @@ fn explain(context: &Context, headers: &HeaderMap) -> Response {
     (code, retry, axum::Json(body)).into_response()
 }
 
-/// The path as a careless server might read it: percent signs decoded, parameters and doubled slashes dropped.
-/// Only for finding out that a path is one of an agent's; nothing is served by it.
+/// The path of a request to the held port as a careless server might read it: percent signs decoded, parameters and
+/// doubled slashes dropped. Only for finding out that a path is one of an agent's; nothing is served by it.
 fn plain_path(uri: &Uri) -> String {
     let mut path = uri.path().to_owned();
     for _ in 0..3 {
@@ -214,6 +224,7 @@ fn plain_path(uri: &Uri) -> String {
     format!("/{}", segments.join("/")).to_ascii_lowercase()
 }
 
+/// The path of a request to the held port with its percent signs decoded, as far as they can be.
 fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -234,15 +245,18 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Whether an agent of GoCD asks the held port for this path.
 fn is_for_agents(path: &str) -> bool {
     path.starts_with("/go/admin/agent") || path == "/go/admin/latest-agent.status" || path.ends_with("/tfs-impl.jar")
 }
 
+/// Whether a path on the held port is this folder or below it.
 fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Gives an answer of the held port the headers that all of them have.
 async fn with_common_headers(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -11,13 +11,14 @@
 //! | bodies of 16 KiB (the routers say so) | memory |
 //! | unacknowledged bytes: 60 s (Linux) | transfers to a host that is gone |
 //!
-//! Whoever meets a limit, or speaks another protocol, is noted in the [`RejectionLog`]. Who leaves without a word is not:
-//! load balancers probe like that.
+//! Whoever meets a limit, or speaks another protocol, is noted in the [`RejectionLog`]. Who leaves without a word is
+//! not: load balancers probe like that.
 //!
 //! | module | has |
 //! |---|---|
+//! | this one | the bound port: accepts, bounds, closes |
 //! | `connection` | what is known of one connection, for its requests |
-//! | `greeting` | who begins with another protocol than a port is for |
+//! | `wrong_protocol` | who begins with another protocol than a port is for |
 //! | `conversation` | handshake, requests and answers on one, and its end |
 //! | `register` | all of them, and who must leave where there are too many |
 //!
@@ -28,9 +29,8 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use bc_core::{
-    error::{Error, Kind},
-    shortage::Shortage,
-    token::Token,
+    basics::{Error, Kind, Shortage},
+    keys::Token,
 };
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch};
@@ -44,8 +44,8 @@ use crate::{
 
 mod connection;
 mod conversation;
-mod greeting;
 mod register;
+mod wrong_protocol;
 
 pub use connection::Connection;
 
@@ -89,7 +89,7 @@ impl Default for Limits {
     }
 }
 
-/// Takes the port `address`, which the setting `property` names. Port 0 takes a free one.
+/// Binds a port of our own at `address`, which the setting `property` names. Port 0 takes a free one.
 ///
 /// # Errors
 /// [`Kind::Busy`] when somebody has the port, [`Kind::Setting`] when this host has no such address or the user
@@ -111,6 +111,7 @@ pub async fn bind(address: SocketAddr, property: &str) -> Result<BoundListener, 
     })
 }
 
+/// Says why a port of our own cannot be taken, and what to do.
 fn cannot_bind(address: SocketAddr, property: &str, error: &io::Error) -> Error {
     if let Some(shortage) = Shortage::of(error) {
         return shortage.error(&format!("listen on {address} ({property})"));
@@ -149,17 +150,17 @@ impl fmt::Debug for BoundListener {
 }
 
 impl BoundListener {
-    /// Where it really listens.
+    /// The address at which a port of our own really listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same listener with other limits.
+    /// Gives a port other limits for those who connect.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The same listener, which notes there whom it turns away.
+    /// Gives a port the log in which it notes whom it turns away.
     pub fn with_rejections(self, rejections: RejectionLog) -> Self {
         Self {
             rejections: Some(rejections),
@@ -167,22 +168,22 @@ impl BoundListener {
         }
     }
 
-    /// The same listener, which says so where the token of the moment comes to it in the clear although it speaks TLS.
-    pub fn knowing(self, token: watch::Receiver<Option<Token>>) -> Self {
+    /// Gives a TLS port the token of the moment, so that it says where that comes to it in the clear.
+    pub(crate) fn knowing(self, token: watch::Receiver<Option<Token>>) -> Self {
         Self {
             token: Some(token),
             ..self
         }
     }
 
-    /// The same listener, which tells why nobody can connect to it where that is so, and when it is over.
+    /// Has a port tell why nobody can connect to it where that is so, and when it is over.
     pub(crate) fn telling(mut self, tell: Tell) -> Self {
         self.accepting = self.accepting.telling(tell);
         self
     }
 
-    /// Answers with `router` until `closing` is cancelled; without `tls` in the clear. Every request carries its
-    /// [`Connection`] and axum's `ConnectInfo<SocketAddr>` as extensions.
+    /// Answers on a port of our own with `router` until `closing` is cancelled; without `tls` in the clear. Every
+    /// request carries its [`Connection`] and axum's `ConnectInfo<SocketAddr>` as extensions.
     ///
     /// Returns when the port is given back and the last connection is gone, at most [`Limits::farewell`] after
     /// `closing`.

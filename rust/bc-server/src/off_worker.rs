@@ -19,7 +19,7 @@ use tokio::{
     task::block_in_place,
 };
 
-/// Does the work on this thread, while the tasks that wait for it go on elsewhere.
+/// Does work that may wait for a disk on this thread, while other tasks of the runtime go on elsewhere.
 pub(crate) fn run<R>(work: impl FnOnce() -> R) -> R {
     // A runtime of one thread has nobody who could go on.
     let has_others = |runtime: Handle| runtime.runtime_flavor() != RuntimeFlavor::CurrentThread;
@@ -34,7 +34,7 @@ pub(crate) fn run<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) struct OffWorker<F>(Pin<Box<F>>);
 
 impl<F> OffWorker<F> {
-    /// The same future, off the workers.
+    /// Wraps a future so that each poll of it is off the workers of the runtime.
     pub(crate) fn new(future: F) -> Self {
         Self(Box::pin(future))
     }

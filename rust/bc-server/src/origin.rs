@@ -3,25 +3,25 @@
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
-use bc_core::{host::Host, settings::Settings};
+use bc_core::{basics::Host, settings::Settings};
 
 use crate::listener::Connection;
 
-/// Whether the client's own connection was encrypted: ours is, or a proxy that is believed says so. Only loopback
-/// and `bc.trusted.proxies` are believed.
-pub fn is_encrypted(connection: &Connection, headers: &HeaderMap, settings: &Settings) -> bool {
+/// Whether a request's own client has an encrypted connection: ours is, or a proxy that is believed says so. Only
+/// loopback and `bc.trusted.proxies` are believed.
+pub(crate) fn is_encrypted(connection: &Connection, headers: &HeaderMap, settings: &Settings) -> bool {
     connection.is_encrypted() || is_believed(connection.peer().ip(), settings) && was_encrypted_all_the_way(headers)
 }
 
 /// Whether the request was made on this host itself, or through a tunnel that ends here, and not through a proxy
 /// on it. A proxy is known by the headers it adds, or by passing on the name that its client asked for.
-pub fn is_local(connection: &Connection, headers: &HeaderMap) -> bool {
+pub(crate) fn is_local(connection: &Connection, headers: &HeaderMap) -> bool {
     connection.peer().ip().to_canonical().is_loopback() && asks_for_loopback(headers)
 }
 
-/// Whether a request that changes something was made by a page of ours. Browsers tell; scripts, which say
-/// nothing, bring their own credentials.
-pub fn is_same_origin(headers: &HeaderMap) -> bool {
+/// Whether a request that changes something was made by a page of ours, and not of another site. Browsers tell;
+/// scripts, which say nothing, bring their own credentials.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = text(headers, "sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }
@@ -32,13 +32,14 @@ pub fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The host of the `Host` header without its port, if it is a plain name or address.
-pub fn host(headers: &HeaderMap) -> Option<Host> {
+/// The host of a request's `Host` header without its port, if it is a plain name or address.
+pub(crate) fn host(headers: &HeaderMap) -> Option<Host> {
     let (host, _port) = Host::with_port(text(headers, "host")?).ok()?;
     Some(host)
 }
 
-/// A proxy that appends to the header leaves what its own client claimed in front, so every word must agree.
+/// Whether each word of a proxy's header says `https`. A proxy that appends to the header leaves what its own client
+/// claimed in front, so every word must agree.
 fn was_encrypted_all_the_way(headers: &HeaderMap) -> bool {
     let mut words = headers
         .get_all("x-forwarded-proto")
@@ -48,6 +49,7 @@ fn was_encrypted_all_the_way(headers: &HeaderMap) -> bool {
     words.peek().is_some() && words.all(|word| word.trim().eq_ignore_ascii_case("https"))
 }
 
+/// Whether a request asks for a loopback address, or `localhost`, and no proxy has left a header in it.
 fn asks_for_loopback(headers: &HeaderMap) -> bool {
     const LEFT_BY_PROXIES: [&str; 7] = [
         "forwarded",
@@ -62,11 +64,13 @@ fn asks_for_loopback(headers: &HeaderMap) -> bool {
         && host(headers).is_some_and(|host| host.is_loopback())
 }
 
+/// Whether the word of this proxy on a request's origin counts.
 fn is_believed(peer: IpAddr, settings: &Settings) -> bool {
     let peer = peer.to_canonical();
     peer.is_loopback() || settings.trusted_proxies.contains(&peer)
 }
 
+/// The text of a request's header; none where it is missing or no text.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

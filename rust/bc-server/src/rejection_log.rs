@@ -1,28 +1,31 @@
 //! Counts and tells whom our ports turn away.
 //!
-//! Every rejection is counted on the status board. What the log says of them [`bc_core::burst`] decides; the
+//! Every rejection is counted on the status board. What the log says of them [`bc_core::status::burst`] decides; the
 //! credentials themselves never come here.
 
 use std::{
     fmt,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use bc_core::{burst::Bursts, counters::Rejection, status::StatusBoard, words};
+use bc_core::{
+    basics::{lock, words},
+    status::{Rejection, StatusBoard, burst::Bursts},
+};
 use tokio::time::{Instant, sleep_until};
 
-/// As much of what a stranger did is said, in characters.
+/// How much of what a stranger did is said, in characters.
 const LONGEST_DETAIL: usize = 300;
 
 /// Where a node notes its rejections. Clones write into the same log.
 #[derive(Debug, Clone)]
 pub struct RejectionLog {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Shared {
     board: Arc<StatusBoard>,
     state: Mutex<State>,
 }
@@ -35,34 +38,35 @@ struct State {
 }
 
 impl RejectionLog {
-    /// A log that counts on `board`.
+    /// Makes the log of those who are turned away, which counts on `board`.
     pub fn new(board: Arc<StatusBoard>) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            shared: Arc::new(Shared {
                 board,
                 state: Mutex::default(),
             }),
         }
     }
 
-    /// Notes that somebody connected.
+    /// Counts a connection to one of our ports on the board.
     pub fn connected(&self) {
-        self.inner.board.count(|counters| counters.connections += 1);
+        self.shared.board.count(|counters| counters.connections += 1);
     }
 
-    /// Notes that somebody was turned away. Runs on a tokio runtime.
+    /// Notes that one of our ports turned somebody away. Runs on a tokio runtime.
     pub fn note(&self, rejection: Rejection, address: IpAddr) {
         self.note_with(rejection, address, "");
     }
 
-    /// The same, with what the log says besides when it says it at once. Never a secret.
-    pub fn note_with(&self, rejection: Rejection, address: IpAddr, detail: impl fmt::Display) {
-        self.inner.board.count(|counters| counters.rejections.add(rejection));
-        let mut state = self.inner.state();
+    /// Notes that one of our ports turned somebody away, with what the log says besides when it says it at once. Never
+    /// a secret.
+    pub(crate) fn note_with(&self, rejection: Rejection, address: IpAddr, detail: impl fmt::Display) {
+        self.shared.board.count(|counters| counters.rejections.add(rejection));
+        let mut state = self.shared.state();
         let is_said = state.bursts.note(rejection, address, Instant::now());
         if !state.is_waiting {
             state.is_waiting = true;
-            tokio::spawn(Arc::clone(&self.inner).say_summaries());
+            tokio::spawn(Arc::clone(&self.shared).say_summaries());
         }
         drop(state);
         let address = address.to_canonical();
@@ -75,14 +79,14 @@ impl RejectionLog {
         }
     }
 
-    /// Notes that right credentials came.
-    pub fn admitted(&self, address: IpAddr) {
-        self.inner.state().bursts.admitted(address);
+    /// Notes that right credentials came from an address.
+    pub(crate) fn admitted(&self, address: IpAddr) {
+        self.shared.state().bursts.admitted(address);
     }
 }
 
 /// The task that says summaries: one that panics makes room for the next.
-struct Saying<'a>(&'a Inner);
+struct Saying<'a>(&'a Shared);
 
 impl Drop for Saying<'_> {
     fn drop(&mut self) {
@@ -92,12 +96,13 @@ impl Drop for Saying<'_> {
     }
 }
 
-impl Inner {
+impl Shared {
+    /// The bursts of those who were turned away, locked.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    /// Ends with the last burst.
+    /// Says in the log, burst by burst, how many were turned away; ends with the last burst.
     async fn say_summaries(self: Arc<Self>) {
         let _saying = Saying(&self);
         loop {
@@ -122,8 +127,9 @@ mod tests {
     use std::time::Duration;
 
     use bc_core::{
-        event::{Event, Events},
-        manifest::Role,
+        basics::SystemClock,
+        generation::Role,
+        node::{Event, Events},
         status::{Phase, Status},
     };
     use tracing::Level;
@@ -135,7 +141,10 @@ mod tests {
     async fn every_rejection_is_counted_and_said_once_a_burst() {
         let events = Arc::new(Events::default());
         let _guard = tracing::dispatcher::set_default(&log::dispatch(Arc::clone(&events), Level::INFO));
-        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0)));
+        let board = Arc::new(StatusBoard::new(
+            Status::new("node", Role::Primary, Phase::Running, 0),
+            Arc::new(SystemClock),
+        ));
         let log = RejectionLog::new(Arc::clone(&board));
         for _ in 0..18 {
             log.note(Rejection::WrongCredentials, IpAddr::from([10, 0, 0, 5]));
@@ -154,9 +163,9 @@ mod tests {
                 "turned away 10.0.0.5, 17 more times within a minute: wrong credentials",
             ]
         );
-        let counted = board.picture(0).counters.rejections;
+        let counted = board.picture().counters.rejections;
         assert_eq!(counted.of(Rejection::WrongCredentials), 18);
         assert_eq!(counted.total(), 19);
-        assert!(!log.inner.state().is_waiting, "nothing waits once all bursts are over");
+        assert!(!log.shared.state().is_waiting, "nothing waits once all bursts are over");
     }
 }

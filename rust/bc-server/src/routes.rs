@@ -8,6 +8,7 @@
 //! | `/ready` | anybody | 200 while GoCD runs here as primary, else 503 |
 //! | `/metrics` | token | the status as OpenMetrics text, for Prometheus |
 //! | `/api/v2/node` | token | the envelope: who this node is |
+//! | `/api/v2/database` | token | where this node's database is, while it takes writes |
 //! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
 //! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
 //! | `/api/v2/blobs/{sha256}/from/{former}` | token | what leads to them from those with the digest `former`, if that is short |
@@ -23,11 +24,11 @@
 //! | `/api/user_feature_toggle` | token | the same: bytes of go.feature.toggles |
 //! | `/api/plugin` | token | the same: bytes of one plugin |
 //!
-//! Besides there is what [`crate::dashboard`] has for people; the root of the port leads anybody to it, and it asks who
+//! Besides there is what `crate::dashboard` has for people; the root of the port leads anybody to it, and it asks who
 //! that is. Anything else is 404 for those with the token and 401 for others. The router is made from [`ROUTES`], so no
-//! route of the protocol can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only ever
-//! compared with what is on offer; no path of a file is made from it. Beside all that `own_key` says which run of the
-//! node this is, to those alone who hold its key.
+//! route of the protocol can exist beside it; `v1`, `v2`, `reports` and `probes` answer. A text from the wire is only
+//! ever compared with what is on offer; no path of a file is made from it. Beside all that `own_key` says which run of
+//! the node this is, to those alone who hold its key.
 
 use axum::{
     Router,
@@ -42,6 +43,7 @@ use crate::{
     auth::{self, Gate},
     context::Context,
     dashboard,
+    paths::PREFIX,
 };
 
 mod content;
@@ -58,13 +60,10 @@ pub use own_key::RUN_HEADER;
 pub(crate) use own_key::header as run_header;
 pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER};
 
-/// What every path of ours begins with: that of the original product.
-pub const PREFIX: &str = "/go/add-on/business-continuity";
-
 /// One path of our port.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// The path below [`PREFIX`], with axum's captures.
+    /// The path below `PREFIX`, with axum's captures.
     pub path: &'static str,
     /// Who may ask.
     pub access: Access,
@@ -97,6 +96,7 @@ pub const ROUTES: &[Route] = &[
     open("/ready", || get(probes::ready)),
     guarded("/metrics", || get(metrics::metrics)),
     guarded("/api/v2/node", || get(v2::node)),
+    guarded("/api/v2/database", || get(v2::database)),
     guarded("/api/v2/manifest", || get(v2::manifest)),
     guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),
     guarded("/api/v2/blobs/{sha256}/from/{former}", || get(v2::delta)),
@@ -116,6 +116,7 @@ pub const ROUTES: &[Route] = &[
     guarded("/api/plugin", || get(v1::plugin)),
 ];
 
+/// Makes a route of our port that anybody may ask.
 const fn open(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Route {
     Route {
         path,
@@ -125,6 +126,7 @@ const fn open(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Rout
     }
 }
 
+/// Makes a route of our port that needs the token.
 const fn guarded(path: &'static str, answer: fn() -> MethodRouter<Context>) -> Route {
     Route {
         path,
@@ -134,7 +136,7 @@ const fn guarded(path: &'static str, answer: fn() -> MethodRouter<Context>) -> R
     }
 }
 
-/// Everything that our port answers, for [`crate::listener::BoundListener::serve`].
+/// Makes the routes of our own port, all that it answers, for [`crate::listener::BoundListener::serve`].
 pub fn router(context: Context) -> Router {
     let gate = Gate::new(context.token.clone(), context.rejections.clone());
     let mut for_anybody = Router::new();
@@ -165,6 +167,7 @@ pub fn router(context: Context) -> Router {
         .layer(from_fn_with_state(context, own_key::tell))
 }
 
+/// Answers who asks our port for a path that is none of ours.
 async fn not_found(uri: Uri) -> Response {
     if matches!(uri.path(), "/go" | "/go/") {
         return dashboard::lead().await.into_response();
@@ -172,10 +175,12 @@ async fn not_found(uri: Uri) -> Response {
     (StatusCode::NOT_FOUND, "there is nothing at this path").into_response()
 }
 
+/// Answers a request to our port with a method that its path does not have.
 async fn wrong_method() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
 }
 
+/// Gives an answer of our port the headers that all of them have.
 async fn with_common_headers(mut response: Response) -> Response {
     const COMMON: [(HeaderName, &str); 2] = [
         (header::CACHE_CONTROL, "no-store"),

@@ -2,15 +2,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::http::{HeaderMap, header};
-use bc_core::{digest::Digest, random, token::Token};
+use bc_core::{
+    basics::{Digest, lock, random},
+    keys::Token,
+};
 use tokio::time::Instant;
 
-use crate::routes::PREFIX;
+use crate::paths::PREFIX;
 
 /// What a cookie's name begins with. The node's mark follows: browsers keep cookies by host and not by port, and
 /// two nodes may be reached through the same name.
@@ -25,7 +28,7 @@ const MOST: usize = 100;
 
 /// All sessions of a node. Only digests of their ids are kept.
 #[derive(Debug, Clone)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     cookie: Arc<str>,
     table: Arc<Mutex<Table>>,
 }
@@ -38,8 +41,8 @@ struct Table {
 }
 
 impl Sessions {
-    /// No session yet, on the node with this id.
-    pub fn new(node_id: &str) -> Self {
+    /// Makes the table of people's sessions, which is empty, on the node with this id.
+    pub(crate) fn new(node_id: &str) -> Self {
         let mark: String = Digest::of(node_id.as_bytes()).to_string().chars().take(8).collect();
         Self {
             cookie: format!("{COOKIE}{mark}").into(),
@@ -47,12 +50,12 @@ impl Sessions {
         }
     }
 
-    /// Begins a session for somebody who has shown `token`, and returns the value of the `Set-Cookie` header.
-    /// None when the operating system has no random bytes.
-    pub fn begin(&self, token: &Token, encrypted: bool) -> Option<String> {
+    /// Begins a session for a person who has shown `token`, and returns the value of the `Set-Cookie` header. None when
+    /// the operating system has no random bytes.
+    pub(crate) fn begin(&self, token: &Token, encrypted: bool) -> Option<String> {
         let id = format!("{}{}", random::hex_id().ok()?, random::hex_id().ok()?);
         let mut table = self.table();
-        table.settle(token);
+        table.drop_ended(token);
         if table.begun.len() >= MOST
             && let Some(oldest) = table.begun.iter().min_by_key(|(_, begun)| **begun).map(|(id, _)| *id)
         {
@@ -62,15 +65,15 @@ impl Sessions {
         Some(self.cookie(&id, LIFE, encrypted))
     }
 
-    /// Whether these headers carry a session that this token opened.
-    pub fn is_open(&self, headers: &HeaderMap, token: &Token) -> bool {
+    /// Whether these headers carry a session of the dashboard that this token opened.
+    pub(crate) fn is_open(&self, headers: &HeaderMap, token: &Token) -> bool {
         let mut table = self.table();
-        table.settle(token);
+        table.drop_ended(token);
         self.ids(headers).any(|id| table.begun.contains_key(&id))
     }
 
-    /// Ends the session of these headers, and returns the value of a `Set-Cookie` header that forgets it.
-    pub fn end(&self, headers: &HeaderMap, encrypted: bool) -> String {
+    /// Ends the session of the dashboard in these headers, and returns the `Set-Cookie` header that forgets it.
+    pub(crate) fn end(&self, headers: &HeaderMap, encrypted: bool) -> String {
         let mut table = self.table();
         for id in self.ids(headers) {
             table.begun.remove(&id);
@@ -78,10 +81,12 @@ impl Sessions {
         self.cookie("", Duration::ZERO, encrypted)
     }
 
+    /// The table of sessions, locked.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 
+    /// The cookie of a session with this life.
     fn cookie(&self, id: &str, life: Duration, encrypted: bool) -> String {
         let (before, after) = if encrypted { (SECURE, "; Secure") } else { ("", "") };
         format!(
@@ -91,7 +96,7 @@ impl Sessions {
         )
     }
 
-    /// The digests of what our cookies hold. A browser may send several of them.
+    /// The digests of the session ids in our cookies. A browser may send several of them.
     fn ids<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = Digest> + 'a {
         headers
             .get_all(header::COOKIE)
@@ -105,8 +110,8 @@ impl Sessions {
 }
 
 impl Table {
-    /// Drops what is too old or was opened by another token.
-    fn settle(&mut self, token: &Token) {
+    /// Drops the sessions that are too old, and all of them where another token counts now.
+    fn drop_ended(&mut self, token: &Token) {
         let now = Digest::of(token.basic_credentials().as_bytes());
         if self.token != Some(now) {
             self.begun.clear();

@@ -7,25 +7,65 @@
 //! - [`server`]: what it asks its clients to show.
 //! - [`client`]: a standby judges what the primary shows; with `bc.tls.ca` by `authority`.
 //! - `pem`, `certificate`, `public_key`: files, certificates and keys as administrators have them, in words.
-//! - [`failure`]: what a failed handshake means, in words.
+//! - `failure`: what a failed handshake means, in words.
 
 use std::sync::Arc;
 
-use bc_core::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-};
+use bc_core::basics::{Error, Fingerprint, Kind};
 use rustls::{
     DigitallySignedStruct,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key},
 };
-use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer};
+
+/// How every verifier of ours has the signature of a TLS handshake checked, by its field `provider`: rustls asks for it
+/// in three methods, which are the same whoever judges the certificate.
+macro_rules! check_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls_pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            crate::tls::signed(
+                crate::tls::Version::Tls12,
+                message,
+                certificate,
+                signature,
+                &self.provider,
+            )
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls_pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            crate::tls::signed(
+                crate::tls::Version::Tls13,
+                message,
+                certificate,
+                signature,
+                &self.provider,
+            )
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.provider
+                .signature_verification_algorithms
+                .supported_schemes()
+        }
+    };
+}
+pub(crate) use check_signatures;
 
 mod authority;
 mod certificate;
 pub mod client;
-pub mod failure;
+pub(crate) mod failure;
 pub mod node_key;
 mod pem;
 mod public_key;
@@ -39,11 +79,11 @@ const ANOTHER_KEY: &str = "Make another key and certificate: openssl req -x509 -
                            ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.pem -days 825 -subj /CN=HOST -addext \
                            subjectAltName=DNS:HOST";
 
-/// The fingerprint of the key in a DER certificate.
+/// The fingerprint of the public key in a DER certificate.
 ///
 /// # Errors
 /// [`Kind::Protocol`] when the bytes are not an X.509 certificate.
-pub fn fingerprint_of_certificate(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
+pub(crate) fn fingerprint_of_certificate(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
     let key = key_of(certificate).map_err(|error| {
         let reason = match error {
             webpki::Error::UnsupportedCriticalExtension => "has an extension that is critical and not known here",
@@ -58,7 +98,8 @@ pub fn fingerprint_of_certificate(certificate: &CertificateDer<'_>) -> Result<Fi
     Ok(Fingerprint::of_public_key(&key))
 }
 
-/// The key that a certificate is for, also where it is of version 1, which webpki reads as that of an authority alone.
+/// The public key in a DER certificate, also where it is of version 1, which webpki reads as that of an authority
+/// alone.
 fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, webpki::Error> {
     match webpki::EndEntityCert::try_from(certificate) {
         Ok(certificate) => Ok(certificate.subject_public_key_info()),
@@ -71,13 +112,18 @@ fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'s
 
 /// Which version of TLS a signature was made for.
 #[derive(Clone, Copy)]
-enum Version {
+pub(crate) enum Version {
     Tls12,
     Tls13,
 }
 
-/// Whether whoever shows this certificate has signed the handshake with its key.
-fn signed(
+/// Reads a DER certificate and says whether it is for this name, as an administrator would read it.
+pub(crate) fn is_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+    certificate::Certificate::read(certificate).is_some_and(|certificate| certificate.is_for(name))
+}
+
+/// Checks that whoever shows this certificate has signed the TLS handshake with its key.
+pub(crate) fn signed(
     version: Version,
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -94,7 +140,7 @@ fn signed(
     }
 }
 
-/// The same by the key alone, for a certificate of version 1.
+/// Checks the signature of a TLS handshake by the key alone, for a certificate of version 1.
 fn signed_with_bare_key(
     version: Version,
     message: &[u8],
@@ -124,13 +170,14 @@ fn signed_with_bare_key(
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The provider of cryptography for every TLS configuration: ring.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
 #[cfg(test)]
 mod tests {
-    use bc_core::identity::Identity;
+    use bc_core::keys::Identity;
     use rustls_pki_types::pem::PemObject;
 
     use super::*;

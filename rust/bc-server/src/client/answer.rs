@@ -1,15 +1,12 @@
 //! Answers that are not the ones hoped for: the primary's own, and those of whoever stands between.
 //!
-//! A proxy, a load balancer or a portal answers in words of its own. Ours say of every answer that it may not be stored and
-//! is of the type that it says (`routes`), and are never a page; whatever is otherwise is somebody else's. Only its head is
-//! looked at, and what is shown of that is one bounded line.
+//! A proxy, a load balancer or a portal answers in words of its own. Ours say of every answer that it may not be stored
+//! and is of the type that it says (`routes`), and are never a page; whatever is otherwise is somebody else's. Only its
+//! head is looked at, and what is shown of that is one bounded line.
 
-use bc_core::{
-    error::{Error, Kind},
-    words,
-};
+use bc_core::basics::{Error, Kind, words};
 use reqwest::{
-    StatusCode, Url,
+    Response, StatusCode, Url,
     header::{
         CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, SERVER, VIA, X_CONTENT_TYPE_OPTIONS,
     },
@@ -17,11 +14,12 @@ use reqwest::{
 
 use super::failure::{Failure, not_ours};
 
-/// As much of a header of others is shown, in characters.
+/// How much of a foreign header is shown, in characters.
 const LONGEST_WORD: usize = 60;
 
-/// What an answer with this status means.
-pub(super) fn refused(base: &str, status: StatusCode, headers: &HeaderMap) -> Failure {
+/// Says what it means that the primary's address answered with this status.
+pub(super) fn refused(base: &str, response: &Response) -> Failure {
+    let (status, headers) = (response.status(), response.headers());
     if base.starts_with("http://") && status == StatusCode::BAD_REQUEST {
         let error = Error::new(
             Kind::Protocol,
@@ -54,7 +52,7 @@ pub(super) fn refused(base: &str, status: StatusCode, headers: &HeaderMap) -> Fa
     }
 }
 
-/// What answers well, but is no answer of ours.
+/// Tells an answer of another server that looks well, but is none of ours, as an error.
 pub(super) fn foreign(base: &str, status: StatusCode, headers: &HeaderMap) -> Option<Error> {
     if !status.is_success() {
         return None;
@@ -74,22 +72,23 @@ pub(super) fn foreign(base: &str, status: StatusCode, headers: &HeaderMap) -> Op
     ))
 }
 
-/// Whether an answer has what all of ours have, also once a proxy has passed it on.
+/// Whether an HTTP answer has what all of ours have, also once a proxy has passed it on.
 pub(super) fn is_ours(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, word: &str| text(headers, name).is_some_and(|value| value.contains(word));
     says(&CACHE_CONTROL, "no-store") && says(&X_CONTENT_TYPE_OPTIONS, "nosniff") && !is_a_page(headers)
 }
 
-/// Whether it is a page for people, which our answers to each other never are.
+/// Whether an HTTP answer is a page for people, which our answers to each other never are.
 fn is_a_page(headers: &HeaderMap) -> bool {
     text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
 }
 
+/// The text of a field in the head of an HTTP answer.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Who answers, as far as it says so.
+/// Names the server that answered in the primary's place, as far as it says so.
 fn answers(headers: &HeaderMap) -> String {
     match text(headers, &SERVER).or_else(|| text(headers, &VIA)) {
         Some(name) => format!(
@@ -100,7 +99,7 @@ fn answers(headers: &HeaderMap) -> String {
     }
 }
 
-/// An answer of a proxy, a load balancer, a portal or another server.
+/// Says what it means that a proxy, a load balancer, a portal or another server answered in the primary's place.
 fn somebody_elses(base: &str, status: StatusCode, headers: &HeaderMap) -> Error {
     let number = status.as_u16();
     let tried_again = "It is tried again by itself.";
@@ -189,6 +188,7 @@ fn somebody_elses(base: &str, status: StatusCode, headers: &HeaderMap) -> Error 
     )
 }
 
+/// Says what it means that the primary's address answers with a redirect.
 fn redirect(base: &str, number: u16, headers: &HeaderMap) -> Error {
     let target = text(headers, &LOCATION).unwrap_or_default();
     let to = match place(target) {
@@ -224,7 +224,8 @@ fn redirect(base: &str, number: u16, headers: &HeaderMap) -> Error {
     )
 }
 
-/// Scheme and host of an address: all else, credentials and path too, may be a secret of somebody's session.
+/// Scheme and host of the address that a redirect leads to: all else, credentials and path too, may be a secret of
+/// somebody's session.
 fn place(address: &str) -> Option<String> {
     let address = Url::parse(address).ok()?;
     let host = address.host_str()?;
@@ -233,7 +234,7 @@ fn place(address: &str) -> Option<String> {
     Some(words::shown(&place, 2 * LONGEST_WORD))
 }
 
-/// How long to wait, where it says so.
+/// How long an answer says to wait before the next request (`Retry-After`), in words.
 fn wait(headers: &HeaderMap) -> String {
     match text(headers, &RETRY_AFTER).and_then(|seconds| seconds.parse::<u32>().ok()) {
         Some(seconds) => format!("; again in {seconds} s"),

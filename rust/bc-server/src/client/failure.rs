@@ -3,14 +3,12 @@
 use std::{io, time::Duration};
 
 use bc_core::{
-    error::{Error, Kind},
-    report::one_line,
-    shortage::Shortage,
+    basics::{Error, Kind, Shortage},
+    status::report::one_line,
 };
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::answer;
 use crate::tls::{client::refusal, failure::causes};
 
 /// An error, and whether it is the considered answer of one of our nodes rather than a wrong address.
@@ -25,7 +23,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// No answer came at all, or it was none of HTTP.
+/// Says why no answer of the primary came at all, or none of HTTP.
 pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
     if let Some(refused) = refusal(error) {
         return refused;
@@ -54,7 +52,7 @@ pub(super) fn unreachable(base: &str, error: &reqwest::Error) -> Error {
     )
 }
 
-/// Whether TLS could not be agreed on for a reason that the first bytes of the other side may tell.
+/// Whether TLS could not be agreed on for a reason that the first bytes of the primary's port may tell.
 pub(super) fn may_speak_otherwise(error: &reqwest::Error) -> bool {
     if !error.is_connect() {
         return false;
@@ -81,7 +79,7 @@ pub(super) fn may_speak_otherwise(error: &reqwest::Error) -> bool {
     })
 }
 
-/// The connection was open, but nothing came.
+/// Says that the connection to the primary was open, but nothing came in time.
 pub(super) fn no_answer(base: &str, within: Duration) -> Error {
     Error::new(
         Kind::Unreachable,
@@ -91,7 +89,7 @@ pub(super) fn no_answer(base: &str, within: Duration) -> Error {
     )
 }
 
-/// The answer began and stopped.
+/// Says that the primary's answer began and stopped.
 pub(super) fn broke_off(base: &str, error: &reqwest::Error) -> Error {
     refusal(error).unwrap_or_else(|| {
         Error::new(
@@ -105,7 +103,7 @@ pub(super) fn broke_off(base: &str, error: &reqwest::Error) -> Error {
     })
 }
 
-/// Somebody else answers there.
+/// Says that something else than a primary answers at its address.
 pub(super) fn not_ours(base: &str, what: &str) -> Error {
     Error::new(
         Kind::Protocol,
@@ -114,12 +112,7 @@ pub(super) fn not_ours(base: &str, what: &str) -> Error {
     )
 }
 
-/// A status that is not the one hoped for.
-pub(super) fn refused(base: &str, response: &Response) -> Failure {
-    answer::refused(base, response.status(), response.headers())
-}
-
-/// A primary that has read nothing yet says why.
+/// Says why a primary that has read nothing yet has nothing to offer, in its own words.
 pub(super) fn nothing_yet(base: &str, said: &str) -> Failure {
     let error = Error::new(
         Kind::Unreachable,
@@ -129,7 +122,7 @@ pub(super) fn nothing_yet(base: &str, said: &str) -> Failure {
     Failure { error, is_ours: true }
 }
 
-/// The primary does not take a report, and says why.
+/// Says why the primary does not take a standby's report, in its own words.
 pub(super) async fn report_refused(base: &str, mut response: Response, within: Duration) -> Error {
     // Only the beginning, and only if it comes: it is shown to people.
     let reason = match timeout(within, response.chunk()).await {
@@ -143,16 +136,18 @@ pub(super) async fn report_refused(base: &str, mut response: Response, within: D
     )
 }
 
-/// One error for all addresses that were tried: that of the first, which is the likeliest, naming the others.
+/// Makes one error of those at all addresses of the primary that were tried: that of the first, which is the likeliest,
+/// naming the others.
 pub(super) fn summed_up(failures: Vec<(&str, Error)>) -> Error {
     let mut failures = failures.into_iter();
     let (_, first) = failures.next().expect("an address has at least one candidate");
     let others: String = failures
         .map(|(base, error)| format!("; {base} was tried too: {}", error.message()))
         .collect();
-    Error::new(first.kind(), format!("{}{others}", first.message()), first.guidance())
+    first.saying(|message| format!("{message}{others}"))
 }
 
+/// The innermost reason for which no answer of the primary came, in words.
 fn root(error: &reqwest::Error) -> String {
     let is_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_end)) {

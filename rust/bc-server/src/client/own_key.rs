@@ -1,26 +1,28 @@
-//! Who it is that shows this node's own key: this process itself, a copy of its server, or another node to which the same
-//! key was given.
+//! Who it is that shows this node's own key: this process itself, a copy of its server, or another node to which the
+//! same key was given.
 //!
-//! The handshake has refused the key by then, and nothing of ours was sent. The question is asked on a connection of its
-//! own, which takes no other key, and without the token: the key that both have is the proof. Who asks is told too.
+//! The handshake has refused the key by then, and nothing of ours was sent. The question is asked on a connection of
+//! its own, which takes no other key, and without the token: the key that both have is the proof. Who asks is told too.
 
 use std::sync::Arc;
 
 use bc_core::{
-    error::{Error, Kind},
-    pull::judge,
-    run::KeyHolder,
+    basics::{Error, Kind},
+    generation::KeyHolder,
+    standby::pull::judge,
 };
 use tokio::time::timeout;
 
 use super::{Candidate, HttpTransport, LONGEST_CONNECT, client, key_of};
 use crate::{
-    routes::{PREFIX, RUN_HEADER, run_header},
+    paths::PREFIX,
+    routes::{RUN_HEADER, run_header},
     tls::client::Verifier,
 };
 
 impl HttpTransport {
-    /// What `error` really means, where our own key was the reason: one that a copy of this server shows is said as that.
+    /// Says who it is that showed this node's own key: a copy of its server, or another node with its key; else returns
+    /// `error` as it is.
     pub(super) async fn explained(&self, candidate: &Candidate, error: Error) -> Error {
         if error.kind() != Kind::Refused || !candidate.verifier.saw_own() {
             return error;
@@ -32,8 +34,8 @@ impl HttpTransport {
         }
     }
 
-    /// Another run that answers there with our key, and whether it is one of another node; none where it is this one, or
-    /// does not say.
+    /// Asks who answers there with this node's own key: another run, and whether it is one of another node; none where
+    /// it is this one, or does not say.
     async fn other_at(&self, candidate: &Candidate) -> Option<(KeyHolder, bool)> {
         let (key, own) = (self.key.as_ref()?, self.holder.as_ref()?);
         let verifier = Verifier::of_own(Arc::clone(key));
@@ -54,7 +56,7 @@ impl HttpTransport {
         }
         let there = KeyHolder::from_header(response.headers().get(RUN_HEADER)?.as_bytes())?;
         let address = response.remote_addr().map(|address| address.ip());
-        let is_other_node = there.is_other_node(own.node_id.as_deref()?);
+        let is_other_node = there.is_other_node(own.node_id.as_ref()?);
         (there.run.id != own.run.id).then(|| (there.at(address), is_other_node))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{io, time::Duration};
 
-use bc_core::{error::Kind, manifest::Envelope, role::inquiry::Heard};
+use bc_core::{basics::Kind, generation::Envelope, role::inquiry::Heard};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Candidate, HttpTransport, failure, key_of, whole_body};
+use super::{Candidate, HttpTransport, answer, key_of, whole_body};
 
 /// The longest wait for an answer, and for a bare connection.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -21,7 +21,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1024 * 1024;
 
 impl HttpTransport {
-    /// Asks all addresses at once who is there; each answer with its address. Takes some 20 s at most.
+    /// Asks all addresses of the primary at once who answers there; each answer with its address. Takes some 20 s at
+    /// most.
     pub async fn who(&self) -> Vec<(String, Heard)> {
         let asked = self.candidates.iter().map(|candidate| async {
             let heard = self.who_at(candidate).await;
@@ -30,6 +31,7 @@ impl HttpTransport {
         join_all(asked).await
     }
 
+    /// Asks who answers at one address of the primary, and whether its key proves that.
     async fn who_at(&self, candidate: &Candidate) -> Heard {
         let credentials = match self.credentials() {
             Ok(credentials) => credentials,
@@ -49,7 +51,7 @@ impl HttpTransport {
             }
         };
         if response.status() != StatusCode::OK {
-            return Heard::Unproven(failure::refused(&candidate.base, &response).error.message().to_owned());
+            return Heard::Unproven(answer::refused(&candidate.base, &response).error.message().to_owned());
         }
         let shown = match key_of(&response) {
             Ok(Some(shown)) => shown,
@@ -73,7 +75,7 @@ impl HttpTransport {
     }
 }
 
-/// Whether somebody takes connections there, although the question was not answered; `failed` says how.
+/// Tries a bare connection to an address where the question who is there was not answered; `failed` says how.
 async fn at_the_port(base: &str, failed: &str) -> Heard {
     let nowhere = |why: String| Heard::NotAsked(format!("{failed} ({why})"));
     let Some((host, port)) = host_and_port(base) else {
@@ -103,7 +105,7 @@ async fn at_the_port(base: &str, failed: &str) -> Heard {
     }
 }
 
-/// Whether that is the other side's doing rather than this one's.
+/// Whether a failed connection is the other side's doing rather than this server's.
 fn is_silence(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -114,7 +116,7 @@ fn is_silence(error: &io::Error) -> bool {
     )
 }
 
-/// Of an address with scheme and port.
+/// Host and port of an address with a scheme, at which it is asked who is there.
 pub(super) fn host_and_port(base: &str) -> Option<(&str, u16)> {
     let (_, authority) = base.split_once("://")?;
     let (host, port) = authority.rsplit_once(':')?;

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use bc_core::control::Reply;
+use bc_core::node::Reply;
+
+use super::groups::{Membership, membership};
 
 /// Who besides root may give orders.
 #[derive(Debug, Clone, Default)]
@@ -40,33 +42,22 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Whether somebody is in a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(windows, expect(dead_code, reason = "a named pipe tells no user"))]
-pub(super) enum Membership {
-    Member,
-    NoMember,
-    NoSuchGroup,
-}
-
 impl Rights {
-    /// Whether it takes the caller's groups to judge an order of his.
+    /// Whether the right of this caller on the local socket depends on the groups of its user.
     pub(super) fn needs_groups_of(&self, caller: Caller) -> bool {
         matches!(caller, Caller::Other { .. }) && self.operator_group.is_some()
     }
 
-    /// Judges an order that changes something. May block: groups can come from a directory service.
+    /// Judges whether a caller on the local socket may give an order that changes something. May block: groups can come
+    /// from a directory service.
     ///
     /// # Errors
     /// The refusal to send.
     pub(super) fn judge(&self, caller: Caller) -> Result<(), Reply> {
-        #[cfg(unix)]
-        let membership = super::unix::membership;
-        #[cfg(windows)]
-        let membership = |_, _, _: &str| Membership::NoMember;
         self.judge_with(caller, membership)
     }
 
+    /// Judges a caller on the local socket as [`Rights::judge`], with this way of asking for the groups of a user.
     fn judge_with(&self, caller: Caller, membership: impl Fn(u32, u32, &str) -> Membership) -> Result<(), Reply> {
         match (caller, &self.operator_group) {
             (Caller::Root, _) => Ok(()),
@@ -126,17 +117,5 @@ mod tests {
         assert!(!is_allowed(Caller::Owner, None, false, Membership::NoMember));
         assert!(!is_allowed(Caller::Owner, Some("ops"), false, Membership::Member));
         assert!(is_allowed(Caller::Owner, None, true, Membership::NoMember));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn groups_of_this_machine() {
-        use super::super::unix::membership;
-
-        assert_eq!(membership(0, 0, "root"), Membership::Member);
-        assert_eq!(membership(65_534, 65_534, "root"), Membership::NoMember);
-        assert_eq!(membership(0, 0, "no-such-group-here"), Membership::NoSuchGroup);
-        // A user number without a name has at least the group it came with.
-        assert_eq!(membership(4_000_000_000, 0, "root"), Membership::Member);
     }
 }

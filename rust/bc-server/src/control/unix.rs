@@ -5,18 +5,17 @@
 //!
 //! | module | has |
 //! |---|---|
-//! | `place` | where it is |
+//! | `bound` | where it is |
 
 use std::{
-    ffi::CString,
     io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use bc_core::{control::SOCKET, error::Error};
-use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
+use bc_core::{basics::Error, node::control::SOCKET};
+use nix::unistd::geteuid;
 use tokio::{
     net::{UnixListener, UnixStream},
     task::{JoinHandle, spawn_blocking},
@@ -27,22 +26,23 @@ use tracing::{error, info};
 
 use super::{
     ControlHandler, Tell, converse,
-    rights::{Caller, Membership, Rights},
+    rights::{Caller, Rights},
     visitors::Visitors,
 };
 use crate::accepting::Accepting;
 
-mod place;
+mod bound;
 
-use place::{Bound, Refuges};
+use bound::{Bound, Refuges};
 
-/// How often is looked whether callers still find the socket: one stat.
+/// How often the server looks whether callers still find the socket: one stat.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Wait before a socket that cannot be made is tried again; each time twice as long, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// Binds the socket and answers on it until `shutdown`. Returns where it is or should be, and the task that answers.
+/// Binds the local socket on Unix, and answers on it until `shutdown`. Returns where it is or should be, and the task
+/// that answers.
 pub(super) fn serve<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
@@ -52,7 +52,7 @@ pub(super) fn serve<H: ControlHandler>(
 ) -> (PathBuf, JoinHandle<()>) {
     let refuges = Refuges::of_process(rights.operator_group.is_some());
     let first = Bound::bind(state_dir, &refuges);
-    let keeper = Keeper {
+    let server = SocketServer {
         state_dir: state_dir.to_owned(),
         refuges,
         rights: Arc::new(rights),
@@ -60,7 +60,7 @@ pub(super) fn serve<H: ControlHandler>(
         visitors: Arc::default(),
         tell,
     };
-    let first = keeper.listening(first);
+    let first = server.listening(first);
     let path = match &first {
         Some((bound, _)) => bound.path.clone(),
         None => state_dir.join(SOCKET),
@@ -68,31 +68,14 @@ pub(super) fn serve<H: ControlHandler>(
     let task = tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = keeper.keep(first) => {}
+            () = server.run(first) => {}
         }
     });
     (path, task)
 }
 
-/// Whether the user `uid` that came with the group `gid` is in `group`.
-pub(super) fn membership(uid: u32, gid: u32, group: &str) -> Membership {
-    let Ok(Some(group)) = Group::from_name(group) else {
-        return Membership::NoSuchGroup;
-    };
-    let listed = || {
-        let user = User::from_uid(Uid::from_raw(uid)).ok()??;
-        let name = CString::new(user.name).ok()?;
-        let groups = getgrouplist(&name, user.gid).ok()?;
-        Some(groups.contains(&group.gid))
-    };
-    if group.gid == Gid::from_raw(gid) || listed() == Some(true) {
-        Membership::Member
-    } else {
-        Membership::NoMember
-    }
-}
-
-struct Keeper<H> {
+/// Makes the socket and answers on it for as long as the node lives.
+struct SocketServer<H> {
     state_dir: PathBuf,
     refuges: Refuges,
     rights: Arc<Rights>,
@@ -101,9 +84,9 @@ struct Keeper<H> {
     tell: Tell,
 }
 
-impl<H: ControlHandler> Keeper<H> {
-    /// Answers, and binds again whenever the socket is gone.
-    async fn keep(self, first: Option<(Arc<Bound>, UnixListener)>) {
+impl<H: ControlHandler> SocketServer<H> {
+    /// Answers on the local socket on Unix, and binds it again whenever it is gone.
+    async fn run(self, first: Option<(Arc<Bound>, UnixListener)>) {
         let mut listening = first;
         let mut wait = FIRST_RETRY;
         loop {
@@ -128,14 +111,14 @@ impl<H: ControlHandler> Keeper<H> {
         }
     }
 
-    /// Takes up a socket, and tells whether there is one.
+    /// Takes up a local socket that was bound, and tells whether there is one.
     fn listening(
         &self,
         bound: Result<(Bound, std::os::unix::net::UnixListener), Error>,
     ) -> Option<(Arc<Bound>, UnixListener)> {
         let listening = bound.and_then(|(bound, listener)| {
-            let listener = UnixListener::from_std(listener)
-                .map_err(|error| Error::io("listen on the local socket", &bound.path, &error))?;
+            let listener =
+                UnixListener::from_std(listener).map_err(Error::cannot("listen on the local socket", &bound.path))?;
             Ok((Arc::new(bound), listener))
         });
         match listening {
@@ -151,6 +134,7 @@ impl<H: ControlHandler> Keeper<H> {
         }
     }
 
+    /// Accepts callers on the local socket on Unix, and serves each on a task of its own.
     async fn answer(&self, path: &Path, listener: &UnixListener) {
         let (tell, at) = (Arc::clone(&self.tell), path.to_owned());
         let tell = move |problem: Option<&Error>| tell(problem.map_or(Ok(&at), Err));
@@ -173,7 +157,7 @@ impl<H: ControlHandler> Keeper<H> {
     }
 }
 
-/// Returns when callers do not find the socket any more.
+/// Waits until callers do not find the local socket any more.
 async fn gone(bound: &Arc<Bound>) {
     loop {
         sleep(LOOK_EVERY).await;
@@ -184,6 +168,7 @@ async fn gone(bound: &Arc<Bound>) {
     }
 }
 
+/// The operating-system user at the other end of the local socket, from the kernel.
 fn caller(stream: &UnixStream) -> io::Result<(u32, Caller)> {
     let peer = stream.peer_cred()?;
     let caller = match peer.uid() {
@@ -204,8 +189,8 @@ mod tests {
     };
 
     use bc_core::{
-        control::{Order, Reply},
-        short_path::ShortPath,
+        basics::ShortPath,
+        node::{Order, Reply},
     };
     use tokio::sync::mpsc;
 

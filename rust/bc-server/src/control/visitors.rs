@@ -4,8 +4,9 @@
 //! has too many connections, his oldest one goes; where all together are too many, the oldest one of the user that has
 //! most of them. Root has places of its own, and a connection whose order is being carried out never goes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use bc_core::basics::lock;
 use tokio_util::sync::CancellationToken;
 
 /// Connections of one user at a time.
@@ -43,7 +44,8 @@ pub(super) struct Visit {
 }
 
 impl Visitors {
-    /// Lets a connection of the user `uid` in. None where nobody can make room: orders are carried out for all of them.
+    /// Lets a connection of the user `uid` in to the local socket, and has another make room where it must. None where
+    /// nobody can make room: orders are carried out for all of them.
     pub(super) fn enter(self: &Arc<Self>, uid: u32) -> Option<Visit> {
         let mut book = self.book();
         if book.count(uid) >= OF_ONE_USER {
@@ -78,17 +80,19 @@ impl Visitors {
         })
     }
 
+    /// The connections to the local socket, locked.
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl Book {
+    /// How many connections to the local socket a user has.
     fn count(&self, uid: u32) -> usize {
         self.visitors.iter().filter(|visitor| visitor.uid == uid).count()
     }
 
-    /// Ends the oldest connection that is one of these.
+    /// Ends the oldest connection to the local socket that is one of these and has no order under way.
     fn dismiss(&mut self, is_one: impl Fn(&Visitor) -> bool) -> Option<()> {
         let oldest = self
             .visitors
@@ -100,15 +104,15 @@ impl Book {
 }
 
 impl Visit {
-    /// From now on this connection does not make room for others: its order is to be carried out. Says whether it was
-    /// still there.
+    /// Keeps a connection to the local socket from making room for others, since its order is to be carried out. Says
+    /// whether it was still there.
     pub(super) fn stay(&self) -> bool {
         let mut book = self.visitors.book();
         let found = book.visitors.iter_mut().find(|visitor| visitor.number == self.number);
         found.map(|visitor| visitor.stays = true).is_some()
     }
 
-    /// Returns when this connection has to make room for another.
+    /// Waits until a connection to the local socket has to make room for another.
     pub(super) async fn dismissed(&self) {
         self.leave.cancelled().await;
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bc_core::error::Error;
+use bc_core::basics::Error;
 use tokio::{
     net::windows::named_pipe::{NamedPipeServer, ServerOptions},
     sync::Semaphore,
@@ -28,8 +28,8 @@ use super::{
 /// Connections at a time.
 const CONNECTIONS: usize = 24;
 
-/// Makes the pipe and answers on it until `shutdown`. Returns its name, and the task that answers; it ends at once where
-/// there is no pipe.
+/// Makes the named pipe that is the local socket on Windows, and answers on it until `shutdown`. Returns its name, and
+/// the task that answers; it ends at once where there is no pipe.
 pub(super) fn serve<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
@@ -49,6 +49,7 @@ pub(super) fn serve<H: ControlHandler>(
     }
 }
 
+/// Makes the named pipe, and the task that answers on it.
 fn make<H: ControlHandler>(
     state_dir: &Path,
     rights: Rights,
@@ -56,16 +57,17 @@ fn make<H: ControlHandler>(
     shutdown: CancellationToken,
 ) -> Result<(PathBuf, JoinHandle<()>), Error> {
     let path = state_dir.join("node-id");
-    let node_id = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+    let node_id = fs::read_to_string(&path).map_err(Error::cannot("read", &path))?;
     let name = PathBuf::from(format!(r"\\.\pipe\gocd-bc-{}", node_id.trim()));
     let first = ServerOptions::new()
         .first_pipe_instance(true)
         .create(&name)
-        .map_err(|error| Error::io("make the local pipe", &name, &error))?;
+        .map_err(Error::cannot("make the local pipe", &name))?;
     let task = tokio::spawn(accept(first, name.clone(), Arc::new(rights), handler, shutdown));
     Ok((name, task))
 }
 
+/// Accepts callers on the named pipe, and serves each on a task of its own.
 async fn accept<H: ControlHandler>(
     mut waiting: NamedPipeServer,
     name: PathBuf,

@@ -1,22 +1,22 @@
 //! `dashboard.json` with the fields of the original product, so that scripts written for it go on working.
 //!
-//! The primary's side has objects where the standby's side has texts, as it was there. What was called the
-//! week year in its dates is the calendar year here, and they are in UTC. Our own fields are all under `status`, but
-//! for what is computed from it, `severity` and `headline`, and `unknownMd5s`, which says of each MD5 that is not known
-//! why. In the place of such a one there is a word that is none and that the other node never has: whoever compares both
-//! finds a difference.
+//! The primary's side has objects where the standby's side has texts, as it was there. What was called the week year in
+//! its dates is the calendar year here, and they are in UTC. Our own fields are all under `status`, but for what is
+//! computed from it, `severity` and `headline`, and `unknownMd5s`, which says of each MD5 that is not known why. In the
+//! place of such a one there is a word that is none and that the other node never has: whoever compares both finds a
+//! difference.
 
 use bc_core::{
-    manifest::Name,
-    pull::both::{Both, Side},
-    report::MAX_TEXT,
-    status::{FileStatus, Status},
-    words,
+    basics::words,
+    database::picture::Picture,
+    generation::Name,
+    node::both::{Both, Side},
+    status::{FileStatus, Status, report::MAX_TEXT},
 };
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::format_description};
 
-/// The document for this status.
+/// Makes the JSON document of the original product's dashboard from this status.
 pub(super) fn json(status: &Status, both: &Both) -> Value {
     let errors: Vec<String> = match &status.sync {
         Some(sync) => sync
@@ -65,6 +65,7 @@ const CONFIG: [(Name, &str); 4] = [
     (Name::FeatureToggles, "USER_FEATURE_TOGGLE"),
 ];
 
+/// Makes the part of the original's JSON about a primary.
 fn primary_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     let primary = status.primary.as_ref();
     let mut details = Map::new();
@@ -103,6 +104,7 @@ fn primary_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     Value::Object(details)
 }
 
+/// Makes the part of the original's JSON about a standby.
 fn standby_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     let mut details = Map::new();
     details.insert(
@@ -111,7 +113,11 @@ fn standby_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     );
     let last = status.primary.as_ref().and_then(|primary| primary.last_exchange_ms);
     details.insert("lastUpdateTime".to_owned(), json!(date(last)));
-    details.insert("latestReceivedDatabaseWalLocation".to_owned(), json!(NOT_AVAILABLE));
+    let received = status.database.as_ref().and_then(Picture::received);
+    details.insert(
+        "latestReceivedDatabaseWalLocation".to_owned(),
+        json!(received.map_or_else(|| NOT_AVAILABLE.to_owned(), |position| position.to_string())),
+    );
     for (name, key) in CONFIG {
         if let Some(md5) = md5s.named(&name) {
             details.insert(key.to_owned(), json!(md5));
@@ -121,7 +127,7 @@ fn standby_details(status: &Status, md5s: &mut Md5s<'_>) -> Value {
     Value::Object(details)
 }
 
-/// This version does not watch the database.
+/// What the original says where it does not know.
 const NOT_AVAILABLE: &str = "Not Available";
 
 /// The MD5s of one node's files, as texts.
@@ -133,17 +139,18 @@ struct Md5s<'a> {
 }
 
 impl<'a> Md5s<'a> {
+    /// The MD5s of one node for the original's JSON; names whose MD5 is unknown are added to `unknown`.
     fn of(both: &'a Both, side: Side, unknown: &'a mut Vec<String>) -> Self {
         Self { both, side, unknown }
     }
 
-    /// That of a configuration file; none where it is not there.
+    /// The MD5 of a configuration file in the original's JSON; none where it is not there.
     fn named(&mut self, name: &Name) -> Option<String> {
         let both = self.both;
         self.text(both.files.iter().find(|file| file.name == *name)?)
     }
 
-    /// `a.jar=md5, b.jar=md5`.
+    /// Lists plugins as the original's JSON does: `a.jar=md5, b.jar=md5`.
     fn plugins(&mut self) -> String {
         let both = self.both;
         let plugin = |file: &FileStatus| match &file.name {
@@ -154,6 +161,7 @@ impl<'a> Md5s<'a> {
         plugins.join(", ")
     }
 
+    /// The MD5 of a file as the original's JSON has it.
     fn text(&mut self, file: &FileStatus) -> Option<String> {
         let (unknown, place) = match self.side {
             Side::Primary => ("unknown-on-primary", "the primary"),
@@ -170,7 +178,7 @@ impl<'a> Md5s<'a> {
     }
 }
 
-/// `Nov 23, 2026 01:02:03`, UTC; empty for never.
+/// A time as the original's JSON has it: `Nov 23, 2026 01:02:03`, UTC; empty for never.
 fn date(ms: Option<i64>) -> String {
     let format = format_description!("[month repr:short] [day padding:none], [year] [hour]:[minute]:[second]");
     ms.and_then(|ms| OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok())

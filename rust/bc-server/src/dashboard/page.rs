@@ -6,17 +6,17 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use bc_core::{
-    digest::Digest,
-    manifest::{Name, Role},
-    primary_url::PrimaryUrl,
-    status::{FileState, FileStatus, PrimaryStatus, Severity, StandbyStatus, Status},
-    words,
+    basics::{Digest, Severity, words},
+    database::picture::Picture,
+    generation::{Name, Role},
+    settings::PrimaryUrl,
+    status::{FileState, FileStatus, PrimaryStatus, StandbyStatus, Status},
 };
 use time::{OffsetDateTime, macros::format_description};
 
-use crate::routes::PREFIX;
+use crate::paths::PREFIX;
 
-/// The whole page; `in_session` says whether there is somebody to log out.
+/// Renders the whole page of the dashboard; `in_session` says whether there is somebody to log out.
 pub(super) fn whole(status: &Status, in_session: bool) -> Response {
     rendered(
         &Page {
@@ -27,16 +27,17 @@ pub(super) fn whole(status: &Status, in_session: bool) -> Response {
     )
 }
 
-/// The part of the page that changes.
+/// Renders the part of the dashboard's page that changes.
 pub(super) fn fragment(status: &Status) -> Response {
     rendered(&Fragment { status }, StatusCode::OK)
 }
 
-/// The login form, with what was wrong the last time.
+/// Renders the form to log in to the dashboard, with what was wrong the last time.
 pub(super) fn login(mistake: Option<&str>, code: StatusCode) -> Response {
     rendered(&Login { mistake }, code)
 }
 
+/// The answer that is a page of the dashboard.
 fn rendered(page: &impl Template, code: StatusCode) -> Response {
     match page.render() {
         Ok(html) => (code, Html(html)).into_response(),
@@ -64,24 +65,27 @@ struct Fragment<'a> {
 }
 
 impl Fragment<'_> {
+    /// How bad the worst on the dashboard is.
     fn severity(&self) -> Severity {
         self.status.severity()
     }
 
+    /// The style of the dashboard's headline.
     fn class(&self) -> &'static str {
         class(&self.status.severity())
     }
 
-    /// What a browser shows on the page's tab: the worst first.
+    /// The title of the dashboard, which a browser shows on the page's tab: the worst first.
     fn title(&self) -> String {
         format!("{} {} · GoCD Business Continuity", self.severity(), self.status.role)
     }
 
+    /// Whether the dashboard is a primary's.
     fn is_primary(&self) -> bool {
         self.status.role == Role::Primary
     }
 
-    /// When what is live became so.
+    /// When the live files became so, in a sentence on the dashboard.
     fn applied(&self) -> Option<String> {
         let sync = self.status.sync.as_ref()?;
         sync.applied_ms?;
@@ -95,27 +99,30 @@ impl Fragment<'_> {
         })
     }
 
+    /// How long ago something on the dashboard was.
     fn age(&self, ms: &i64) -> String {
         age(self.status.now_ms.saturating_sub(*ms))
     }
 }
 
-/// Where a node with this address has its dashboard. None where it is not written as this product writes one: what
-/// others say never becomes more of a link than scheme, host and port.
+/// The link to the dashboard of the node with this address. None where it is not written as this product writes one:
+/// what others say never becomes more of a link than scheme, host and port.
 fn dashboard(base: &str) -> Option<String> {
     let url: PrimaryUrl = base.parse().ok()?;
     (url.base() == base).then(|| format!("{base}{PREFIX}/admin/dashboard"))
 }
 
+/// The link to the dashboard of a standby that reports.
 fn dashboard_of_standby(standby: &StandbyStatus) -> Option<String> {
     dashboard(standby.url.as_ref()?)
 }
 
-/// Where it has answered, else as it is configured.
+/// The link to the primary's dashboard: where it has answered, else as it is configured.
 fn dashboard_of_primary(primary: &PrimaryStatus) -> Option<String> {
     dashboard(primary.address.as_ref().unwrap_or(&primary.url))
 }
 
+/// The style of a severity on the dashboard.
 fn class(severity: &Severity) -> &'static str {
     match severity {
         Severity::Ok => "ok",
@@ -124,17 +131,7 @@ fn class(severity: &Severity) -> &'static str {
     }
 }
 
-fn state(file: &FileStatus) -> &'static str {
-    match file.state {
-        FileState::Offered => "offered",
-        FileState::InSync => "in sync",
-        FileState::Differs => "differs",
-        FileState::Missing => "missing here",
-        FileState::Withheld => "not offered",
-        FileState::OnlyHere => "only here",
-    }
-}
-
+/// The style of a file's state on the dashboard.
 fn state_class(file: &FileStatus) -> &'static str {
     match file.state {
         FileState::Offered | FileState::InSync => "ok",
@@ -143,16 +140,7 @@ fn state_class(file: &FileStatus) -> &'static str {
     }
 }
 
-fn standby_state(standby: &StandbyStatus) -> &'static str {
-    match (standby.silent, standby.behind_since_ms, standby.says_in_sync) {
-        (true, _, _) => "silent",
-        (false, Some(_), _) => "behind",
-        (false, None, _) if standby.in_sync => "in sync",
-        (false, None, Some(_)) => "not in sync",
-        (false, None, None) => "not known",
-    }
-}
-
+/// The style of a standby's state on the dashboard.
 fn standby_class(standby: &StandbyStatus) -> &'static str {
     match (standby.silent, &standby.problem) {
         (true, _) => "warning",
@@ -162,6 +150,26 @@ fn standby_class(standby: &StandbyStatus) -> &'static str {
     }
 }
 
+/// The word on the database that stands out on the dashboard.
+fn database_state(database: &Picture) -> &'static str {
+    match database.findings.iter().map(|finding| finding.severity).max() {
+        None | Some(Severity::Ok) => "well",
+        Some(Severity::Warning) => "warning",
+        Some(Severity::Critical) => "critical",
+    }
+}
+
+fn database_class(database: &Picture) -> &'static str {
+    let worst = database.findings.iter().map(|finding| finding.severity).max();
+    class(&worst.unwrap_or(Severity::Ok))
+}
+
+/// Names on the dashboard, one after the other.
+fn list<T: std::fmt::Display>(names: &[T]) -> String {
+    words::list(names)
+}
+
+/// What a file is called on the dashboard.
 fn file_name(file: &FileStatus) -> String {
     match &file.name {
         Name::Plugin(jar) => jar.to_string(),
@@ -169,11 +177,12 @@ fn file_name(file: &FileStatus) -> String {
     }
 }
 
+/// The beginning of a digest, as the dashboard shows it.
 fn short(digest: &Digest) -> String {
     format!("{digest:.12}")
 }
 
-/// Two steps of precision are enough for a person.
+/// A span of time on the dashboard: two steps of precision are enough for a person.
 fn age(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -185,7 +194,7 @@ fn age(ms: i64) -> String {
     }
 }
 
-/// `2026-11-23 01:02:03 UTC`.
+/// A time on the dashboard: `2026-11-23 01:02:03 UTC`.
 fn moment(ms: &i64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
@@ -194,7 +203,7 @@ fn moment(ms: &i64) -> String {
         .unwrap_or_default()
 }
 
-/// askama hands fields over by reference.
+/// A size on the dashboard. A reference, since askama hands fields over by reference.
 fn size(bytes: &u64) -> String {
     words::size(*bytes)
 }

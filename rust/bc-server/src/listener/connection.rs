@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use bc_core::{counters::Rejection, fingerprint::Fingerprint};
+use bc_core::{basics::Fingerprint, status::Rejection};
 use tokio_util::sync::CancellationToken;
 
 use crate::rejection_log::RejectionLog;
@@ -17,11 +17,11 @@ use crate::rejection_log::RejectionLog;
 /// One connection, as its requests see it.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    inner: Arc<Inner>,
+    facts: Arc<Facts>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Facts {
     peer: SocketAddr,
     encrypted: bool,
     client_key: OnceLock<Fingerprint>,
@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Connection {
-    /// One that has just been accepted. `closing` is the listener's.
+    /// Makes what is known of a connection that has just been accepted. `closing` is the listener's.
     pub(super) fn new(
         peer: SocketAddr,
         encrypted: bool,
@@ -41,7 +41,7 @@ impl Connection {
         rejections: Option<RejectionLog>,
     ) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            facts: Arc::new(Facts {
                 peer,
                 encrypted,
                 client_key: OnceLock::new(),
@@ -54,66 +54,69 @@ impl Connection {
         }
     }
 
-    /// Who connected.
-    pub fn peer(&self) -> SocketAddr {
-        self.inner.peer
+    /// The address of whoever is at the other end of this connection to our port.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.facts.peer
     }
 
-    /// Whether it is TLS.
-    pub fn is_encrypted(&self) -> bool {
-        self.inner.encrypted
+    /// Whether this connection to our port is TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.facts.encrypted
     }
 
-    /// The key that the client has proven to hold in the handshake, if it showed one.
-    pub fn client_key(&self) -> Option<Fingerprint> {
-        self.inner.client_key.get().copied()
+    /// The key that the client of this connection has proven to hold in the handshake, if it showed one.
+    pub(crate) fn client_key(&self) -> Option<Fingerprint> {
+        self.facts.client_key.get().copied()
     }
 
-    /// Right credentials came over it: it may stay, however many others come.
-    pub fn mark_proven(&self) {
-        self.inner.proven.store(true, Ordering::Relaxed);
+    /// Marks a connection over which right credentials came: it may stay, however many others come.
+    pub(crate) fn mark_proven(&self) {
+        self.facts.proven.store(true, Ordering::Relaxed);
     }
 
     /// Closes this connection without another byte. A handler that calls it must not answer.
     pub fn cut(&self) {
-        self.inner.evicted.cancel();
+        self.facts.evicted.cancel();
     }
 
-    /// Resolves when the listener closes: whoever makes a client wait must answer then.
+    /// Waits until the port of this connection closes: whoever makes a client wait must answer then.
     pub async fn closing(&self) {
-        self.inner.closing.cancelled().await;
+        self.facts.closing.cancelled().await;
     }
 
-    /// Resolves once the connection is to be closed without another byte.
+    /// Waits until this connection is to be closed without another byte.
     pub(super) async fn evicted(&self) {
-        self.inner.evicted.cancelled().await;
+        self.facts.evicted.cancelled().await;
     }
 
-    /// Notes the key that the client has proven to hold.
+    /// Notes the key that the client of this connection has proven to hold.
     pub(super) fn set_client_key(&self, key: Fingerprint) {
-        self.inner.client_key.get_or_init(|| key);
+        self.facts.client_key.get_or_init(|| key);
     }
 
-    /// Notes that a request has come.
+    /// Notes that a request has come over this connection.
     pub(super) fn mark_asked(&self) {
-        self.inner.asked.store(true, Ordering::Relaxed);
+        self.facts.asked.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the port of this connection closes.
     pub(super) fn is_closing(&self) -> bool {
-        self.inner.closing.is_cancelled()
+        self.facts.closing.is_cancelled()
     }
 
+    /// Whether right credentials came over this connection.
     pub(super) fn is_proven(&self) -> bool {
-        self.inner.proven.load(Ordering::Relaxed)
+        self.facts.proven.load(Ordering::Relaxed)
     }
 
+    /// Whether a request has come over this connection.
     pub(super) fn has_asked(&self) -> bool {
-        self.inner.asked.load(Ordering::Relaxed)
+        self.facts.asked.load(Ordering::Relaxed)
     }
 
-    /// Counts that this peer was turned away, and says it once a burst.
+    /// Counts that the peer of this connection was turned away, and says it once a burst.
     pub(crate) fn reject(&self, rejection: Rejection, detail: impl fmt::Display) {
-        if let Some(rejections) = &self.inner.rejections {
+        if let Some(rejections) = &self.facts.rejections {
             rejections.note_with(rejection, self.peer().ip(), detail);
         }
     }

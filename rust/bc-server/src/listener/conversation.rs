@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode};
-use bc_core::{counters::Rejection, fingerprint::Fingerprint, token::Token};
+use bc_core::{basics::Fingerprint, keys::Token, status::Rejection};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use super::{
     Connection, Limits,
-    greeting::{self, Port},
+    wrong_protocol::{self, Port},
 };
 use crate::tls::{self, failure::causes};
 
@@ -39,7 +39,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Speaks with whoever connected, until one of both has had enough.
+    /// Speaks with whoever connected to our port (protocol, TLS, HTTP), until one of both has had enough.
     pub(super) async fn hold(self, stream: TcpStream, connection: Connection) {
         prepare(&stream);
         let (port, patience) = match self.tls {
@@ -49,13 +49,14 @@ impl Conversation {
         let until = Instant::now() + patience;
         let speech = tokio::select! {
             () = connection.closing() => return,
-            speech = timeout_at(until, greeting::begun(&stream)) => speech,
+            speech = timeout_at(until, wrong_protocol::begun(&stream)) => speech,
         };
         match speech {
             Ok(Ok(Some(speech))) if port.is_for(speech) => {}
             Ok(Ok(Some(speech))) => {
                 let detail =
-                    greeting::turn_away(stream, speech, port, |user, password| self.has_token(user, password)).await;
+                    wrong_protocol::turn_away(stream, speech, port, |user, password| self.has_token(user, password))
+                        .await;
                 return connection.reject(port.refuses_as(), detail);
             }
             // It left without a word.
@@ -86,12 +87,14 @@ impl Conversation {
         }
     }
 
+    /// Whether user and password that came to our port in the clear are the token.
     fn has_token(&self, user: &str, password: &str) -> bool {
         let token = self.token.as_ref().map(|token| token.borrow());
         let token = token.as_ref().and_then(|token| token.as_ref());
         token.is_some_and(|token| token.matches(user, password))
     }
 
+    /// Answers the HTTP requests that come over one connection to our port, within its limits.
     async fn answer(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, connection: Connection) {
         let Self { router, limits, .. } = self;
         let service = service_fn(|mut request: Request<Incoming>| {
@@ -134,7 +137,7 @@ impl Conversation {
     }
 }
 
-/// Why a handshake failed, in words.
+/// Says why the TLS handshake of a client with our port failed.
 fn handshake_failure(error: &io::Error) -> String {
     match causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         Some(reason) => tls::failure::described(reason).to_owned(),
@@ -143,12 +146,14 @@ fn handshake_failure(error: &io::Error) -> String {
     }
 }
 
+/// The key that the client of a TLS connection to our port has proven to hold.
 fn client_key(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {
     let (_, session) = stream.get_ref();
     // One that is not understood has not come through the handshake.
     tls::fingerprint_of_certificate(session.peer_certificates()?.first()?).ok()
 }
 
+/// Waits until a connection has had its time without right credentials, or its port closes.
 fn time_to_leave(connection: &Connection, unproven: Duration) -> impl Future<Output = ()> {
     let expired = async move {
         sleep(unproven).await;
@@ -164,6 +169,7 @@ fn time_to_leave(connection: &Connection, unproven: Duration) -> impl Future<Out
     }
 }
 
+/// Counts how a connection to our port ended, where it was turned away for it.
 fn log_end(connection: &Connection, end: Result<(), hyper::Error>) {
     let Err(error) = end else { return };
     if error.is_parse_too_large() {
@@ -178,7 +184,7 @@ fn log_end(connection: &Connection, end: Result<(), hyper::Error>) {
     }
 }
 
-/// Socket options that only make things better; without them everything still works.
+/// Sets options of an accepted socket that only make things better; without them everything still works.
 fn prepare(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");

@@ -3,21 +3,24 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use bc_core::{counters::Rejection, network::Network};
+use bc_core::{
+    basics::{Network, lock},
+    status::Rejection,
+};
 
 use super::Connection;
 
 /// All open connections, oldest first.
 pub(super) struct Register {
     limit: usize,
-    open: Mutex<Open>,
+    connections: Mutex<Connections>,
 }
 
 #[derive(Default)]
-struct Open {
+struct Connections {
     next: u64,
     connections: BTreeMap<u64, Connection>,
 }
@@ -29,24 +32,24 @@ pub(super) struct Entry {
 }
 
 impl Register {
-    /// Room for so many connections.
+    /// Makes the register of open connections, with room for so many.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            open: Mutex::default(),
+            connections: Mutex::default(),
         }
     }
 
-    /// Finds room for `connection`: where all is taken, that of a connection that never showed right credentials.
-    /// None when all others did.
+    /// Finds room in the register for `connection`: where all is taken, that of a connection that never showed right
+    /// credentials. None when all others did.
     pub(super) fn enter(register: &Arc<Self>, connection: &Connection) -> Option<Entry> {
-        let mut open = register.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.connections.len() >= register.limit {
-            let evicted = open
+        let mut all = lock(&register.connections);
+        if all.connections.len() >= register.limit {
+            let evicted = all
                 .most_dispensable()
-                .and_then(|number| open.connections.remove(&number));
+                .and_then(|number| all.connections.remove(&number));
             let Some(evicted) = evicted else {
-                drop(open);
+                drop(all);
                 connection.reject(Rejection::Full, "");
                 return None;
             };
@@ -56,10 +59,10 @@ impl Register {
                 "closed for another one, it never showed right credentials",
             );
         }
-        let number = open.next;
-        open.next += 1;
-        open.connections.insert(number, connection.clone());
-        drop(open);
+        let number = all.next;
+        all.next += 1;
+        all.connections.insert(number, connection.clone());
+        drop(all);
         Some(Entry {
             number,
             register: Arc::clone(register),
@@ -67,9 +70,9 @@ impl Register {
     }
 }
 
-impl Open {
-    /// The oldest connection without right credentials, of the network that has most of them: whoever opens many
-    /// loses his own.
+impl Connections {
+    /// The connection that makes room for another: the oldest without right credentials, of the network that has most
+    /// of them; whoever opens many loses his own.
     fn most_dispensable(&self) -> Option<u64> {
         let mut strangers: HashMap<Network, (usize, u64)> = HashMap::new();
         for (number, connection) in &self.connections {
@@ -87,8 +90,8 @@ impl Open {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut open = self.register.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.connections.remove(&self.number);
+        let mut all = lock(&self.register.connections);
+        all.connections.remove(&self.number);
     }
 }
 

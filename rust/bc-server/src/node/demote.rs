@@ -4,35 +4,28 @@
 //! restarted.
 
 use bc_core::{
-    clock::Clock,
-    control::Reply,
-    manifest::Role,
-    role::{self, Recorded, Source, flag_in_words, unacknowledged},
+    basics::Severity,
+    generation::Role,
+    node::Reply,
+    role::{self, Recorded, Source, StateDir, unacknowledged},
     settings::{Face, Flag, Settings},
-    state_dir::StateDir,
-    status::{Phase, Severity, StatusBoard},
+    status::{Phase, StatusBoard, Topic},
 };
 use tracing::{info, warn};
 
-use super::{promote::Promotion, question};
-
-/// The board's topic for what the next start will bring.
-const TOPIC: &str = "next start";
-/// The board's topic for a promotion that nobody ordered.
-pub(crate) const TOPIC_UNACKNOWLEDGED: &str = "unordered promotion";
+use super::promote::Promotion;
 
 /// The node that is demoted.
 pub(crate) struct Demotion<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) state: &'a StateDir,
     pub(crate) board: &'a StatusBoard,
-    pub(crate) clock: &'a dyn Clock,
     pub(crate) promotion: &'a Promotion,
 }
 
 impl Demotion<'_> {
-    /// Records that this server is a standby, under no flag: one that is there may go before the next start, and is no
-    /// order to be promoted then. A start under a flag records that one.
+    /// Demotes this server: records that it is a standby, under no flag. One that is there may go before the next
+    /// start, and is no order to be promoted then. A start under a flag records that one.
     pub(crate) fn demote(&self) -> Reply {
         if let Some(refused) = self.refused() {
             return refused;
@@ -58,7 +51,7 @@ impl Demotion<'_> {
             Role::Standby,
             Flag::None,
             Source::of(self.settings),
-            self.clock.now_ms(),
+            self.board.now_ms(),
         );
         if let Err(error) = recorded.save(self.state.path()).and_then(|()| self.decided()) {
             return error.into();
@@ -81,12 +74,11 @@ impl Demotion<'_> {
         let message = format!(
             "this server is to be a standby: restart it, and it is held and will {whom}. Until then it runs as it did."
         );
-        self.board
-            .raise(TOPIC, Severity::Warning, message.as_str(), self.clock.now_ms());
+        self.board.raise(&Topic::NextStart, Severity::Warning, message.as_str());
         self.done(message)
     }
 
-    /// Removes the record, so that the flag alone decides at the next start.
+    /// Removes the record of this server's role, so that the flag alone decides at the next start.
     pub(crate) fn forget(&self) -> Reply {
         if let Some(refused) = self.refused() {
             return refused;
@@ -96,19 +88,16 @@ impl Demotion<'_> {
         }
         let next = match role::start(self.settings.flag, &Ok(None)) {
             role::Start::Release => "with no flag, as now, GoCD then starts as a primary at once".to_owned(),
-            _ => format!(
-                "under {}, as now, it then is a standby again",
-                flag_in_words(self.settings.flag)
-            ),
+            _ => format!("under {}, as now, it then is a standby again", self.settings.flag),
         };
         let message = format!(
             "what this server was is forgotten: restart it, and go.server.mode and start.in.standby alone decide; {next}"
         );
-        self.board
-            .raise(TOPIC, Severity::Warning, message.as_str(), self.clock.now_ms());
+        self.board.raise(&Topic::NextStart, Severity::Warning, message.as_str());
         self.done(message)
     }
 
+    /// Refuses to demote a server that is being promoted or is fenced.
     fn refused(&self) -> Option<Reply> {
         if self.promotion.is_running() {
             return Some(Reply::refused(
@@ -124,26 +113,28 @@ impl Demotion<'_> {
         })
     }
 
-    /// A person has decided: nothing is asked any more, and nothing is left to acknowledge.
-    fn decided(&self) -> Result<(), bc_core::error::Error> {
+    /// Ends what waits for a person once a person has decided by demoting: the question to the primary, and the note
+    /// that this server promoted itself.
+    fn decided(&self) -> Result<(), bc_core::basics::Error> {
         unacknowledged::remove(self.state.path())?;
-        self.board.clear(question::TOPIC);
-        self.board.clear(TOPIC_UNACKNOWLEDGED);
+        self.board.clear(&Topic::Flag);
+        self.board.clear(&Topic::UnorderedPromotion);
         self.board.update(|status| status.asks = None);
         Ok(())
     }
 
+    /// Logs what a demotion has come to, and answers with it.
     fn done(&self, message: String) -> Reply {
         info!("{message}");
         Reply::Done { message }
     }
 }
 
-/// A person has seen that this server promoted itself.
+/// Takes note that a person has seen that this server promoted itself.
 pub(crate) fn acknowledge(state: &StateDir, board: &StatusBoard) -> Reply {
     match unacknowledged::remove(state.path()) {
         Ok(true) => {
-            board.clear(TOPIC_UNACKNOWLEDGED);
+            board.clear(&Topic::UnorderedPromotion);
             info!("that this server promoted itself is acknowledged");
             Reply::Done {
                 message: "it is noted that you have seen it".to_owned(),

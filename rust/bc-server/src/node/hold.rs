@@ -14,19 +14,18 @@ use std::{
 };
 
 use bc_core::{
-    clock::Clock,
-    event::{Event, Events},
-    shortage::Shortage,
+    basics::Shortage,
+    node::{Event, Events},
     status::{Phase, StatusBoard},
 };
 use tracing::warn;
 
 use super::Assembly;
 
-/// Between two times. The agent complains after twelve of them.
+/// How often it is said. The agent complains when it has heard nothing for twelve times as long.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Without a failure for so long it is relied upon again.
+/// A failure is over when none followed for so long.
 const PROVEN: Duration = Duration::from_secs(60);
 /// The name of this part where it fails.
 const PART: &str = "hold";
@@ -38,7 +37,7 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    /// Ends the thread and waits for it.
+    /// Ends the thread that says that GoCD must wait.
     pub(crate) fn end(self) {
         drop(self.stop);
         // It catches its own panics.
@@ -46,11 +45,11 @@ impl Renewal {
     }
 }
 
-/// Says it at once, and from then on. None where no thread can be had: it stays said, and the agent holds on to it.
+/// Says that GoCD must wait, at once and again every [`INTERVAL`]. None where no thread can be had: it was said once
+/// then, and the agent goes on holding.
 pub(crate) fn start(assembly: &Assembly) -> Option<Renewal> {
     let said = Said {
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
         events: Arc::clone(&assembly.events),
     };
     said.say();
@@ -73,20 +72,19 @@ pub(crate) fn start(assembly: &Assembly) -> Option<Renewal> {
 
 struct Said {
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     events: Arc<Events>,
 }
 
 impl Said {
-    /// Until the other end of the channel is gone. A failure is said, and does not end it: nobody else could start it
-    /// again where a task is stuck.
+    /// Says again and again that GoCD must wait, until the other end of the channel is gone. A failure is said, and
+    /// does not end it: nobody else could start it again where a task is stuck.
     fn say_again(&self, stopped: &Receiver<()>, interval: Duration, proven: Duration) {
         let mut failed: Option<Instant> = None;
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
             match panic::catch_unwind(AssertUnwindSafe(|| self.say())) {
                 Ok(()) if failed.is_some_and(|at| at.elapsed() >= proven) => {
                     failed = None;
-                    self.board.part_runs(PART, self.clock.now_ms());
+                    self.board.part_runs(PART);
                 }
                 Ok(()) => {}
                 Err(_) => {
@@ -94,16 +92,16 @@ impl Said {
                     let message = "the part of this node that says again and again that GoCD is held has failed, and is \
                                    tried again. GoCD stays held. This is a mistake in the program: report it with what \
                                    this server's standard error says.";
-                    self.board.part_failed(PART, message, self.clock.now_ms());
+                    self.board.part_failed(PART, message);
                 }
             }
         }
     }
 
+    /// Says that GoCD must wait, where the node still holds it.
     fn say(&self) {
-        let now_ms = self.clock.now_ms();
         if self.board.look(|status| status.phase == Phase::Holding) {
-            self.events.push(Event::Hold(self.board.picture(now_ms).headline()));
+            self.events.push(Event::Hold(self.board.picture().headline()));
         }
     }
 }
@@ -112,7 +110,11 @@ impl Said {
 mod tests {
     use std::time::Instant;
 
-    use bc_core::{clock::SystemClock, manifest::Role, properties::Properties, status::Status};
+    use bc_core::{
+        basics::{Clock, Properties, SystemClock},
+        generation::Role,
+        status::Status,
+    };
 
     use crate::node::Node;
 
@@ -133,11 +135,13 @@ mod tests {
 
     #[test]
     fn a_hold_that_fails_once_is_named_and_said_again_until_it_is_relied_upon() {
-        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Standby, Phase::Holding, 0)));
+        let board = Arc::new(StatusBoard::new(
+            Status::new("node", Role::Standby, Phase::Holding, 0),
+            Arc::new(FailsOnce(false.into())),
+        ));
         let events = Arc::new(Events::default());
         let said = Said {
             board: Arc::clone(&board),
-            clock: Arc::new(FailsOnce(false.into())),
             events: Arc::clone(&events),
         };
         let (stop, stopped) = mpsc::channel::<()>();

@@ -6,8 +6,8 @@
 use std::{fmt::Write, sync::Arc};
 
 use bc_core::{
-    event::{Event, Events},
-    words,
+    basics::words,
+    node::{Event, Events},
 };
 use tracing::{
     Dispatch, Level, Metadata, Subscriber,
@@ -18,12 +18,12 @@ use tracing::{
 /// Longer lines are cut, in characters: an error with its guidance fits, and what is said about it.
 const LONGEST_LINE: usize = 2 * words::LONGEST_MESSAGE + 1000;
 
-/// A subscriber that hands lines of at least `level` to `events`.
+/// Makes the log subscriber that hands lines of at least `level` to `events`.
 pub(crate) fn dispatch(events: Arc<Events>, level: Level) -> Dispatch {
     Dispatch::new(ToEvents { events, level })
 }
 
-/// Makes `dispatch` the subscriber of the calling thread until the thread ends.
+/// Makes `dispatch` the log subscriber of the calling thread until the thread ends.
 pub(crate) fn adopt(dispatch: &Dispatch) {
     // The guard would give the thread back its former subscriber; a thread of ours has none.
     std::mem::forget(tracing::dispatcher::set_default(dispatch));

@@ -3,17 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bc_core::{
-    clock::Clock,
-    control::{Order, Reply},
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    own_keys::OwnKeys,
-    peers::PeersFile,
-    pull::{Permit, PullOrder},
+    basics::{Clock, Error, Fingerprint, Kind, Severity},
+    keys::{OwnKeys, PeersFile},
+    node::{Order, Reply},
+    primary::Standbys,
     settings::Settings,
-    standbys::Standbys,
-    status::{Phase, Severity, StatusBoard},
-    store::Allowed,
+    standby::pull::PullOrder,
+    status::{Phase, StatusBoard, Topic},
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tracing::{error, info};
@@ -21,22 +17,19 @@ use tracing::{error, info};
 use super::{
     Assembly, PullerOrders,
     demote::{self, Demotion},
-    generations,
+    generation_orders,
     promote::{Begun, Promotion},
     retention,
     rotation::{self, Rotation},
     supervisor::{Part, Supervisor},
-    sync,
+    sync_order,
 };
 use crate::{
     context::Context,
     control::{ControlHandler, ControlServer, Rights, Tell},
 };
 
-/// The board's topic.
-const TOPIC: &str = "local socket";
-
-/// Listens on the local socket for as long as the node lives, on the runtime of `answering`.
+/// Listens for orders on the local socket for as long as the node lives, on the runtime of `answering`.
 pub(crate) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
@@ -64,7 +57,7 @@ pub(crate) fn start(
         operator_is_owner: assembly.settings.operator_is_owner,
     };
     let state_dir = assembly.state.path().to_owned();
-    let told = told_to(Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let told = told_to(Arc::clone(&assembly.board));
     let stop = assembly.stop.clone();
     let listen = move || {
         let (rights, orders, told) = (rights.clone(), Arc::clone(&orders), Arc::clone(&told));
@@ -77,7 +70,7 @@ pub(crate) fn start(
         name: "local socket",
         does: "answers on the local socket",
     };
-    answering.keep(part, move || {
+    answering.supervise(part, move || {
         let (first, listen) = (first.take(), listen.clone());
         async move {
             let listening = match first {
@@ -93,13 +86,14 @@ pub(crate) fn start(
     });
 }
 
-/// Says on the board where the socket is, or why there is none. On a node that holds GoCD nobody could let it go then.
-fn told_to(board: Arc<StatusBoard>, clock: Arc<dyn Clock>) -> Tell {
+/// Says on the board where the local socket is, or why there is none. On a node that holds GoCD nobody could let it go
+/// then.
+fn told_to(board: Arc<StatusBoard>) -> Tell {
     Arc::new(move |socket| {
         let at = socket.ok().map(|path| path.display().to_string());
         board.update(|status| status.socket = at);
         let Err(problem) = socket else {
-            return board.clear(TOPIC);
+            return board.clear(&Topic::LocalSocket);
         };
         let holds = board.look(|status| status.phase == Phase::Holding);
         let (severity, meaning) = if holds {
@@ -107,7 +101,7 @@ fn told_to(board: Arc<StatusBoard>, clock: Arc<dyn Clock>) -> Tell {
         } else {
             (Severity::Warning, "Until then `gocd-bc` finds no node here.")
         };
-        board.raise(TOPIC, severity, format!("{problem} {meaning}"), clock.now_ms());
+        board.raise(&Topic::LocalSocket, severity, format!("{problem} {meaning}"));
     })
 }
 
@@ -124,16 +118,17 @@ struct Orders {
 }
 
 impl Orders {
+    /// What `demote` needs to carry out an order.
     fn demotion(&self) -> Demotion<'_> {
         Demotion {
             settings: &self.settings,
             state: &self.promotion.state,
             board: &self.board,
-            clock: &*self.clock,
             promotion: &self.promotion,
         }
     }
 
+    /// Carries out the order to trust a key, or not to trust it any more.
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
         if remove && self.own.has(&fingerprint) {
             return Err(Error::new(
@@ -172,15 +167,16 @@ impl Orders {
 }
 
 impl ControlHandler for Orders {
+    /// Gives each order from the local socket to the part of the node that carries it out.
     async fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> Reply {
         match order {
             Order::Status => Reply::Status {
-                status: Box::new(self.board.picture(self.clock.now_ms())),
+                status: Box::new(self.board.picture()),
             },
-            Order::Generations => generations::list(&self.state_dir).await,
-            Order::Generation { id } => generations::show(&self.state_dir, id).await,
-            Order::Difference { from, to } => {
-                generations::difference(&self.state_dir, &self.settings.layout, &self.clock, from, to).await
+            Order::Generations => generation_orders::list(&self.state_dir).await,
+            Order::Generation { id } => generation_orders::show(&self.state_dir, id).await,
+            Order::Diff { from, to } => {
+                generation_orders::diff(&self.state_dir, &self.settings.layout, &self.clock, from, to).await
             }
             Order::RotateIdentity { now } => match &self.rotation {
                 Some(rotation) => rotation.order(now, &progress).await,
@@ -194,26 +190,11 @@ impl ControlHandler for Orders {
                 Ok(message) => Reply::Done { message },
                 Err(error) => error.into(),
             },
-            Order::Sync {
-                allow_deletions,
-                adopt_server_id,
-                accept_rollback,
-                resume,
-            } => {
-                let permit = Permit {
-                    set: Allowed {
-                        deletions: allow_deletions,
-                        server_id: adopt_server_id,
-                    },
-                    rollback: accept_rollback,
-                    resume,
-                };
-                sync::order(self.puller.as_ref(), &self.board, permit, &progress).await
-            }
+            Order::Sync(permit) => sync_order::order(self.puller.as_ref(), &self.board, permit, &progress).await,
             Order::Verify => {
-                generations::verify(&self.state_dir, &self.settings.layout, self.puller.as_ref(), &progress).await
+                generation_orders::verify(&self.state_dir, &self.settings.layout, self.puller.as_ref(), &progress).await
             }
-            Order::Restore { id } => generations::restore(self.puller.as_ref(), &self.board, id).await,
+            Order::Restore { id } => generation_orders::restore(self.puller.as_ref(), &self.board, id).await,
             Order::Promote {
                 without_database: true,
                 as_it_is,

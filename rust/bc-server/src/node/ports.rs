@@ -5,9 +5,8 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    error::Error,
-    status::{Severity, Status, StatusBoard},
+    basics::{Error, Severity},
+    status::{Status, StatusBoard, Topic},
 };
 use rustls::ServerConfig;
 use tokio::{task::JoinHandle, time::sleep};
@@ -23,8 +22,8 @@ use crate::{accepting::Tell, context::Context, held, listener, routes, tls};
 /// Wait before a port that is in use is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Starts keeping the node's ports; `holds_gocd` adds GoCD's own. The tasks end when the node closes, once their
-/// ports refuse and their connections are closed.
+/// Starts the parts that keep the node's ports bound; `holds_gocd` adds GoCD's own. The tasks end when the node closes,
+/// once their ports refuse and their connections are closed.
 pub(crate) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
@@ -32,29 +31,30 @@ pub(crate) fn start(
     holds_gocd: bool,
 ) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
-    let keeper = Keeper {
+    let ports = Ports {
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
         context: context.clone(),
         stop: assembly.stop.clone(),
     };
     // What is malformed opens nothing; the board says so already, with all other mistakes.
     if holds_gocd && let Some(address) = assembly.settings.gocd_listen {
-        let keeper = keeper.clone();
+        let ports = ports.clone();
         let part = Part {
             name: "held port",
             does: "answers on GoCD's port",
         };
-        tasks.push(supervisor.keep(part, move || keeper.clone().keep_gocd_port(address)));
+        tasks.push(supervisor.supervise(part, move || ports.clone().serve_gocd_port(address)));
     }
     if let Some(address) = assembly.settings.listen_plain {
-        let keeper = keeper.clone();
+        let ports = ports.clone();
         let part = Part {
             name: "plain port",
             does: "answers on the port of bc.listen.plain",
         };
-        tasks.push(supervisor.keep(part, move || {
-            keeper.clone().keep("bc.listen.plain", address, None, |_, _| {})
+        tasks.push(supervisor.supervise(part, move || {
+            ports
+                .clone()
+                .serve_while_token("bc.listen.plain", address, None, |_, _| {})
         }));
     }
     let show = |status: &mut Status, address: Option<SocketAddr>| {
@@ -66,46 +66,46 @@ pub(crate) fn start(
             name: "port",
             does: "answers on the port of bc.listen",
         };
-        tasks.push(supervisor.keep(part, move || {
-            keeper
+        tasks.push(supervisor.supervise(part, move || {
+            ports
                 .clone()
-                .keep("bc.listen", address, Some(Arc::clone(&config)), show)
+                .serve_while_token("bc.listen", address, Some(Arc::clone(&config)), show)
         }));
     }
     tasks
 }
 
-/// An address on the board, for as long as it is answered at; also where the part that answers fails.
-struct Shown<'a> {
+/// Shows an address on the board until it is dropped, also where the part that answers there fails.
+struct ShownAddress<'a> {
     board: &'a StatusBoard,
     show: fn(&mut Status, Option<SocketAddr>),
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ShownAddress<'a> {
+    /// Shows on the board at which address a port answers.
     fn new(board: &'a StatusBoard, at: Option<SocketAddr>, show: fn(&mut Status, Option<SocketAddr>)) -> Self {
         board.update(|status| show(status, at));
         Self { board, show }
     }
 }
 
-impl Drop for Shown<'_> {
+impl Drop for ShownAddress<'_> {
     fn drop(&mut self) {
         self.board.update(|status| (self.show)(status, None));
     }
 }
 
 #[derive(Clone)]
-struct Keeper {
+struct Ports {
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     context: Context,
     stop: CancellationToken,
 }
 
-impl Keeper {
-    /// Serves our routes while there is a token, until the node closes. Where nobody watches the token any more, the port
-    /// is closed and this ends: one that has changed would be the old one here for ever.
-    async fn keep(
+impl Ports {
+    /// Keeps a port of our own bound at `address` and answers there while there is a token, until the node closes.
+    /// Where nobody watches the token any more, the port closes and this ends: an old token would count here for ever.
+    async fn serve_while_token(
         self,
         property: &'static str,
         address: SocketAddr,
@@ -125,7 +125,7 @@ impl Keeper {
                     .telling(self.tell_of(property));
                 let at = bound.address();
                 info!("the Business Continuity port {at} ({property}) is open");
-                let _shown = Shown::new(&self.board, Some(at), show);
+                let _shown = ShownAddress::new(&self.board, Some(at), show);
                 let mut is_watched = true;
                 let serving = bound.serve(routes::router(self.context.clone()), tls.clone(), closing.clone());
                 tokio::pin!(serving);
@@ -152,37 +152,31 @@ impl Keeper {
         }
     }
 
-    /// Answers on GoCD's port until the node closes.
-    async fn keep_gocd_port(self, address: SocketAddr) {
+    /// Keeps GoCD's own port bound and answers there until the node closes.
+    async fn serve_gocd_port(self, address: SocketAddr) {
         let property = "cruise.server.port";
         let Some(bound) = self.bound(property, || held::bind(address)).await else {
             return;
         };
         let bound = bound.telling(self.tell_of(property));
         info!("GoCD is held; its port {address} says so");
-        let _shown = Shown::new(&self.board, Some(address), |status, address| {
+        let _shown = ShownAddress::new(&self.board, Some(address), |status, address| {
             status.holding = address.map(|address| address.to_string());
         });
         held::serve(bound, self.context.clone(), self.stop.clone()).await;
     }
 
-    /// Says on the board that nobody can connect.
+    /// Makes what says on the board that nobody can connect to a port, and that it is over.
     fn tell_of(&self, property: &str) -> Tell {
-        let (board, clock) = (Arc::clone(&self.board), Arc::clone(&self.clock));
-        let topic = format!("connections {property}");
-        Box::new(move |problem| {
-            board.set(
-                &topic,
-                Severity::Critical,
-                problem.map(Error::to_string),
-                clock.now_ms(),
-            );
-        })
+        let board = Arc::clone(&self.board);
+        let topic = Topic::Connections(property.to_owned());
+        Box::new(move |problem| board.set(&topic, Severity::Critical, problem.map(Error::to_string)))
     }
 
-    /// Binds, again and again until it succeeds; none when the node closes.
+    /// Binds a port again and again until that succeeds, and says on the board why it does not; none when the node
+    /// closes.
     async fn bound<B, F: Future<Output = Result<B, Error>>>(&self, property: &str, bind: impl Fn() -> F) -> Option<B> {
-        let topic = format!("port {property}");
+        let topic = Topic::Port(property.to_owned());
         loop {
             match bind().await {
                 Ok(bound) => {
@@ -191,8 +185,7 @@ impl Keeper {
                 }
                 Err(problem) => {
                     error!("{problem}");
-                    self.board
-                        .raise(&topic, Severity::Critical, problem.to_string(), self.clock.now_ms());
+                    self.board.raise(&topic, Severity::Critical, problem.to_string());
                 }
             }
             tokio::select! {
@@ -206,8 +199,11 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use bc_core::{
-        clock::SystemClock, manifest::Role, properties::Properties, run::Run, settings::Settings, status::Phase,
-        token::Token,
+        basics::{Properties, SystemClock},
+        generation::{Role, Run},
+        keys::Token,
+        settings::Settings,
+        status::Phase,
     };
     use tokio::{sync::watch, time::timeout};
 
@@ -217,13 +213,15 @@ mod tests {
     #[tokio::test]
     async fn a_port_closes_and_does_not_spin_where_nobody_watches_the_token() {
         let token = Token::parse(b"user = pass", std::path::Path::new("token")).expect("valid");
-        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0)));
+        let board = Arc::new(StatusBoard::new(
+            Status::new("node", Role::Primary, Phase::Running, 0),
+            Arc::new(SystemClock),
+        ));
         for known in [Some(token), None] {
             let (sender, receiver) = watch::channel(known);
             let context = Context {
                 settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
                 status: Arc::clone(&board),
-                clock: Arc::new(SystemClock),
                 token: receiver,
                 offer: None,
                 rejections: RejectionLog::new(Arc::clone(&board)),
@@ -232,9 +230,8 @@ mod tests {
                 files: tokio::runtime::Handle::current(),
                 md5s: Md5Desk::default(),
             };
-            let keeper = Keeper {
+            let ports = Ports {
                 board: Arc::clone(&board),
-                clock: Arc::new(SystemClock),
                 context,
                 stop: CancellationToken::new(),
             };
@@ -242,10 +239,10 @@ mod tests {
                 status.listening = address.map(|address| address.to_string());
             };
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
-            let keeping = tokio::spawn(keeper.keep("bc.listen.plain", address, None, show));
+            let serving = tokio::spawn(ports.serve_while_token("bc.listen.plain", address, None, show));
             sleep(Duration::from_millis(200)).await;
             drop(sender);
-            timeout(Duration::from_secs(20), keeping)
+            timeout(Duration::from_secs(20), serving)
                 .await
                 .expect("it does not go on")
                 .expect("it does not fail");

@@ -12,31 +12,29 @@ use std::{
 };
 
 use bc_core::{
-    clock::Clock,
-    concern::{PART_SCAN, TOPIC_LEDGER, TOPIC_SCAN},
-    error::Error,
-    gocd_version,
-    offer::Offer,
-    pull::{TOPIC_WITHHELD, compare, judge},
-    scan::{Options, Reading, SAY_AFTER, Scanner, retry_after, snapshot::Snapshot, watch::Hints},
-    status::{Severity, StatusBoard},
-    withheld, words,
+    basics::{Error, Severity, words},
+    generation::withheld,
+    gocd::version,
+    primary::{
+        Offer,
+        scan::{Options, Reading, SAY_AFTER, Scanner, retry_after, snapshot::Snapshot, watch::Hints},
+    },
+    status::{Status, StatusBoard, Topic, concerns::PART_SCAN, files},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Assembly, hints,
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic for a configuration that GoCD does not accept.
-const TOPIC_ACCEPTANCE: &str = "acceptance";
 /// Wait after an error before the folders are read again, or the ledger is written again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
-/// Starts reading and offering, on a thread of its own that ends with what is returned.
+/// Starts reading the primary's folders and offering what is found, on a thread of its own that ends with what is
+/// returned.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc<Offer>, JoinHandle<()>), Error> {
     let interval = assembly.settings.file_check_interval;
     let layout = assembly.settings.layout.clone();
@@ -55,15 +53,12 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
     let accept_wait = assembly.settings.accept_wait;
     let cache_file = assembly.state.path().join("digests.json");
     let mounts_file = assembly.state.path().join("mounts.json");
-    let include_des_cipher = assembly
-        .gocd_version
-        .as_deref()
-        .is_some_and(gocd_version::has_des_cipher);
+    let include_des_cipher = assembly.gocd_version.as_deref().is_some_and(version::has_des_cipher);
     let part = Part {
         name: PART_SCAN,
         does: "reads this server's files, so that newer changes reach no standby,",
     };
-    let reading = supervisor.keep_thread(part, "bc-scan", move || {
+    let reading = supervisor.supervise_thread(part, "bc-scan", move || {
         let hints = hints_of(&layout);
         let waker = hints.waker();
         let stopped = Arc::new(AtomicBool::new(false));
@@ -74,37 +69,37 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Result<(Arc
             cache_file: Some(cache_file.clone()),
             mounts_file: Some(mounts_file.clone()),
         };
-        let work = Work {
+        let scan_loop = ScanLoop {
             scanner: Scanner::new(layout.clone(), options, Arc::clone(&clock)),
             hints,
             interval,
             accept_wait,
             offer: Arc::clone(&offered),
             board: Arc::clone(&board),
-            clock: Arc::clone(&clock),
             stop: stop.clone(),
         };
         let end = move || {
             stopped.store(true, Ordering::Relaxed);
             waker.wake();
         };
-        (move || work.run(), end)
+        (move || scan_loop.run(), end)
     });
     Ok((offer, reading))
 }
 
-struct Work {
+/// Reads and offers until the node stops, on the thread `bc-scan`.
+struct ScanLoop {
     scanner: Scanner,
     hints: Box<dyn Hints>,
     interval: Duration,
     accept_wait: Duration,
     offer: Arc<Offer>,
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 }
 
-impl Work {
+impl ScanLoop {
+    /// Reads the primary's folders and offers what is found, until the node stops.
     fn run(mut self) {
         let mut unstable = 0;
         let mut caught_up = Instant::now();
@@ -126,8 +121,7 @@ impl Work {
                             "{name} {reason}; the standby keeps the version before it. Save it again on this server."
                         );
                         warn!("{message}");
-                        self.board
-                            .raise(TOPIC_SCAN, Severity::Warning, message, self.clock.now_ms());
+                        self.board.raise(&Topic::Scan, Severity::Warning, message);
                     }
                     wait
                 }
@@ -145,75 +139,56 @@ impl Work {
             } else {
                 wait
             };
-            hints::show(&*self.hints, &self.board, &*self.clock);
+            hints::show(&*self.hints, &self.board);
             // A hint during the wait means a change; the end of the wait means a regular reading.
             self.hints.wait(wait);
         }
     }
 
-    /// Says why the ledger cannot be written, where that is so, and whether it is.
+    /// Says on the board why the primary's ledger cannot be written; returns whether that is so.
     fn show_unwritten(&self) -> bool {
         let problem = self.offer.unwritten().map(|unwritten| unwritten.message());
-        if let Some(problem) = &problem {
-            let now = self.clock.now_ms();
-            if self
-                .board
-                .raise(TOPIC_LEDGER, Severity::Critical, problem.as_str(), now)
-            {
-                error!("{problem}");
-            }
-        } else {
-            self.board.clear(TOPIC_LEDGER);
-        }
-        problem.is_some()
+        let is_unwritten = problem.is_some();
+        self.board.alarm(&Topic::Ledger, problem);
+        is_unwritten
     }
 
-    /// Offers what was read, and then says so: a standby is waiting.
+    /// Offers the snapshot that was read of the primary's folders, and then says so: a standby is waiting.
     fn offer(&self, snapshot: Snapshot) {
+        self.offer.note_database(self.board.look(Status::database_position));
         let published = self.offer.publish(snapshot);
-        let now = self.clock.now_ms();
         if published.is_ok() {
-            self.board.clear(TOPIC_SCAN);
+            self.board.clear(&Topic::Scan);
         }
         let Some(offered) = self.offer.current() else {
             return published.map_or_else(|problem| self.fail(&problem), drop);
         };
         let (snapshot, generation) = (&offered.snapshot, offered.generation());
         let warnings = words::one_line(&snapshot.warnings);
-        self.board.set("files", Severity::Warning, warnings, now);
+        self.board.set(&Topic::Files, Severity::Warning, warnings);
         let withheld = withheld::primary_warning(&snapshot.withheld_lines);
-        let severity = Severity::of_withheld(&snapshot.manifest.withheld);
-        if let Some(warning) = &withheld
-            && self.board.raise(TOPIC_WITHHELD, severity, warning.as_str(), now)
-        {
-            warn!("{warning}");
-        }
-        if withheld.is_none() {
-            self.board.clear(TOPIC_WITHHELD);
-        }
-        let pending = judge::acceptance(&self.offer.envelope(&offered, now), self.accept_wait);
-        self.board.set(TOPIC_ACCEPTANCE, Severity::Warning, pending, now);
+        let severity = snapshot.manifest.withheld.severity();
+        self.board.warn(&Topic::Withheld, severity, withheld);
+        let pending = files::overdue_acceptance(&self.offer.envelope(&offered, self.board.now_ms()), self.accept_wait);
+        self.board.set(&Topic::Acceptance, Severity::Warning, pending);
         match published {
             Ok(true) => info!(generation = %generation.id, sequence = generation.sequence, "offering"),
             Ok(false) => {}
             Err(problem) => self.fail(&problem),
         }
-        let (files, own_jars) = (compare::offered(snapshot), compare::own_jars(&snapshot.own_jars));
+        let (files, own_jars) = (files::offered(&snapshot.manifest), files::own_jars(&snapshot.own_jars));
         self.board.update(|status| {
             status.scanned_ms = Some(snapshot.scanned_ms);
             status.generation = Some(generation);
             status.files = files;
-            status.withhold(snapshot.manifest.withheld.clone(), now);
+            status.withhold(snapshot.manifest.withheld.clone());
             status.own_jars = own_jars;
         });
     }
 
+    /// Says on the board why the primary's folders could not be read.
     fn fail(&self, problem: &Error) {
-        let message = problem.to_string();
-        let now = self.clock.now_ms();
-        if self.board.raise(TOPIC_SCAN, Severity::Critical, message.as_str(), now) {
-            error!("{message}");
-        }
+        self.board.alarm(&Topic::Scan, Some(problem.to_string()));
     }
 }
 

@@ -1,24 +1,23 @@
 //! A standby whose flag is gone asks the primary that it followed, and does what follows.
 //!
-//! A task of the node: it holds ports and page meanwhile, or, as the plugin in a GoCD that runs already, serves nothing.
-//! What an answer means is `bc_core::role::inquiry`; how a promotion goes is `promote`, the same for a person's order
-//! and for this one.
+//! A task of the node: it holds ports and page meanwhile, or, as the plugin in a GoCD that runs already, serves
+//! nothing. What an answer means is `bc_core::role::inquiry`; how a promotion goes is `promote`, the same for a
+//! person's order and for this one.
 
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    control::Reply,
-    error::Error,
+    basics::{Error, NodeId, Severity, words},
+    generation::RunId,
+    keys::Token,
+    node::Reply,
     role::{
-        Recorded, Source, flag_in_words,
+        Recorded, Source,
         inquiry::{Heard, Inquiry, Verdict},
         promotion::Place,
     },
-    run::RunId,
     settings::Settings,
-    status::Severity,
-    token::Token,
-    words,
+    status::Topic,
 };
 use futures_util::{FutureExt, future::join_all};
 use tokio::{
@@ -34,12 +33,10 @@ use super::{
 };
 use crate::client::HttpTransport;
 
-/// The board's topic for a flag that is gone.
-pub(crate) const TOPIC: &str = "flag";
 /// The longest pause between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Asks until the end of `bc.guard.wait`, in the background.
+/// Asks the primary whether it is one still, in the background, until the end of `bc.guard.wait`.
 pub(crate) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
@@ -48,7 +45,7 @@ pub(crate) fn start(
     recorded: Recorded,
 ) {
     let (mut asked, mut not_asked) = (Vec::new(), Vec::new());
-    for (source, settings) in sources(&assembly.settings, &recorded) {
+    for (source, settings) in Source::asked(&assembly.settings, recorded.source.as_ref()) {
         match transport(assembly, &source, settings, token) {
             Ok(transport) => asked.push(transport),
             // Nobody decides on a question that could not be asked.
@@ -56,12 +53,12 @@ pub(crate) fn start(
         }
     }
     let question = Arc::new(Question {
-        own_node_id: assembly.state.node_id().to_owned(),
+        own_node_id: assembly.state.node_id().clone(),
         own_run: assembly.run.id.clone(),
         wait: assembly.settings.guard_wait,
         was: format!(
             "{} ({})",
-            flag_in_words(recorded.flag),
+            recorded.flag,
             recorded.decided_ms.map_or_else(
                 || "recorded by an earlier version".to_owned(),
                 |decided| format!("recorded at {}", words::moment(decided))
@@ -72,42 +69,21 @@ pub(crate) fn start(
         promotion,
         recorded,
     });
-    let (part, stop) = (
-        Part {
-            name: "question",
-            does: "asks the primary whether it is one still",
-        },
-        assembly.stop.clone(),
-    );
+    let part = Part {
+        name: "question",
+        does: "asks the primary whether it is one still",
+    };
+    let stop = assembly.stop.clone();
     question.show();
-    supervisor.finish(part, move || {
+    supervisor.supervise_until_done(part, move || {
         let (question, stop) = (Arc::clone(&question), stop.clone());
         async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = question.run() => {}
-            }
+            stop.run_until_cancelled(question.run()).await;
         }
     });
 }
 
-/// The primary that it followed, and the one that the settings name now where that is another; each with the settings
-/// by which it is proven.
-fn sources(settings: &Settings, recorded: &Recorded) -> Vec<(Source, Settings)> {
-    let mut sources = Vec::new();
-    if let Some(source) = &recorded.source {
-        let mut of_record = settings.clone();
-        source.prove_by(&mut of_record);
-        sources.push((source.clone(), of_record));
-    }
-    if let Some(source) = Source::of(settings)
-        && recorded.source.as_ref() != Some(&source)
-    {
-        sources.push((source, settings.clone()));
-    }
-    sources
-}
-
+/// Makes the connection on which a former primary is asked whether it is one still.
 fn transport(
     assembly: &Assembly,
     source: &Source,
@@ -121,7 +97,7 @@ fn transport(
 }
 
 struct Question {
-    own_node_id: String,
+    own_node_id: NodeId,
     own_run: RunId,
     /// The flag that is gone, and when it was recorded.
     was: String,
@@ -134,8 +110,9 @@ struct Question {
 }
 
 impl Question {
+    /// Asks the primary, and promotes this node or lets it stay as the verdict says.
     async fn run(self: Arc<Self>) {
-        let mut inquiry = Inquiry::new(&self.own_node_id, Some(self.own_run.clone()));
+        let mut inquiry = Inquiry::new(self.own_node_id.clone(), Some(self.own_run.clone()));
         let verdict = self.ask(&mut inquiry).await;
         self.promotion.board.update(|status| status.asks = None);
         match self.is_decided() {
@@ -169,7 +146,7 @@ impl Question {
         }
     }
 
-    /// Asks again and again, and ends early only where that decides.
+    /// Asks all addresses of the primary again and again, and ends early only where an answer decides.
     async fn ask(&self, inquiry: &mut Inquiry) -> Verdict {
         for (address, why) in &self.not_asked {
             inquiry.hear(address, Heard::NotAsked(why.clone()));
@@ -188,7 +165,7 @@ impl Question {
         inquiry.at_the_end()
     }
 
-    /// Asks all addresses once, at the same time. Returns what follows where an answer decides.
+    /// Asks all addresses of the primary once, at the same time. Returns what follows where an answer decides.
     async fn round(&self, inquiry: &mut Inquiry) -> Option<Verdict> {
         let answers = join_all(self.asked.iter().map(HttpTransport::who)).await;
         for (address, heard) in answers.into_iter().flatten() {
@@ -200,7 +177,7 @@ impl Question {
         None
     }
 
-    /// One more round, after all that was heard in `inquiry`.
+    /// Makes one more round of the question to the primary, after all that was heard in `inquiry`.
     fn again(self: &Arc<Self>, inquiry: Inquiry) -> AskAgain {
         let question = Arc::clone(self);
         Box::new(move || {
@@ -213,7 +190,7 @@ impl Question {
         })
     }
 
-    /// Whether a person has decided meanwhile, by an order that changed the record.
+    /// Whether a person has decided while the primary was asked, by an order that changed the record.
     ///
     /// # Errors
     /// The record cannot be read.
@@ -222,6 +199,7 @@ impl Question {
         Ok(self.promotion.is_running() || now.as_ref() != Some(&self.recorded))
     }
 
+    /// Says on the board that the primary is asked, and why.
     fn show(&self) {
         let asks = format!(
             "the flag under which it was a standby, {}, is gone; asking the primary that it followed, for {} s at most",
@@ -233,6 +211,7 @@ impl Question {
         self.raise(format!("{asks}."));
     }
 
+    /// Says on the board that this node stays held or serves nothing, why, and what to do.
     fn stay(&self, why: &str) {
         let (was, why) = (&self.was, why.trim_end_matches(['.', ' ']));
         let message = match self.promotion.place {
@@ -253,13 +232,13 @@ impl Question {
         self.raise(message);
     }
 
+    /// Says on the board what came of asking the primary whether it is one still.
     fn raise(&self, message: String) {
-        let now_ms = self.promotion.clock.now_ms();
-        self.promotion.board.raise(TOPIC, Severity::Critical, message, now_ms);
+        self.promotion.board.raise(&Topic::Flag, Severity::Critical, message);
     }
 }
 
-/// A refusal as a reason within a sentence.
+/// Makes the refusal of a promotion a reason within a sentence.
 fn as_reason(message: &str, guidance: &str) -> String {
     let parts = [message, guidance].map(|part| part.trim_end_matches('.'));
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
@@ -13,10 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_core::{
-    error::{Error, Kind},
-    shortage::Shortage,
-};
+use bc_core::basics::{Error, Kind, Shortage, lock};
 use tracing::{Dispatch, error};
 
 use super::{Life, Parts, log};
@@ -33,7 +30,7 @@ pub(super) struct Reopener {
 }
 
 impl Reopener {
-    /// Ends the thread. To be called once the parts are closed.
+    /// Ends the thread that waits to reopen the node. To be called once the parts are closed.
     pub(super) fn join(self) {
         self.ended.store(true, Ordering::Relaxed);
         // A panic of that thread was printed when it happened.
@@ -41,7 +38,8 @@ impl Reopener {
     }
 }
 
-/// Waits until it is told to through `serve`, then closes the parts and puts those that `open` makes in their place.
+/// Waits to be told through `serve` that the node is promoted, then closes its parts and puts those that `open` makes
+/// in their place.
 ///
 /// # Errors
 /// The operating system gives no thread.
@@ -71,8 +69,9 @@ pub(super) fn start(
     Ok(Reopener { thread, ended })
 }
 
+/// Closes the parts of the node and opens it again as a primary.
 fn reopen(life: &Mutex<Life>, open: &impl Fn() -> Result<Parts, Error>) -> Result<(), Error> {
-    let mut life = life.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut life = lock(life);
     let former = match std::mem::replace(&mut *life, Life::Closed) {
         Life::Open(former) => former,
         other => {
@@ -85,8 +84,9 @@ fn reopen(life: &Mutex<Life>, open: &impl Fn() -> Result<Parts, Error>) -> Resul
     Ok(())
 }
 
-/// The same for parts that only this thread has: looks after them until `stopped`, and returns what is open then.
-pub(super) fn keep(
+/// Looks after the parts of a node that opened late, and returns what is open once `stopped`: reopens the node where it
+/// asks for that before.
+pub(super) fn look_after(
     mut parts: Parts,
     stopped: &Receiver<()>,
     open: &impl Fn() -> Result<Parts, Error>,
@@ -105,10 +105,12 @@ pub(super) fn keep(
     open_again(open).inspect_err(tell).ok()
 }
 
+/// Says in the log why a node could not be reopened.
 fn tell(problem: &Error) {
     error!("CRITICAL this server is the primary now, but its node could not be opened as one: restart it. {problem}");
 }
 
+/// Opens the node again, and waits while the state folder is not free yet.
 fn open_again(open: &impl Fn() -> Result<Parts, Error>) -> Result<Parts, Error> {
     let end = Instant::now() + FREE_WITHIN;
     loop {

@@ -1,40 +1,35 @@
 //! What a standby had kept before it was promoted: it stays for a while, and is let go in its time.
 //!
-//! `bc.generations.keep.after.promotion` says when; until then, and where that is never, `gocd-bc generations drop` does
-//! it. A server that never was a standby keeps nothing.
+//! `bc.generations.keep.after.promotion` says when; until then, and where that is never, `gocd-bc generations drop`
+//! does it. A server that never was a standby keeps nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    control::Reply,
-    manifest::Role,
+    basics::{Severity, words},
+    generation::Role,
+    node::Reply,
+    role::StateDir,
     settings::Settings,
-    state_dir::StateDir,
-    status::{Severity, StatusBoard},
-    store::disk,
-    words,
+    standby::store::disk,
+    status::{StatusBoard, Topic},
 };
 use tokio::{
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     Assembly,
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic for what cannot be let go.
-const TOPIC: &str = "generations";
-/// The board's topic for disks that are nearly full.
-const TOPIC_DISK: &str = "disk";
 /// How often is looked at the clock and at the disk.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Looks after it for as long as this primary runs. `promoted_ms` is when it was promoted.
+/// Looks after the generations from before the promotion for as long as this primary runs. `promoted_ms` is when it was
+/// promoted.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, promoted_ms: i64) {
     let keep = assembly.settings.generations_keep_after_promotion;
     let retention = Retention {
@@ -43,16 +38,12 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, promoted_ms: i
         state: Arc::clone(&assembly.state),
         settings: Arc::clone(&assembly.settings),
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
     };
-    let (part, stop) = (
-        Part {
-            name: "retention",
-            does: "lets go of generations from before its promotion",
-        },
-        assembly.stop.clone(),
-    );
-    supervisor.keep(part, move || retention.clone().run(stop.clone()));
+    let part = Part {
+        name: "retention",
+        does: "lets go of generations from before its promotion",
+    };
+    supervisor.supervise(part, move || retention.clone().run());
 }
 
 #[derive(Clone)]
@@ -63,19 +54,16 @@ struct Retention {
     state: Arc<StateDir>,
     settings: Arc<Settings>,
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Retention {
-    async fn run(self, stop: CancellationToken) {
+    /// Lets go of the generations from before the promotion when it is time, and warns where the disk is full before.
+    async fn run(self) {
         let mut ticks = interval(self.look_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let now_ms = self.clock.now_ms();
+            ticks.tick().await;
+            let now_ms = self.board.now_ms();
             let is_due = self.due_ms.is_some_and(|due| due <= now_ms);
             let (state, layout) = (Arc::clone(&self.state), self.settings.layout.clone());
             let looked = spawn_blocking(move || {
@@ -94,7 +82,7 @@ impl Retention {
                     if let_go {
                         info!("the generations from before the promotion are let go, in their time");
                     }
-                    self.board.clear(TOPIC);
+                    self.board.clear(&Topic::Generations);
                     let low = low.map(|low| {
                         format!(
                             "{low} Generations from before the promotion are kept until {}; `gocd-bc generations drop \
@@ -103,19 +91,17 @@ impl Retention {
                                 .map_or_else(|| "somebody drops them".to_owned(), words::moment)
                         )
                     });
-                    self.board.set(TOPIC_DISK, Severity::Warning, low, now_ms);
+                    self.board.set(&Topic::Disk, Severity::Warning, low);
                 }
-                Err(error) => {
-                    if self.board.raise(TOPIC, Severity::Warning, error.to_string(), now_ms) {
-                        warn!("{error}");
-                    }
-                }
+                Err(error) => self
+                    .board
+                    .warn(&Topic::Generations, Severity::Warning, Some(error.to_string())),
             }
         }
     }
 }
 
-/// Lets go of one generation, or of all, since a person says so.
+/// Lets go of one generation from before the promotion, or of all, since a person orders it.
 pub(crate) async fn let_go(state: &Arc<StateDir>, board: &StatusBoard, id: Option<String>) -> Reply {
     if board.look(|status| status.role) != Role::Primary {
         return Reply::refused(

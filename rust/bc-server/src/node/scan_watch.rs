@@ -1,16 +1,10 @@
-//! Says so when a primary has not read its files for long: the thread that reads may be waiting for a disk that does not
-//! answer, and an edit may never become whole. Nothing newer reaches a standby then, whatever is said of it.
+//! Says so when a primary has not read its files for long: the thread that reads may be waiting for a disk that does
+//! not answer, and an edit may never become whole. Nothing newer reaches a standby then, whatever is said of it.
 
 use std::{sync::Arc, time::Duration};
 
-use bc_core::{
-    clock::Clock,
-    concern::{PART_SCAN_WATCH, TOPIC_READING},
-    status::{Severity, StatusBoard},
-};
+use bc_core::status::{StatusBoard, Topic, concerns::PART_SCAN_WATCH};
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use super::{
     Assembly,
@@ -20,22 +14,20 @@ use super::{
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Watches for as long as the node lives.
+/// Watches whether the primary's files are read, for as long as the node lives.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let board = Arc::clone(&assembly.board);
     // As long as a standby bears with it.
     let longest = assembly.settings.file_check_interval * 3 + Duration::from_secs(30);
-    let stop = assembly.stop.clone();
     let part = Part {
         name: PART_SCAN_WATCH,
         does: "sees whether this server's files are read",
     };
-    supervisor.keep(part, move || {
-        watch(Arc::clone(&board), Arc::clone(&clock), longest, stop.clone())
-    });
+    supervisor.supervise(part, move || watch(Arc::clone(&board), longest));
 }
 
-async fn watch(board: Arc<StatusBoard>, clock: Arc<dyn Clock>, longest: Duration, stop: CancellationToken) {
+/// Says on the board when the primary's files have not been read for `longest`.
+async fn watch(board: Arc<StatusBoard>, longest: Duration) {
     let mut seen = (None, Instant::now());
     loop {
         let scanned_ms = board.look(|status| status.scanned_ms);
@@ -49,24 +41,19 @@ async fn watch(board: Arc<StatusBoard>, clock: Arc<dyn Clock>, longest: Duration
                  standby. See that its disks answer, and what else is said here.",
                 longest.as_secs()
             );
-            if board.raise(TOPIC_READING, Severity::Critical, message.as_str(), clock.now_ms()) {
-                error!("{message}");
-            }
+            board.alarm(&Topic::Reading, Some(message));
         } else {
-            board.clear(TOPIC_READING);
+            board.clear(&Topic::Reading);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(LOOK_EVERY) => {}
-        }
+        sleep(LOOK_EVERY).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bc_core::{
-        clock::SystemClock,
-        manifest::Role,
+        basics::{Severity, SystemClock},
+        generation::Role,
         status::{Phase, Status},
     };
 
@@ -74,9 +61,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn files_that_are_not_read_for_long_are_critical_until_they_are() {
-        let board = Arc::new(StatusBoard::new(Status::new("node", Role::Primary, Phase::Running, 0)));
-        let (longest, stop) = (Duration::from_secs(210), CancellationToken::new());
-        let watching = tokio::spawn(watch(Arc::clone(&board), Arc::new(SystemClock), longest, stop.clone()));
+        let board = Arc::new(StatusBoard::new(
+            Status::new("node", Role::Primary, Phase::Running, 0),
+            Arc::new(SystemClock),
+        ));
+        let watching = tokio::spawn(watch(Arc::clone(&board), Duration::from_secs(210)));
         let severity = || board.look(Status::severity);
         for minute in 1..=3 {
             sleep(Duration::from_secs(200)).await;
@@ -88,7 +77,6 @@ mod tests {
         board.update(|status| status.scanned_ms = Some(4));
         sleep(LOOK_EVERY * 2).await;
         assert_eq!(severity(), Severity::Ok);
-        stop.cancel();
-        watching.await.expect("it ends");
+        watching.abort();
     }
 }

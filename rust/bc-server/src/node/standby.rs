@@ -4,29 +4,27 @@ use std::{
     io::{self, Read},
     net::SocketAddr,
     path::PathBuf,
-    sync::{self, Arc, PoisonError},
+    sync::{self, Arc},
     time::Duration,
 };
 
 use bc_core::{
-    clock::Clock,
-    digest::Digest,
-    error::{Error, Kind},
-    manifest::Name,
-    peers::PeersFile,
-    primary_url::PrimaryUrl,
-    pull::{
-        Options, PullOrder, Puller,
-        both::{BothNodes, Followed, Newest},
-        history::History,
-        primaries::Primaries,
-        reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
+    basics::{Clock, Digest, Error, Kind, Severity, lock},
+    generation::{Name, Run},
+    keys::{PeersFile, Trust},
+    node::both::{BothNodes, Followed},
+    settings::{PrimaryUrl, Settings},
+    standby::{
+        pull::{
+            Options, PullOrder, Puller,
+            history::History,
+            newest::Newest,
+            primaries::Primaries,
+            reporter::{Accepts, OwnUrl, Reporter, ReporterOptions},
+        },
+        store::disk::{self, DiskStore},
     },
-    run::{Run, RunId},
-    settings::Settings,
-    status::{FileStatus, PrimaryStatus, Severity, StatusBoard, SyncStatus},
-    store::disk::{self, DiskStore},
-    trust::Trust,
+    status::{FileStatus, PrimaryStatus, StatusBoard, SyncStatus, Topic},
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -37,35 +35,33 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    Assembly, PullerOrders,
-    keeper::Keeper,
-    live_watch, peers_file,
+    Assembly, PullerOrders, database, live_watch, peers_file,
+    store_keeper::StoreKeeper,
     supervisor::{Part, Supervisor, blocking},
 };
 use crate::{client::HttpTransport, context::Context, tls::client::TrustSource};
 
-/// The board's topic for a store that cannot be opened.
-const TOPIC_STORE: &str = "store";
 /// How long is waited before that is tried again.
 const OPEN_AGAIN: Duration = Duration::from_secs(10);
 
-/// Opens the store, which finishes what a crash interrupted, and starts pulling; a store that cannot be opened is tried
-/// again. None when there is nothing to pull from; the board says why. What is returned besides ends with the node.
+/// Opens a standby's store, which finishes what a crash interrupted, and starts pulling; a store that cannot be opened
+/// is tried again. None when there is nothing to pull from; the board says why. What is returned besides ends with the
+/// node.
 pub(crate) fn start(
     assembly: &Assembly,
-    supervisor: &Supervisor,
+    (supervisor, answering): (&Supervisor, &Supervisor),
     context: &Context,
-    place: Place,
+    shared: SharedStore,
     newest: Newest,
 ) -> Option<(PullerOrders, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
     let trust = peers_file::trust_source(assembly, Arc::clone(&assembly.settings));
     show_primary(assembly, &url, &trust().trust);
-    let opened = place.open();
+    let opened = shared.open();
     if let Err(problem) = &opened {
         error!("{problem}");
-        assembly.raise(TOPIC_STORE, Severity::Critical, problem.to_string());
+        assembly.raise(&Topic::Store, Severity::Critical, problem.to_string());
     }
     let transport = HttpTransport::of_node(
         &url,
@@ -78,10 +74,11 @@ pub(crate) fn start(
         Ok(transport) => Arc::new(transport.by(&assembly.run, assembly.state.node_id())),
         Err(problem) => {
             error!("{problem}");
-            assembly.raise("client", Severity::Critical, problem.to_string());
+            assembly.raise(&Topic::Client, Severity::Critical, problem.to_string());
             return None;
         }
     };
+    database::start(assembly, answering, supervisor.runtime(), Some(&transport));
     let (orders, taken) = mpsc::channel(4);
     let primaries = Arc::<Primaries>::default();
     report(
@@ -95,12 +92,19 @@ pub(crate) fn start(
     let touched = Arc::new(Notify::new());
     let watching = live_watch::start(assembly, supervisor, &touched);
     let following = Following {
-        place,
-        node_id: assembly.state.node_id().to_owned(),
-        history: History::of(Arc::clone(&assembly.state)),
-        newest,
-        run: assembly.run.id.clone(),
-        primaries,
+        options: Options {
+            node_id: assembly.state.node_id().clone(),
+            gocd_version: assembly.gocd_version.clone(),
+            long_poll_wait: assembly.settings.long_poll_wait(),
+            check_interval: assembly.settings.primary_check_interval,
+            refusal_critical: assembly.settings.refusal_critical,
+            accept_wait: assembly.settings.accept_wait,
+            history: History::of(Arc::clone(&assembly.state)),
+            newest,
+            run: Some(assembly.run.id.clone()),
+            primaries,
+        },
+        shared,
         board: Arc::clone(&assembly.board),
         stop: assembly.stop.clone(),
         supervisor: supervisor.clone(),
@@ -115,9 +119,9 @@ pub(crate) fn start(
     Some((orders, watching))
 }
 
-/// Where the store of this node is. There is one for all who need it.
+/// The one store of this node, for all who need it; opened by whoever needs it first.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct SharedStore {
     store: Arc<sync::Mutex<Option<Arc<DiskStore>>>>,
     state_dir: PathBuf,
     settings: Arc<Settings>,
@@ -125,7 +129,8 @@ pub(crate) struct Place {
     gocd_version: Option<String>,
 }
 
-impl Place {
+impl SharedStore {
+    /// The store of this standby, which is opened by the first who needs it.
     pub(crate) fn of(assembly: &Assembly) -> Self {
         Self {
             store: Arc::default(),
@@ -136,17 +141,17 @@ impl Place {
         }
     }
 
-    /// The files of this standby and of its primary, for those who compare them.
+    /// Makes what reads the files of this standby and of its primary, for those who compare them.
     pub(crate) fn both_nodes(&self, newest: &Newest) -> Arc<dyn BothNodes> {
         Arc::new(Opened {
-            place: self.clone(),
+            shared: self.clone(),
             newest: newest.clone(),
         })
     }
 
-    /// The store, opened where nobody has yet.
+    /// Opens the store of this standby, unless somebody has yet.
     pub(crate) fn open(&self) -> Result<Arc<DiskStore>, Error> {
-        let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.store);
         if let Some(store) = &*known {
             return Ok(Arc::clone(store));
         }
@@ -161,16 +166,17 @@ impl Place {
     }
 }
 
-/// The store once it is open, with what the primary has.
+/// The live files of this standby beside what its primary has, once the store is open.
 struct Opened {
-    place: Place,
+    shared: SharedStore,
     newest: Newest,
 }
 
 impl Opened {
-    fn followed(&self) -> Result<Followed<DiskStore>, Error> {
+    /// The files of this standby and of its primary, where its store is open.
+    fn followed(&self) -> Result<Followed, Error> {
         // Whoever opens it may have to wait for a disk, and keeps the lock for so long.
-        let store = self.place.store.try_lock().ok().and_then(|known| known.clone());
+        let store = self.shared.store.try_lock().ok().and_then(|known| known.clone());
         let store = store.ok_or_else(|| Error::new(Kind::Busy, "what this standby keeps is not open yet", ""))?;
         Ok(Followed {
             store,
@@ -196,12 +202,8 @@ impl BothNodes for Opened {
 /// What following the primary needs besides the store.
 #[derive(Clone)]
 struct Following {
-    place: Place,
-    node_id: String,
-    history: History,
-    newest: Newest,
-    run: RunId,
-    primaries: Arc<Primaries>,
+    shared: SharedStore,
+    options: Options,
     board: Arc<StatusBoard>,
     stop: CancellationToken,
     supervisor: Supervisor,
@@ -211,27 +213,26 @@ struct Following {
 }
 
 impl Following {
+    /// Starts keeper and puller of a standby, whose store is open.
     fn begin(self, store: Arc<DiskStore>, taken: mpsc::Receiver<PullOrder>) {
-        let keeper = Keeper {
+        let keeper = StoreKeeper {
             store: Arc::clone(&store),
             puller: self.orders.clone(),
             touched: Arc::clone(&self.touched),
             board: Arc::clone(&self.board),
-            clock: Arc::clone(&self.place.clock),
-            reverify: self.place.settings.reverify_interval,
-            rehash: self.place.settings.rehash_interval,
+            reverify: self.shared.settings.reverify_interval,
+            rehash: self.shared.settings.rehash_interval,
         };
         let part = Part {
             name: "keeper",
             does: "looks whether the live files are what they should be",
         };
-        let stop = self.stop.clone();
-        self.supervisor.keep(part, move || keeper.clone().run(stop.clone()));
+        self.supervisor.supervise(part, move || keeper.clone().run());
         self.pull(store, taken);
     }
 
-    /// Begins once the store can be opened: what cannot be read now may be readable in a while. Orders are refused
-    /// until then.
+    /// Starts keeper and puller of a standby once its store can be opened: what cannot be read now may be readable in a
+    /// while. Orders are refused until then.
     fn begin_later(self, problem: Error, taken: mpsc::Receiver<PullOrder>) {
         let part = Part {
             name: "store",
@@ -239,7 +240,7 @@ impl Following {
         };
         let supervisor = self.supervisor.clone();
         let taken = Arc::new(Mutex::new(Some(taken)));
-        supervisor.finish(part, move || {
+        supervisor.supervise_until_done(part, move || {
             let (following, problem, taken) = (self.clone(), problem.clone(), Arc::clone(&taken));
             async move {
                 let mut taken = taken.lock().await;
@@ -248,7 +249,7 @@ impl Following {
                 if let Some(store) = following.opened(problem, orders).await
                     && let Some(orders) = taken.take()
                 {
-                    following.board.clear(TOPIC_STORE);
+                    following.board.clear(&Topic::Store);
                     info!("what this standby keeps can be read again");
                     following.begin(store, orders);
                 }
@@ -256,20 +257,19 @@ impl Following {
         });
     }
 
-    /// Tries to open the store until it can be; none where the node ends before.
+    /// Tries to open the store of this standby until it can be; none where the node ends before.
     async fn opened(&self, problem: Error, orders: &mut mpsc::Receiver<PullOrder>) -> Option<Arc<DiskStore>> {
         let mut problem = problem;
         loop {
             let again = Instant::now() + OPEN_AGAIN;
-            let place = self.place.clone();
+            let shared = self.shared.clone();
             let opening = async {
                 sleep_until(again).await;
-                blocking(move || place.open()).await
+                blocking(move || shared.open()).await
             };
             tokio::pin!(opening);
             let opened = loop {
                 tokio::select! {
-                    () = self.stop.cancelled() => return None,
                     opened = &mut opening => break opened,
                     order = orders.recv() => order?.refuse(problem.clone()),
                 }
@@ -278,31 +278,13 @@ impl Following {
                 Ok(store) => return Some(store),
                 Err(error) => problem = error,
             }
-            let now_ms = self.place.clock.now_ms();
-            if self
-                .board
-                .raise(TOPIC_STORE, Severity::Critical, problem.to_string(), now_ms)
-            {
-                error!("{problem}");
-            }
+            self.board.alarm(&Topic::Store, Some(problem.to_string()));
         }
     }
 
+    /// Starts the puller, the part of a standby that follows the primary.
     fn pull(self, store: Arc<DiskStore>, orders: mpsc::Receiver<PullOrder>) {
-        let settings = &self.place.settings;
-        let options = Options {
-            node_id: self.node_id,
-            gocd_version: self.place.gocd_version,
-            long_poll_wait: settings.long_poll_wait(),
-            check_interval: settings.primary_check_interval,
-            refusal_critical: settings.refusal_critical,
-            accept_wait: settings.accept_wait,
-            history: self.history,
-            newest: self.newest,
-            run: Some(self.run),
-            primaries: self.primaries,
-        };
-        let (board, clock, stop, transport) = (self.board, self.place.clock, self.stop, self.transport);
+        let (board, stop, transport, options) = (self.board, self.stop, self.transport, self.options);
         let part = Part {
             name: "puller",
             does: "follows the primary",
@@ -315,17 +297,17 @@ impl Following {
                 Arc::clone(&transport),
                 Arc::clone(&store),
                 Arc::clone(&board),
-                Arc::clone(&clock),
                 options.clone(),
             );
             let (orders, stop) = (Arc::clone(&orders), stop.clone());
             async move { puller.run(&mut *orders.lock().await, stop).await }
         };
         self.supervisor
-            .keep_with(part, start, move || refuse(Arc::clone(&waiting), Arc::clone(&doubted)));
+            .supervise_with(part, start, move || refuse(Arc::clone(&waiting), Arc::clone(&doubted)));
     }
 }
 
+/// Starts the reporter, the part of a standby that tells the primary how far it is.
 fn report(
     assembly: &Assembly,
     supervisor: &Supervisor,
@@ -334,34 +316,28 @@ fn report(
     trust: TrustSource,
     (orders, primaries): (PullerOrders, &Arc<Primaries>),
 ) {
-    let transport = Arc::clone(transport);
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
-    let (own_url, accepts) = (own_url(assembly), accepts(url, trust));
-    let (own, peers) = (Arc::clone(&assembly.own), PeersFile::of(&assembly.settings.layout));
-    // A full queue has an order in it that ends the present request as well.
-    let on_removal = Arc::new(move || drop(orders.try_send(PullOrder::Trust)));
-    let (run, primaries) = (Run::clone(&assembly.run), Arc::clone(primaries));
-    let stop = assembly.stop.clone();
+    let (transport, board) = (Arc::clone(transport), Arc::clone(&assembly.board));
+    let options = ReporterOptions {
+        own: Arc::clone(&assembly.own),
+        url: own_url(assembly),
+        peers: PeersFile::of(&assembly.settings.layout),
+        accepts: accepts(url, trust),
+        // A full queue has an order in it that ends the present request as well.
+        on_removal: Arc::new(move || drop(orders.try_send(PullOrder::Trust))),
+        run: Run::clone(&assembly.run),
+        primaries: Arc::clone(primaries),
+    };
     let part = Part {
         name: "reporter",
         does: "tells the primary how far it is",
     };
-    supervisor.keep(part, move || {
-        let options = ReporterOptions {
-            own: Arc::clone(&own),
-            url: Arc::clone(&own_url),
-            peers: peers.clone(),
-            accepts: Arc::clone(&accepts),
-            on_removal: on_removal.clone(),
-            run: run.clone(),
-            primaries: Arc::clone(&primaries),
-        };
-        Reporter::new(Arc::clone(&transport), Arc::clone(&board), Arc::clone(&clock), options).run(stop.clone())
+    supervisor.supervise(part, move || {
+        Reporter::new(Arc::clone(&transport), Arc::clone(&board), options.clone()).run()
     });
 }
 
-/// Answers what is ordered while nobody follows the primary: a promotion, for one, goes on with what is here. Files that
-/// were to be mended are found by the next look.
+/// Answers the puller's orders while nobody follows the primary: a promotion, for one, goes on with what is here. Files
+/// that were to be mended are found by the next look.
 async fn refuse(orders: Arc<Mutex<mpsc::Receiver<PullOrder>>>, store: Arc<DiskStore>) {
     let mut orders = orders.lock().await;
     while let Some(order) = orders.recv().await {
@@ -380,7 +356,8 @@ async fn refuse(orders: Arc<Mutex<mpsc::Receiver<PullOrder>>>, store: Arc<DiskSt
     std::future::pending().await
 }
 
-/// How others reach this node: as the administrator says, else by [`own_address`]. None where no port is open.
+/// Makes what tells the primary how others reach this standby: as the administrator says, else by [`own_address`]. None
+/// where no port is open.
 fn own_url(assembly: &Assembly) -> OwnUrl {
     let external = assembly.settings.external_url.clone();
     let host = host_name();
@@ -390,8 +367,8 @@ fn own_url(assembly: &Assembly) -> OwnUrl {
     })
 }
 
-/// The name of this host and the port. A port that this host alone can reach is told by its address: the name would lead
-/// others to something else.
+/// The address of this standby for others: the name of this host and the port. A port that this host alone can reach is
+/// told by its address: the name would lead others to something else.
 fn own_address(listening: SocketAddr, host: Option<&str>) -> Option<String> {
     let address = if listening.ip().to_canonical().is_loopback() {
         format!("https://{listening}")
@@ -403,7 +380,7 @@ fn own_address(listening: SocketAddr, host: Option<&str>) -> Option<String> {
 }
 
 /// The name of this host, as it calls itself.
-pub(crate) fn host_name() -> Option<String> {
+pub fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())
@@ -412,20 +389,17 @@ pub(crate) fn host_name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Which keys the primary may show us. In the clear to loopback no key is ever looked at.
+/// Makes what says which keys the primary may show this standby. In the clear to loopback no key is ever looked at.
 fn accepts(url: &PrimaryUrl, trust: TrustSource) -> Accepts {
     let is_secure = url.is_secure();
     Arc::new(move |key| !is_secure || trust().accepts(key))
 }
 
+/// Shows on the board which primary this standby follows.
 fn show_primary(assembly: &Assembly, url: &PrimaryUrl, trust: &Trust) {
     assembly.board.update(|status| {
         status.sync = Some(SyncStatus::default());
-        status.primary = Some(PrimaryStatus::new(
-            &url.base(),
-            trust.description(),
-            assembly.clock.now_ms(),
-        ));
+        status.primary = Some(PrimaryStatus::new(&url.base(), trust.description(), status.now_ms));
     });
 }
 

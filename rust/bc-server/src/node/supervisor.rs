@@ -1,10 +1,13 @@
 //! Starts the long-lived parts of a node's program, and starts each one again that ends before the node does.
 //!
 //! None of them is meant to end, so that one that does has met a mistake in this program: a panic, or a way out that
-//! nobody thought of. Only one that needs a thread of its own, and gets none, has not. What it did is not done then, and
-//! nobody else would know. So it is CRITICAL on the board, the node is not in sync
-//! ([`bc_core::status::Status::judge_sync`]), and the part begins anew after a wait that doubles from one time to the next.
-//! Once it has run for a minute it is relied upon again.
+//! nobody thought of. Only one that needs a thread of its own, and gets none, has not. What it did is not done then,
+//! and nobody else would know. So it is CRITICAL on the board, the node is not in sync
+//! ([`bc_core::status::SyncStatus::in_sync`]), and the part begins anew after a wait that doubles from one time to the
+//! next. Once it has run for a minute it is relied upon again.
+//!
+//! A part need not look whether its node closes: once the ports and what has to come to its end have ended, each other
+//! part is broken off where it waits.
 //!
 //! A part is made anew from what its start function owns: whatever it had learned is gone, and locks that it held are
 //! taken over by whoever needs them next, as everywhere in this program.
@@ -20,11 +23,8 @@ use std::{
 };
 
 use bc_core::{
-    clock::Clock,
-    error::{Error, Kind},
-    report::one_line,
-    shortage::Shortage,
-    status::StatusBoard,
+    basics::{Error, Kind, Shortage},
+    status::{StatusBoard, report::one_line},
 };
 use tokio::{
     runtime::Handle,
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, error, info};
 
 pub(crate) use self::under_way::PartThreads;
-use self::under_way::{UnderWay, Work};
+use self::under_way::{PartWork, UnderWay};
 use super::{Assembly, log};
 
 /// A part of the program.
@@ -44,13 +44,13 @@ use super::{Assembly, log};
 pub(crate) struct Part {
     /// One word or two, for topics and reports.
     pub(crate) name: &'static str,
-    /// What it does, as in "the part of this node that …".
+    /// What it does: completes "the part of this node that".
     pub(crate) does: &'static str,
 }
 
-/// How long is waited for what.
+/// How long the supervisor waits before it starts a part again, and until it relies on one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct RestartWaits {
     /// Wait before a part is started again for the first time; it doubles from then on.
     pub(crate) first: Duration,
     /// Longest such wait.
@@ -59,7 +59,7 @@ pub(crate) struct Patience {
     pub(crate) proven: Duration,
 }
 
-impl Default for Patience {
+impl Default for RestartWaits {
     fn default() -> Self {
         Self {
             first: Duration::from_secs(1),
@@ -74,10 +74,9 @@ impl Default for Patience {
 pub(crate) struct Supervisor {
     runtime: Handle,
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     dispatch: Dispatch,
     stop: CancellationToken,
-    patience: Patience,
+    restart_waits: RestartWaits,
     /// Whether its parts touch files, so that each has a thread to itself.
     touches_files: bool,
     threads: Arc<PartThreads>,
@@ -86,15 +85,14 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of the parts of this node, which run on `runtime`.
+    /// Makes the supervisor of the parts of this node, which run on `runtime`.
     pub(crate) fn new(assembly: &Assembly, runtime: &Handle) -> Self {
         Self {
             runtime: runtime.clone(),
             board: Arc::clone(&assembly.board),
-            clock: Arc::clone(&assembly.clock),
             dispatch: assembly.dispatch.clone(),
             stop: assembly.stop.clone(),
-            patience: assembly.patience,
+            restart_waits: assembly.restart_waits,
             touches_files: true,
             threads: Arc::default(),
             #[cfg(test)]
@@ -102,7 +100,7 @@ impl Supervisor {
         }
     }
 
-    /// The same for parts that touch no file, on another runtime.
+    /// Makes the supervisor of the parts that answer, touch no file, and run on another runtime.
     pub(crate) fn of_answers(&self, runtime: &Handle) -> Self {
         Self {
             runtime: runtime.clone(),
@@ -111,28 +109,28 @@ impl Supervisor {
         }
     }
 
-    /// The threads of its parts, for whoever closes the node.
+    /// The threads of a supervisor's parts, for whoever closes the node.
     pub(crate) fn threads(&self) -> Arc<PartThreads> {
         Arc::clone(&self.threads)
     }
 
-    /// Where a part may start tasks of its own that end with it.
+    /// The runtime on which a part may start tasks of its own that end with it.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    /// Runs what `start` makes until the node closes, and makes it anew where it ends before. What is returned ends with
-    /// the node, once the part has ended.
-    pub(crate) fn keep<F>(&self, part: Part, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+    /// Runs the part that `start` makes until the node closes, and makes it anew whenever it ends before. The returned
+    /// task ends with the node, once the part has ended.
+    pub(crate) fn supervise<F>(&self, part: Part, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
     where
         F: Future<Output: Into<End> + Send> + Send + 'static,
     {
-        self.keep_with(part, start, std::future::pending)
+        self.supervise_with(part, start, std::future::pending)
     }
 
-    /// The same; while the part is down, what `meanwhile` makes runs in its place. Where that ends, the part is started
-    /// at once.
-    pub(crate) fn keep_with<F, M>(
+    /// Runs a part as `supervise` does; while it is down, what `meanwhile` makes runs in its place. Where that ends,
+    /// the part is started at once.
+    pub(crate) fn supervise_with<F, M>(
         &self,
         part: Part,
         mut start: impl FnMut() -> F + Send + 'static,
@@ -153,8 +151,9 @@ impl Supervisor {
         self.runtime.spawn(self.clone().watch(part, start, meanwhile))
     }
 
-    /// Runs work on a thread of its own named `name`, in the same way: `start` makes the work and what ends it soon.
-    pub(crate) fn keep_thread<W, E>(
+    /// Runs a part as `supervise` does, on a thread of its own named `name`: `start` makes the work and what ends it
+    /// soon.
+    pub(crate) fn supervise_thread<W, E>(
         &self,
         part: Part,
         name: &'static str,
@@ -166,19 +165,23 @@ impl Supervisor {
     {
         self.threads.need_one();
         let (dispatch, stop) = (self.dispatch.clone(), self.stop.clone());
-        self.keep(part, move || {
+        self.supervise(part, move || {
             let (work, end) = start();
             on_thread(name, dispatch.clone(), work, end, stop.clone())
         })
     }
 
-    /// Runs something that may come to its end, and starts it again only where it failed.
-    pub(crate) fn finish<F>(&self, part: Part, mut start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+    /// Runs the part that `start` makes until it is done, and makes it anew only where it failed.
+    pub(crate) fn supervise_until_done<F>(
+        &self,
+        part: Part,
+        mut start: impl FnMut() -> F + Send + 'static,
+    ) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = self.stop.clone();
-        self.keep(part, move || {
+        self.supervise(part, move || {
             let (work, stop) = (start(), stop.clone());
             async move {
                 work.await;
@@ -187,6 +190,7 @@ impl Supervisor {
         })
     }
 
+    /// Runs a part again and again until the node stops, and waits in between.
     async fn watch(self, part: Part, mut start: Start, mut meanwhile: Meanwhile) {
         let mut failures = 0;
         loop {
@@ -196,23 +200,23 @@ impl Supervisor {
             }
             failures += 1;
             self.tell(part, failures, &end);
-            let doubled = self.patience.first * 2_u32.saturating_pow((failures - 1).min(16));
+            let doubled = self.restart_waits.first * 2_u32.saturating_pow((failures - 1).min(16));
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(doubled.min(self.patience.longest)) => {}
+                () = sleep(doubled.min(self.restart_waits.longest)) => {}
                 () = meanwhile() => {}
             }
         }
     }
 
-    /// Runs the part once, and says how it ended.
+    /// Runs a part of the node once, and says how it ended.
     async fn run(&self, part: Part, start: &mut Start, failures: &mut u32) -> End {
         let work = match panic::catch_unwind(AssertUnwindSafe(&mut *start)) {
             Ok(work) => work,
             Err(panic) => return End::Mistake(words(&*panic)),
         };
         #[cfg(test)]
-        let work: Work = Box::pin(self.provoked.open_to(part.name, work));
+        let work: PartWork = Box::pin(self.provoked.open_to(part.name, work));
         // A panic ends that part alone.
         let mut under_way = if self.touches_files {
             UnderWay::on_a_thread(&self.runtime, &self.dispatch, &self.threads, work)
@@ -220,25 +224,26 @@ impl Supervisor {
             UnderWay::on_workers(&self.runtime, work)
         };
         if *failures > 0 {
-            match timeout(self.patience.proven, under_way.end()).await {
+            match timeout(self.restart_waits.proven, under_way.end()).await {
                 Ok(end) => return end,
                 Err(_) => {
                     *failures = 0;
                     info!("the part of this node that {} runs again", part.does);
-                    self.board.part_runs(part.name, self.clock.now_ms());
+                    self.board.part_runs(part.name);
                 }
             }
         }
         under_way.end().await
     }
 
+    /// Says on the board that a part of the node has failed.
     fn tell(&self, part: Part, failures: u32, end: &End) {
         let times = if failures == 1 {
             String::new()
         } else {
             format!(" {failures} times")
         };
-        let (does, proven) = (part.does, self.patience.proven.as_secs());
+        let (does, proven) = (part.does, self.restart_waits.proven.as_secs());
         let message = match end {
             End::Mistake(how) => format!(
                 "the part of this node that {does} has failed{times}: {how}. It is started again after a while, and is \
@@ -255,7 +260,7 @@ impl Supervisor {
                 )
             }
         };
-        if self.board.part_failed(part.name, message.as_str(), self.clock.now_ms()) {
+        if self.board.part_failed(part.name, message.as_str()) {
             error!("{message}");
         }
     }
@@ -277,11 +282,12 @@ impl From<()> for End {
 }
 
 /// Makes the work of a part, each time anew.
-type Start = Box<dyn FnMut() -> Work + Send>;
+type Start = Box<dyn FnMut() -> PartWork + Send>;
 /// Makes what runs while a part is down.
 type Meanwhile = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// Runs `work` on a thread; its panic becomes that of the caller. Once the node is to stop, `end` is called.
+/// Runs the `work` of a part on a thread; its panic becomes that of the caller. Once the node is to stop, `end` is
+/// called.
 async fn on_thread(
     name: &'static str,
     dispatch: Dispatch,
@@ -313,7 +319,7 @@ async fn on_thread(
     ().into()
 }
 
-/// Runs file work where it may block. A panic in it is one of the part that waits for it.
+/// Does file work of a part on a thread that may wait for a disk. A panic in it is one of the part that waits for it.
 ///
 /// # Errors
 /// Those of the work, and [`Kind::Busy`] where the node closes.
@@ -327,7 +333,7 @@ pub(super) async fn blocking<R: Send + 'static>(
     }
 }
 
-/// What a panic says of itself, in one bounded line.
+/// What the panic of a part says of itself, in one bounded line.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

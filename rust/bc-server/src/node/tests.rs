@@ -8,10 +8,11 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply, SOCKET},
-    fingerprint::Fingerprint,
-    layout::Layout,
-    scan::watch::{Hint, Hints, Interval, Waker},
+    basics::Fingerprint,
+    generation::Layout,
+    node::{Order, Reply, control::SOCKET},
+    primary::scan::watch::{Hint, Hints, Interval, Waker},
+    standby::store::Permit,
 };
 use bc_testkit::{free_port, gocd_dir::GocdDir, wait};
 use supervisor::provoke::Provoked;
@@ -33,17 +34,19 @@ struct Scene {
 }
 
 impl Scene {
-    fn open(dir: GocdDir, settings: &[(&str, &str)], patience: Patience, hints: HintsOf) -> Self {
+    fn open(dir: GocdDir, settings: &[(&str, &str)], restart_waits: RestartWaits, hints: HintsOf) -> Self {
         let mut properties = Properties::from_iter([("bc.face", "cli"), ("bc.operator", "owner")]);
         properties.set("user.dir", dir.path().to_str().expect("UTF-8"));
         properties.set("cruise.server.port", dir.gocd_port.to_string());
         properties.set("bc.listen", format!("127.0.0.1:{}", dir.port));
+        // It has GoCD's H2, of which a node warns.
+        properties.set("bc.db.watch", "off");
         for (name, value) in settings {
             properties.set(*name, *value);
         }
         let mut parts = None;
         let node = Node::open_as(&properties, |assembly| {
-            assembly.patience = patience;
+            assembly.restart_waits = restart_waits;
             assembly.hints = hints;
             parts = Some((Arc::clone(&assembly.board), Arc::clone(&assembly.provoked)));
         });
@@ -57,8 +60,8 @@ impl Scene {
         }
     }
 
-    fn primary(settings: &[(&str, &str)], patience: Patience, hints: HintsOf) -> Self {
-        let scene = Self::open(GocdDir::new(), settings, patience, hints);
+    fn primary(settings: &[(&str, &str)], restart_waits: RestartWaits, hints: HintsOf) -> Self {
+        let scene = Self::open(GocdDir::new(), settings, restart_waits, hints);
         scene.until("it listens and has read its files", |status| {
             status.listening.is_some() && status.generation.is_some()
         });
@@ -66,7 +69,7 @@ impl Scene {
     }
 
     /// A standby of that primary that is in sync.
-    fn standby_of(primary: &Scene, settings: &[(&str, &str)], patience: Patience, hints: HintsOf) -> Self {
+    fn standby_of(primary: &Scene, settings: &[(&str, &str)], restart_waits: RestartWaits, hints: HintsOf) -> Self {
         let key: Option<Fingerprint> = primary.board.look(|status| status.fingerprint);
         let url = format!("https://127.0.0.1:{}", primary.dir.port);
         let key = key.expect("every node has one").to_string();
@@ -76,7 +79,7 @@ impl Scene {
             ("bc.primary.fingerprint", key.as_str()),
         ];
         all.extend(settings);
-        let scene = Self::open(GocdDir::new(), &all, patience, hints);
+        let scene = Self::open(GocdDir::new(), &all, restart_waits, hints);
         scene.until("in sync", is_in_sync);
         primary.until("the primary knows", |status| {
             status.standbys.iter().any(|one| one.in_sync)
@@ -88,7 +91,7 @@ impl Scene {
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until(what, SOON, || self.board.look(&holds).then_some(()));
         }));
-        assert!(waited.is_ok(), "waited in vain: {what}; {:#?}", self.board.picture(0));
+        assert!(waited.is_ok(), "waited in vain: {what}; {:#?}", self.board.picture());
     }
 
     fn order(&self, order: &Order) -> Reply {
@@ -107,7 +110,7 @@ impl Scene {
         for &part in parts {
             let starts = self.provoked.starts(part);
             self.provoked.panic(part);
-            let topic = format!("part {part}");
+            let topic = Topic::Part(part.to_string());
             self.until(&format!("{part} is down"), |status| {
                 let is_said = status
                     .problems
@@ -128,8 +131,8 @@ fn is_in_sync(status: &Status) -> bool {
 }
 
 /// Long enough to be seen, short enough for a test.
-fn short() -> Patience {
-    Patience {
+fn short() -> RestartWaits {
+    RestartWaits {
         first: Duration::from_millis(100),
         longest: Duration::from_millis(100),
         proven: Duration::from_millis(300),
@@ -149,16 +152,23 @@ fn every_part_that_fails_is_named_and_started_again() {
     let plain = format!("127.0.0.1:{}", free_port());
     let settings = [
         ("bc.face", "plugin"),
+        ("bc.db.watch", ""),
         ("bc.listen.plain", plain.as_str()),
         ("bc.tls.certificate", certificate.to_str().expect("UTF-8")),
         ("bc.tls.private.key", key.to_str().expect("UTF-8")),
     ];
     let primary = Scene::primary(&settings, short(), watch::watch);
-    let standby = Scene::standby_of(&primary, &[("bc.face", "agent")], short(), watch::watch);
+    let standby = Scene::standby_of(
+        &primary,
+        &[("bc.face", "agent"), ("bc.db.watch", "")],
+        short(),
+        watch::watch,
+    );
     standby.until("it holds", |status| status.holding.is_some());
 
     let of_primary = [
         "certificate",
+        "database",
         "health",
         "local socket",
         "plain port",
@@ -170,6 +180,7 @@ fn every_part_that_fails_is_named_and_started_again() {
         "token",
     ];
     let of_standby = [
+        "database",
         "held port",
         "keeper",
         "live watch",
@@ -210,23 +221,18 @@ fn every_part_that_fails_is_named_and_started_again() {
 #[test]
 fn orders_are_answered_while_the_puller_is_down_and_reach_the_next_one() {
     let primary = Scene::primary(&[], short(), watch::watch);
-    let patience = Patience {
+    let restart_waits = RestartWaits {
         first: Duration::from_secs(3),
         ..short()
     };
-    let patience = Patience {
-        longest: patience.first,
-        ..patience
+    let restart_waits = RestartWaits {
+        longest: restart_waits.first,
+        ..restart_waits
     };
-    let standby = Scene::standby_of(&primary, &[], patience, watch::watch);
+    let standby = Scene::standby_of(&primary, &[], restart_waits, watch::watch);
     standby.provoked.panic("puller");
     standby.until("the puller is down", |status| status.failed_parts == ["puller"]);
-    let sync = Order::Sync {
-        allow_deletions: false,
-        adopt_server_id: false,
-        accept_rollback: false,
-        resume: false,
-    };
+    let sync = Order::Sync(Permit::default());
     let refused = standby.order(&sync);
     assert!(
         matches!(&refused, Reply::Refused { message, .. } if message.contains("about to be started again")),
@@ -248,12 +254,12 @@ fn orders_are_answered_while_the_puller_is_down_and_reach_the_next_one() {
 
 #[test]
 fn a_token_that_changes_while_nobody_watches_it_is_taken_up_afterwards() {
-    let patience = Patience {
+    let restart_waits = RestartWaits {
         first: Duration::from_secs(1),
         longest: Duration::from_secs(1),
         ..short()
     };
-    let primary = Scene::primary(&[], patience, watch::watch);
+    let primary = Scene::primary(&[], restart_waits, watch::watch);
     primary.provoked.panic("token");
     primary.until("nobody watches", |status| status.failed_parts == ["token"]);
     primary.dir.write_token("somebody-else = with-another-password\n");
@@ -311,7 +317,8 @@ fn a_primary_whose_reading_fails_says_so_and_reads_again() {
         primary.until("it is said", |status| {
             status.severity() == Severity::Critical
                 && status.problems.iter().any(|problem| {
-                    problem.topic == "part scan" && problem.message.contains("the kernel said something odd")
+                    problem.topic == Topic::Part("scan".to_owned())
+                        && problem.message.contains("the kernel said something odd")
                 })
         });
         let before = primary.board.look(|status| status.generation.clone());
@@ -331,12 +338,12 @@ fn a_primary_whose_reading_fails_says_so_and_reads_again() {
 #[test]
 fn without_a_watch_of_the_live_files_they_are_looked_at_all_the_same() {
     let primary = Scene::primary(&[], short(), watch::watch);
-    let patience = Patience {
+    let restart_waits = RestartWaits {
         first: Duration::from_secs(120),
         longest: Duration::from_secs(120),
         ..short()
     };
-    let standby = Scene::standby_of(&primary, &[], patience, panics_in_live_watch);
+    let standby = Scene::standby_of(&primary, &[], restart_waits, panics_in_live_watch);
     PANICS_OF_LIVE_WATCH.store(1, Ordering::SeqCst);
     standby.until("it is said", |status| {
         status.failed_parts == ["live watch"] && !is_in_sync(status)

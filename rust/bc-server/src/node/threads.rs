@@ -1,10 +1,10 @@
 //! The threads of a node: all that it needs are had before anything relies on them.
 //!
 //! Tokio panics where the first thread of a runtime cannot be had, waits for ever for work that the second should have
-//! done, and panics where there is not one thread for work that blocks. So there is a look whether the operating system
-//! has room before the first thread is started ([`room`]), a runtime is waited for until all its threads run, and one
-//! thread of it is always there for work that blocks: where no further one can be had, it does what has come, one after
-//! another.
+//! done, and panics where there is not one thread for work that blocks. So a node looks whether the operating system
+//! has room before it starts the first thread ([`room`]), waits for a runtime until all its threads run, and has one
+//! thread in it that is always there for work that blocks: where no further one can be had, that one does what has
+//! come, one after another.
 
 use std::{
     future::Future,
@@ -18,20 +18,18 @@ use std::{
 };
 
 use bc_core::{
-    clock::Clock,
-    error::Error,
-    shortage::Shortage,
-    status::{Severity, StatusBoard},
+    basics::{Error, Severity, Shortage, lock},
+    status::{StatusBoard, Topic},
 };
 use tokio::runtime::{Builder, Handle, Runtime};
-use tracing::{Dispatch, warn};
+use tracing::Dispatch;
 
 use super::{CLOSE_WITHIN, log};
 
 /// Threads of a runtime that carry its tasks.
 const WORKERS: usize = 2;
-/// Threads of a node's parts at most, in any role: of those that touch files each has one to itself, and one that watches
-/// folders or reads them a second one. The supervisor counts them ([`super::supervisor`]).
+/// Threads of a node's parts at most, in any role: of those that touch files each has one to itself, and one that
+/// watches folders or reads them a second one. The supervisor counts them ([`super::supervisor`]).
 pub(super) const PARTS: usize = 12;
 /// Threads that a node needs to be of use: those of two runtimes, each with one for work that blocks and one more that
 /// takes turns with it, those of its parts, and some of its own.
@@ -39,18 +37,16 @@ const THREADS: usize = 2 * (WORKERS + 2) + PARTS + 3;
 /// Descriptors that it needs: ports, sockets, watches, and files for a moment.
 const DESCRIPTORS: usize = 32;
 
-/// How long one turn of the thread that is always there is. Less than ten seconds, after which tokio lets an idle thread
-/// go, so that those who take turns stay the same two.
+/// How long one turn of the thread that is always there lasts: less than the ten seconds after which tokio ends an idle
+/// thread, so that the same two threads take turns.
 const TURN: Duration = Duration::from_secs(5);
 /// How long the operating system may take to run a thread that it has given.
 const RUN_WITHIN: Duration = Duration::from_secs(20);
-/// The board's topic.
-const TOPIC: &str = "threads";
 
-/// Whether there is room for a node.
+/// Whether the operating system has threads and descriptors enough for a node.
 ///
 /// # Errors
-/// [`Kind::Exhausted`](bc_core::error::Kind::Exhausted): so many threads or descriptors cannot be had at once.
+/// [`Kind::Exhausted`](bc_core::basics::Kind::Exhausted): so many threads or descriptors cannot be had at once.
 pub(crate) fn room() -> Result<(), Error> {
     room_for_threads(THREADS)?;
     #[cfg(unix)]
@@ -58,11 +54,11 @@ pub(crate) fn room() -> Result<(), Error> {
     Ok(())
 }
 
-/// All of them at once: none ends before the last is started.
+/// Whether so many threads can be had, all of them at once: none ends before the last is started.
 fn room_for_threads(count: usize) -> Result<(), Error> {
     let gate = Mutex::new(());
     thread::scope(|scope| {
-        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = lock(&gate);
         let given = (0..count).try_for_each(|_| {
             let wait = || drop(gate.lock());
             let thread = thread::Builder::new().name("bc-room".to_owned());
@@ -73,6 +69,7 @@ fn room_for_threads(count: usize) -> Result<(), Error> {
     })
 }
 
+/// Whether so many descriptors can be had at once.
 #[cfg(unix)]
 fn room_for_descriptors(count: usize) -> Result<(), Error> {
     let pipes: Result<Vec<_>, _> = (0..count / 2).map(|_| nix::unistd::pipe()).collect();
@@ -84,6 +81,7 @@ fn room_for_descriptors(count: usize) -> Result<(), Error> {
 
 const DOING: &str = "start the node";
 
+/// The error of a node for which there are not enough threads.
 fn no_thread() -> Error {
     Shortage::Threads.error(DOING)
 }
@@ -96,12 +94,17 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Threads named `name`, of which `files` at most may wait for disks at once. Where there is a `board`, it is told
-    /// while no more of them can be had.
+    /// Starts a runtime with threads named `name`, of which `files` at most may wait for disks at once. Where there is
+    /// a `board`, it is told while no more of them can be had.
     ///
     /// # Errors
-    /// [`Kind::Exhausted`](bc_core::error::Kind::Exhausted) where not all of them run.
-    pub(super) fn start(name: &str, files: usize, dispatch: &Dispatch, board: Option<Board>) -> Result<Self, Error> {
+    /// [`Kind::Exhausted`](bc_core::basics::Kind::Exhausted) where not all of them run.
+    pub(super) fn start(
+        name: &str,
+        files: usize,
+        dispatch: &Dispatch,
+        board: Option<Arc<StatusBoard>>,
+    ) -> Result<Self, Error> {
         let begun = Arc::new(Begun::default());
         let (counted, dispatch) = (Arc::clone(&begun), dispatch.clone());
         let mut builder = Builder::new_multi_thread();
@@ -133,25 +136,27 @@ impl Threads {
         }
     }
 
-    /// For tasks and work on them.
+    /// The handle of this runtime, for tasks and work on its threads.
     pub(super) fn handle(&self) -> &Handle {
         self.runtime().handle()
     }
 
-    /// Runs this on the calling thread.
+    /// Runs a future of this runtime on the calling thread.
     pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime().block_on(work)
     }
 
-    /// Ends all tasks and joins all threads, as far as that takes no longer.
+    /// Ends all tasks of this runtime and joins its threads, as far as that takes no longer than `within`.
     pub(super) fn end(mut self, within: Duration) {
         self.shut_down(within);
     }
 
+    /// The runtime of these threads.
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("it is only taken at the end")
     }
 
+    /// Ends this runtime and its threads, as far as that takes no longer than `within`.
     fn shut_down(&mut self, within: Duration) {
         self.stay = None;
         if let Some(runtime) = self.runtime.take() {
@@ -167,22 +172,21 @@ impl Drop for Threads {
     }
 }
 
-/// Where to say that there are no more threads.
-pub(super) type Board = (Arc<StatusBoard>, Arc<dyn Clock>);
-
 /// The thread that is always there. What waits for a thread is done between two of its turns.
 struct Reserve {
     end: Receiver<()>,
-    board: Option<Board>,
+    /// Where to say that there are no more threads.
+    board: Option<Arc<StatusBoard>>,
 }
 
 impl Reserve {
+    /// Keeps one thread always there for work that blocks: what waits for a thread is done between two turns.
     fn take_a_turn(self, runtime: Handle) {
         let next = runtime.clone();
         runtime.spawn_blocking(move || {
             if self.end.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
-                if let Some((board, clock)) = &self.board {
-                    look(board, &**clock);
+                if let Some(board) = &self.board {
+                    look(board);
                 }
                 self.take_a_turn(next);
             }
@@ -190,19 +194,17 @@ impl Reserve {
     }
 }
 
-/// Says whether one more thread can be had.
-fn look(board: &StatusBoard, clock: &dyn Clock) {
+/// Says on the board whether one more thread can be had.
+fn look(board: &StatusBoard) {
     match room_for_threads(1) {
-        Ok(()) => board.clear(TOPIC),
+        Ok(()) => board.clear(&Topic::Threads),
         Err(_) => {
             let shortage = Shortage::Threads;
             let message = format!(
                 "this node does with the threads that it has, so that some of its work waits for other: {shortage}. {}",
                 shortage.advice()
             );
-            if board.raise(TOPIC, Severity::Warning, message.as_str(), clock.now_ms()) {
-                warn!("{message}");
-            }
+            board.warn(&Topic::Threads, Severity::Warning, Some(message));
         }
     }
 }
@@ -215,14 +217,15 @@ struct Begun {
 }
 
 impl Begun {
+    /// Counts one more thread of the runtime that has begun.
     fn one(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.count) += 1;
         self.changed.notify_all();
     }
 
-    /// Whether there are so many, at the latest after this time.
+    /// Whether so many threads of the runtime have begun, at the latest after this time.
     fn are(&self, wanted: usize, within: Duration) -> bool {
-        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = lock(&self.count);
         let waited = self.changed.wait_timeout_while(count, within, |count| *count < wanted);
         let (count, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *count >= wanted
@@ -233,7 +236,10 @@ impl Begun {
 mod tests {
     use std::time::Instant;
 
-    use bc_core::{error::Kind, event::Event, properties::Properties};
+    use bc_core::{
+        basics::{Kind, Properties},
+        node::Event,
+    };
 
     use super::*;
     use crate::node::Node;

@@ -1,13 +1,15 @@
 //! The token as it is in its file now.
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bc_core::{status::Severity, token::Token};
+use bc_core::{
+    basics::{
+        Severity,
+        regular_file::{self, Stamp},
+    },
+    keys::Token,
+    status::{StatusBoard, Topic},
+};
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, info};
 
@@ -16,82 +18,84 @@ use super::{
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic.
-const TOPIC: &str = "token";
 /// How often the file is looked at. One stat; an administrator who mends it should not have to wait.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reads the token and follows its file for as long as the node lives. While it is missing or bad the value is
-/// none and the board says why.
+/// Reads the token and watches its file for as long as the node lives. While it is missing or bad the value is none and
+/// the board says why.
 ///
 /// The channel lives as long as the node, whatever becomes of the part that watches: nobody who waits on it is woken by
 /// its end, and what that part has missed is read when it starts again.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> watch::Receiver<Option<Token>> {
     let path = assembly.settings.layout.token();
-    let before = stamp(&path);
-    let (board, clock, stop) = (
-        Arc::clone(&assembly.board),
-        Arc::clone(&assembly.clock),
-        assembly.stop.clone(),
-    );
-    let read = Arc::new(move |path: &Path| match Token::load(path) {
-        Ok(token) => {
-            board.clear(TOPIC);
-            board.update(|status| status.user = Some(token.user().to_owned()));
-            Some(token)
-        }
-        Err(error) => {
-            let message = format!("{error} Until then the Business Continuity port stays closed.");
-            if board.raise(TOPIC, Severity::Critical, message, clock.now_ms()) {
-                error!("{error}");
-                board.update(|status| status.user = None);
-            }
-            None
-        }
-    });
-    let (sender, receiver) = watch::channel(read(&path));
-    let sender = Arc::new(sender);
+    let mut seen = Some(regular_file::stamp(&path));
+    let (sender, receiver) = watch::channel(None);
+    let watch = TokenWatch {
+        path,
+        board: Arc::clone(&assembly.board),
+        sender: Arc::new(sender),
+    };
+    watch.sender.send_replace(watch.read());
     let part = Part {
         name: "token",
         does: "watches the token file",
     };
-    let mut known = Some(before);
-    supervisor.keep(part, move || {
-        // Only the first time it is known to have been read.
-        let mut seen = known.take();
-        let (path, stop, sender, read) = (path.clone(), stop.clone(), Arc::clone(&sender), Arc::clone(&read));
-        async move {
-            loop {
-                let now = stamp(&path);
-                // A file that could not be read looks the same once its owner or mode is mended.
-                if seen != Some(now) || sender.borrow().is_none() {
-                    let token = read(&path);
-                    if token.is_some() {
-                        info!("the token file {} was read again", path.display());
-                    }
-                    sender.send_if_modified(|current| std::mem::replace(current, token.clone()) != token);
-                    seen = Some(now);
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep(INTERVAL) => {}
-                }
-            }
-        }
-    });
+    // Only the first time the file is known to have been read.
+    supervisor.supervise(part, move || watch.clone().run(seen.take()));
     receiver
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+#[derive(Clone)]
+struct TokenWatch {
+    path: PathBuf,
+    board: Arc<StatusBoard>,
+    sender: Arc<watch::Sender<Option<Token>>>,
+}
+
+impl TokenWatch {
+    /// Reads the token again whenever its file is another one than was `seen`.
+    async fn run(self, mut seen: Option<Stamp>) {
+        loop {
+            let now = regular_file::stamp(&self.path);
+            // A file that could not be read looks the same once its owner or mode is mended.
+            if seen != Some(now) || self.sender.borrow().is_none() {
+                let token = self.read();
+                if token.is_some() {
+                    info!("the token file {} was read again", self.path.display());
+                }
+                self.sender
+                    .send_if_modified(|current| std::mem::replace(current, token.clone()) != token);
+                seen = Some(now);
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// Reads the token, and says on the board why there is none.
+    fn read(&self) -> Option<Token> {
+        match Token::load(&self.path) {
+            Ok(token) => {
+                self.board.clear(&Topic::Token);
+                self.board.update(|status| status.user = Some(token.user().to_owned()));
+                Some(token)
+            }
+            Err(error) => {
+                let message = format!("{error} Until then the Business Continuity port stays closed.");
+                if self.board.raise(&Topic::Token, Severity::Critical, message) {
+                    error!("{error}");
+                    self.board.update(|status| status.user = None);
+                }
+                None
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{fs, time::Instant};
 
-    use bc_core::{event::Event, properties::Properties};
+    use bc_core::{basics::Properties, node::Event};
 
     use crate::node::Node;
 

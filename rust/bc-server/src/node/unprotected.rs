@@ -10,18 +10,17 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    layout::START_IN_STANDBY_FILE,
-    manifest::Role,
+    basics::Severity,
+    generation::{Role, own_files::START_IN_STANDBY_FILE},
+    gocd::version,
     settings::{Flag, Settings},
-    status::{Severity, StatusBoard},
+    status::{StatusBoard, Topic},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{
@@ -29,52 +28,34 @@ use super::{
     supervisor::{Part, Supervisor},
 };
 
-/// The board's topic.
-const TOPIC: &str = "unprotected";
-
-/// Judges this for as long as it takes.
+/// Waits in the background for a GoCD that runs although a standby was asked for, until that is said once.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
-    let (board, clock) = (Arc::clone(&assembly.board), Arc::clone(&assembly.clock));
+    let board = Arc::clone(&assembly.board);
     let (settings, version) = (Arc::clone(&assembly.settings), assembly.gocd_version.clone());
-    let stop = assembly.stop.clone();
     let part = Part {
         name: "unprotected",
         does: "sees whether GoCD runs although a standby was asked for",
     };
-    supervisor.finish(part, move || {
-        judge(
-            Arc::clone(&board),
-            Arc::clone(&clock),
-            Arc::clone(&settings),
-            version.clone(),
-            stop.clone(),
-        )
+    supervisor.supervise_until_done(part, move || {
+        complain(Arc::clone(&board), Arc::clone(&settings), version.clone())
     });
 }
 
-/// Waits for GoCD where it is known where that listens, then says on the board and in the log what is wrong and what to
-/// do.
-async fn judge(
-    board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
-    gocd_version: Option<String>,
-    stop: CancellationToken,
-) {
+/// Waits until GoCD answers, where its address is known, then says on the board and in the log that it runs
+/// unprotected, and what to do.
+async fn complain(board: Arc<StatusBoard>, settings: Arc<Settings>, gocd_version: Option<String>) {
     while let Some(gocd) = settings.gocd_listen
         && !answers(gocd).await
     {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(Duration::from_secs(1)) => {}
-        }
+        sleep(Duration::from_secs(1)).await;
     }
     let role = board.look(|status| status.role);
     let message = message(role, settings.flag, settings.agent_present, gocd_version.as_deref());
     error!("{message}");
-    board.raise(TOPIC, Severity::Critical, message, clock.now_ms());
+    board.raise(&Topic::Unprotected, Severity::Critical, message);
 }
 
+/// Says in words that GoCD runs although a standby was asked for, and what to do.
 fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&str>) -> String {
     const LINE: &str = "-javaagent:plugins/external/gocd-business-continuity.jar";
     let wanted = match (role, flag) {
@@ -84,7 +65,7 @@ fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&st
         (_, Flag::None) => "the record of this server does not say that it is a primary".to_owned(),
     };
     let state = match gocd_version {
-        Some(version) if turns_passive_itself(version) && flag == Flag::Property => {
+        Some(version) if version::turns_passive_itself(version) && flag == Flag::Property => {
             format!("GoCD {version} is passive, but still reads and writes its database and can be reached by agents")
         }
         Some(version) => format!("GoCD {version} runs as an active server"),
@@ -104,14 +85,7 @@ fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&st
     format!("{wanted}, but {state}. It does not follow the primary. {remedy}")
 }
 
-/// GoCD 20.6 to 22.3 know `go.server.mode=standby`.
-fn turns_passive_itself(version: &str) -> bool {
-    let mut numbers = version
-        .split(['.', '-'])
-        .map(|part| part.parse::<u32>().unwrap_or(u32::MAX));
-    matches!((numbers.next(), numbers.next()), (Some(major), Some(_)) if major <= 22)
-}
-
+/// Whether GoCD answers at its own port.
 async fn answers(gocd: SocketAddr) -> bool {
     let gocd = if gocd.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], gocd.port()))

@@ -1,7 +1,7 @@
 //! A plugin's node that finds its state folder locked, or no threads or descriptors: it opens once they can be had.
 //!
-//! Usually the agent's node of the same JVM still has the folder, which was told to close and has not ended yet. GoCD loads
-//! a plugin once, so a node that gave up here would be missing until the next restart.
+//! Usually the agent's node of the same JVM still has the folder, which was told to close and has not ended yet. GoCD
+//! loads a plugin once, so a node that gave up here would be missing until the next restart.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -14,18 +14,18 @@ use std::{
 };
 
 use bc_core::{
-    error::{Error, Kind},
-    event::{Event, Events},
+    basics::{Error, Kind},
+    node::Events,
 };
 use tracing::{Dispatch, error, info};
 
-use super::{Parts, reopen};
+use super::{Parts, health::Posted, reopen};
 
-/// Between two attempts.
+/// Wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the operating system has no more of something.
 const PAUSE_IN_SHORTAGE: Duration = Duration::from_secs(5);
-/// Between two times that it is said.
+/// How often it is said again.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// A node that is yet to open.
@@ -35,7 +35,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Ends the wait; the parts of the node if it has opened meanwhile.
+    /// Ends the wait for a node to open; returns its parts if it has opened meanwhile.
     pub(super) fn end(self) -> Option<Parts> {
         drop(self.stop);
         // A panic of that thread was printed when it happened.
@@ -43,7 +43,7 @@ impl Waiting {
     }
 }
 
-/// Tries `open` again until it succeeds. Returns at once.
+/// Tries to open a plugin's node again with `open` until that succeeds. Returns at once.
 ///
 /// # Errors
 /// `reason`, where no thread can be started.
@@ -66,7 +66,7 @@ pub(super) fn start(
             match opened {
                 Ok(parts) => {
                     complaint.withdraw();
-                    return reopen::keep(parts, &stopped, &open);
+                    return reopen::look_after(parts, &stopped, &open);
                 }
                 Err(error) => {
                     complaint.say(&error);
@@ -80,6 +80,7 @@ pub(super) fn start(
     thread.map(|thread| Waiting { thread, stop }).map_err(|_| reason)
 }
 
+/// How long to wait before the next try to open a node that has not opened yet.
 fn pause_after(error: &Error) -> Duration {
     if error.kind() == Kind::Exhausted {
         PAUSE_IN_SHORTAGE
@@ -88,6 +89,7 @@ fn pause_after(error: &Error) -> Duration {
     }
 }
 
+/// The error of a program that failed while its node opened.
 fn failed() -> Error {
     Error::new(
         Kind::File,
@@ -98,21 +100,22 @@ fn failed() -> Error {
 
 /// What keeps the node from opening, in the log and in GoCD's health messages.
 struct Complaint {
-    events: Arc<Events>,
+    posted: Posted,
     said: Option<(Error, Instant)>,
 }
 
 impl Complaint {
+    /// What GoCD is told while the node does not open: nothing yet.
     fn new(events: Arc<Events>) -> Self {
-        Self { events, said: None }
+        Self {
+            posted: Posted::new(events),
+            said: None,
+        }
     }
 
-    /// Says it when it is new, and again each minute.
+    /// Tells GoCD why the node does not open, for as long as it lasts, and the log when it is new, and again each
+    /// minute.
     fn say(&mut self, reason: &Error) {
-        let is_known = |(said, at): &(Error, Instant)| said == reason && at.elapsed() < REMINDER;
-        if self.said.as_ref().is_some_and(is_known) {
-            return;
-        }
         let message = if reason.kind() == Kind::Busy {
             format!(
                 "{} (after a release that is the agent's node, while it closes). This node tries again until it has the \
@@ -123,21 +126,29 @@ impl Complaint {
         } else {
             format!("this node does not open yet, and tries again: {reason}")
         };
-        error!("{message}");
-        self.events.push(Event::Health(vec![format!("CRITICAL {message}")]));
-        self.said = Some((reason.clone(), Instant::now()));
+        self.posted.post(vec![format!("CRITICAL {message}")]);
+        let is_known = |(said, at): &(Error, Instant)| said == reason && at.elapsed() < REMINDER;
+        if !self.said.as_ref().is_some_and(is_known) {
+            error!("{message}");
+            self.said = Some((reason.clone(), Instant::now()));
+        }
     }
 
-    /// The node that has opened posts what it finds wrong itself, and only if it finds something.
-    fn withdraw(&self) {
-        self.events.push(Event::Health(Vec::new()));
+    /// Takes back from GoCD that the node does not open. The node that has opened posts what it finds wrong itself, and
+    /// only if it finds something.
+    fn withdraw(&mut self) {
+        self.posted.post(Vec::new());
         info!("this node has opened now");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{properties::Properties, shortage::Shortage, state_dir::StateDir};
+    use bc_core::{
+        basics::{Properties, Shortage},
+        node::Event,
+        role::StateDir,
+    };
 
     use crate::node::Node;
 

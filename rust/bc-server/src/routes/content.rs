@@ -8,9 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    digest::Digest,
-    offer::Offered,
-    scan::snapshot::{Blob, Source},
+    basics::Digest,
+    primary::{
+        Offered,
+        scan::snapshot::{Blob, Source},
+    },
     status::StatusBoard,
 };
 use bytes::Bytes;
@@ -19,16 +21,17 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::context::Context;
 
-/// Bytes that are read, and kept in memory, at once for a transfer. A quarter of it costs a third more time in the
+/// Bytes of a transfer that are read at once and kept in memory. A quarter of that costs a third more time in the
 /// kernel.
 const PIECE: u64 = 256 * 1024;
 
-/// A request header of those who check the digest of what they receive: then it is not hashed once more while it is sent.
+/// A request header of those who check the digest of what they receive: then it is not hashed once more while it is
+/// sent.
 pub const VERIFIES_HEADER: &str = "gocd-bc-verifies";
 
-/// Answers with the bytes that have this digest, from the offset on that `Range: bytes=N-` asks for; any other
-/// range is answered with the whole content, as RFC 9110 allows. If the file turns out to have changed, the
-/// connection breaks off before the announced length.
+/// Answers with the content that has this digest, from the offset on that `Range: bytes=N-` asks for; any other range
+/// is answered with the whole content, as RFC 9110 allows. If the file turns out to have changed, the connection breaks
+/// off before the announced length.
 pub(super) async fn answer(
     context: &Context,
     offered: Arc<Offered>,
@@ -74,7 +77,7 @@ pub(super) async fn answer(
         }
         None => {
             if headers.contains_key(VERIFIES_HEADER) {
-                blob.is_checked_by_receiver();
+                blob.leave_check_to_receiver();
             }
             match blob.skip_to(start) {
                 Ok(()) => {
@@ -100,13 +103,14 @@ pub(super) async fn answer(
     response
 }
 
-/// Answers with what is in memory.
+/// Answers with content that is in memory, and counts it as sent.
 pub(super) fn small(context: &Context, bytes: Bytes, content_type: &'static str) -> Response {
     Sending::new(context, bytes.len() as u64).add(bytes.len() as u64);
     ([(header::CONTENT_TYPE, content_type)], bytes).into_response()
 }
 
-/// The file went, or became another one, since it was listed: a newer manifest names what there is now.
+/// Answers with 404 since no file on offer has these bytes. The file went, or became another one, since it was listed:
+/// a newer manifest names what there is now.
 pub(super) fn gone() -> Response {
     (StatusCode::NOT_FOUND, "no file on offer has these bytes").into_response()
 }
@@ -114,11 +118,12 @@ pub(super) fn gone() -> Response {
 /// A piece that is being read, and what it is read from.
 type Reading = JoinHandle<io::Result<(Vec<u8>, Blob)>>;
 
+/// Begins to read the next piece of a file that is sent.
 fn read(mut blob: Blob, files: &Handle) -> Reading {
     files.spawn_blocking(move || Ok((blob.next_piece(PIECE)?, blob)))
 }
 
-/// The piece that has been read; the next one is read while it is sent.
+/// Takes the piece of a file that has been read; the next one is read while it is sent.
 async fn next_piece(
     (reading, mut sending): (Option<Reading>, Sending),
 ) -> io::Result<Option<(Bytes, (Option<Reading>, Sending))>> {
@@ -137,6 +142,7 @@ struct Sending {
 }
 
 impl Sending {
+    /// Counts content that is sent, which has so many bytes.
     fn new(context: &Context, size: u64) -> Self {
         Self {
             status: Arc::clone(&context.status),
@@ -145,6 +151,7 @@ impl Sending {
         }
     }
 
+    /// Counts bytes of content that were sent.
     fn add(&mut self, bytes: u64) {
         self.left = self.left.saturating_sub(bytes);
         self.status.count(|counters| counters.sent.bytes += bytes);
@@ -161,6 +168,7 @@ impl Drop for Sending {
     }
 }
 
+/// The offset of a `Range: bytes=N-` header; none for any other range.
 fn open_range(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(header::RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()

@@ -11,13 +11,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    counters::Rejection,
-    manifest::Role,
-    status::{Severity, Status, SyncStatus, standby_nodes},
+    basics::Severity,
+    database::picture as database,
+    generation::Role,
+    status::{Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet, text},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelValue, NoLabelSet, text},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
@@ -27,14 +28,16 @@ use crate::context::Context;
 /// What Prometheus asks for and understands.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Answers with the status of this node as metrics in the form of OpenMetrics.
 pub(super) async fn metrics(State(context): State<Context>) -> Response {
-    let picture = context.status.picture(context.clock.now_ms());
+    let picture = context.status.picture();
     match render(picture) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
+/// Renders the metrics of a status as text.
 fn render(status: Status) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("gocd_bc");
     registry.register_collector(Box::new(Picture(status)));
@@ -56,6 +59,9 @@ impl Collector for Picture {
         if let Some(sync) = &status.sync {
             page.sync(status, sync)?;
         }
+        if let Some(database) = &status.database {
+            page.database(database)?;
+        }
         page.counters(status)
     }
 }
@@ -66,6 +72,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Writes the metrics of the node itself.
     fn node(&mut self, status: &Status) -> fmt::Result {
         self.encoder
             .encode_descriptor("node", "What runs here", None, MetricType::Info)?
@@ -78,6 +85,7 @@ impl Page<'_> {
         self.gauges(
             "role",
             "1 for the role that this node has, 0 for the others",
+            None,
             "role",
             roles.map(|role| (role.to_string(), u64::from(role == status.role))),
         )?;
@@ -100,8 +108,9 @@ impl Page<'_> {
         self.gauges(
             "problems",
             "Problems that the dashboard shows now",
+            None,
             "severity",
-            severities.map(|(severity, name)| (name.to_owned(), status.problem_count(severity) as u64)),
+            severities.map(|(severity, name)| (name, status.problem_count(severity) as u64)),
         )?;
         self.gauge(
             "failed_parts",
@@ -110,6 +119,83 @@ impl Page<'_> {
         )
     }
 
+    /// Writes the metrics of GoCD's database.
+    fn database(&mut self, database: &database::Picture) -> fmt::Result {
+        let answering = database.servers.iter().filter(|server| server.role.is_some());
+        self.gauge(
+            "database_servers",
+            "PostgreSQL servers of db.url that answer",
+            answering.count() as u64,
+        )?;
+        self.database_servers(database)?;
+        let findings = database.findings.iter();
+        self.gauges(
+            "database_finding",
+            "1 for each thing that is wrong with the database, by its name",
+            None,
+            "name",
+            findings.map(|finding| (finding.name.to_string(), 1)),
+        )?;
+        if let Some(following) = database.following {
+            self.gauge(
+                "database_following",
+                "1 while the standby's database streams or restores, else 0",
+                u64::from(following.is_well()),
+            )?;
+        }
+        if let Some(bytes) = database.behind_bytes {
+            self.bytes(
+                "database_behind",
+                "Bytes of the log that the primary's database has written and the standby's has not replayed",
+                bytes,
+            )?;
+        }
+        let ms = |seconds: Option<u64>| i64::try_from(seconds?.saturating_mul(1000)).ok();
+        self.seconds(
+            "database_behind",
+            "Age of what the standby's database holds, at least",
+            ms(database.behind_s),
+        )?;
+        if let Some(bytes) = database.loss_bytes {
+            self.bytes(
+                "database_loss",
+                "Bytes of the log that the primary's database has written and the standby's has not received",
+                bytes,
+            )?;
+        }
+        self.seconds(
+            "database_loss",
+            "Age of what the standby's database has received, at least",
+            ms(database.loss_s),
+        )
+    }
+
+    /// Writes what each server of GoCD's database is, as labels.
+    fn database_servers(&mut self, database: &database::Picture) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(
+            "database_server",
+            "1 for each PostgreSQL server of db.url, with what it is; a role of none where it does not answer",
+            None,
+            MetricType::Gauge,
+        )?;
+        for server in &database.servers {
+            let role = server.role.map_or_else(|| "none".to_owned(), |role| role.to_string());
+            let system = server.system.map(|system| system.to_string()).unwrap_or_default();
+            let timeline = server.timeline.map(|timeline| timeline.to_string()).unwrap_or_default();
+            family
+                .encode_family(&[
+                    ("address", server.address.as_str()),
+                    ("role", &role),
+                    ("version", server.version.as_deref().unwrap_or_default()),
+                    ("system", &system),
+                    ("timeline", &timeline),
+                ])?
+                .encode_gauge(&1_u64)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the metrics of the newest generation.
     fn generation(&mut self, status: &Status) -> fmt::Result {
         self.seconds(
             "scan_age",
@@ -136,6 +222,7 @@ impl Page<'_> {
         )
     }
 
+    /// Writes the metrics of a primary's standbys.
     fn standbys(&mut self, status: &Status) -> fmt::Result {
         if status.role != Role::Primary {
             return Ok(());
@@ -149,43 +236,33 @@ impl Page<'_> {
         if standbys.is_empty() {
             return Ok(());
         }
-        let mut family = self.encoder.encode_descriptor(
+        let seconds = |standby: &StandbyNode<'_>| status.age_ms(standby.reported_ms) as f64 / 1000.0;
+        self.gauges(
             "standby_report_age",
             "Time since the last report of each standby",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
+            Some(Unit::Seconds),
+            "node_id",
+            standbys.iter().map(|standby| (standby.node_id, seconds(standby))),
         )?;
-        for standby in &standbys {
-            let seconds = status.age_ms(standby.reported_ms) as f64 / 1000.0;
-            family
-                .encode_family(&[("node_id", standby.node_id)])?
-                .encode_gauge(&seconds)?;
-        }
-        let mut family = self.encoder.encode_descriptor(
+        self.gauges(
             "standby_in_sync",
             "1 for each standby that has all of this primary's files live and looks at them, else 0",
             None,
-            MetricType::Gauge,
+            "node_id",
+            standbys
+                .iter()
+                .map(|standby| (standby.node_id, u64::from(standby.in_sync))),
         )?;
-        for standby in &standbys {
-            family
-                .encode_family(&[("node_id", standby.node_id)])?
-                .encode_gauge(&u64::from(standby.in_sync))?;
-        }
-        let mut family = self.encoder.encode_descriptor(
+        self.gauges(
             "standby_servers",
             "Servers that report as each standby: more than 1 where one is a copy of the other",
             None,
-            MetricType::Gauge,
-        )?;
-        for standby in &standbys {
-            family
-                .encode_family(&[("node_id", standby.node_id)])?
-                .encode_gauge(&(standby.servers as u64))?;
-        }
-        Ok(())
+            "node_id",
+            standbys.iter().map(|standby| (standby.node_id, standby.servers as u64)),
+        )
     }
 
+    /// Writes the metrics of a standby that follows its primary.
     fn sync(&mut self, status: &Status, sync: &SyncStatus) -> fmt::Result {
         self.gauge(
             "in_sync",
@@ -237,6 +314,7 @@ impl Page<'_> {
         )
     }
 
+    /// Writes the metrics of what the status board counts.
     fn counters(&mut self, status: &Status) -> fmt::Result {
         let counters = &status.counters;
         self.counter("connections", "Connections accepted", counters.connections)?;
@@ -283,18 +361,21 @@ impl Page<'_> {
         )
     }
 
+    /// Writes one gauge of the metrics.
     fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
         self.encoder
             .encode_descriptor(name, help, None, MetricType::Gauge)?
             .encode_gauge(&value)
     }
 
+    /// Writes one gauge of the metrics in bytes.
     fn bytes(&mut self, name: &str, help: &str, bytes: u64) -> fmt::Result {
         self.encoder
             .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?
             .encode_gauge(&bytes)
     }
 
+    /// Writes one gauge of the metrics in seconds; nothing where it is none.
     fn seconds(&mut self, name: &str, help: &str, ms: Option<i64>) -> fmt::Result {
         let Some(ms) = ms else { return Ok(()) };
         self.encoder
@@ -302,26 +383,32 @@ impl Page<'_> {
             .encode_gauge(&(ms as f64 / 1000.0))
     }
 
-    fn gauges(
+    /// Writes one gauge of the metrics with a value for each label.
+    fn gauges<L: EncodeLabelValue>(
         &mut self,
         name: &str,
         help: &str,
+        unit: Option<Unit>,
         label: &str,
-        values: impl IntoIterator<Item = (String, u64)>,
+        values: impl IntoIterator<Item = (L, impl EncodeGaugeValue)>,
     ) -> fmt::Result {
-        let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut family = self
+            .encoder
+            .encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
         for (value, number) in values {
             family.encode_family(&[(label, value)])?.encode_gauge(&number)?;
         }
         Ok(())
     }
 
+    /// Writes one counter of the metrics.
     fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
         self.encoder
             .encode_descriptor(name, help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
+    /// Writes one counter of the metrics with a value for each set of labels.
     fn counters_by<const LABELS: usize>(
         &mut self,
         name: &str,

@@ -2,8 +2,9 @@
 //! node to which the same key was given.
 //!
 //! A copy that is started as a standby of its original refuses that one in the handshake, and could not tell it from
-//! itself. So it asks once more, without the token ([`crate::client`]), says in a header which run of which node it is, and
-//! hears in one which this is; a primary remembers it ([`bc_core::standbys`]). Nobody else is told or listened to.
+//! itself. So it asks once more, without the token ([`crate::client`]), says in a header which run of which node it is,
+//! and hears in one which this is; a primary remembers it ([`bc_core::primary::standbys`]). Nobody else is told or
+//! listened to.
 
 use axum::{
     extract::{Request, State},
@@ -11,7 +12,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use bc_core::run::{KeyHolder, Run};
+use bc_core::{
+    basics::NodeId,
+    generation::{KeyHolder, Run},
+};
 
 use super::v2::ascii_json;
 use crate::{context::Context, listener::Connection};
@@ -19,7 +23,7 @@ use crate::{context::Context, listener::Connection};
 /// Carries a run and the id of its node, as compact JSON in ASCII.
 pub const RUN_HEADER: &str = "gocd-bc-run";
 
-/// Middleware: the answer to whoever holds our own key says which run this is.
+/// Middleware of the port: whoever holds this node's own key is told in the answer which run this is.
 pub(super) async fn tell(State(context): State<Context>, request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>();
     let shown = connection.and_then(|connection| Some((connection.client_key()?, connection.peer().ip())));
@@ -35,7 +39,7 @@ pub(super) async fn tell(State(context): State<Context>, request: Request, next:
     let mut response = next.run(request).await;
     let own = KeyHolder {
         run: Run::clone(&context.run),
-        node_id: Some(context.status.look(|status| status.node_id.clone())),
+        node_id: context.status.look(|status| NodeId::as_kept(&status.node_id)),
     };
     if let Some(header) = header(&own) {
         response.headers_mut().insert(RUN_HEADER, header);
@@ -43,7 +47,7 @@ pub(super) async fn tell(State(context): State<Context>, request: Request, next:
     response
 }
 
-/// A run of a node as a header.
+/// Makes the header that tells the run of a node.
 pub(crate) fn header(holder: &KeyHolder) -> Option<HeaderValue> {
     HeaderValue::from_str(&ascii_json(holder)).ok()
 }

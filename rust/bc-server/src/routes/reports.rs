@@ -8,17 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    counters::Rejection,
-    error::{Error, Kind},
-    report::{MAX_REPORT_SIZE, Report},
-    standbys::Sender,
+    basics::{Error, Kind},
+    primary::Sender,
+    status::{Rejection, Report, ReportReply, Status, report::MAX_REPORT_SIZE},
 };
 use tracing::warn;
 
 use super::source;
 use crate::{context::Context, listener::Connection};
 
-/// One report, as JSON. The standby's key is that of its connection, and nothing that the report says.
+/// Takes the report of a standby, as JSON, and replies with what it is to know. The standby's key is that of its
+/// connection, and nothing that the report says.
 pub(super) async fn take(
     State(context): State<Context>,
     connection: Option<Extension<Connection>>,
@@ -42,13 +42,17 @@ pub(super) async fn take(
         key: connection.as_ref().and_then(Connection::client_key),
         address: connection.as_ref().map(|connection| connection.peer().ip()),
     };
-    let now_ms = context.clock.now_ms();
+    let now_ms = context.status.now_ms();
     let taken = context
         .files
         .spawn_blocking(move || standbys.report(report, sender, now_ms))
         .await;
     match taken {
-        Ok(Ok(reply)) => Json(reply).into_response(),
+        Ok(Ok(reply)) => Json(ReportReply {
+            database: context.status.look(Status::database_position),
+            ..reply
+        })
+        .into_response(),
         Ok(Err(error)) if error.kind() == Kind::Refused => {
             // Whoever has the token can do this all day: it is counted, and said once a burst.
             if let Some(connection) = connection {
@@ -61,7 +65,8 @@ pub(super) async fn take(
     }
 }
 
-/// A browser can be made to send other types from any page, but not this one.
+/// Reads a standby's report from a request, and refuses any other type than JSON. A browser can be made to send other
+/// types from any page, but not this one.
 fn understood(headers: &HeaderMap, body: &[u8]) -> Result<Report, (StatusCode, String)> {
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -84,7 +89,8 @@ fn understood(headers: &HeaderMap, body: &[u8]) -> Result<Report, (StatusCode, S
     Ok(report)
 }
 
-/// The peers file cannot be used: its own words say where, and are for this server's log.
+/// Answers a standby whose report cannot be taken since the peers file cannot be used: its own words say where, and are
+/// for this server's log.
 fn not_taken(error: &Error) -> Response {
     warn!("a report of a standby: {error}");
     (

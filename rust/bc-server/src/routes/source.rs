@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bc_core::offer::{Offer, Offered};
+use bc_core::primary::{Offer, Offered};
 
 use crate::context::Context;
 
@@ -44,12 +44,13 @@ impl IntoResponse for NoSource {
     }
 }
 
-/// The primary's side of this node.
+/// The source of what a request asks for: the offer of a primary; the refusal where this node is none.
 pub(super) fn offer(context: &Context) -> Result<&Arc<Offer>, NoSource> {
     context.offer.as_ref().ok_or(NoSource::NotPrimary)
 }
 
-/// The newest generation.
+/// The source of what a request asks for: the newest generation that this node offers; the refusal where there is none
+/// yet.
 pub(super) fn offered(context: &Context) -> Result<Arc<Offered>, NoSource> {
     offer(context)?.current().ok_or(NoSource::TooEarly)
 }

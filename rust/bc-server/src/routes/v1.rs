@@ -16,13 +16,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    jar_name::JarName,
-    manifest::{Entry, Name},
-    md5::Md5,
-    offer::Offered,
-    percent,
-    pull::both::Side,
-    status::FileStatus,
+    basics::percent,
+    generation::{Entry, JarName, Md5, Name},
+    node::both::Side,
+    primary::Offered,
+    status::{FileStatus, Status},
 };
 use serde::Serialize;
 
@@ -32,19 +30,25 @@ use super::{
 };
 use crate::context::Context;
 
+/// Answers an old standby that asks whether this primary is there.
 pub(super) async fn health_check(State(context): State<Context>) -> Result<&'static str, NoSource> {
     // Not before the first reading: the old standby would ask for the status next, in vain.
     source::offered(&context).map(|_| "OK!")
 }
 
-/// The original answers in these words, with 200, where PostgreSQL cannot tell.
-pub(super) async fn wal_location(State(context): State<Context>) -> Result<&'static str, NoSource> {
-    source::offer(&context)
-        .map(|_| "Not Available, Reason, this version of GoCD Business Continuity does not ask the database")
+/// Answers an old standby with the position of the database. The original answers with 200 in either case.
+pub(super) async fn wal_location(State(context): State<Context>) -> Result<String, NoSource> {
+    source::offer(&context)?;
+    let position = context.status.look(Status::database_position);
+    Ok(position.map_or_else(
+        || "Not Available, Reason, no database that takes writes has answered".to_owned(),
+        |position| position.written.to_string(),
+    ))
 }
 
-/// What is on offer, when all its MD5s are known: the old protocol compares files by them. A file that cannot be read, or
-/// was replaced since, has none, and an old standby would take it for removed: it is to ask again.
+/// Lists what is on offer for an old standby, when all its MD5s are known: the old protocol compares files by them. A
+/// file that cannot be read, or was replaced since, has none, and an old standby would take it for removed: it is to
+/// ask again.
 async fn with_md5s(context: &Context) -> Result<(Arc<Offered>, BTreeMap<Name, Md5>), NoSource> {
     source::offered(context)?;
     let (offered, both) = context.offered_with_md5s().await.ok_or(NoSource::TooEarly)?;
@@ -72,6 +76,7 @@ struct FileDetails {
     md5: Md5,
 }
 
+/// Answers an old standby with the MD5s of the configuration files.
 pub(super) async fn config_files_status(State(context): State<Context>) -> Result<Json<ConfigFilesStatus>, NoSource> {
     let (offered, md5s) = with_md5s(&context).await?;
     let details = |(name, md5): (&Name, &Md5)| Some((key(name)?, FileDetails { md5: *md5 }));
@@ -84,7 +89,7 @@ pub(super) async fn config_files_status(State(context): State<Context>) -> Resul
     }))
 }
 
-/// How GoCD's `ConfigFileType` calls a file.
+/// The name of a configuration file in GoCD's `ConfigFileType`, for the old protocol.
 fn key(name: &Name) -> Option<&'static str> {
     match name {
         Name::CruiseConfig => Some("CRUISE_CONFIG_XML"),
@@ -109,6 +114,7 @@ struct PluginFile {
     md5: Md5,
 }
 
+/// Answers an old standby with the MD5s of the external plugins.
 pub(super) async fn plugin_files_status(State(context): State<Context>) -> Result<Json<PluginFilesStatus>, NoSource> {
     let (offered, md5s) = with_md5s(&context).await?;
     if offered.snapshot.manifest.withheld.has_plugin() {
@@ -125,32 +131,39 @@ pub(super) async fn plugin_files_status(State(context): State<Context>) -> Resul
     Ok(Json(PluginFilesStatus { bundled: [], external }))
 }
 
+/// Whether the name of a jar is the same in a URL of the old protocol, whose client encodes nothing.
 fn survives_a_url(jar: &JarName) -> bool {
     jar.as_str()
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+!$'()*,;@=".contains(&byte))
 }
 
+/// Answers an old standby with the content of `cruise-config.xml`.
 pub(super) async fn cruise_config(context: State<Context>, headers: HeaderMap) -> Response {
     config_file(context, Name::CruiseConfig, &headers, "text/xml;charset=UTF-8").await
 }
 
+/// Answers an old standby with the content of `jetty.xml`.
 pub(super) async fn jetty_config(context: State<Context>, headers: HeaderMap) -> Response {
     config_file(context, Name::JettyXml, &headers, "text/xml;charset=UTF-8").await
 }
 
+/// Answers an old standby with the content of `cipher.aes`.
 pub(super) async fn cipher_aes(context: State<Context>, headers: HeaderMap) -> Response {
     config_file(context, Name::CipherAes, &headers, "text/plain;charset=UTF-8").await
 }
 
+/// Answers an old standby with the content of the file `cipher`, the key of DES.
 pub(super) async fn cipher_des(context: State<Context>, headers: HeaderMap) -> Response {
     config_file(context, Name::CipherDes, &headers, "text/plain;charset=UTF-8").await
 }
 
+/// Answers an old standby with the content of the file of feature toggles.
 pub(super) async fn user_feature_toggle(context: State<Context>, headers: HeaderMap) -> Response {
     config_file(context, Name::FeatureToggles, &headers, "text/json;charset=UTF-8").await
 }
 
+/// Answers an old standby with the content of a configuration file.
 async fn config_file(
     State(context): State<Context>,
     name: Name,
@@ -167,8 +180,9 @@ async fn config_file(
     }
 }
 
-/// `?folderName=external&pluginName=x.jar`. The original takes a blank folder, or `bundled`, for the bundled
-/// plugins, which are not synced, and anything else for the external ones; here it must be `external`.
+/// Answers an old standby with the jar of a plugin: `?folderName=external&pluginName=x.jar`. The original takes a blank
+/// folder, or `bundled`, for the bundled plugins, which are not synced, and anything else for the external ones; here
+/// it must be `external`.
 pub(super) async fn plugin(State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let offered = match source::offered(&context) {
         Ok(offered) => offered,
@@ -194,8 +208,8 @@ struct PluginQuery {
 }
 
 impl PluginQuery {
-    /// None when a part is repeated or is not UTF-8 behind its percent signs. A plus is a plus, since that
-    /// client does not encode names.
+    /// Parses the query of an old standby for a plugin; none when a part is repeated or is not UTF-8 behind its percent
+    /// signs. A plus is a plus, since that client does not encode names.
     fn parse(query: &str) -> Option<Self> {
         let (mut folder, mut plugin) = (None, None);
         for pair in query.split('&') {

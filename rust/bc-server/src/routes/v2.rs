@@ -9,12 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bc_core::{
-    concern, delta,
-    digest::Digest,
-    manifest::{Acceptance, Envelope, ManifestDocument},
-    offer::{Offer, Offered},
-    run::Run,
-    status::StatusBoard,
+    basics::Digest,
+    database::position::Told,
+    generation::{Acceptance, Envelope, ManifestDocument, Run, concern, delta},
+    primary::{Offer, Offered},
+    status::{Status, StatusBoard, concerns},
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -28,25 +27,33 @@ pub const ENVELOPE_HEADER: &str = "gocd-bc-envelope";
 /// Tells the list of concerns of an answer from others: a client sends it back with its next question.
 pub const CONCERNS_HEADER: &str = "gocd-bc-concerns";
 
-/// So long after a question it is answered at the earliest for other concerns alone: what comes and goes quickly makes
-/// nobody ask all the time.
+/// How long a question waits at least before it is answered for other concerns alone: concerns that come and go quickly
+/// must not make standbys ask all the time.
 const CONCERNS_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest a client may wait for a change.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Who this node is, in every role.
+/// Answers who this node is, in every role.
 pub(super) async fn node(State(context): State<Context>) -> Json<Envelope> {
-    let now_ms = context.clock.now_ms();
+    let now_ms = context.status.now_ms();
     let offered = source::offer(&context)
         .ok()
         .and_then(|offer| Some(envelope(&context, offer, &*offer.current()?, now_ms)));
     Json(offered.unwrap_or_else(|| envelope_of_status(&context, now_ms)))
 }
 
+/// Answers where the database of a primary is and what it is like, while it takes writes.
+pub(super) async fn database(State(context): State<Context>) -> Result<Json<Option<Told>>, source::NoSource> {
+    source::offer(&context)?;
+    Ok(Json(context.status.look(Status::database_told)))
+}
+
+/// The envelope of a node that offers nothing, by its status.
 fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
-    let status = context.status.picture(now_ms);
+    let status = context.status.picture();
     let generation = status.generation.as_ref();
+    let position = status.database_position();
     Envelope {
         node_id: status.node_id,
         role: status.role,
@@ -56,29 +63,33 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         product_version: status.product_version,
         schema_version: None,
         server_id: None,
-        wal_location: None,
+        database: position,
+        made_at: None,
         acceptance: generation.map_or(Acceptance::Unknown, |generation| generation.acceptance),
         generated_ms: generation.map_or(0, |generation| generation.generated_ms),
         scanned_ms: status.scanned_ms.unwrap_or(0),
         now_ms,
         file_check_interval_ms: status.file_check_interval_ms,
         next_fingerprint: None,
-        concerns: concern::of(&status.problems),
+        concerns: concerns::of(&status.problems),
         run: Some(Run::clone(&context.run)),
     }
 }
 
 /// The envelope of what is on offer, with what this node knows to be wrong with it.
 fn envelope(context: &Context, offer: &Offer, offered: &Offered, now_ms: i64) -> Envelope {
+    let told = |status: &Status| (concerns::of(&status.problems), status.database_position());
+    let (concerns, position) = context.status.look(told);
     Envelope {
-        concerns: context.status.look(|status| concern::of(&status.problems)),
+        concerns,
+        database: position,
         ..offer.envelope(offered, now_ms)
     }
 }
 
-/// The files on offer. `If-None-Match` with the generation that the client knows makes this 304 while it is the
-/// newest one; with `Prefer: wait=SECONDS` (RFC 7240) the answer waits that long for another one, or for news
-/// about the acceptance of this one. So it does for the first one, while the folders have not been read yet. A client that
+/// The files on offer. `If-None-Match` with the generation that the client knows makes this 304 while it is the newest
+/// one; with `Prefer: wait=SECONDS` (RFC 7240) the answer waits that long for another one, or for news about the
+/// acceptance of this one. While the folders have not been read yet, it waits for the first generation. A client that
 /// says which concerns it knows is answered for others too.
 pub(super) async fn manifest(
     State(context): State<Context>,
@@ -110,12 +121,12 @@ pub(super) async fn manifest(
         return too_early(&context);
     };
     let known = is_known(&headers, &offered);
-    answer(&context, offer, &offered, known.then_some(Known))
+    answer(&context, offer, &offered, known)
 }
 
 /// There is nothing yet, and the envelope may say why.
 fn too_early(context: &Context) -> Response {
-    let envelope = envelope_of_status(context, context.clock.now_ms());
+    let envelope = envelope_of_status(context, context.status.now_ms());
     let concerns = HeaderValue::from_str(&concern::tag(&envelope.concerns)).expect("letters and digits make a header");
     let headers = [(ENVELOPE_HEADER, ascii_json(&envelope))];
     let mut response = (headers, source::NoSource::TooEarly).into_response();
@@ -123,7 +134,8 @@ fn too_early(context: &Context) -> Response {
     response
 }
 
-/// Waits until this node has other concerns than the client knows, for ever where that does not say which.
+/// Waits until this node has other concerns than the client knows; for ever where the client does not say which it
+/// knows.
 async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
     let Some(known) = headers.get(CONCERNS_HEADER) else {
         return std::future::pending().await;
@@ -133,7 +145,7 @@ async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
     loop {
         changes.mark_unchanged();
         let is_other =
-            || board.look(|status| concern::tag(&concern::of(&status.problems)).as_bytes() != known.as_bytes());
+            || board.look(|status| concern::tag(&concerns::of(&status.problems)).as_bytes() != known.as_bytes());
         if is_other() {
             sleep_until(earliest).await;
             if is_other() {
@@ -147,20 +159,19 @@ async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
     }
 }
 
-/// The client has this generation.
-struct Known;
-
-fn answer(context: &Context, offer: &Offer, offered: &Arc<Offered>, known: Option<Known>) -> Response {
-    let now_ms = context.clock.now_ms();
+/// Answers with the manifest of what is on offer, or its envelope alone where the client has it.
+fn answer(context: &Context, offer: &Offer, offered: &Arc<Offered>, client_has_it: bool) -> Response {
+    let now_ms = context.status.now_ms();
     let envelope = envelope(context, offer, offered, now_ms);
     let concerns = concern::tag(&envelope.concerns);
-    let mut response = match known {
-        Some(Known) => (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, ascii_json(&envelope))]).into_response(),
-        None => Json(ManifestDocument {
+    let mut response = if client_has_it {
+        (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, ascii_json(&envelope))]).into_response()
+    } else {
+        Json(ManifestDocument {
             envelope,
             ..offer.document(offered, now_ms)
         })
-        .into_response(),
+        .into_response()
     };
     let concerns = HeaderValue::from_str(&concerns).expect("letters and digits make a header");
     response.headers_mut().insert(CONCERNS_HEADER, concerns);
@@ -169,10 +180,12 @@ fn answer(context: &Context, offer: &Offer, offered: &Arc<Offered>, known: Optio
     response
 }
 
+/// The tag of a manifest in an answer: the id of its generation, in quotes.
 fn tag(offered: &Offered) -> String {
     format!("\"{}\"", offered.snapshot.generation)
 }
 
+/// Whether the client says that it knows the manifest on offer.
 fn is_known(headers: &HeaderMap, offered: &Offered) -> bool {
     let tag = tag(offered);
     headers
@@ -194,7 +207,8 @@ fn wait(headers: &HeaderMap) -> Duration {
         .map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
-/// Compact JSON that fits a header: what is not printable ASCII can only be inside a string, and is escaped.
+/// Compact JSON that fits a header of an answer: what is not printable ASCII can only be inside a string, and is
+/// escaped.
 pub(crate) fn ascii_json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("it has only plain fields");
     let mut ascii = String::with_capacity(json.len());
@@ -210,7 +224,7 @@ pub(crate) fn ascii_json(value: &impl Serialize) -> String {
     ascii
 }
 
-/// The bytes with this digest, if a file of the newest generation has it.
+/// Answers with the bytes with this digest, if a file of the newest generation has it.
 pub(super) async fn blob(
     State(context): State<Context>,
     digest: Result<Path<String>, axum::extract::rejection::PathRejection>,
@@ -226,7 +240,8 @@ pub(super) async fn blob(
     content::answer(&context, offered, digest, &headers, "application/octet-stream").await
 }
 
-/// What leads from one cruise-config.xml to the newest: 404 where there is nothing short, and the blob is to be asked for.
+/// Answers with what leads from one cruise-config.xml to the newest: 404 where there is nothing short, and the blob is
+/// to be asked for.
 pub(super) async fn delta(
     State(context): State<Context>,
     digests: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
@@ -254,30 +269,21 @@ pub(super) async fn delta(
 
 #[cfg(test)]
 mod tests {
-    use bc_core::manifest::{Epoch, Role};
+    use bc_core::generation::Role;
 
     use super::*;
 
     #[test]
     fn an_envelope_survives_its_header() {
         let envelope = Envelope {
-            node_id: "0".repeat(32),
-            role: Role::Primary,
-            epoch: Epoch::default(),
             sequence: 3,
             gocd_version: Some("26.1 \u{1F980} \u{7f} \"ü\"\n".to_owned()),
             product_version: "0.1.0".to_owned(),
-            schema_version: None,
-            server_id: None,
-            wal_location: None,
-            acceptance: Acceptance::Unknown,
             generated_ms: 1,
             scanned_ms: 2,
             now_ms: 3,
             file_check_interval_ms: 4,
-            next_fingerprint: None,
-            concerns: Vec::new(),
-            run: None,
+            ..Envelope::of(&"0".repeat(32), Role::Primary)
         };
         let header = HeaderValue::from_str(&ascii_json(&envelope)).expect("a header");
         let text = header.to_str().expect("ASCII");

@@ -5,17 +5,15 @@
 //! - One that says that it is an authority (`CA:TRUE`) vouches for those that it issued: webpki checks chain, dates and
 //!   name.
 //! - Any certificate vouches for itself, compared whole, byte by byte, with its dates and its name. So does one that an
-//!   administrator made with `openssl req -x509`, whether that says `CA:TRUE` or not. Another one of the same key or the
-//!   same name is another one: whoever is no authority issues nothing.
+//!   administrator made with `openssl req -x509`, whether that says `CA:TRUE` or not. Another one of the same key or
+//!   the same name is another one: whoever is no authority issues nothing.
 //!
 //! What is refused says why in words for people, with what to type (`refusal`).
 
 use std::sync::Arc;
 
 use bc_core::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    regular_file,
+    basics::{Error, Fingerprint, Kind, regular_file},
     settings::CertificateAuthority,
 };
 use rustls::{
@@ -44,8 +42,8 @@ pub(super) struct Presented<'a> {
     pub(super) now: UnixTime,
 }
 
-/// Judges what the primary shows by `authority`, which is read anew each time: handshakes are rare, and the administrator
-/// may have replaced the file.
+/// Judges the certificate that the primary shows by `authority`, which is read anew each time: handshakes are rare, and
+/// the administrator may have replaced the file.
 ///
 /// # Errors
 /// [`Kind::Trust`]: it is not vouched for, or there is nobody who could.
@@ -73,6 +71,7 @@ pub(super) fn vouches(
     })
 }
 
+/// Names the authority of `bc.tls.ca` in words.
 fn described(authority: &CertificateAuthority) -> String {
     match authority {
         CertificateAuthority::System => "the authorities of this system (bc.tls.ca=system)".to_owned(),
@@ -80,6 +79,7 @@ fn described(authority: &CertificateAuthority) -> String {
     }
 }
 
+/// Reads the certificates of `bc.tls.ca`.
 fn certificates(authority: &CertificateAuthority) -> Result<Vec<CertificateDer<'static>>, Error> {
     // Whoever vouches for nobody is trusted with nothing: the same kind as a wrong certificate.
     let unusable = |Unusable { reason, guidance }: Unusable| {
@@ -96,22 +96,21 @@ fn certificates(authority: &CertificateAuthority) -> Result<Vec<CertificateDer<'
         CertificateAuthority::System => {
             let found = rustls_native_certs::load_native_certs().certs;
             if found.is_empty() {
-                return Err(unusable(Unusable {
-                    reason: "this system has none".to_owned(),
-                    guidance: "Install them (package ca-certificates), or name a PEM file in bc.tls.ca.".to_owned(),
-                }));
+                return Err(unusable(Unusable::new(
+                    "this system has none",
+                    "Install them (package ca-certificates), or name a PEM file in bc.tls.ca.",
+                )));
             }
             Ok(found)
         }
         CertificateAuthority::File(path) => {
             let bytes = regular_file::read(path, regular_file::LARGEST_OF_OURS).map_err(|error| {
                 let error = Error::io("read", path, &error);
-                unusable(Unusable {
-                    reason: error.message().to_owned(),
-                    guidance: "Name a readable PEM file with the certificate of the primary, or of its authority, in \
-                               bc.tls.ca."
-                        .to_owned(),
-                })
+                unusable(Unusable::new(
+                    error.message().to_owned(),
+                    "Name a readable PEM file with the certificate of the primary, or of its authority, in \
+                               bc.tls.ca.",
+                ))
             })?;
             let file = PemFile {
                 name: &path.display().to_string(),
@@ -122,20 +121,21 @@ fn certificates(authority: &CertificateAuthority) -> Result<Vec<CertificateDer<'
             if found.iter().any(|certificate| Certificate::read(certificate).is_some()) {
                 return Ok(found);
             }
-            Err(unusable(Unusable {
-                reason: "what stands there as a certificate is damaged, or something else".to_owned(),
-                guidance: "Copy the whole file again from where it was made.".to_owned(),
-            }))
+            Err(unusable(Unusable::new(
+                "what stands there as a certificate is damaged, or something else",
+                "Copy the whole file again from where it was made.",
+            )))
         }
     }
 }
 
 impl Presented<'_> {
+    /// Checks dates and name of a primary's certificate that stands itself in `bc.tls.ca`.
     fn is_in_time_and_for_its_name(&self) -> Result<(), Unusable> {
         let certificate = Certificate::read(self.certificate).ok_or_else(damaged)?;
         certificate
             .dates()
-            .judge(seconds(self.now))
+            .check(seconds(self.now))
             .map_err(|untimely| self.untimely(untimely, &certificate))?;
         if certificate.is_for(self.name) {
             Ok(())
@@ -144,6 +144,7 @@ impl Presented<'_> {
         }
     }
 
+    /// Checks that an authority of `bc.tls.ca` issued the primary's certificate, through its chain.
     fn is_issued_by(&self, known: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Result<(), Unusable> {
         let read: Vec<_> = known.iter().filter_map(Certificate::read).collect();
         let (authorities, others): (Vec<_>, Vec<_>) = read.into_iter().partition(Certificate::is_authority);
@@ -153,8 +154,8 @@ impl Presented<'_> {
             return Err(self.is_another(&others));
         }
         let own = Certificate::read(self.certificate).ok_or_else(damaged)?;
-        // An authority that is a server's own certificate at the same time is no wider for that: whoever has its key, and
-        // shows another certificate for it, was issued nothing.
+        // An authority that is a server's own certificate at the same time is no wider for that: whoever has its key,
+        // and shows another certificate for it, was issued nothing.
         if authorities.iter().any(|authority| authority.has_key_of(&own)) {
             return Err(issued_by_nobody_else(&own));
         }

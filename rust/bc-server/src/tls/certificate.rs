@@ -6,7 +6,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use bc_core::words::{self, minute};
+use bc_core::basics::words::{self, minute};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::{
     extensions::GeneralName,
@@ -16,9 +16,9 @@ use x509_parser::{
 
 use super::public_key::Kind;
 
-/// As much of a name of others is shown, in characters.
+/// How much of a foreign name is shown, in characters.
 const LONGEST_NAME: usize = 120;
-/// As many names of a certificate are shown.
+/// How many names of a certificate are shown.
 const MOST_NAMES: usize = 8;
 
 /// A certificate that was taken apart.
@@ -44,8 +44,8 @@ pub(crate) enum Untimely {
 }
 
 impl Dates {
-    /// Whether they hold `now`.
-    pub(crate) fn judge(self, now: i64) -> Result<(), Untimely> {
+    /// Checks the dates of a certificate at `now`, seconds since 1970.
+    pub(crate) fn check(self, now: i64) -> Result<(), Untimely> {
         if now < self.begin {
             Err(Untimely::NotYet(self.begin))
         } else if now > self.end {
@@ -66,49 +66,49 @@ impl fmt::Display for Untimely {
     }
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, of the time at which a certificate is judged.
 pub(super) fn seconds(now: UnixTime) -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl<'a> Certificate<'a> {
-    /// None where it is damaged, or something else.
+    /// Reads a certificate from its DER bytes; none where it is damaged, or something else.
     pub(super) fn read(der: &'a CertificateDer<'a>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         Some(Self { der, parsed })
     }
 
-    /// All of it.
+    /// The DER bytes of the whole certificate.
     pub(super) fn der(&self) -> &CertificateDer<'a> {
         self.der
     }
 
-    /// Whose it is.
+    /// Whose the certificate is, for people.
     pub(super) fn subject(&self) -> String {
         named(self.parsed.subject())
     }
 
-    /// Who issued it.
+    /// Who issued the certificate, for people.
     pub(super) fn issuer(&self) -> String {
         named(self.parsed.issuer())
     }
 
-    /// Whether it names itself as its issuer.
+    /// Whether the certificate names itself as its issuer.
     pub(super) fn is_self_issued(&self) -> bool {
         self.parsed.subject().as_raw() == self.parsed.issuer().as_raw()
     }
 
-    /// Whether `other` has the name of its issuer.
+    /// Whether the certificate `other` has the name of this one's issuer.
     pub(super) fn may_be_issued_by(&self, other: &Certificate<'_>) -> bool {
         self.parsed.issuer().as_raw() == other.parsed.subject().as_raw()
     }
 
-    /// Whether both are for the same key.
+    /// Whether both certificates are for the same key.
     pub(super) fn has_key_of(&self, other: &Certificate<'_>) -> bool {
         self.parsed.public_key().raw == other.parsed.public_key().raw
     }
 
-    /// Whether it says that it may issue others: its key alone would say nothing of the kind.
+    /// Whether the certificate says that it may issue others: its key alone would say nothing of the kind.
     pub(super) fn is_authority(&self) -> bool {
         let may_sign = self.parsed.key_usage();
         self.is_of_version_3()
@@ -116,11 +116,12 @@ impl<'a> Certificate<'a> {
             && may_sign.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
     }
 
+    /// Whether the certificate is of version 3, and so may have extensions.
     pub(super) fn is_of_version_3(&self) -> bool {
         self.parsed.version() == X509Version::V3
     }
 
-    /// From when to when.
+    /// From when to when a certificate counts, by its own words.
     pub(super) fn dates(&self) -> Dates {
         let validity = self.parsed.validity();
         Dates {
@@ -129,12 +130,12 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// The kind of its key.
+    /// The kind of the key that the certificate is for.
     pub(super) fn key(&self) -> Kind {
         Kind::of(self.parsed.public_key())
     }
 
-    /// Which algorithm its issuer signed it with, where that is a weak one.
+    /// Which algorithm the issuer signed the certificate with, where that is a weak one.
     pub(super) fn weak_signature(&self) -> Option<&'static str> {
         match self.parsed.signature_algorithm.algorithm.to_id_string().as_str() {
             "1.2.840.113549.1.1.4" => Some("MD5"),
@@ -143,8 +144,9 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// Whether it is for `name`. What its subjectAltName says counts; the common name of its subject only where it has no
-    /// DNS name and no address there, and only letter by letter: a certificate of plain `openssl req -x509` has no other.
+    /// Whether the certificate is for the server `name`. What its subjectAltName says counts; the common name of its
+    /// subject only where it has no DNS name and no address there, and only letter by letter: a certificate of plain
+    /// `openssl req -x509` has no other.
     pub(super) fn is_for(&self, name: &ServerName<'_>) -> bool {
         if self.has_alternative_names() {
             return webpki::EndEntityCert::try_from(self.der)
@@ -163,7 +165,7 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// For which names it is.
+    /// Lists the names that the certificate is for, for people.
     pub(super) fn names(&self) -> String {
         let alternative = self.alternative_names();
         if alternative.is_empty() {
@@ -183,10 +185,12 @@ impl<'a> Certificate<'a> {
         shown
     }
 
+    /// Whether the certificate has DNS names or addresses in its subjectAltName.
     fn has_alternative_names(&self) -> bool {
         !self.alternative_names().is_empty()
     }
 
+    /// The DNS names and addresses in the certificate's subjectAltName.
     fn alternative_names(&self) -> Vec<String> {
         let Ok(Some(extension)) = self.parsed.subject_alternative_name() else {
             return Vec::new();
@@ -201,13 +205,14 @@ impl<'a> Certificate<'a> {
             .collect()
     }
 
-    /// The most specific one, which stands last.
+    /// The most specific common name of the certificate, which stands last.
     fn common_name(&self) -> Option<&str> {
         let name = self.parsed.subject().iter_common_name().last()?;
         name.as_str().ok()
     }
 }
 
+/// The address in a certificate's subjectAltName.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes)
         .map(IpAddr::from)
@@ -215,7 +220,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// The part of a name that says most.
+/// The part of a certificate's X.509 name that says most.
 fn named(name: &X509Name<'_>) -> String {
     let most = (name.iter_common_name().last())
         .or_else(|| name.iter_organizational_unit().last())

@@ -7,32 +7,30 @@
 use std::{
     error::Error as StdError,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bc_core::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    trust::{Judge, Trust},
+    basics::{Error, Fingerprint, Kind, lock},
+    keys::{Trust, trust::Judge},
 };
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, OtherError,
     client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        Resumption, WantsClientCert,
+        danger::{ServerCertVerified, ServerCertVerifier},
     },
     crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{
-    Version,
     authority::{self, Presented},
     certificate::Certificate,
     failure::{self, causes},
     fingerprint_of_certificate,
     node_key::NodeKey,
-    provider, public_key, signed,
+    provider, public_key,
 };
 
 /// Tells how the primary is proven right now; asked once a handshake, since the peers file may change.
@@ -56,19 +54,19 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for a node whose own key is `own`: an address that leads back to it is refused.
-    /// It shows no certificate.
+    /// Makes what judges the primary's key for a node whose own key is `own`: an address that leads back to it is
+    /// refused. It shows no certificate.
     pub fn new(trust: TrustSource, own: Fingerprint) -> Arc<Self> {
         Self::with(trust, OwnKey::Fixed(own))
     }
 
-    /// A verifier for a node that shows `key`, to the other side too.
-    pub fn of_node(trust: TrustSource, key: Arc<NodeKey>) -> Arc<Self> {
+    /// Makes what judges the primary's key for a node that shows `key`, to the primary too.
+    pub(crate) fn of_node(trust: TrustSource, key: Arc<NodeKey>) -> Arc<Self> {
         Self::with(trust, OwnKey::Shown(key))
     }
 
-    /// A verifier that lets nobody pass but whoever holds the very key of this node, which shows it too.
-    pub fn of_own(key: Arc<NodeKey>) -> Arc<Self> {
+    /// Makes a verifier that lets nobody pass but whoever holds the very key of this node, which shows it too.
+    pub(crate) fn of_own(key: Arc<NodeKey>) -> Arc<Self> {
         let own = Arc::clone(&key);
         let trust: TrustSource = Arc::new(move || Trust::Pinned(own.shown().fingerprint()).into());
         Arc::new(Self {
@@ -77,10 +75,12 @@ impl Verifier {
         })
     }
 
+    /// A verifier of the primary's key with this trust and own key, shared.
     fn with(trust: TrustSource, own: OwnKey) -> Arc<Self> {
         Arc::new(Self::made(trust, own))
     }
 
+    /// A verifier of the primary's key with this trust and own key.
     fn made(trust: TrustSource, own: OwnKey) -> Self {
         Self {
             trust,
@@ -91,6 +91,7 @@ impl Verifier {
         }
     }
 
+    /// Whether the key that was shown to this verifier is the node's own.
     fn is_own(&self, shown: &Fingerprint) -> bool {
         match &self.own {
             OwnKey::Fixed(own) => own == shown,
@@ -98,16 +99,17 @@ impl Verifier {
         }
     }
 
-    /// The key that was shown in the newest handshake, accepted or not.
+    /// The key that the other side showed this verifier in the newest handshake, accepted or not.
     pub fn seen(&self) -> Option<Fingerprint> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.seen)
     }
 
-    /// Whether that was this node's own one.
-    pub fn saw_own(&self) -> bool {
+    /// Whether the newest handshake of this verifier showed this node's own key.
+    pub(crate) fn saw_own(&self) -> bool {
         self.seen().is_some_and(|seen| self.is_own(&seen))
     }
 
+    /// Judges the certificate that the primary shows in a handshake, by its key and where so set by `bc.tls.ca`.
     fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -116,7 +118,7 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<(), Error> {
         let shown = fingerprint_of_certificate(end_entity)?;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        *lock(&self.seen) = Some(shown);
         if !self.wants_own && self.is_own(&shown) {
             return Err(Error::new(
                 Kind::Refused,
@@ -152,14 +154,19 @@ impl Verifier {
     }
 }
 
-/// A client configuration that asks `verifier`, and shows the key of its node where it has one.
-pub fn config(verifier: Arc<Verifier>) -> ClientConfig {
-    let own = verifier.own.clone();
-    let builder = ClientConfig::builder_with_provider(provider())
+/// Begins the TLS configuration of a client that lets `verifier` judge what the other side shows.
+pub(crate) fn builder(verifier: Arc<dyn ServerCertVerifier>) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(verifier)
+}
+
+/// Makes the TLS configuration of a client that asks `verifier`, and shows the key of its node where it has one.
+pub fn config(verifier: Arc<Verifier>) -> ClientConfig {
+    let own = verifier.own.clone();
+    let builder = builder(verifier);
     let mut config = match own {
         OwnKey::Fixed(_) => builder.with_no_client_auth(),
         OwnKey::Shown(key) => builder.with_client_cert_resolver(key),
@@ -169,12 +176,13 @@ pub fn config(verifier: Arc<Verifier>) -> ClientConfig {
     config
 }
 
-/// Why TLS failed, if that is the reason anywhere behind `error`: the verifier's own refusal as it was, or what
-/// the failure means.
-pub fn refusal(error: &(dyn StdError + 'static)) -> Option<Error> {
+/// Says why TLS with the primary failed, if that is the reason anywhere behind `error`: the verifier's own refusal as
+/// it was, or what the failure means.
+pub(crate) fn refusal(error: &(dyn StdError + 'static)) -> Option<Error> {
     causes(error).find_map(|cause| cause.downcast_ref()).map(meaning)
 }
 
+/// Says what an error of rustls on the client's side means.
 fn meaning(error: &rustls::Error) -> Error {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
@@ -192,6 +200,7 @@ fn meaning(error: &rustls::Error) -> Error {
     }
 }
 
+/// Says that the primary's address shows a certificate but does not prove its key.
 fn not_proven() -> Error {
     Error::new(
         Kind::Trust,
@@ -214,27 +223,7 @@ impl ServerCertVerifier for Verifier {
             .map_err(|error| CertificateError::Other(OtherError(Arc::new(error))).into())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signed(Version::Tls12, message, certificate, signature, &self.provider)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signed(Version::Tls13, message, certificate, signature, &self.provider)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    check_signatures!();
 }
 
 impl fmt::Debug for Verifier {

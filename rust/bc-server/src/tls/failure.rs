@@ -1,13 +1,13 @@
 //! What a failed handshake means, in words for people.
 //!
-//! The errors of TLS libraries print the names of their own parts. None of these reaches a message: what is known is said
-//! in words, and what is not is said to be unknown.
+//! The errors of TLS libraries print the names of their own parts. None of these reaches a message: what is known is
+//! said in words, and what is not is said to be unknown.
 
 use std::{error::Error as StdError, io, iter::successors};
 
 use rustls::{AlertDescription, Error, PeerIncompatible, PeerMisbehaved};
 
-/// An error with everything behind it, outermost first.
+/// Walks from an error to everything behind it, outermost first.
 pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     successors(Some(error), |error| {
         // An I/O error hides the error that it wraps from source().
@@ -18,8 +18,8 @@ pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<I
     })
 }
 
-/// What the other side did, as a fragment that begins with "it".
-pub fn described(error: &Error) -> &'static str {
+/// Says what the other side of a failed TLS handshake did, as a fragment that begins with "it".
+pub(crate) fn described(error: &Error) -> &'static str {
     match error {
         Error::AlertReceived(alert) => alert_described(*alert),
         Error::InvalidMessage(_) => "it sent something that is no TLS",
@@ -43,6 +43,7 @@ pub fn described(error: &Error) -> &'static str {
     }
 }
 
+/// What the other side of a failed TLS handshake cannot do that we need.
 fn incompatible(reason: &PeerIncompatible) -> &'static str {
     match reason {
         PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
@@ -62,6 +63,7 @@ fn incompatible(reason: &PeerIncompatible) -> &'static str {
     }
 }
 
+/// What the alert of a failed TLS handshake says.
 fn alert_described(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {

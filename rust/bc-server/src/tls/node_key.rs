@@ -4,13 +4,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bc_core::{
-    error::{Error, Kind},
-    fingerprint::Fingerprint,
-    identity::Identity,
+    basics::{Error, Fingerprint, Kind, lock},
+    keys::Identity,
 };
 use rustls::{
     DistinguishedName, SignatureScheme,
@@ -33,7 +32,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// From files of PEM text: the certificates of the chain, the node's own first, and its private key.
+    /// Makes the key that a node shows from PEM files: the certificates of the chain, the node's own first, and its
+    /// private key.
     ///
     /// # Errors
     /// Which of them cannot be used, why, and what to do. It never holds a part of the key.
@@ -43,23 +43,25 @@ impl Shown {
         let read = Certificate::read(first);
         let (Ok(fingerprint), Some(dates)) = (fingerprint_of_certificate(first), read.as_ref().map(Certificate::dates))
         else {
-            return Err(Unusable {
-                reason: format!(
+            return Err(Unusable::new(
+                format!(
                     "the first certificate in {} is damaged, or is not of the form X.509 has",
                     certificates.name
                 ),
-                guidance: "Copy the whole file again from where it was made.".to_owned(),
-            });
+                "Copy the whole file again from where it was made.",
+            ));
         };
         let der = key.private_key()?;
         let kind = public_key::Kind::of_private(&der);
-        let of_no_use = |is: String| Unusable {
-            reason: format!(
-                "{} is {is}; those that can be used are {}",
-                key.name,
-                public_key::USABLE
-            ),
-            guidance: super::ANOTHER_KEY.to_owned(),
+        let of_no_use = |is: String| {
+            Unusable::new(
+                format!(
+                    "{} is {is}; those that can be used are {}",
+                    key.name,
+                    public_key::USABLE
+                ),
+                super::ANOTHER_KEY.to_owned(),
+            )
         };
         if let Some(kind) = kind.as_ref().filter(|kind| !kind.is_usable()) {
             return Err(of_no_use(format!(
@@ -67,10 +69,10 @@ impl Shown {
             )));
         }
         let key_pair = provider().key_provider.load_private_key(der).map_err(|_| match &kind {
-            Some(kind) => Unusable {
-                reason: format!("{} is damaged: it is not the {kind} that it says it is", key.name),
-                guidance: "Copy the whole file again from where it was made.".to_owned(),
-            },
+            Some(kind) => Unusable::new(
+                format!("{} is damaged: it is not the {kind} that it says it is", key.name),
+                "Copy the whole file again from where it was made.",
+            ),
             None => of_no_use("a private key in a form that is not understood".to_owned()),
         })?;
         let own = key_pair.public_key();
@@ -85,7 +87,7 @@ impl Shown {
         })
     }
 
-    /// The node's own self-signed certificate.
+    /// Makes the key that a node shows from its own self-signed certificate.
     ///
     /// # Errors
     /// [`Kind::File`] when key and certificate of the identity do not belong together.
@@ -104,24 +106,25 @@ impl Shown {
         })
     }
 
-    /// From when to when the certificate counts.
+    /// From when to when the certificate that the node shows counts.
     pub(crate) fn dates(&self) -> Dates {
         self.dates
     }
 
-    /// The fingerprint of the key.
+    /// The fingerprint of the key that the node shows.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Who issued the certificate; with a self-signed one, its own name.
+    /// Who issued the certificate that the node shows; with a self-signed one, its own name.
     pub(super) fn issuer(&self) -> Option<DistinguishedName> {
         let certificate = webpki::EndEntityCert::try_from(self.certified.end_entity_cert().ok()?).ok()?;
         Some(DistinguishedName::in_sequence(certificate.issuer()))
     }
 }
 
-/// Key and certificate do not belong together. `shown` is the key of the first certificate, `own` that of the key file.
+/// Says that certificate and private key in an administrator's files do not belong together. `shown` is the key of the
+/// first certificate, `own` that of the key file.
 fn strangers(
     certificates: PemFile<'_>,
     key: PemFile<'_>,
@@ -135,28 +138,28 @@ fn strangers(
             .position(|one| fingerprint_of_certificate(one).as_ref() == Ok(own))
     };
     if let Some(index) = own.as_ref().and_then(place) {
-        return Unusable {
-            reason: format!(
+        return Unusable::new(
+            format!(
                 "the key in {} belongs to certificate {} in {}, not to the first",
                 key.name,
                 index + 1,
                 certificates.name
             ),
-            guidance: "Write the node's own certificate first, and those that issued it behind it.".to_owned(),
-        };
+            "Write the node's own certificate first, and those that issued it behind it.",
+        );
     }
     let own = own.map_or_else(|| "another one".to_owned(), |own| own.to_string());
-    Unusable {
-        reason: format!(
+    Unusable::new(
+        format!(
             "the key in {} does not belong to the certificate in {}: that is for the key {shown}, and this is {own}",
             key.name, certificates.name
         ),
-        guidance: format!(
+        format!(
             "Put a certificate and its own key there. Which key each of them has show `openssl pkey -in {} -pubout` and \
              `openssl x509 -in {} -noout -pubkey`.",
             key.name, certificates.name
         ),
-    }
+    )
 }
 
 impl fmt::Debug for Shown {
@@ -172,21 +175,21 @@ pub struct NodeKey {
 }
 
 impl NodeKey {
-    /// A node that shows this.
+    /// Makes the holder of the key that a node shows, beginning with this one.
     pub fn new(shown: Shown) -> Arc<Self> {
         Arc::new(Self {
             shown: Mutex::new(shown),
         })
     }
 
-    /// What new connections see.
+    /// The key that the node shows on new connections.
     pub fn shown(&self) -> Shown {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shown).clone()
     }
 
-    /// Shows something else from the next connection on.
+    /// Has the node show another key from the next connection on.
     pub fn show(&self, shown: Shown) {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *lock(&self.shown) = shown;
     }
 }
 

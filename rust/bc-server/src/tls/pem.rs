@@ -1,8 +1,9 @@
 //! Files of certificates and keys as administrators have them: PEM text, from editors and systems of all kinds.
 //!
 //! Byte order marks, `CRLF`, blanks at the ends of lines, text around the blocks and two blocks that share a line, as
-//! `cat` makes them of files without a last line end, do not matter. What is no such text, or has other blocks than were
-//! looked for, is called what it is, with the command that makes the right thing of it. No part of a key is ever quoted.
+//! `cat` makes them of files without a last line end, do not matter. What is no such text, or has other blocks than
+//! were looked for, is called what it is, with the command that makes the right thing of it. No part of a key is ever
+//! quoted.
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::{
@@ -17,6 +18,16 @@ pub struct Unusable {
     pub reason: String,
     /// What to type or to change.
     pub guidance: String,
+}
+
+impl Unusable {
+    /// A PEM file that cannot be used: why, and what to do.
+    pub(super) fn new(reason: impl Into<String>, guidance: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            guidance: guidance.into(),
+        }
+    }
 }
 
 /// A file of certificates or of a key.
@@ -36,7 +47,7 @@ enum Wanted {
 }
 
 impl PemFile<'_> {
-    /// All certificates in it, in their order; at least one.
+    /// Reads all certificates in a PEM file, in their order; at least one.
     ///
     /// # Errors
     /// What it is instead.
@@ -50,7 +61,7 @@ impl PemFile<'_> {
         }
     }
 
-    /// The private key in it.
+    /// Reads the private key in a PEM file.
     ///
     /// # Errors
     /// What it is instead.
@@ -66,7 +77,7 @@ impl PemFile<'_> {
         }
     }
 
-    /// Lines as the standard has them.
+    /// The text of a PEM file with lines as the standard has them.
     fn text(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.bytes.len() + 2);
         for line in self.bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -85,6 +96,7 @@ impl PemFile<'_> {
         text
     }
 
+    /// Says that this PEM file cannot be used, since it `is` something else.
     fn unusable(&self, is: &str, guidance: String) -> Unusable {
         Unusable {
             reason: format!("{} {is}", self.name),
@@ -92,6 +104,7 @@ impl PemFile<'_> {
         }
     }
 
+    /// Says that a PEM file is a private key with a password, and how to write it without.
     fn is_encrypted(&self) -> Unusable {
         self.unusable(
             "is a private key with a password, which nobody can type at a start",
@@ -102,7 +115,7 @@ impl PemFile<'_> {
         )
     }
 
-    /// A block begins and is not one.
+    /// Says what is damaged in a PEM file in which a block begins and is not one.
     fn is_damaged(&self, text: &[u8]) -> Unusable {
         let begins = labels(text, b"-----BEGIN ").len();
         let ends = labels(text, b"-----END ").len();
@@ -114,7 +127,7 @@ impl PemFile<'_> {
         self.unusable(is, "Copy the whole file again from where it was made.".to_owned())
     }
 
-    /// What a file is that has no block of the kind that was looked for.
+    /// Says what a PEM file is that has no block of the kind that was looked for.
     fn has_no(&self, wanted: Wanted, text: &[u8]) -> Unusable {
         let name = self.name;
         let labels = labels(text, b"-----BEGIN ");
@@ -169,7 +182,7 @@ impl PemFile<'_> {
                 "Put the key there that the certificate was made for.".to_owned(),
             )
         } else {
-            let found = bc_core::words::shown(&labels[0], 40);
+            let found = bc_core::basics::words::shown(&labels[0], 40);
             (
                 format!("holds no {}, but {found}", wanted.described()),
                 format!("Put the {} there, in PEM form.", wanted.described()),
@@ -178,6 +191,7 @@ impl PemFile<'_> {
         self.unusable(&is, guidance)
     }
 
+    /// Says what a file is that should be PEM and has no block at all.
     fn is_no_pem(&self, wanted: Wanted) -> Unusable {
         let (name, bytes) = (self.name, self.bytes);
         let wants = wanted.described();
@@ -213,6 +227,7 @@ impl PemFile<'_> {
 }
 
 impl Wanted {
+    /// What is wanted of a PEM file, in words.
     fn described(self) -> &'static str {
         match self {
             Wanted::Certificate => "certificate",
@@ -220,6 +235,7 @@ impl Wanted {
         }
     }
 
+    /// The label of the PEM block that is wanted.
     fn label(self) -> &'static str {
         match self {
             Wanted::Certificate => "CERTIFICATE",
@@ -231,15 +247,17 @@ impl Wanted {
 /// In UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Where in a PEM file these bytes are first.
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
+/// Whether a PEM file has these bytes.
 fn contains(text: &[u8], what: &[u8]) -> bool {
     find(text, what).is_some()
 }
 
-/// What stands behind `begin` in each line that begins so.
+/// Lists the labels of the PEM blocks: what stands behind `begin` in each line that begins so.
 fn labels(text: &[u8], begin: &[u8]) -> Vec<String> {
     text.split(|byte| *byte == b'\n')
         .filter_map(|line| line.strip_prefix(begin))
@@ -247,12 +265,13 @@ fn labels(text: &[u8], begin: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// Whether a file that should be PEM is text in UTF-16.
 fn is_utf_16(bytes: &[u8]) -> bool {
     matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
         || matches!(bytes, [b'-', 0, b'-', 0, ..] | [0, b'-', 0, b'-', ..])
 }
 
-/// What a file is that is no text, and the command that makes PEM of `FILE`.
+/// Says what a file is that should be PEM and is no text, with the command that makes PEM of `FILE`.
 fn binary(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const KEY: (&str, &str) = (
         "is a private key in DER form",

@@ -40,7 +40,7 @@ pub(super) enum Curve {
 }
 
 impl Kind {
-    /// Of the key in a certificate.
+    /// The kind of the key in a certificate (RSA, EC and so on).
     pub(super) fn of(key: &SubjectPublicKeyInfo<'_>) -> Self {
         let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
         let curve = curve.map(|oid| oid.to_id_string());
@@ -50,7 +50,7 @@ impl Kind {
         })
     }
 
-    /// Of a private key; none where its form is not understood.
+    /// The kind of a private key; none where its form is not understood.
     pub(super) fn of_private(key: &PrivateKeyDer<'_>) -> Option<Self> {
         let (_, outer) = parse_der(key.secret_der()).ok()?;
         let fields = outer.as_sequence().ok()?;
@@ -74,6 +74,7 @@ impl Kind {
         }
     }
 
+    /// The kind of a public key by the name and curve in its algorithm.
     fn named(kind: &str, curve: Option<String>, rsa_bits: impl Fn() -> Option<usize>) -> Self {
         match kind {
             "1.2.840.113549.1.1.1" => Kind::Rsa(rsa_bits().unwrap_or(0)),
@@ -86,7 +87,7 @@ impl Kind {
         }
     }
 
-    /// Whether a node can show a certificate with it.
+    /// Whether a node can show a certificate with a key of this kind.
     pub(super) fn is_usable(&self) -> bool {
         match self {
             Kind::Rsa(bits) => (2048..=4096).contains(bits),
@@ -96,13 +97,14 @@ impl Kind {
         }
     }
 
-    /// Whether what is signed with it can be checked.
+    /// Whether what is signed with a key of this kind can be checked.
     pub(super) fn is_understood(&self) -> bool {
         self.is_usable() || matches!(self, Kind::Rsa(bits) if (2048..=8192).contains(bits))
     }
 }
 
 impl Curve {
+    /// The curve of a public key by its object identifier.
     fn of(oid: Option<String>) -> Self {
         match oid.as_deref() {
             Some("1.2.840.10045.3.1.7") => Curve::P256,
@@ -132,7 +134,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The length of a number in bits.
+/// The length of an RSA key's number in bits.
 fn bits(number: &BerObject<'_>) -> Option<usize> {
     let bytes = number.as_slice().ok()?;
     let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];

@@ -7,30 +7,30 @@
 
 use std::sync::Arc;
 
-use bc_core::{error::Error, identity::Identity};
+use bc_core::{basics::Error, keys::Identity};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
+    DistinguishedName, ServerConfig,
     crypto::CryptoProvider,
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
-    Version, fingerprint_of_certificate,
+    fingerprint_of_certificate,
     node_key::{NodeKey, Shown},
-    provider, signed,
+    provider,
 };
 
-/// TLS 1.2 or 1.3 with the node's own key and certificate.
+/// Makes the TLS configuration of a port with the node's own key and certificate: TLS 1.2 or 1.3.
 ///
 /// # Errors
-/// [`bc_core::error::Kind::File`] when the identity's key and certificate do not belong together.
+/// [`bc_core::basics::Kind::File`] when the identity's key and certificate do not belong together.
 pub fn config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
     Ok(config_of(NodeKey::new(Shown::identity(identity)?), identity))
 }
 
-/// TLS 1.2 or 1.3 with whatever `key` shows at the moment; `identity` is the node's self-signed certificate.
+/// Makes the TLS configuration of a port with whatever `key` shows at the moment, TLS 1.2 or 1.3; `identity` is the
+/// node's self-signed certificate.
 pub fn config_of(key: Arc<NodeKey>, identity: &Identity) -> Arc<ServerConfig> {
     let hints = Shown::identity(identity).ok().and_then(|own| own.issuer());
     let clients = AnyKey {
@@ -73,25 +73,5 @@ impl ClientCertVerifier for AnyKey {
             .map_err(|_| rustls::CertificateError::BadEncoding.into())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signed(Version::Tls12, message, certificate, signature, &self.provider)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signed(Version::Tls13, message, certificate, signature, &self.provider)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    check_signatures!();
 }

@@ -11,11 +11,12 @@ use std::{
 };
 
 use bc_core::{
-    error::{Error, Kind as ErrorKind},
-    manifest::Name,
+    basics::{Error, Kind as ErrorKind},
+    generation::Name,
+    keys::Trust,
     settings::CertificateAuthority,
-    transport::Transport,
-    trust::Trust,
+    standby::Transport,
+    status::Topic,
 };
 use bc_server::{
     client::HttpTransport,
@@ -623,7 +624,7 @@ fn two_nodes_follow_each_other_by_a_plain_self_signed_certificate() {
     let dates = status
         .problems
         .iter()
-        .find(|problem| problem.topic == "certificate dates");
+        .find(|problem| problem.topic == Topic::CertificateDates);
     assert!(
         dates.is_some_and(|problem| problem.message.contains("ends on ")),
         "{:?}",

@@ -10,17 +10,11 @@ use std::{
 };
 
 use bc_core::{
-    digest::Digest,
-    error::{Error, Kind as ErrorKind},
-    fingerprint::Fingerprint,
-    identity::Identity,
-    manifest::Name,
-    own_keys::OwnKeys,
-    peers::{Peer, Peers},
-    properties::Properties,
+    basics::{Digest, Error, Fingerprint, Kind as ErrorKind, Properties},
+    generation::Name,
+    keys::{Identity, OwnKeys, Peer, Peers, Trust, trust::Judge},
     settings::{CertificateAuthority, Property, Settings},
-    transport::{ManifestReply, Transport},
-    trust::{Judge, Trust},
+    standby::{ManifestReply, Transport},
 };
 use bc_server::{
     client::HttpTransport,
@@ -130,7 +124,10 @@ async fn follows_a_primary() {
     };
     assert_eq!(document.generation, first);
     assert_eq!(transport.seen(), Some(node.identity.fingerprint()));
-    assert_eq!(transport.settled(), Some(format!("https://{}", node.address).as_str()));
+    assert_eq!(
+        transport.answering_address(),
+        Some(format!("https://{}", node.address).as_str())
+    );
 
     assert!(fetched(&transport, Digest::of(&plugin), 0).await.expect("whole") == plugin);
     assert!(fetched(&transport, Digest::of(&plugin), 1_999_000).await.expect("rest") == plugin[1_999_000..]);
@@ -193,7 +190,7 @@ async fn another_key_is_refused_with_both_fingerprints_and_never_gets_the_token(
         assert!(error.message().contains(&stranger.fingerprint().to_string()));
         assert_eq!(error.guidance(), wanted.guidance());
         assert_eq!(transport.seen(), Some(stranger.fingerprint()));
-        assert_eq!(transport.settled(), None);
+        assert_eq!(transport.answering_address(), None);
     }
     assert_eq!(received.load(Ordering::SeqCst), 0, "nothing was sent");
 }
@@ -237,7 +234,11 @@ fn judge(known: &[(Fingerprint, &str)], removed: &[Fingerprint]) -> Judge {
         peers.remove(key);
     }
     let settings = Settings::parse(&Properties::default(), |_| false).0;
-    Judge::of(&settings, Ok(peers), &OwnKeys::new("me", common::own_key()))
+    Judge::of(
+        &settings,
+        Ok(peers),
+        &OwnKeys::new("e".repeat(32).parse().expect("id"), common::own_key()),
+    )
 }
 
 /// Which node a primary says that it is.
@@ -472,7 +473,7 @@ async fn an_authority_that_cannot_be_used_trusts_nobody() {
 #[tokio::test]
 async fn a_wrong_or_missing_token_is_named() {
     let node = Node::start(Kind::Primary).await;
-    let other = bc_core::token::Token::parse(b"standby = wrong", std::path::Path::new("token")).expect("valid");
+    let other = bc_core::keys::Token::parse(b"standby = wrong", std::path::Path::new("token")).expect("valid");
     let token = watch::Sender::new(Some(other));
     let transport = transport(node.address, pinned(node.identity.fingerprint()), &token);
     let error = transport.manifest(None, Duration::ZERO).await.expect_err("refused");
@@ -551,7 +552,7 @@ async fn whatever_else_answers_is_said_clearly() {
             error.message().contains(&format!("https://{address}")) || words == "is not understood",
             "{error}"
         );
-        assert_eq!(transport.settled(), None);
+        assert_eq!(transport.answering_address(), None);
     }
 }
 

@@ -11,31 +11,24 @@ use std::{
 
 use axum::Router;
 use bc_core::{
-    clock::SystemClock,
-    digest::{Digest, hash},
-    fingerprint::Fingerprint,
-    identity::Identity,
-    manifest::{Acceptance, Entry, Manifest, Name, Role},
-    offer::Offer,
-    own_keys::OwnKeys,
-    peers::PeersFile,
-    properties::Properties,
-    pull::both::BothNodes,
-    run::Run,
-    scan::snapshot::{Snapshot, Source},
+    basics::{Digest, Fingerprint, Properties, SystemClock, digest::hash},
+    generation::{Acceptance, Entry, Manifest, Name, Role, Run, Withheld},
+    keys::{Identity, OwnKeys, PeersFile, Token, Trust},
+    node::both::BothNodes,
+    primary::{
+        Offer, Standbys,
+        scan::snapshot::{Snapshot, Source},
+    },
+    role::StateDir,
     settings::{Flag, Settings},
-    standbys::Standbys,
-    state_dir::StateDir,
     status::{Phase, Status, StatusBoard},
-    token::Token,
-    trust::Trust,
-    withheld::Withheld,
 };
 use bc_server::{
     client::HttpTransport,
     context::Context,
     listener::{self, BoundListener, Limits},
     md5s::Md5Desk,
+    paths,
     rejection_log::RejectionLog,
     routes,
     tls::{self, client::TrustSource},
@@ -55,7 +48,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 /// Below the routes of every node.
-pub(crate) const PREFIX: &str = routes::PREFIX;
+pub(crate) const PREFIX: &str = paths::PREFIX;
 
 /// A node that answers on a free port of loopback.
 pub(crate) struct Node {
@@ -99,13 +92,12 @@ impl Node {
             Arc::new(offer.by(&run))
         });
         let token = watch::Sender::new(Some(token()));
-        let board = Arc::new(StatusBoard::new(status(kind)));
+        let board = Arc::new(StatusBoard::new(status(kind), Arc::new(SystemClock)));
         let context = Context {
             files: tokio::runtime::Handle::current(),
             md5s: Md5Desk::new(nodes, CancellationToken::new()),
             settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
             status: Arc::clone(&board),
-            clock: Arc::new(SystemClock),
             token: token.subscribe(),
             standbys: offer.is_some().then(|| standbys(folder.path(), &identity, &run)),
             offer,
@@ -174,7 +166,10 @@ impl Node {
 
 /// The list of standbys of a primary that nobody follows yet; its peers file is `peers`.
 fn standbys(folder: &Path, identity: &Identity, run: &Run) -> Arc<Standbys> {
-    let own = Arc::new(OwnKeys::new("0123456789abcdef0123456789abcdef", identity.fingerprint()));
+    let own = Arc::new(OwnKeys::new(
+        "0123456789abcdef".repeat(2).parse().expect("id"),
+        identity.fingerprint(),
+    ));
     let peers = PeersFile::new(&folder.join("peers"), Some(folder));
     let (standbys, problem) = Standbys::open(folder, peers, own, Duration::from_secs(120));
     assert_eq!(problem, None);

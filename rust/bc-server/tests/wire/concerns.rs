@@ -3,10 +3,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use bc_core::{
-    concern::{TOPIC_LEDGER, TOPIC_SCAN},
-    manifest::{Envelope, ManifestDocument, Name},
-    status::{Severity, Status},
-    transport::{ManifestReply, Transport},
+    basics::Severity,
+    generation::{Envelope, ManifestDocument, Name},
+    standby::{ManifestReply, Transport},
+    status::{Status, Topic},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,8 +20,8 @@ const CIPHER: &str = "config/cipher.aes";
 /// A long poll of a standby that is so patient ends by itself after more than [`SOON`].
 const PATIENT: Duration = Duration::from_secs(60);
 
-fn raise(node: &Node, topic: &str, message: &str) {
-    node.context.status.raise(topic, Severity::Critical, message, 0);
+fn raise(node: &Node, topic: &Topic, message: &str) {
+    node.context.status.raise(topic, Severity::Critical, message);
 }
 
 fn envelope(answer: &Answer) -> Envelope {
@@ -43,9 +43,9 @@ async fn a_long_poll_ends_when_the_primary_has_other_concerns_than_the_client_kn
     let trouble = async {
         sleep(Duration::from_millis(200)).await;
         // None of the standby's business.
-        raise(&node, "standby 1", "silent");
+        raise(&node, &Topic::Standbys, "silent");
         sleep(Duration::from_millis(200)).await;
-        raise(&node, TOPIC_SCAN, "cannot read größer.jar");
+        raise(&node, &Topic::Scan, "cannot read größer.jar");
     };
     let (woken, ()) = tokio::join!(async { node.get(&path, &headers(&tag, 60)).await }, trouble);
     assert!(asked.elapsed() < Duration::from_secs(30));
@@ -53,7 +53,7 @@ async fn a_long_poll_ends_when_the_primary_has_other_concerns_than_the_client_kn
     assert_eq!(told.len(), 1);
     assert_eq!(
         (told[0].topic.as_str(), told[0].message.as_str()),
-        (TOPIC_SCAN, "cannot read größer.jar")
+        ("scan", "cannot read größer.jar")
     );
     assert!(told[0].is_stale);
     let document = ManifestDocument::parse(node.get(&path, "").await.body()).expect("a manifest");
@@ -71,7 +71,7 @@ async fn a_long_poll_ends_when_the_primary_has_other_concerns_than_the_client_kn
         assert!(asked.elapsed() >= Duration::from_secs(3), "{waits}");
     }
     // That they are over is news as well, also to one that asks only then.
-    node.context.status.clear(TOPIC_SCAN);
+    node.context.status.clear(&Topic::Scan);
     let asked = Instant::now();
     assert!(envelope(&node.get(&path, &headers(&now, 60)).await).concerns.is_empty());
     assert!(asked.elapsed() < Duration::from_secs(30));
@@ -88,7 +88,7 @@ async fn a_concern_that_comes_and_goes_makes_nobody_ask_all_the_time() {
         .expect("the first answer");
     let flap = async {
         for number in 0.. {
-            raise(&node, TOPIC_SCAN, &format!("cannot read {number}"));
+            raise(&node, &Topic::Scan, &format!("cannot read {number}"));
             sleep(Duration::from_millis(10)).await;
         }
     };
@@ -114,12 +114,12 @@ async fn a_primary_that_has_read_nothing_yet_says_why() {
     let transport = node.transport();
     let error = transport.manifest(None, Duration::ZERO).await.expect_err("nothing yet");
     assert!(error.message().ends_with("has not read its files yet"), "{error}");
-    raise(&node, TOPIC_SCAN, "cannot read the folder /etc/go");
+    raise(&node, &Topic::Scan, "cannot read the folder /etc/go");
     let error = transport.manifest(None, Duration::ZERO).await.expect_err("nothing yet");
     let words = "has not read its files yet, and says: cannot read the folder /etc/go";
     assert!(error.message().ends_with(words), "{error}");
     // One that waits hears of it too.
-    raise(&node, TOPIC_SCAN, "cannot read cruise-config.xml");
+    raise(&node, &Topic::Scan, "cannot read cruise-config.xml");
     let asked = Instant::now();
     let error = transport
         .manifest(None, Duration::from_secs(60))
@@ -136,8 +136,14 @@ async fn a_primary_that_has_read_nothing_yet_says_why() {
 async fn long_texts_of_any_language_fit_the_header() {
     let node = Node::start(Kind::Primary).await;
     let generation = node.publish(&[(Name::CruiseConfig, b"<cruise/>")]);
-    for topic in [TOPIC_SCAN, TOPIC_LEDGER, "reading", "watch", "part scan"] {
-        raise(&node, topic, &"größer 🦀 \"'\\ ".repeat(1000));
+    for topic in [
+        Topic::Scan,
+        Topic::Ledger,
+        Topic::Reading,
+        Topic::Watch,
+        Topic::Part("scan".to_owned()),
+    ] {
+        raise(&node, &topic, &"größer 🦀 \"'\\ ".repeat(1000));
     }
     let reply = node
         .transport()

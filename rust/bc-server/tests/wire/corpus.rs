@@ -6,7 +6,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use bc_core::{digest::Digest, manifest::Name};
+use bc_core::{basics::Digest, generation::Name};
 use bc_server::{
     listener::Limits,
     routes::{Access, ROUTES, Route},

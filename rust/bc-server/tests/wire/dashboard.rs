@@ -6,19 +6,14 @@ use std::{
 };
 
 use bc_core::{
-    clock::{Clock, SystemClock},
-    digest::Digest,
-    error::Error,
-    fingerprint::Fingerprint,
-    manifest::{Acceptance, Name, PluginIdentity},
-    md5::Md5,
-    pull::both::BothNodes,
+    basics::{Clock, Digest, Error, Fingerprint, Severity, SystemClock},
+    generation::{Acceptance, Md5, Name, PluginIdentity},
+    keys::{Standing, Token},
+    node::both::BothNodes,
     status::{
-        FileState, FileStatus, FileVersion, Generation, OwnJar, PrimaryStatus, Severity, StandbyStatus, Status,
-        SyncError, SyncStatus,
+        FileState, FileStatus, FileVersion, Generation, OwnJar, PrimaryStatus, StandbyStatus, Status, SyncError,
+        SyncStatus, Topic,
     },
-    token::Token,
-    trust::Standing,
 };
 use serde_json::{Value, json};
 
@@ -166,7 +161,7 @@ async fn another_token_ends_all_sessions_and_a_bad_one_is_named() {
 
     node.context
         .status
-        .raise("token", Severity::Critical, "the token file holds two users", 0);
+        .raise(&Topic::Token, Severity::Critical, "the token file holds two users");
     node.token.send_replace(None);
     for (method, path) in [
         ("GET", PAGES[0]),
@@ -276,7 +271,9 @@ async fn hostile_texts_stay_texts() {
         let errors = &mut status.sync.as_mut().expect("a standby").errors;
         errors[0].message = HOSTILE.to_owned();
     });
-    node.context.status.raise("hostile", Severity::Critical, HOSTILE, 0);
+    node.context
+        .status
+        .raise(&Topic::Other("hostile".to_owned()), Severity::Critical, HOSTILE);
     for path in &PAGES[..2] {
         let answer = get(&node, path, &common::authorization()).await;
         let page = String::from_utf8_lossy(answer.body());
@@ -448,7 +445,7 @@ async fn each_page_has_the_way_to_the_other_ones() {
     node.context.status.update(|status| {
         status.standbys = urls
             .map(|url| StandbyStatus {
-                node_id: "0123456789abcdef0123456789abcdef".to_owned(),
+                node_id: "0123456789abcdef".repeat(2).parse().expect("id"),
                 fingerprint: None,
                 standing: Standing::Trusted,
                 url: url.map(str::to_owned),
@@ -520,6 +517,7 @@ fn fill(status: &mut Status) {
         scanned_ms: Some(1_793_851_506_000),
         file_check_interval_ms: Some(30_000),
         wal_location: Some("0/3000148".to_owned()),
+        database: None,
         generation: Some(Generation {
             id: Digest::of(b"generation"),
             sequence: 7,

@@ -1,9 +1,12 @@
-//! A primary whose state folder is on a full disk: edits cross, both nodes say what is so, and after a restart its standby
-//! follows on. One that was restored from a snapshot is still refused. These tests mount, so they need root.
+//! A primary whose state folder is on a full disk: edits cross, both nodes say what is so, and after a restart its
+//! standby follows on. One that was restored from a snapshot is still refused. These tests mount, so they need root.
 
 use std::fs;
 
-use bc_core::status::{Severity, Status};
+use bc_core::{
+    basics::Severity,
+    status::{Status, Topic},
+};
 use bc_testkit::{
     gocd_dir::GocdDir,
     mounts::{Mounts, fill},
@@ -42,7 +45,7 @@ fn edit(primary: &Whole, number: u32) {
 fn severity_of_ledger(status: &Status) -> Option<Severity> {
     let mut problems = status.problems.iter();
     problems
-        .find(|problem| problem.topic == "ledger")
+        .find(|problem| problem.topic == Topic::Ledger)
         .map(|problem| problem.severity)
 }
 

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use bc_core::{error, properties::Properties, settings::Settings, status::Severity};
+use bc_core::{
+    basics::{Properties, Severity, error},
+    settings::Settings,
+    status::Topic,
+};
 use bc_server::{context::Context, held};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -318,8 +322,8 @@ async fn only_a_proxy_that_is_named_may_vouch_for_encryption() {
 async fn without_a_token_only_what_is_wrong_is_shown_and_nothing_is_redirected() {
     let held = Held::start().await;
     let status = &held.node.context.status;
-    status.raise("token", Severity::Critical, "the token file holds <two> users", 0);
-    status.raise("primary", Severity::Warning, "the primary does not answer", 0);
+    status.raise(&Topic::Token, Severity::Critical, "the token file holds <two> users");
+    status.raise(&Topic::Primary, Severity::Warning, "the primary does not answer");
     held.node.token.send_replace(None);
     for path in [DASHBOARD, &format!("{PREFIX}/admin/login"), "/go/pipelines"] {
         for headers in ["", "X-Forwarded-For: 192.0.2.1\r\n", &common::authorization()] {
@@ -343,8 +347,12 @@ async fn a_tls_port_that_cannot_open_is_named_to_anybody_and_nothing_else_is() {
     let held = Held::start().await;
     let status = &held.node.context.status;
     status.update(|status| status.listening = None);
-    status.raise("port bc.listen", Severity::Critical, "port 8155 is in use", 0);
-    status.raise("primary", Severity::Warning, "the primary shows another key", 0);
+    status.raise(
+        &Topic::Port("bc.listen".to_owned()),
+        Severity::Critical,
+        "port 8155 is in use",
+    );
+    status.raise(&Topic::Primary, Severity::Warning, "the primary shows another key");
     for path in [DASHBOARD, "/go/pipelines"] {
         let answer = held.ask("GET", path, "X-Forwarded-For: 192.0.2.1\r\n").await;
         assert_eq!(answer.status(), 503, "{path}");

@@ -1,5 +1,5 @@
-//! Jars that come slowly, in pieces, broken or again and again: no edit of the configuration waits for them, the standby
-//! has each of them whole or as it was, and none is sent more often than it has to be.
+//! Jars that come slowly, in pieces, broken or again and again: no edit of the configuration waits for them, the
+//! standby has each of them whole or as it was, and none is sent more often than it has to be.
 
 use std::{
     fs::{self, File, OpenOptions},

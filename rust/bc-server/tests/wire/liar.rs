@@ -4,10 +4,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use bc_core::{
-    clock::{Clock, SystemClock},
-    digest::Digest,
-    manifest::Name,
-    scan::snapshot::{Snapshot, Source},
+    basics::{Clock, Digest, SystemClock},
+    generation::Name,
+    primary::scan::snapshot::{Snapshot, Source},
 };
 use bc_testkit::gocd_dir::{GocdDir, write_large_plugin_jar};
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bc_core::{counters::Rejection, manifest::Name, transport::Transport};
+use bc_core::{generation::Name, standby::Transport, status::Rejection};
 use bc_server::listener::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,7 +39,7 @@ async fn idle_connections_do_not_starve_the_standby() {
         idle
     };
     let (reply, _idle) = tokio::join!(waiting, siege);
-    let bc_core::transport::ManifestReply::Changed(document) = reply.expect("the long poll survived") else {
+    let bc_core::standby::ManifestReply::Changed(document) = reply.expect("the long poll survived") else {
         panic!("a change was published");
     };
     assert_eq!(document.envelope.sequence, 2);
@@ -100,7 +100,7 @@ async fn right_credentials_are_served_at_once_beside_wrong_ones() {
 
 /// Waits until this was counted so often.
 async fn counted(node: &Node, rejection: Rejection, times: u64) {
-    let counted = || node.context.status.picture(0).counters.rejections.of(rejection);
+    let counted = || node.context.status.picture().counters.rejections.of(rejection);
     for _ in 0..100 {
         if counted() == times {
             return;
@@ -167,7 +167,7 @@ async fn a_probe_of_a_load_balancer_and_an_idle_browser_are_not_turned_away() {
     let live = format!("GET {PREFIX}/live HTTP/1.1\r\nHost: x\r\n\r\n");
     browser.write_all(live.as_bytes()).await.expect("send");
     let _ = browser.read_to_end(&mut Vec::new()).await;
-    let counters = node.context.status.picture(0).counters;
+    let counters = node.context.status.picture().counters;
     assert_eq!((counters.connections, counters.rejections.total()), (2, 0));
 }
 

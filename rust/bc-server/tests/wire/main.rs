@@ -5,6 +5,7 @@ mod client;
 mod common;
 #[cfg(unix)]
 mod concerns;
+mod contract;
 mod corpus;
 mod dashboard;
 #[cfg(target_os = "linux")]

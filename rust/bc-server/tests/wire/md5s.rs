@@ -13,11 +13,9 @@ use std::{
 };
 
 use bc_core::{
-    digest::Digest,
-    error::Error,
-    manifest::Name,
-    md5::Md5,
-    pull::both::BothNodes,
+    basics::{Digest, Error},
+    generation::{Md5, Name},
+    node::both::BothNodes,
     status::{FileState, FileStatus, FileVersion, PrimaryStatus, SyncStatus},
 };
 use bc_testkit::wait;

@@ -1,6 +1,6 @@
 //! What the node counts, as Prometheus reads it.
 
-use bc_core::{digest::Digest, manifest::Name, transport::Transport};
+use bc_core::{basics::Digest, generation::Name, standby::Transport};
 
 use crate::common::{Kind, Node, PREFIX, jar};
 
@@ -50,8 +50,8 @@ async fn transfers_are_counted_by_bytes_and_ends() {
     assert_eq!(sample(&node, whole).await, 2.0);
 
     let mut full = |_: &[u8]| {
-        Err(bc_core::error::Error::new(
-            bc_core::error::Kind::File,
+        Err(bc_core::basics::Error::new(
+            bc_core::basics::Kind::File,
             "the disk is full",
             "",
         ))

@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use bc_core::status::{Severity, Status};
+use bc_core::{basics::Severity, status::Status};
 use bc_testkit::gocd_dir::GocdDir;
 
 use crate::whole::{Whole, is_in_sync};
@@ -10,7 +10,10 @@ use crate::whole::{Whole, is_in_sync};
 const SECRET: &str = "Kennwort-im-falschen-Feld";
 
 fn problem<'a>(status: &'a Status, topic: &str) -> Option<&'a str> {
-    let found = status.problems.iter().find(|problem| problem.topic == topic)?;
+    let found = status
+        .problems
+        .iter()
+        .find(|problem| problem.topic.to_string() == topic)?;
     assert_eq!(found.severity, Severity::Critical);
     Some(&found.message)
 }

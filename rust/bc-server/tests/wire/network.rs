@@ -5,7 +5,7 @@
 
 use std::{fs, time::Duration};
 
-use bc_core::status::Severity;
+use bc_core::basics::Severity;
 use bc_testkit::{
     fault_proxy::{Fault, FaultProxy},
     gocd_dir::write_large_plugin_jar,

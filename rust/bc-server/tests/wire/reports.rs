@@ -3,17 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    digest::Digest,
-    error::{Error, Kind as ErrorKind},
-    fingerprint::Fingerprint,
-    identity::Identity,
-    manifest::Name,
-    peers::PeersFile,
-    report::{Report, ReportReply, ReportedGeneration},
+    basics::{Digest, Error, Fingerprint, Kind as ErrorKind, NodeId},
+    generation::{Name, Run},
+    keys::{Identity, PeersFile, Standing},
     role::inquiry::Heard,
-    run::Run,
-    transport::{ManifestReply, Transport},
-    trust::Standing,
+    standby::{ManifestReply, Transport},
+    status::{Report, ReportReply, ReportedGeneration},
 };
 use bc_server::{
     client::HttpTransport,
@@ -101,7 +96,7 @@ async fn primary() -> Node {
 
 pub(crate) fn report(name: char) -> Report {
     Report {
-        node_id: name.to_string().repeat(32),
+        node_id: name.to_string().repeat(32).parse().expect("id"),
         generation: Some(ReportedGeneration {
             id: Digest::of(b"set"),
             sequence: 1,
@@ -280,7 +275,7 @@ async fn what_the_primary_says_against_a_report_is_told() {
     let node = primary().await;
     let standby = Standby::of(&node).await;
     let own = Report {
-        node_id: "0123456789abcdef".repeat(2),
+        node_id: "0123456789abcdef".repeat(2).parse().expect("id"),
         ..report('a')
     };
     let error = standby.reports(&own).await.expect_err("the primary's own id");
@@ -316,8 +311,8 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
     let node = primary().await;
     let standbys = node.context.standbys.clone().expect("a primary");
     let key = NodeKey::new(Shown::identity(&node.identity).expect("a pair"));
-    let own_id = node.context.status.look(|status| status.node_id.clone());
-    let asks_as = async |run: Arc<Run>, node_id: &str| {
+    let own_id = node.context.status.look(|status| status.node_id.parse()).expect("id");
+    let asks_as = async |run: Arc<Run>, node_id: &NodeId| {
         let transport = HttpTransport::of_node(
             &format!("https://{}", node.address).parse().expect("URL"),
             &key,
@@ -354,7 +349,7 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
 
     // Another node, which has the same file in bc.tls.certificate.
     let sharer = Run::begin(Some("sharego".to_owned()), node.folder.path(), 1).expect("random");
-    let (refused, heard) = asks_as(Arc::new(sharer.clone()), &"a".repeat(32)).await;
+    let (refused, heard) = asks_as(Arc::new(sharer.clone()), &"a".repeat(32).parse().expect("id")).await;
     assert!(matches!(heard, Heard::Unproven(_)), "{heard:?}");
     assert_eq!(refused.kind(), ErrorKind::Trust);
     for part in [

@@ -3,12 +3,10 @@
 use std::{fs, time::Duration};
 
 use bc_core::{
-    delta,
-    digest::Digest,
-    manifest::{Envelope, ManifestDocument, Name, Role},
+    basics::Digest,
+    generation::{Envelope, ManifestDocument, Name, Reason, Role, Withheld, delta},
+    standby::Transport,
     status::Phase,
-    transport::Transport,
-    withheld::{Reason, Withheld},
 };
 use bc_server::routes::{Access, Asked, ROUTES, VERIFIES_HEADER};
 use tokio::time::{Instant, sleep, timeout};
@@ -121,7 +119,7 @@ async fn the_root_leads_anybody_to_the_dashboard_and_a_person_from_there_to_the_
             assert_eq!(answer.header("set-cookie"), None);
             assert_eq!(answer.body(), b"");
         }
-        let counted = node.context.status.picture(0).counters.rejections.total();
+        let counted = node.context.status.picture().counters.rejections.total();
         assert_eq!(counted, 0, "nobody was turned away");
         assert_eq!(
             ask("GET", "/?next=//evil.example", "").await.header("location"),
@@ -497,6 +495,24 @@ async fn an_edited_configuration_comes_as_what_changed() {
     let come = transport.delta(newest, before).await.expect("an answer");
     assert_eq!(come.as_deref(), Some(answer.body()));
     assert_eq!(transport.delta(before, newest).await, Ok(None));
+}
+
+#[tokio::test]
+async fn nothing_is_compressed_whatever_the_client_would_take() {
+    let node = Node::start(Kind::Primary).await;
+    let config = b"<cruise>\n".repeat(3_000);
+    node.publish(&[(Name::CruiseConfig, &config)]);
+    let take = "Accept-Encoding: zstd, br, gzip, deflate, *\r\nTE: gzip, deflate\r\n";
+    let blob = node
+        .get(&format!("{PREFIX}/api/v2/blobs/{}", Digest::of(&config)), take)
+        .await;
+    assert!(blob.body() == config);
+    let manifest = node.get(&format!("{PREFIX}/api/v2/manifest"), take).await;
+    ManifestDocument::parse(manifest.body()).expect("as it is");
+    for answer in [blob, manifest] {
+        assert_eq!(answer.header("content-encoding"), None);
+        assert_eq!(answer.header("transfer-encoding"), None);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Who is met by mistake: proxies, portals and other servers where the primary should be, and those who come to our ports
-//! with another protocol. Each is named as what it is, on the side that can see it.
+//! Who is met by mistake: proxies, portals and other servers where the primary should be, and those who come to our
+//! ports with another protocol. Each is named as what it is, on the side that can see it.
 
 use std::{
     io::{Read, Write},
@@ -15,13 +15,11 @@ use axum::{
     routing::post,
 };
 use bc_core::{
-    counters::Rejection,
-    digest::Digest,
-    error::{Error, Kind as ErrorKind},
-    fingerprint::Fingerprint,
-    manifest::Name,
-    token::Token,
-    transport::{ManifestReply, Transport},
+    basics::{Digest, Error, Fingerprint, Kind as ErrorKind},
+    generation::Name,
+    keys::Token,
+    standby::{ManifestReply, Transport},
+    status::Rejection,
 };
 use bc_server::{
     client::HttpTransport,
@@ -49,7 +47,7 @@ async fn said(address: SocketAddr, key: Fingerprint) -> Error {
     assert_for_people(&error.to_string());
     assert!(!error.guidance().is_empty(), "{error}");
     assert!(error.message().contains(&format!("https://{address}")), "{error}");
-    assert_eq!(transport.settled(), None);
+    assert_eq!(transport.answering_address(), None);
     error
 }
 

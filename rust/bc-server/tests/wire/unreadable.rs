@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use bc_core::status::Severity;
+use bc_core::{basics::Severity, status::Topic};
 
 use crate::whole::{SOON, Whole, is_in_sync};
 
@@ -27,7 +27,7 @@ fn a_standby_goes_on_when_what_it_keeps_can_be_read_again() {
     fs::rename(&aside, &path).expect("moved back");
     let status = standby.until("in sync", is_in_sync);
     assert!(
-        status.problems.iter().all(|problem| problem.topic != "store"),
+        status.problems.iter().all(|problem| problem.topic != Topic::Store),
         "{status:#?}"
     );
     assert_eq!(fs::read(&path).expect("there"), before, "nothing was applied anew");

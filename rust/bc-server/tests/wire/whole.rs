@@ -16,12 +16,12 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply, SOCKET, SOCKET_POINTER},
-    digest::Digest,
-    event::Event,
-    fingerprint::Fingerprint,
-    properties::Properties,
-    status::{Severity, Status},
+    basics::{Digest, Fingerprint, Properties, Severity},
+    node::{
+        Event, Order, Reply,
+        control::{SOCKET, SOCKET_POINTER},
+    },
+    status::Status,
 };
 use bc_server::node::Node;
 use bc_testkit::{gocd_dir::GocdDir, secrets, wait};

@@ -7,8 +7,9 @@ use std::{
 };
 
 use bc_core::{
-    manifest::Name,
-    status::{FileState, Severity, Status},
+    basics::Severity,
+    generation::Name,
+    status::{FileState, Status},
 };
 use bc_testkit::{
     gocd_dir::{GocdDir, write_plugin_jar},

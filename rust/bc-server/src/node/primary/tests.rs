@@ -13,13 +13,10 @@ use std::{
 };
 
 use bc_core::{
-    clock::SystemClock,
-    digest::Digest,
-    layout::Layout,
-    manifest::{Name, Role},
-    properties::Properties,
-    scan::watch::{Hint, Interval, Waker},
-    state_dir::StateDir,
+    basics::{Clock, Digest, Properties, SystemClock},
+    generation::{Layout, Name, Role},
+    primary::scan::watch::{Hint, Interval, Waker},
+    role::StateDir,
     status::{Phase, Status},
 };
 
@@ -97,12 +94,13 @@ impl Scene {
         let properties = Properties::from_iter([("user.dir", folder.path().to_str().expect("UTF-8"))]);
         let layout = Layout::from_properties(&properties);
         fs::create_dir_all(layout.plugins_external()).expect("folder");
-        fs::create_dir_all(layout.pair_dir()).expect("folder");
+        fs::create_dir_all(layout.cruise_config_dir()).expect("folder");
         fs::write(layout.cruise_config(), config(0)).expect("write");
         let state = Arc::new(StateDir::open(layout.state_dir()).expect("state"));
         let offer = Arc::new(Offer::new(state, None, 60_000).expect("offer"));
         let status = Status::new("primary", Role::Primary, Phase::Running, 0);
-        let (board, clock) = (Arc::new(StatusBoard::new(status)), Arc::<TurnedClock>::default());
+        let clock = Arc::<TurnedClock>::default();
+        let board = Arc::new(StatusBoard::new(status, clock.clone()));
         let asked = Arc::<Mutex<Vec<Duration>>>::default();
         let hints = BadHints {
             manner,
@@ -111,14 +109,13 @@ impl Scene {
             asked: Arc::clone(&asked),
         };
         let (waker, stop) = (hints.waker(), CancellationToken::new());
-        let work = Work {
+        let scan_loop = ScanLoop {
             scanner: Scanner::new(layout.clone(), Options::default(), Arc::clone(&clock) as Arc<dyn Clock>),
             hints: Box::new(hints),
             interval: INTERVAL,
             accept_wait: Duration::from_secs(60),
             offer: Arc::clone(&offer),
             board: Arc::clone(&board),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             stop: stop.clone(),
         };
         let scene = Self {
@@ -129,7 +126,7 @@ impl Scene {
             clock,
             stop,
             waker,
-            thread: Some(thread::spawn(move || work.run())),
+            thread: Some(thread::spawn(move || scan_loop.run())),
             asked,
         };
         scene.until_offered(config(0));
@@ -218,7 +215,7 @@ fn hints_that_fail_later_on_are_shown() {
     let scene = Scene::start(Manner::Fails);
     let begun = Instant::now();
     let shown = || {
-        let problems = scene.board.picture(0).problems;
+        let problems = scene.board.picture().problems;
         problems.iter().any(|problem| problem.message == "no watches left")
     };
     while !shown() {
@@ -231,7 +228,7 @@ fn hints_that_fail_later_on_are_shown() {
 #[test]
 fn folders_that_are_replaced_are_read_where_they_are_now() {
     let scene = Scene::start(Manner::Silent);
-    scene.replace(scene.layout.pair_dir());
+    scene.replace(scene.layout.cruise_config_dir());
     scene.save(1);
     scene.replace(scene.layout.plugins_external());
     let jar = scene.layout.plugins_external().join("b.jar");

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use bc_core::{
-    clock::SystemClock,
-    digest::Digest,
-    lineage::Lineage,
-    manifest::{Acceptance, Envelope, FORMAT, ManifestDocument},
-    properties::Properties,
+    basics::{Digest, Kind, Properties, SystemClock},
+    generation::{Envelope, Epoch, Lineage, ManifestDocument, manifest::FORMAT},
+    role::{Recorded, inquiry::Verdict, unacknowledged::Unacknowledged},
     settings::{Flag, Settings},
+    standby::{
+        pull::Outcome,
+        store::{Permit, disk},
+    },
     status::Status,
-    store::{Allowed, disk},
 };
+use tokio::sync::mpsc;
 
-use super::*;
+use super::{files::MADE_WHOLE, *};
 
 struct Held {
     promotion: Arc<Promotion>,
@@ -28,7 +30,7 @@ fn held() -> Held {
     let status = Status::new(state.node_id(), Role::Standby, Phase::Holding, 0);
     let (puller, orders) = mpsc::channel(4);
     let promotion = Promotion {
-        board: Arc::new(StatusBoard::new(status)),
+        board: Arc::new(StatusBoard::new(status, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
         state,
         flag: Flag::Property,
@@ -88,23 +90,9 @@ fn rests(store: &DiskStore) -> bool {
         format: FORMAT,
         generation: Digest::of(b""),
         envelope: Envelope {
-            node_id: "primary".to_owned(),
-            role: Role::Primary,
-            epoch: Epoch::default(),
             sequence: 1,
-            gocd_version: None,
             product_version: String::new(),
-            schema_version: None,
-            server_id: None,
-            wal_location: None,
-            acceptance: Acceptance::Unknown,
-            generated_ms: 0,
-            scanned_ms: 0,
-            now_ms: 0,
-            file_check_interval_ms: 0,
-            next_fingerprint: None,
-            concerns: Vec::new(),
-            run: None,
+            ..Envelope::of("primary", Role::Primary)
         },
         files: BTreeMap::new(),
         withheld: Default::default(),
@@ -114,7 +102,7 @@ fn rests(store: &DiskStore) -> bool {
         extra_is_unknown: false,
     };
     let refused = store
-        .apply(&offered, Allowed::default())
+        .apply(&offered, Permit::default())
         .expect_err("it has no configuration");
     refused.kind() == Kind::Busy
 }

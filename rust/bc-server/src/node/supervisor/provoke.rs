@@ -21,7 +21,7 @@ struct Running {
 }
 
 impl Provoked {
-    /// `work`, which panics once [`Provoked::panic`] names it.
+    /// Wraps the `work` of a part so that it panics once [`Provoked::panic`] names it.
     pub(super) fn open_to<T, F: Future<Output = T> + Send + 'static>(
         self: &Arc<Self>,
         part: &'static str,
@@ -38,17 +38,17 @@ impl Provoked {
         }
     }
 
-    /// Makes that part panic now, or else as soon as it runs.
+    /// Makes the part of that name panic now, or else as soon as it runs.
     pub(crate) fn panic(&self, part: &'static str) {
         self.running(part).panics.notify_one();
     }
 
-    /// How often that part was started.
+    /// How often the part of that name was started.
     pub(crate) fn starts(&self, part: &'static str) -> u32 {
         self.running(part).starts.load(std::sync::atomic::Ordering::SeqCst)
     }
 
-    /// All parts that ever ran.
+    /// Names all parts that ever ran.
     pub(crate) fn parts(&self) -> Vec<&'static str> {
         let mut parts: Vec<_> = self.parts.lock().expect("no panic").keys().copied().collect();
         parts.sort_unstable();

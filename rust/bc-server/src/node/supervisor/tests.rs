@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bc_core::{
-    clock::SystemClock,
-    manifest::Role,
-    status::{Phase, Severity, Status, SyncStatus},
+    basics::{Severity, SystemClock, lock},
+    generation::Role,
+    status::{Phase, Status, SyncStatus},
 };
 use tokio::time::{Instant, advance};
 
@@ -24,15 +24,14 @@ fn supervisor() -> Supervisor {
         }),
         ..Status::new("node", Role::Standby, Phase::Holding, 0)
     };
-    let board = Arc::new(StatusBoard::new(status));
-    board.update(|status| status.judge_sync(0));
+    let board = Arc::new(StatusBoard::new(status, Arc::new(SystemClock)));
+    board.update(|_| ());
     Supervisor {
         runtime: Handle::current(),
         board,
-        clock: Arc::new(SystemClock),
         dispatch: Dispatch::none(),
         stop: CancellationToken::new(),
-        patience: Patience::default(),
+        restart_waits: RestartWaits::default(),
         touches_files: true,
         threads: Arc::default(),
         provoked: Arc::default(),
@@ -49,15 +48,15 @@ impl Supervisor {
         self.board.look(|status| {
             let problem = status.problems.first()?;
             assert_eq!(
-                (problem.topic.as_str(), problem.severity),
-                ("part tester", Severity::Critical)
+                (problem.topic.to_string(), problem.severity),
+                ("part tester".to_owned(), Severity::Critical)
             );
             Some(problem.message.clone())
         })
     }
 }
 
-async fn settle() {
+async fn let_tasks_run() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -68,14 +67,14 @@ async fn a_part_that_panics_is_named_started_again_and_forgiven_once_it_runs() {
     let supervisor = supervisor();
     let starts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&starts);
-    let kept = supervisor.keep(PART, move || {
+    let supervised = supervisor.supervise(PART, move || {
         let number = counted.fetch_add(1, Ordering::SeqCst);
         async move {
             assert!(number > 0, "the first time\nit fails");
             std::future::pending::<()>().await;
         }
     });
-    settle().await;
+    let_tasks_run().await;
     let said = supervisor.problem().expect("it is said");
     assert!(
         said.starts_with("the part of this node that is tested has failed: the first time it fails."),
@@ -84,19 +83,19 @@ async fn a_part_that_panics_is_named_started_again_and_forgiven_once_it_runs() {
     assert!(!supervisor.is_in_sync());
     assert_eq!(starts.load(Ordering::SeqCst), 1);
     advance(Duration::from_millis(1_100)).await;
-    settle().await;
+    let_tasks_run().await;
     assert_eq!(starts.load(Ordering::SeqCst), 2);
     assert!(
         supervisor.problem().is_some() && !supervisor.is_in_sync(),
         "not proven yet"
     );
     sleep(Duration::from_secs(61)).await;
-    settle().await;
+    let_tasks_run().await;
     assert_eq!(supervisor.problem(), None);
     assert!(supervisor.is_in_sync());
     supervisor.stop.cancel();
     assert!(
-        timeout(Duration::from_secs(1), kept).await.is_err(),
+        timeout(Duration::from_secs(1), supervised).await.is_err(),
         "the part does not hear of the end"
     );
 }
@@ -107,16 +106,16 @@ async fn waits_double_up_to_a_minute_and_nothing_spins() {
     let starts = Arc::new(std::sync::Mutex::new(Vec::new()));
     let counted = Arc::clone(&starts);
     // It ends by itself, which is as bad; sometimes it cannot even be made.
-    let kept = supervisor.keep(PART, move || {
-        let mut starts = counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let supervised = supervisor.supervise(PART, move || {
+        let mut starts = lock(&counted);
         starts.push(Instant::now());
         assert!(starts.len() % 2 == 1, "it cannot be made");
         async {}
     });
     sleep(Duration::from_secs(600)).await;
     supervisor.stop.cancel();
-    kept.await.expect("it ends with the node");
-    let starts = starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    supervised.await.expect("it ends with the node");
+    let starts = lock(&starts);
     let waits: Vec<u64> = starts.windows(2).map(|two| (two[1] - two[0]).as_secs()).collect();
     assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
     let said = supervisor.problem().expect("it is said");
@@ -128,7 +127,7 @@ async fn what_runs_meanwhile_stands_in_and_may_start_the_part_at_once() {
     let supervisor = supervisor();
     let (wake, woken) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicU32::new(0)));
     let (waits, starts) = (Arc::clone(&wake), Arc::clone(&woken));
-    let kept = supervisor.keep_with(
+    let supervised = supervisor.supervise_with(
         PART,
         move || {
             starts.fetch_add(1, Ordering::SeqCst);
@@ -139,13 +138,13 @@ async fn what_runs_meanwhile_stands_in_and_may_start_the_part_at_once() {
             async move { waits.notified().await }
         },
     );
-    settle().await;
+    let_tasks_run().await;
     assert_eq!(woken.load(Ordering::SeqCst), 1);
     wake.notify_one();
-    settle().await;
+    let_tasks_run().await;
     assert_eq!(woken.load(Ordering::SeqCst), 2, "without any wait");
     supervisor.stop.cancel();
-    kept.await.expect("it ends with the node");
+    supervised.await.expect("it ends with the node");
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +152,7 @@ async fn what_may_end_is_not_started_again_unless_it_fails() {
     let supervisor = supervisor();
     let starts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&starts);
-    let kept = supervisor.finish(PART, move || {
+    let supervised = supervisor.supervise_until_done(PART, move || {
         let number = counted.fetch_add(1, Ordering::SeqCst);
         async move { assert!(number > 0, "the first time it fails") }
     });
@@ -161,21 +160,21 @@ async fn what_may_end_is_not_started_again_unless_it_fails() {
     assert_eq!(starts.load(Ordering::SeqCst), 2);
     assert_eq!(supervisor.problem(), None);
     supervisor.stop.cancel();
-    kept.await.expect("it ends with the node");
+    supervised.await.expect("it ends with the node");
 }
 
 #[tokio::test]
 async fn a_thread_that_panics_is_started_again_and_ends_with_the_node() {
     let supervisor = Supervisor {
-        patience: Patience {
+        restart_waits: RestartWaits {
             first: Duration::from_millis(1),
-            ..Patience::default()
+            ..RestartWaits::default()
         },
         ..supervisor()
     };
     let starts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&starts);
-    let kept = supervisor.keep_thread(PART, "bc-tester", move || {
+    let supervised = supervisor.supervise_thread(PART, "bc-tester", move || {
         let number = counted.fetch_add(1, Ordering::SeqCst);
         let (end, until) = std::sync::mpsc::channel();
         let work = move || {
@@ -191,5 +190,5 @@ async fn a_thread_that_panics_is_started_again_and_ends_with_the_node() {
     let said = supervisor.problem().expect("it is said");
     assert!(said.contains("the first time it fails"), "{said}");
     supervisor.stop.cancel();
-    kept.await.expect("it ends with the node");
+    supervised.await.expect("it ends with the node");
 }

@@ -1,8 +1,9 @@
 //! A part under way: as a task, or on a thread to itself where it touches files.
 //!
-//! A thread to itself, since a disk that hangs stops whoever touches a file on it: on a worker of the runtime that would
-//! stop all its other tasks. Handing those to another thread before each step costs two switches each time, and a part
-//! goes on for ever. Nor is it one of the threads that are lent for file work: were all of them parts, nobody would do any.
+//! A thread to itself, since a disk that hangs stops whoever touches a file on it: on a worker of the runtime that
+//! would stop all its other tasks. Handing those to another thread before each step costs two switches each time, and a
+//! part goes on for ever. Nor is it one of the threads that are lent for file work: were all of them parts, nobody
+//! would do any.
 
 use std::{
     any::Any,
@@ -10,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -28,9 +29,10 @@ use tracing::Dispatch;
 
 use super::{End, log, words};
 use crate::node::threads::PARTS;
+use bc_core::basics::lock;
 
 /// What a part does. It is compiled once, however many ways there are to run it.
-pub(super) type Work = Pin<Box<dyn Future<Output = End> + Send>>;
+pub(super) type PartWork = Pin<Box<dyn Future<Output = End> + Send>>;
 
 /// The name of the threads.
 const NAME: &str = "bc-part";
@@ -45,14 +47,14 @@ pub(crate) struct PartThreads {
 }
 
 impl PartThreads {
-    /// Counts one more thread that a part needs for as long as its node lives. There was a look for no more than
-    /// [`PARTS`] before the first.
+    /// Counts one more thread that a part needs for as long as its node lives. A node begins only where there is room
+    /// for [`PARTS`] of them.
     pub(super) fn need_one(&self) {
         let needed = self.needed.fetch_add(1, Ordering::Relaxed) + 1;
         debug_assert!(needed <= PARTS, "PARTS of node::threads is too small");
     }
 
-    /// Waits for the end of all. Only a disk that hangs keeps one for longer than `within`.
+    /// Waits for the end of all threads of the node's parts. Only a disk that hangs keeps one for longer than `within`.
     pub(crate) fn join(&self, within: Duration) {
         let end = Instant::now() + within;
         while self.join_ended() > 0 && Instant::now() < end {
@@ -60,9 +62,9 @@ impl PartThreads {
         }
     }
 
-    /// Says how many have not ended.
+    /// Joins the threads of parts that have ended, and says how many have not.
     fn join_ended(&self) -> usize {
-        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.running);
         for ended in all.extract_if(.., |thread| thread.is_finished()) {
             // A panic of the part was said already.
             let _ = ended.join();
@@ -70,9 +72,10 @@ impl PartThreads {
         all.len()
     }
 
+    /// Keeps the thread of a part, to be joined when the node closes.
     fn add(&self, thread: thread::JoinHandle<()>) {
         self.join_ended();
-        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.running);
         all.push(thread);
     }
 }
@@ -88,13 +91,13 @@ pub(super) enum UnderWay {
 }
 
 impl UnderWay {
-    /// Begins what touches no file.
-    pub(super) fn on_workers(runtime: &Handle, work: Work) -> Self {
+    /// Begins a part that touches no file, on the workers of the runtime.
+    pub(super) fn on_workers(runtime: &Handle, work: PartWork) -> Self {
         Self::Task(runtime.spawn(work))
     }
 
-    /// Begins what may have to wait for a disk.
-    pub(super) fn on_a_thread(runtime: &Handle, dispatch: &Dispatch, threads: &PartThreads, work: Work) -> Self {
+    /// Begins a part that may have to wait for a disk, on a thread to itself.
+    pub(super) fn on_a_thread(runtime: &Handle, dispatch: &Dispatch, threads: &PartThreads, work: PartWork) -> Self {
         if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
             // Its only thread drives timers and connections, and would wait for nobody else.
             return Self::on_workers(runtime, work);
@@ -122,7 +125,7 @@ impl UnderWay {
         }
     }
 
-    /// Waits for the end, and says how it came.
+    /// Waits for the end of a part that is under way, and says how it came.
     pub(super) async fn end(&mut self) -> End {
         let panicked = |panic: &(dyn Any + Send)| End::Mistake(words(panic));
         let broken_off = || End::Mistake("it was broken off".to_owned());
@@ -168,7 +171,7 @@ mod tests {
             .expect("threads")
     }
 
-    fn begin(runtime: &tokio::runtime::Runtime, threads: &PartThreads, work: Work) -> UnderWay {
+    fn begin(runtime: &tokio::runtime::Runtime, threads: &PartThreads, work: PartWork) -> UnderWay {
         UnderWay::on_a_thread(runtime.handle(), &Dispatch::none(), threads, work)
     }
 

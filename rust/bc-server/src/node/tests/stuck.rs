@@ -21,7 +21,7 @@ fn held(dir: GocdDir, settings: &[(&str, &str)]) -> Scene {
         ("bc.primary.fingerprint", key.as_str()),
     ];
     all.extend(settings);
-    let scene = Scene::open(dir, &all, Patience::default(), watch::watch);
+    let scene = Scene::open(dir, &all, RestartWaits::default(), watch::watch);
     scene.until("it holds", |status| status.holding.is_some());
     scene
 }
@@ -45,7 +45,7 @@ fn first_word(scene: &Scene, order: &Order) -> Reply {
 
 fn get(port: u16, path: &str) -> u16 {
     let asked = Instant::now();
-    let credentials = bc_core::token::Token::parse(format!("{} = {}", TOKEN.0, TOKEN.1).as_bytes(), Path::new("token"))
+    let credentials = bc_core::keys::Token::parse(format!("{} = {}", TOKEN.0, TOKEN.1).as_bytes(), Path::new("token"))
         .expect("valid")
         .basic_credentials();
     let answer = http::plain(port, "GET", path, &[("Authorization", &credentials)], "").expect("an answer");
@@ -81,7 +81,7 @@ fn a_node_whose_threads_all_wait_for_a_disk_answers_and_takes_orders() {
     }
     thread::sleep(Duration::from_secs(1));
     answers(&scene);
-    let prefix = crate::routes::PREFIX;
+    let prefix = crate::paths::PREFIX;
     assert_eq!(get(plain, &format!("{prefix}/live")), 200);
     assert_eq!(get(plain, &format!("{prefix}/admin/dashboard.json")), 200);
     let trust = Order::Trust {
@@ -192,18 +192,24 @@ fn a_local_socket_that_is_missing_is_critical_where_gocd_is_held() {
         fs::write(dir.state().join(SOCKET), "in the way").expect("write");
         let scene = open(dir);
         scene.until("it is said", |status| {
-            status.problems.iter().any(|problem| problem.topic == "local socket")
+            status
+                .problems
+                .iter()
+                .any(|problem| problem.topic == Topic::LocalSocket)
         });
         let problems = scene.board.look(|status| status.problems.clone());
         fs::remove_file(scene.dir.state().join(SOCKET)).expect("there");
         scene.until("it is made again", |status| {
-            status.problems.iter().all(|problem| problem.topic != "local socket")
+            status
+                .problems
+                .iter()
+                .all(|problem| problem.topic != Topic::LocalSocket)
         });
         assert!(matches!(first_word(&scene, &Order::Status), Reply::Status { .. }));
-        let problem = problems.into_iter().find(|problem| problem.topic == "local socket");
+        let problem = problems.into_iter().find(|problem| problem.topic == Topic::LocalSocket);
         problem.expect("seen just now").severity
     };
     assert_eq!(severity(|dir| held(dir, &[])), Severity::Critical);
-    let primary = |dir| Scene::open(dir, &[], Patience::default(), watch::watch);
+    let primary = |dir| Scene::open(dir, &[], RestartWaits::default(), watch::watch);
     assert_eq!(severity(primary), Severity::Warning);
 }

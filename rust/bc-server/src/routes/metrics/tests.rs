@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 
 use bc_core::{
-    counters::Counters,
-    digest::Digest,
-    manifest::{Acceptance, Epoch, Name},
-    status::{Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus},
-    trust::Standing,
-    withheld::{Reason, Withheld},
+    basics::Digest,
+    generation::{Acceptance, Epoch, Name, Reason, Withheld},
+    keys::Standing,
+    status::{Counters, Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus, Topic},
 };
 
 use super::*;
@@ -81,7 +79,7 @@ fn standby() -> Status {
         counters.rejections.add(rejection);
     }
     let problem = |topic: &str, severity| Problem {
-        topic: topic.to_owned(),
+        topic: Topic::from(topic.to_owned()),
         severity,
         message: "\"quoted\"\nand broken".to_owned(),
         since_ms: 0,
@@ -202,7 +200,7 @@ fn an_age_that_nobody_knows_is_left_out() {
 #[test]
 fn a_primary_says_nothing_of_a_primary() {
     let standby = StandbyStatus {
-        node_id: "4567".to_owned(),
+        node_id: "4567".repeat(8).parse().expect("id"),
         fingerprint: None,
         standing: Standing::Trusted,
         url: None,
@@ -221,6 +219,8 @@ fn a_primary_says_nothing_of_a_primary() {
         run: None,
         doubled: false,
     };
+    let labels = format!(r#"{{node_id="{}"}}"#, standby.node_id);
+    let of = |name: &str| format!("{name}{labels}");
     let status = Status {
         now_ms: 4_000,
         standbys: vec![standby.clone()],
@@ -228,12 +228,12 @@ fn a_primary_says_nothing_of_a_primary() {
     };
     let samples = parsed(&render(status).expect("text"));
     assert_eq!(samples["gocd_bc_standbys"], 1.0);
-    assert_eq!(samples[r#"gocd_bc_standby_report_age_seconds{node_id="4567"}"#], 2.5);
-    assert_eq!(samples[r#"gocd_bc_standby_in_sync{node_id="4567"}"#], 1.0);
+    assert_eq!(samples[&*of("gocd_bc_standby_report_age_seconds")], 2.5);
+    assert_eq!(samples[&*of("gocd_bc_standby_in_sync")], 1.0);
     assert_eq!(samples[r#"gocd_bc_role{role="primary"}"#], 1.0);
     assert!(!samples.contains_key("gocd_bc_in_sync"));
     assert!(!samples.contains_key("gocd_bc_generation_sequence"), "none yet");
-    assert_eq!(samples[r#"gocd_bc_standby_servers{node_id="4567"}"#], 1.0);
+    assert_eq!(samples[&*of("gocd_bc_standby_servers")], 1.0);
 
     // A copy of it is one more server and no other standby, and each label is there once.
     let copy = StandbyStatus {
@@ -248,13 +248,10 @@ fn a_primary_says_nothing_of_a_primary() {
         ..Status::new("0123", Role::Primary, Phase::Running, 0)
     };
     let text = render(status).expect("text");
-    assert_eq!(text.matches(r#"gocd_bc_standby_in_sync{node_id="4567"}"#).count(), 1);
+    assert_eq!(text.matches(&of("gocd_bc_standby_in_sync")).count(), 1);
     let samples = parsed(&text);
     assert_eq!(samples["gocd_bc_standbys"], 1.0);
-    assert_eq!(samples[r#"gocd_bc_standby_servers{node_id="4567"}"#], 2.0);
-    assert_eq!(samples[r#"gocd_bc_standby_report_age_seconds{node_id="4567"}"#], 1.0);
-    assert_eq!(
-        samples[r#"gocd_bc_standby_in_sync{node_id="4567"}"#], 0.0,
-        "the worse of both"
-    );
+    assert_eq!(samples[&*of("gocd_bc_standby_servers")], 2.0);
+    assert_eq!(samples[&*of("gocd_bc_standby_report_age_seconds")], 1.0);
+    assert_eq!(samples[&*of("gocd_bc_standby_in_sync")], 0.0, "the worse of both");
 }

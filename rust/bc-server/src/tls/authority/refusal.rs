@@ -3,7 +3,7 @@
 use rustls::CertificateError;
 use rustls_pki_types::ServerName;
 
-use bc_core::words::minute;
+use bc_core::basics::words::minute;
 
 use super::Presented;
 use crate::tls::{
@@ -14,7 +14,7 @@ use crate::tls::{
 };
 
 impl Presented<'_> {
-    /// Why webpki refused the chain.
+    /// Says why webpki refused the primary's chain of certificates, and what to do.
     pub(super) fn because(&self, error: &CertificateError, authorities: &[Certificate<'_>]) -> Unusable {
         let Some(own) = Certificate::read(self.certificate) else {
             return damaged();
@@ -23,7 +23,7 @@ impl Presented<'_> {
         let chain: Vec<_> = self.intermediates.iter().filter_map(Certificate::read).collect();
         // Which one of them it is webpki does not say.
         let untimely = [&own].into_iter().chain(&chain).find_map(|certificate| {
-            let untimely = certificate.dates().judge(now).err()?;
+            let untimely = certificate.dates().check(now).err()?;
             Some(self.untimely(untimely, certificate))
         });
         match error {
@@ -38,58 +38,53 @@ impl Presented<'_> {
                 issued_by_nobody_else(&own)
             }
             CertificateError::UnknownIssuer => self.has_a_missing_link(&own, &chain, authorities),
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Unusable {
-                reason: "it is not for servers, by what its extendedKeyUsage says".to_owned(),
-                guidance:
-                    "Have one issued on the primary with the extendedKeyUsage serverAuth, and put it into the file of \
-                           bc.tls.certificate there."
-                        .to_owned(),
-            },
-            CertificateError::BadSignature => Unusable {
-                reason: format!(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Unusable::new(
+                "it is not for servers, by what its extendedKeyUsage says",
+                "Have one issued on the primary with the extendedKeyUsage serverAuth, and put it into the file of \
+                           bc.tls.certificate there.",
+            ),
+            CertificateError::BadSignature => Unusable::new(
+                format!(
                     "it says that {} issued it, and the key of that authority here did not sign it: the authority may \
                      have been given another key since",
                     own.issuer()
                 ),
-                guidance: "Put the present certificate of that authority into the file of bc.tls.ca.".to_owned(),
-            },
+                "Put the present certificate of that authority into the file of bc.tls.ca.",
+            ),
             _ if own.is_self_issued() => issued_by_nobody_else(&own),
-            _ if !own.is_of_version_3() => Unusable {
-                reason: "it is of version 1, and only a certificate of version 3 can be issued by an authority"
-                    .to_owned(),
-                guidance: put_itself_there(),
-            },
-            _ if own.is_authority() => Unusable {
-                reason: format!(
+            _ if !own.is_of_version_3() => Unusable::new(
+                "it is of version 1, and only a certificate of version 3 can be issued by an authority",
+                put_itself_there(),
+            ),
+            _ if own.is_authority() => Unusable::new(
+                format!(
                     "it is a certificate of an authority ({}) and not one for a server",
                     own.subject()
                 ),
-                guidance: put_itself_there(),
-            },
+                put_itself_there(),
+            ),
             _ => match [&own].into_iter().chain(&chain).find_map(Certificate::weak_signature) {
-                Some(weak) => Unusable {
-                    reason: format!("a certificate in its chain is signed with {weak}, which anybody may forge"),
-                    guidance: "Have it issued anew with SHA-256.".to_owned(),
-                },
-                None if !own.key().is_understood() => Unusable {
-                    reason: format!(
+                Some(weak) => Unusable::new(
+                    format!("a certificate in its chain is signed with {weak}, which anybody may forge"),
+                    "Have it issued anew with SHA-256.",
+                ),
+                None if !own.key().is_understood() => Unusable::new(
+                    format!(
                         "its key is {}; those that can be used are {}",
                         own.key(),
                         public_key::USABLE
                     ),
-                    guidance: ANOTHER_KEY.to_owned(),
-                },
-                None => Unusable {
-                    reason: "its chain has a certificate that does not keep the rules for such certificates (RFC 5280)"
-                        .to_owned(),
-                    guidance: "See what OpenSSL says of it: openssl verify -x509_strict -CAfile AUTHORITY CERTIFICATE"
-                        .to_owned(),
-                },
+                    ANOTHER_KEY.to_owned(),
+                ),
+                None => Unusable::new(
+                    "its chain has a certificate that does not keep the rules for such certificates (RFC 5280)",
+                    "See what OpenSSL says of it: openssl verify -x509_strict -CAfile AUTHORITY CERTIFICATE",
+                ),
             },
         }
     }
 
-    /// The first certificate in the chain whose issuer is neither sent along nor known here.
+    /// Says which certificate in the primary's chain has an issuer that is neither sent along nor known here.
     fn has_a_missing_link(
         &self,
         own: &Certificate<'_>,
@@ -105,64 +100,65 @@ impl Presented<'_> {
             }
         }
         if authorities.iter().any(|authority| last.may_be_issued_by(authority)) {
-            return Unusable {
-                reason: format!(
+            return Unusable::new(
+                format!(
                     "it says that {} issued it, and the key of the authority with that name here did not sign it",
                     last.issuer()
                 ),
-                guidance: "Put the present certificate of that authority into the file of bc.tls.ca.".to_owned(),
-            };
+                "Put the present certificate of that authority into the file of bc.tls.ca.",
+            );
         }
         let of = match std::ptr::eq(last, own) {
             true => "it".to_owned(),
             false => format!("{}, which the primary sends along,", last.subject()),
         };
-        Unusable {
-            reason: format!(
+        Unusable::new(
+            format!(
                 "{of} was issued by {}, whose certificate the primary does not send and bc.tls.ca does not hold",
                 last.issuer()
             ),
-            guidance: "If that is an intermediate of your authority, write its certificate behind the primary's own in the \
+            "If that is an intermediate of your authority, write its certificate behind the primary's own in the \
                        file of bc.tls.certificate there: cat node.pem intermediate.pem > chain.pem. If it is the authority \
                        itself, write its certificate into the file of bc.tls.ca here. What the primary sends shows \
-                       `openssl s_client -showcerts -connect HOST:8155`."
-                .to_owned(),
-        }
+                       `openssl s_client -showcerts -connect HOST:8155`.",
+        )
     }
 
-    /// There is no authority, so only the very certificate counts.
+    /// Says that the primary shows another certificate than those in `bc.tls.ca`, which has no authority, so only the
+    /// very certificate counts.
     pub(super) fn is_another(&self, known: &[Certificate<'_>]) -> Unusable {
         let known: Vec<_> = known.iter().map(Certificate::subject).take(3).collect();
-        Unusable {
-            reason: format!(
+        Unusable::new(
+            format!(
                 "bc.tls.ca has no authority, and the primary shows another certificate than the one there ({})",
                 known.join(", ")
             ),
-            guidance: "Such a certificate vouches for itself alone, not for another one of the same name or key. If the \
+            "Such a certificate vouches for itself alone, not for another one of the same name or key. If the \
                        primary was given another one on purpose, put that into the file of bc.tls.ca; if an authority is \
-                       meant, its certificate must say CA:TRUE."
-                .to_owned(),
-        }
+                       meant, its certificate must say CA:TRUE.",
+        )
     }
 
+    /// Says that the primary's certificate is for other names than `bc.primary.url` asks for.
     pub(super) fn has_other_names(&self, certificate: &Certificate<'_>) -> Unusable {
         let asked = self.name.to_str();
         let kind = match self.name {
             ServerName::IpAddress(_) => "IP",
             _ => "DNS",
         };
-        Unusable {
-            reason: format!(
+        Unusable::new(
+            format!(
                 "bc.primary.url asks for {asked}, and the certificate is for {}",
                 certificate.names()
             ),
-            guidance: format!(
+            format!(
                 "Write a name of the certificate into bc.primary.url, or give the primary a certificate for this one; with \
                  OpenSSL: -addext subjectAltName={kind}:{asked}"
             ),
-        }
+        )
     }
 
+    /// Says that a certificate in the primary's chain is not valid at this time.
     pub(super) fn untimely(&self, untimely: Untimely, certificate: &Certificate<'_>) -> Unusable {
         let which = match certificate.der() == self.certificate {
             true => "it".to_owned(),
@@ -172,49 +168,47 @@ impl Presented<'_> {
             Untimely::Expired(_) => String::new(),
             Untimely::NotYet(_) => format!(", and it is {} by the clock of this server", minute(seconds(self.now))),
         };
-        Unusable {
-            reason: format!("{which} {untimely}{clock}"),
-            guidance: match untimely {
+        Unusable::new(format!("{which} {untimely}{clock}"), match untimely {
                 Untimely::Expired(_) => {
                     "Put a new one into the file of bc.tls.certificate on the primary, which takes it up by itself; where \
                      bc.tls.ca is that very certificate, put it there too."
                 }
                 Untimely::NotYet(_) => "Compare the clocks of both servers (timedatectl), or wait until then.",
             }
-            .to_owned(),
-        }
+            .to_owned())
     }
 }
 
-/// webpki found what no certificate in the chain says by itself.
+/// Says that the primary's chain is not valid at this time, where no certificate in it says so by itself.
 fn untimely_somewhere() -> Unusable {
-    Unusable {
-        reason: "it, or one that vouches for it, is not valid at this time".to_owned(),
-        guidance:
-            "Compare the clocks of both servers (timedatectl), and see the dates of all of them with `openssl s_client \
-                   -showcerts -connect HOST:8155` and in the file of bc.tls.ca."
-                .to_owned(),
-    }
+    Unusable::new(
+        "it, or one that vouches for it, is not valid at this time",
+        "Compare the clocks of both servers (timedatectl), and see the dates of all of them with `openssl s_client \
+                   -showcerts -connect HOST:8155` and in the file of bc.tls.ca.",
+    )
 }
 
+/// Says that the primary's certificate is damaged.
 pub(super) fn damaged() -> Unusable {
-    Unusable {
-        reason: "it is damaged, or not of the form X.509 has".to_owned(),
-        guidance: "See what it is with `openssl s_client -connect HOST:8155`.".to_owned(),
-    }
+    Unusable::new(
+        "it is damaged, or not of the form X.509 has",
+        "See what it is with `openssl s_client -connect HOST:8155`.",
+    )
 }
 
+/// Says that the primary's certificate was issued by itself alone, and is not among those of `bc.tls.ca`.
 pub(super) fn issued_by_nobody_else(own: &Certificate<'_>) -> Unusable {
-    Unusable {
-        reason: format!(
+    Unusable::new(
+        format!(
             "nobody but itself issued that certificate ({}), and it is not among those of bc.tls.ca, where another one of the \
              same name or key counts for nothing",
             own.subject()
         ),
-        guidance: put_itself_there(),
-    }
+        put_itself_there(),
+    )
 }
 
+/// What to do about a chain: put the primary's own certificate into `bc.tls.ca`.
 fn put_itself_there() -> String {
     "If that is the primary's own certificate (compare its key with `gocd-bc identity show` there), put the very same file \
      into bc.tls.ca; or pin the key with bc.primary.fingerprint."

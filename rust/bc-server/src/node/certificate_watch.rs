@@ -1,26 +1,21 @@
 //! The certificate that an administrator gives this node, as it is in its files now.
 //!
-//! Both files are looked at every two seconds. A new pair is shown from the next connection on; one that cannot be
-//! used changes nothing and is a WARNING. Files are replaced one after the other, so a pair counts as bad only once it
-//! is bad twice. One that has expired, is about to or is not valid yet is shown all the same: whoever goes by the key alone
-//! does not mind, and whoever goes by `bc.tls.ca` refuses it, so it is a WARNING too.
+//! Both files are looked at every two seconds. A new pair is shown from the next connection on; one that cannot be used
+//! changes nothing and is a WARNING. Files are replaced one after the other, so a pair counts as bad only once it is
+//! bad twice. One that has expired, is about to or is not valid yet is shown all the same: whoever goes by the key
+//! alone does not mind, and whoever goes by `bc.tls.ca` refuses it, so it is a WARNING too.
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    error::{Error, Kind},
-    own_keys::OwnKeys,
-    peers::PeersFile,
-    regular_file,
+    basics::{
+        Error, Kind, Severity,
+        regular_file::{self, Stamp},
+        words::minute,
+    },
+    keys::{OwnKeys, PeersFile},
     settings::CertificateFiles,
-    status::{Severity, StatusBoard},
-    words::minute,
+    status::{StatusBoard, Topic},
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -34,10 +29,6 @@ use crate::tls::{
     node_key::{NodeKey, Shown},
 };
 
-/// The board's topic.
-const TOPIC: &str = "certificate";
-/// The board's topic for its dates.
-const DATES_TOPIC: &str = "certificate dates";
 /// A certificate that ends within this time is to be renewed: 14 days, in seconds.
 const SOON: i64 = 14 * 24 * 3600;
 /// How often the files are looked at: two stats.
@@ -45,13 +36,12 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Follows the files of one certificate.
 #[derive(Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct CertificateWatch {
     files: CertificateFiles,
     peers: PeersFile,
     key: Arc<NodeKey>,
     own: Arc<OwnKeys>,
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     seen: Option<Stamps>,
     /// How often in a row the pair could not be used.
     failures: u32,
@@ -60,59 +50,56 @@ pub(crate) struct Keeper {
 }
 
 /// When each file was written, and its length.
-type Stamps = [Option<(SystemTime, u64)>; 2];
+type Stamps = [Stamp; 2];
 
-/// Takes the certificate into use where one is given; its keeper goes on from there.
-pub(crate) fn first(assembly: &Assembly) -> Option<Keeper> {
-    let mut keeper = Keeper {
+/// Shows an administrator's certificate from now on where one is given, and returns what watches its files.
+pub(crate) fn begin(assembly: &Assembly) -> Option<CertificateWatch> {
+    let mut watch = CertificateWatch {
         files: assembly.settings.tls_certificate.clone()?,
         peers: PeersFile::of(&assembly.settings.layout),
         key: Arc::clone(&assembly.key),
         own: Arc::clone(&assembly.own),
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
         seen: None,
         failures: 0,
         dates: None,
     };
-    keeper.look();
-    if keeper.failures > 0 {
+    watch.look();
+    if watch.failures > 0 {
         // Nothing is about to replace the other file: what is there is what there is.
-        keeper.look();
+        watch.look();
     }
-    Some(keeper)
+    Some(watch)
 }
 
-impl Keeper {
-    /// Follows the files for as long as the node lives.
-    pub(crate) fn start(self, assembly: &Assembly, supervisor: &Supervisor) {
-        let stop = assembly.stop.clone();
+impl CertificateWatch {
+    /// Watches the files of an administrator's certificate for as long as the node lives.
+    pub(crate) fn start(self, supervisor: &Supervisor) {
         let part = Part {
             name: "certificate",
             does: "watches the certificate in bc.tls.certificate",
         };
-        supervisor.keep(part, move || {
-            // One that is started again reads what has changed since the node opened.
-            let (mut keeper, stop) = (self.clone(), stop.clone());
-            async move {
-                loop {
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = sleep(INTERVAL) => keeper.look(),
-                    }
-                }
-            }
-        });
+        // One that is started again reads what has changed since the node opened.
+        supervisor.supervise(part, move || self.clone().watch());
     }
 
+    /// Looks at the files of an administrator's certificate again and again.
+    async fn watch(mut self) {
+        loop {
+            sleep(INTERVAL).await;
+            self.look();
+        }
+    }
+
+    /// Looks once at the files of an administrator's certificate, and at its dates.
     fn look(&mut self) {
         self.look_at_files();
-        self.judge_dates();
+        self.show_dates();
     }
 
-    /// Takes up what has changed since the last look, or could not be used then.
+    /// Takes up an administrator's certificate whose files have changed since the last look, or could not be used then.
     fn look_at_files(&mut self) {
-        let now = [stamp(&self.files.certificate), stamp(&self.files.private_key)];
+        let now = [&self.files.certificate, &self.files.private_key].map(|path| regular_file::stamp(path));
         if self.failures == 0 && self.seen == Some(now) {
             return;
         }
@@ -120,7 +107,7 @@ impl Keeper {
         match load(&self.files) {
             Ok(shown) => {
                 self.failures = 0;
-                self.board.clear(TOPIC);
+                self.board.clear(&Topic::Certificate);
                 self.dates = Some(shown.dates());
                 self.show(shown);
             }
@@ -133,26 +120,24 @@ impl Keeper {
                     "{error} Until then this node shows the certificate with the key {}.",
                     self.own.shown()
                 );
-                let now_ms = self.clock.now_ms();
-                if self.board.raise(TOPIC, Severity::Warning, message, now_ms) {
+                if self.board.raise(&Topic::Certificate, Severity::Warning, message) {
                     warn!("{error}");
                 }
             }
         }
     }
 
-    /// Says where it does not count, or soon will not.
-    fn judge_dates(&self) {
-        let now_ms = self.clock.now_ms();
-        let now = now_ms.div_euclid(1000);
+    /// Warns of an administrator's certificate that does not count now, or ends within [`SOON`].
+    fn show_dates(&self) {
+        let now = self.board.now_ms().div_euclid(1000);
         let Some(dates) = self.dates else { return };
-        let what = match (dates.judge(now), dates.judge(now + SOON)) {
+        let what = match (dates.check(now), dates.check(now + SOON)) {
             (Err(untimely), _) => format!("{untimely}, so every standby that goes by bc.tls.ca refuses this server"),
             (Ok(()), Err(Untimely::Expired(end))) => format!(
                 "ends on {}, and from then on every standby that goes by bc.tls.ca refuses this server",
                 minute(end)
             ),
-            (Ok(()), _) => return self.board.clear(DATES_TOPIC),
+            (Ok(()), _) => return self.board.clear(&Topic::CertificateDates),
         };
         let path = self.files.certificate.display();
         let message = format!(
@@ -160,14 +145,11 @@ impl Keeper {
              taken up by themselves. What stands there shows: openssl x509 -in {path} -noout -dates",
             self.files.private_key.display()
         );
-        if self
-            .board
-            .raise(DATES_TOPIC, Severity::Warning, message.clone(), now_ms)
-        {
-            warn!("{message}");
-        }
+        self.board
+            .warn(&Topic::CertificateDates, Severity::Warning, Some(message));
     }
 
+    /// Shows an administrator's certificate from the next connection on.
     fn show(&self, shown: Shown) {
         let fingerprint = shown.fingerprint();
         info!(
@@ -177,10 +159,11 @@ impl Keeper {
         self.key.show(shown);
         self.own.set(fingerprint, []);
         self.board.update(|status| status.fingerprint = Some(fingerprint));
-        peers_file::join(&self.peers, self.own.peer(fingerprint), &self.board, &*self.clock);
+        peers_file::join(&self.peers, self.own.peer(fingerprint), &self.board);
     }
 }
 
+/// Reads an administrator's certificate and its private key from their files.
 fn load(files: &CertificateFiles) -> Result<Shown, Error> {
     let read = |path: &Path, property: &str| {
         regular_file::read(path, regular_file::LARGEST_OF_A_FEW_LINES)
@@ -208,20 +191,17 @@ fn load(files: &CertificateFiles) -> Result<Shown, Error> {
     })
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::{
+        fs,
+        sync::atomic::{AtomicI64, Ordering},
+    };
 
     use bc_core::{
-        clock::SystemClock,
-        fingerprint::Fingerprint,
-        identity::Identity,
-        manifest::Role,
+        basics::{Clock, Fingerprint, SystemClock},
+        generation::Role,
+        keys::Identity,
         status::{Phase, Status},
     };
 
@@ -232,17 +212,23 @@ mod tests {
         Identity::load_or_create(folder.path()).expect("identity")
     }
 
-    fn keeper(folder: &Path, own: &Identity) -> Keeper {
-        Keeper {
+    fn board(clock: Arc<dyn Clock>) -> Arc<StatusBoard> {
+        Arc::new(StatusBoard::new(
+            Status::new("me", Role::Primary, Phase::Running, 0),
+            clock,
+        ))
+    }
+
+    fn watch(folder: &Path, own: &Identity) -> CertificateWatch {
+        CertificateWatch {
             files: CertificateFiles {
                 certificate: folder.join("node.pem"),
                 private_key: folder.join("node.key"),
             },
             peers: PeersFile::new(&folder.join("peers"), None),
             key: NodeKey::new(Shown::identity(own).expect("a pair")),
-            own: Arc::new(OwnKeys::new("me", own.fingerprint())),
-            board: Arc::new(StatusBoard::new(Status::new("me", Role::Primary, Phase::Running, 0))),
-            clock: Arc::new(SystemClock),
+            own: Arc::new(OwnKeys::new("a".repeat(32).parse().expect("id"), own.fingerprint())),
+            board: board(Arc::new(SystemClock)),
             seen: None,
             failures: 0,
             dates: None,
@@ -253,46 +239,46 @@ mod tests {
     fn a_new_pair_is_shown_and_a_bad_one_changes_nothing() {
         let folder = tempfile::tempdir().expect("folder");
         let [own, first, second] = [identity(), identity(), identity()];
-        let mut keeper = keeper(folder.path(), &own);
+        let mut watch = watch(folder.path(), &own);
         let certificate = |identity: &Identity| {
             fs::write(folder.path().join("node.pem"), identity.certificate_pem()).expect("write");
         };
         let private_key = |text: &str| fs::write(folder.path().join("node.key"), text).expect("write");
-        let warning = |keeper: &Keeper| {
-            let problems = keeper.board.look(|status| status.problems.clone());
+        let warning = |watch: &CertificateWatch| {
+            let problems = watch.board.look(|status| status.problems.clone());
             problems.first().map(|problem| problem.message.clone())
         };
-        let shows = |keeper: &Keeper, key: Fingerprint| {
-            assert_eq!(keeper.key.shown().fingerprint(), key);
-            assert_eq!(keeper.own.shown(), key);
+        let shows = |watch: &CertificateWatch, key: Fingerprint| {
+            assert_eq!(watch.key.shown().fingerprint(), key);
+            assert_eq!(watch.own.shown(), key);
         };
-        keeper.look();
-        keeper.look();
-        assert!(warning(&keeper).expect("missing").contains("node.pem"));
-        shows(&keeper, own.fingerprint());
+        watch.look();
+        watch.look();
+        assert!(warning(&watch).expect("missing").contains("node.pem"));
+        shows(&watch, own.fingerprint());
 
         certificate(&first);
         private_key(first.key_pem());
-        keeper.look();
-        shows(&keeper, first.fingerprint());
-        assert_eq!(warning(&keeper), None);
-        let peers = keeper.peers.load().expect("peers");
+        watch.look();
+        shows(&watch, first.fingerprint());
+        assert_eq!(warning(&watch), None);
+        let peers = watch.peers.load().expect("peers");
         assert_eq!(peers.all()[0].fingerprint, first.fingerprint());
-        assert_eq!(peers.all()[0].node_id.as_deref(), Some("me"));
+        assert_eq!(peers.all()[0].node_id, Some("a".repeat(32)));
 
         certificate(&second);
-        keeper.look();
-        assert_eq!(warning(&keeper), None, "the key may be about to follow");
-        keeper.look();
-        let said = warning(&keeper).expect("they do not belong together");
+        watch.look();
+        assert_eq!(warning(&watch), None, "the key may be about to follow");
+        watch.look();
+        let said = warning(&watch).expect("they do not belong together");
         assert!(said.contains("node.pem") && said.contains("node.key"), "{said}");
         assert!(!said.contains("PRIVATE"), "{said}");
-        shows(&keeper, first.fingerprint());
+        shows(&watch, first.fingerprint());
 
         private_key(second.key_pem());
-        keeper.look();
-        shows(&keeper, second.fingerprint());
-        assert_eq!(warning(&keeper), None);
+        watch.look();
+        shows(&watch, second.fingerprint());
+        assert_eq!(warning(&watch), None);
     }
 
     /// A clock that a test turns, in seconds since 1970.
@@ -309,9 +295,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let own = identity();
         let clock = Arc::new(Turned(AtomicI64::new(0)));
-        let mut keeper = Keeper {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            ..keeper(folder.path(), &own)
+        let mut watch = CertificateWatch {
+            board: board(clock.clone()),
+            ..watch(folder.path(), &own)
         };
         let key = rcgen::KeyPair::generate().expect("key");
         let mut parameters = rcgen::CertificateParams::new(vec!["primarygo".to_owned()]).expect("parameters");
@@ -338,8 +324,8 @@ mod tests {
             (end + 60, Some("expired on 2026-03-01 00:00 UTC, so every standby")),
         ] {
             clock.0.store(now, Ordering::SeqCst);
-            keeper.look();
-            let problems = keeper.board.look(|status| status.problems.clone());
+            watch.look();
+            let problems = watch.board.look(|status| status.problems.clone());
             let said = problems.first().map(|problem| problem.message.clone());
             match (words, said) {
                 (None, None) => {}
@@ -350,7 +336,7 @@ mod tests {
                 (words, said) => panic!("{words:?} at {now}, but {said:?}"),
             }
             assert_ne!(
-                keeper.key.shown().fingerprint(),
+                watch.key.shown().fingerprint(),
                 own.fingerprint(),
                 "it is shown all the same"
             );

@@ -3,37 +3,38 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    control::Reply,
-    error::{Error, Kind},
-    layout::Layout,
-    pull::{PullOrder, RestoreOrder},
-    status::StatusBoard,
-    store::{
-        difference, generations,
-        verify::{self, VerifiedState},
+    basics::{Clock, Error, Kind},
+    generation::Layout,
+    node::Reply,
+    standby::{
+        pull::PullOrder,
+        store::{
+            diff, generations,
+            verify::{self, VerifiedState},
+        },
     },
+    status::StatusBoard,
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
-use super::{PullerOrders, sync};
+use super::{PullerOrders, sync_order};
 
 /// Callers who may only look, at a time.
 const LOOKERS_AT_ONCE: usize = 4;
 /// How long another one waits.
 const LOOKER_WAITS: Duration = Duration::from_secs(5);
 
-/// All of them.
+/// Lists all generations that are kept here, for a caller on the local socket.
 pub(crate) async fn list(state_dir: &Path) -> Reply {
     let folder = state_dir.to_owned();
     let listed = looking(move || generations::list(&folder)).await;
     listed.map_or_else(Reply::from, |generations| Reply::Generations { generations })
 }
 
-/// One of them.
+/// Shows one kept generation with its files, for a caller on the local socket.
 pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     let folder = state_dir.to_owned();
     let shown = looking(move || generations::show(&folder, &id)).await;
@@ -43,8 +44,8 @@ pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     })
 }
 
-/// What differs between two of them.
-pub(crate) async fn difference(
+/// Says what differs between two kept generations, or one and the live files, for a caller on the local socket.
+pub(crate) async fn diff(
     state_dir: &Path,
     layout: &Layout,
     clock: &Arc<dyn Clock>,
@@ -53,24 +54,20 @@ pub(crate) async fn difference(
 ) -> Reply {
     let (folder, layout, clock) = (state_dir.to_owned(), layout.clone(), Arc::clone(clock));
     let compared =
-        blocking(move || difference::compare(&folder, Some(&layout), &clock, from.as_deref(), to.as_deref())).await;
-    compared.map_or_else(Reply::from, |difference| Reply::Difference {
+        blocking(move || diff::compare(&folder, Some(&layout), &clock, from.as_deref(), to.as_deref())).await;
+    compared.map_or_else(Reply::from, |difference| Reply::Diff {
         difference: Box::new(difference),
     })
 }
 
-/// Makes one live again.
+/// Has the puller make a kept generation live again, and pull no more until a sync resumes.
 pub(crate) async fn restore(puller: Option<&PullerOrders>, board: &StatusBoard, id: String) -> Reply {
     let Some(puller) = puller else {
-        return sync::follows_nobody(board);
+        return sync_order::follows_nobody(board);
     };
     let (answer, answered) = oneshot::channel();
-    if puller
-        .send(PullOrder::Restore(RestoreOrder { id, answer }))
-        .await
-        .is_err()
-    {
-        return sync::ended();
+    if puller.send(PullOrder::Restore(id, answer)).await.is_err() {
+        return sync_order::ended();
     }
     match answered.await {
         Ok(Ok(restored)) => Reply::Done {
@@ -83,11 +80,11 @@ pub(crate) async fn restore(puller: Option<&PullerOrders>, board: &StatusBoard, 
             ),
         },
         Ok(Err(error)) => error.into(),
-        Err(_) => sync::ended(),
+        Err(_) => sync_order::ended(),
     }
 }
 
-/// Reads everything, and has mended what is not right.
+/// Reads all live files and kept bytes of this standby, and has the puller mend what is not right.
 pub(crate) async fn verify(
     state_dir: &Path,
     layout: &Layout,
@@ -122,7 +119,7 @@ pub(crate) async fn verify(
     }
 }
 
-/// Reads what everybody on this machine may look at: few at once, so that nobody keeps all threads.
+/// Reads kept generations for anybody on this machine: few callers at once, so that nobody keeps all threads.
 async fn looking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Send + 'static) -> Result<R, Error> {
     static PLACES: Semaphore = Semaphore::const_new(LOOKERS_AT_ONCE);
     let Ok(Ok(place)) = timeout(LOOKER_WAITS, PLACES.acquire()).await else {
@@ -140,7 +137,7 @@ async fn looking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Se
     .await
 }
 
-/// Reads files where that may block.
+/// Reads kept generations on a thread that may wait for a disk.
 async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, Error> + Send + 'static) -> Result<R, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

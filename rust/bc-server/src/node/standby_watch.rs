@@ -3,15 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    peers::PeersFile,
-    pull::judge,
-    run,
-    standbys::Standbys,
-    status::{Severity, StandbyStatus, Status, StatusBoard, Stranger, doubled},
+    basics::Severity,
+    generation::run,
+    keys::{PeersFile, own_keys},
+    primary::Standbys,
+    status::{StandbyStatus, Status, StatusBoard, Stranger, Topic, doubled},
 };
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
@@ -19,24 +17,14 @@ use super::{
     supervisor::{Part, Supervisor, blocking},
 };
 
-/// How often is looked who has fallen silent.
+/// How often the watch looks who has fallen silent.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Reports that come within this time are shown together: a change is applied by all standbys at once.
 const TOGETHER: Duration = Duration::from_millis(200);
-/// Strangers are said in the log no more often.
+/// How often at most the log names strangers.
 const SAY_STRANGERS_EVERY: Duration = Duration::from_secs(60);
-/// The board's topic for those who say nothing.
-const TOPIC_SILENT: &str = "standbys";
-/// How the topics for single standbys begin.
-const TOPIC_OF_ONE: &str = "standby ";
-/// The board's topic for others with the key of this node.
-const TOPIC_COPIES: &str = "copy of this node";
-/// The same for other nodes that have its key alone.
-const TOPIC_SHARERS: &str = "key of this node";
-/// The board's topic for the file.
-const TOPIC_FILE: &str = "standbys file";
 
-/// Reads the list, and keeps the board and the file up to date for as long as the node lives.
+/// Reads the list of standbys, and keeps the board and its file up to date for as long as the node lives.
 pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standbys> {
     let (standbys, problem) = Standbys::open(
         assembly.state.path(),
@@ -47,13 +35,12 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
     let is_unread = problem.is_some();
     if let Some(problem) = problem {
         warn!("{problem}");
-        assembly.raise(TOPIC_FILE, Severity::Warning, problem.to_string());
+        assembly.raise(&Topic::StandbysFile, Severity::Warning, problem.to_string());
     }
     let standbys = Arc::new(standbys.by(&assembly.run));
-    let keeper = Keeper {
+    let watch = StandbyWatch {
         standbys: Arc::clone(&standbys),
         board: Arc::clone(&assembly.board),
-        clock: Arc::clone(&assembly.clock),
         refused: BTreeSet::new(),
         unwritten: is_unread,
         strangers_said: None,
@@ -62,71 +49,64 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
         name: "standbys",
         does: "keeps the list of standbys",
     };
-    let stop = assembly.stop.clone();
-    supervisor.keep(part, move || keeper.clone().run(stop.clone()));
+    supervisor.supervise(part, move || watch.clone().run());
     standbys
 }
 
 #[derive(Clone)]
-struct Keeper {
+struct StandbyWatch {
     standbys: Arc<Standbys>,
     board: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
     /// Topics of standbys that do not follow.
-    refused: BTreeSet<String>,
+    refused: BTreeSet<Topic>,
     /// Whether the file could not be read or written.
     unwritten: bool,
     /// When it was last said in the log who the strangers are.
     strangers_said: Option<Instant>,
 }
 
-impl Keeper {
-    async fn run(mut self, stop: CancellationToken) {
-        // What a keeper before this one has said.
+impl StandbyWatch {
+    /// Shows the standbys on the board whenever one reports or falls silent, and saves their list.
+    async fn run(mut self) {
+        // What a watch before this one has said.
         self.refused = self.board.look(|status| {
             let topics = status.problems.iter().map(|problem| problem.topic.clone());
-            topics.filter(|topic| topic.starts_with(TOPIC_OF_ONE)).collect()
+            topics
+                .filter(|topic| matches!(topic, Topic::Standby { .. } | Topic::StandbyAndCopy(_)))
+                .collect()
         });
         loop {
             self.show();
             let standbys = Arc::clone(&self.standbys);
             match blocking(move || standbys.save_if_due()).await {
                 Err(error) => {
-                    let now = self.clock.now_ms();
-                    self.board.raise(TOPIC_FILE, Severity::Warning, error.to_string(), now);
+                    self.board
+                        .raise(&Topic::StandbysFile, Severity::Warning, error.to_string());
                     self.unwritten = true;
                 }
                 Ok(()) if self.unwritten => {
-                    self.board.clear(TOPIC_FILE);
+                    self.board.clear(&Topic::StandbysFile);
                     self.unwritten = false;
                 }
                 Ok(()) => {}
             }
             tokio::select! {
-                () = stop.cancelled() => return,
                 () = self.standbys.news() => sleep(TOGETHER).await,
                 () = sleep(LOOK_EVERY) => {}
             }
         }
     }
 
+    /// Shows on the board who follows this primary, and what is wrong with them.
     fn show(&mut self) {
-        let now = self.clock.now_ms();
         let offered = self.board.look(|status| status.generation.clone());
         let list = self.standbys.picture(offered.as_ref());
         let silent: Vec<_> = list.iter().filter(|standby| standby.silent).collect();
         let message = (!silent.is_empty()).then(|| silence(&silent));
-        if let Some(message) = &message
-            && self.board.raise(TOPIC_SILENT, Severity::Warning, message.as_str(), now)
-        {
-            warn!("{message}");
-        }
-        if message.is_none() {
-            self.board.clear(TOPIC_SILENT);
-        }
-        self.show_copies(now);
-        self.show_sharers(now);
-        self.show_refusals(&list, now);
+        self.board.warn(&Topic::Standbys, Severity::Warning, message);
+        self.show_copies();
+        self.show_sharers();
+        self.show_refusals(&list);
         self.show_strangers();
         if self.board.look(|status| status.standbys != list) {
             for standby in &list {
@@ -145,8 +125,8 @@ impl Keeper {
         }
     }
 
-    /// Whoever has the token can be one, and as many as he likes: they raise and clear nothing, and are said in the log
-    /// once in a while.
+    /// Shows who asks as a standby and is not trusted. Whoever has the token can be one, and as many as he likes: they
+    /// raise and clear nothing, and are said in the log once in a while.
     fn show_strangers(&mut self) {
         let strangers = self.standbys.strangers();
         if self.board.look(|status| status.strangers == strangers) {
@@ -169,11 +149,12 @@ impl Keeper {
         }
     }
 
-    /// Another server with the key of this one that asks here: it was started as a standby of its own original.
-    fn show_copies(&self, now: i64) {
+    /// Shows that another server with the identity of this primary asks here: it was started as a standby of its own
+    /// original.
+    fn show_copies(&self) {
         let copies = self.standbys.copies();
         if copies.is_empty() {
-            return self.board.clear(TOPIC_COPIES);
+            return self.board.clear(&Topic::CopyOfThisNode);
         }
         let message = format!(
             "another server has the identity of this one, its node id and key, and asks here as a standby: {}. It is a copy \
@@ -181,45 +162,48 @@ impl Keeper {
              if it is none of yours, run `gocd-bc identity rotate` here, which ends the key that it has.",
             run::named(&copies)
         );
-        self.critical(TOPIC_COPIES, &message, now);
+        self.critical(&Topic::CopyOfThisNode, &message);
     }
 
-    /// Another node with the key of this one asks here: no standby is known by that key.
-    fn show_sharers(&self, now: i64) {
+    /// Shows that another node with the key of this primary asks here: no standby is known by that key.
+    fn show_sharers(&self) {
         let sharers = self.standbys.sharers();
         if sharers.is_empty() {
-            return self.board.clear(TOPIC_SHARERS);
+            return self.board.clear(&Topic::KeyOfThisNode);
         }
         let message = format!(
             "another node shows the key of this one, and asks here as a standby: {}. {}",
             run::named(&sharers),
-            judge::ONE_KEY_EACH
+            own_keys::ONE_KEY_EACH
         );
-        self.critical(TOPIC_SHARERS, &message, now);
+        self.critical(&Topic::KeyOfThisNode, &message);
     }
 
-    fn critical(&self, topic: &str, message: &str, now: i64) {
-        if self.board.raise(topic, Severity::Critical, message, now) {
+    /// Says on a primary's board what is CRITICAL about its standbys.
+    fn critical(&self, topic: &Topic, message: &str) {
+        if self.board.raise(topic, Severity::Critical, message) {
             error!("CRITICAL {message}");
         }
     }
 
-    /// What keeps a standby from following concerns this server too: its administrator may know why.
-    fn show_refusals(&mut self, list: &[StandbyStatus], now: i64) {
+    /// Shows on the primary what keeps a standby from following: its administrator may know why.
+    fn show_refusals(&mut self, list: &[StandbyStatus]) {
         let mut refused = BTreeSet::new();
         for standby in list.iter().filter(|standby| !standby.silent) {
             let Some(problem) = &standby.problem else { continue };
             // Of two with one identity each may have a problem of its own.
             let run = standby.run.as_ref().filter(|_| standby.doubled);
-            let run = run.map(|run| format!(" in run {}", run.id)).unwrap_or_default();
-            let topic = format!("{TOPIC_OF_ONE}{}{run}", standby.node_id);
+            let topic = Topic::Standby {
+                node_id: standby.node_id.to_string(),
+                run: run.map(|run| run.id.to_string()),
+            };
             let message = format!("The standby {} is not in sync: {}", standby.name(), problem.message);
-            self.board.raise(&topic, problem.severity, message, now);
+            self.board.raise(&topic, problem.severity, message);
             refused.insert(topic);
         }
         for (node_id, message) in doubled(list) {
-            let topic = format!("{TOPIC_OF_ONE}{node_id} and its copy");
-            self.critical(&topic, &message, now);
+            let topic = Topic::StandbyAndCopy(node_id.to_owned());
+            self.critical(&topic, &message);
             refused.insert(topic);
         }
         for topic in self.refused.difference(&refused) {
@@ -229,7 +213,7 @@ impl Keeper {
     }
 }
 
-/// Says who is silent without the times, so that it is said once.
+/// Says which standbys are silent, without the times, so that it is said once.
 fn silence(silent: &[&StandbyStatus]) -> String {
     const NAMED: usize = 3;
     let names: Vec<_> = silent.iter().take(NAMED).map(|standby| standby.name()).collect();
@@ -255,14 +239,11 @@ mod tests {
     use std::path::Path;
 
     use bc_core::{
-        clock::SystemClock,
-        fingerprint::Fingerprint,
-        manifest::Role,
-        own_keys::OwnKeys,
-        report::{Report, ReportedProblem, ReportedRun},
-        run::{KeyHolder, Run},
-        standbys::Sender,
-        status::Phase,
+        basics::{Fingerprint, NodeId, SystemClock},
+        generation::{KeyHolder, Role, Run},
+        keys::OwnKeys,
+        primary::Sender,
+        status::{Phase, Report, ReportedProblem, ReportedRun},
     };
 
     use super::*;
@@ -270,7 +251,7 @@ mod tests {
     fn report(name: char, problem: Option<&str>) -> Report {
         Report {
             in_sync: Some(true),
-            node_id: name.to_string().repeat(32),
+            node_id: name.to_string().repeat(32).parse().expect("id"),
             generation: None,
             applied_ago_ms: None,
             error: None,
@@ -290,16 +271,21 @@ mod tests {
         Run::begin(Some(host.to_owned()), Path::new("state"), 0).expect("random")
     }
 
-    /// A keeper of a list that begins in this folder, for the node `me` with the key `own`.
-    fn keeper(folder: &Path) -> Keeper {
-        let own = Arc::new(OwnKeys::new("me", Fingerprint::of_public_key(b"own")));
+    /// A watch of a list that begins in this folder, for the node `me` with the key `own`.
+    fn watch(folder: &Path) -> StandbyWatch {
+        let own = Arc::new(OwnKeys::new(
+            "e".repeat(32).parse().expect("id"),
+            Fingerprint::of_public_key(b"own"),
+        ));
         let peers = PeersFile::new(&folder.join("peers"), Some(folder));
         let (standbys, problem) = Standbys::open(folder, peers, own, Duration::from_secs(120));
         assert_eq!(problem, None);
-        Keeper {
+        StandbyWatch {
             standbys: Arc::new(standbys.by(&run("primarygo"))),
-            board: Arc::new(StatusBoard::new(Status::new("me", Role::Primary, Phase::Running, 0))),
-            clock: Arc::new(SystemClock),
+            board: Arc::new(StatusBoard::new(
+                Status::new("me", Role::Primary, Phase::Running, 0),
+                Arc::new(SystemClock),
+            )),
             refused: BTreeSet::new(),
             unwritten: false,
             strangers_said: None,
@@ -309,18 +295,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn copies_are_critical_until_they_are_silent() {
         let folder = tempfile::tempdir().expect("folder");
-        let mut keeper = keeper(folder.path());
-        let said = |keeper: &mut Keeper| {
-            keeper.show();
+        let mut watch = watch(folder.path());
+        let said = |watch: &mut StandbyWatch| {
+            watch.show();
             let critical = |status: &Status| {
                 let problems = status.problems.iter();
                 let critical = problems.filter(|problem| problem.severity == Severity::Critical);
                 critical.map(|problem| problem.message.clone()).collect::<Vec<_>>()
             };
-            keeper.board.look(critical)
+            watch.board.look(critical)
         };
         let runs = [run("standbygo"), run("clonego")];
-        let hears = |keeper: &Keeper, this: usize, problem: Option<&str>| {
+        let hears = |watch: &StandbyWatch, this: usize, problem: Option<&str>| {
             let report = Report {
                 run: Some(ReportedRun {
                     this: runs[this].clone(),
@@ -332,12 +318,12 @@ mod tests {
                 key: Some(Fingerprint::of_public_key(b"a")),
                 address: None,
             };
-            keeper.standbys.report(report, sender, 1).expect("taken");
+            watch.standbys.report(report, sender, 1).expect("taken");
         };
-        hears(&keeper, 0, Some("too little room"));
-        assert_eq!(said(&mut keeper).len(), 1, "what it reports");
-        hears(&keeper, 1, Some("no room at all"));
-        let both = said(&mut keeper);
+        hears(&watch, 0, Some("too little room"));
+        assert_eq!(said(&mut watch).len(), 1, "what it reports");
+        hears(&watch, 1, Some("no room at all"));
+        let both = said(&mut watch);
         assert_eq!(
             both.len(),
             3,
@@ -355,14 +341,16 @@ mod tests {
             named(&both, &["a:8155 (clonego", "no room at all"]),
             "each is told from the other: {both:?}"
         );
-        let holds = |host: &str, node_id: Option<String>| KeyHolder {
+        let holds = |host: &str, node_id: Option<NodeId>| KeyHolder {
             run: run(host),
             node_id,
         };
         let own = Fingerprint::of_public_key(b"own");
-        keeper.standbys.shown(&own, holds("copygo", None));
-        keeper.standbys.shown(&own, holds("sharego", Some("c".repeat(32))));
-        let all = said(&mut keeper);
+        watch.standbys.shown(&own, holds("copygo", None));
+        watch
+            .standbys
+            .shown(&own, holds("sharego", "c".repeat(32).parse().ok()));
+        let all = said(&mut watch);
         let rotates = "gocd-bc identity rotate";
         assert!(
             named(&all, &["has the identity of this one", "copygo", rotates]),
@@ -381,54 +369,48 @@ mod tests {
         );
         assert!(!named(&all, &["copygo", "sharego"]), "{all:?}");
         tokio::time::advance(Duration::from_secs(299)).await;
-        hears(&keeper, 1, None);
+        hears(&watch, 1, None);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(said(&mut keeper), [""; 0]);
+        assert_eq!(said(&mut watch), [""; 0]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_holder_of_the_token_alone_raises_and_ends_no_alarm() {
         let folder = tempfile::tempdir().expect("folder");
-        let mut keeper = keeper(folder.path());
-        let tell = |keeper: &Keeper, report: Report, key: Option<&str>| {
+        let mut watch = watch(folder.path());
+        let tell = |watch: &StandbyWatch, report: Report, key: Option<&str>| {
             let key = key.map(|name| Fingerprint::of_public_key(name.as_bytes()));
             // Refused or not: the same must be seen.
-            drop(keeper.standbys.report(report, Sender { key, address: None }, 1));
+            drop(watch.standbys.report(report, Sender { key, address: None }, 1));
         };
-        let problems = |keeper: &Keeper| {
-            let mut problems: Vec<_> = keeper
+        let problems = |watch: &StandbyWatch| {
+            let mut problems: Vec<_> = watch
                 .board
                 .look(|status| status.problems.iter().map(|problem| problem.message.clone()).collect());
             problems.sort_unstable();
             problems
         };
-        tell(&keeper, report('a', Some("too little room")), Some("a"));
-        keeper.show();
-        assert_eq!(
-            problems(&keeper),
-            ["The standby a:8155 is not in sync: too little room"]
-        );
+        tell(&watch, report('a', Some("too little room")), Some("a"));
+        watch.show();
+        assert_eq!(problems(&watch), ["The standby a:8155 is not in sync: too little room"]);
         for key in [None, Some("thief")] {
-            tell(&keeper, report('a', None), key);
-            tell(&keeper, report('b', Some("call 555-0100")), key);
+            tell(&watch, report('a', None), key);
+            tell(&watch, report('b', Some("call 555-0100")), key);
         }
-        keeper.show();
-        assert_eq!(
-            problems(&keeper),
-            ["The standby a:8155 is not in sync: too little room"]
-        );
+        watch.show();
+        assert_eq!(problems(&watch), ["The standby a:8155 is not in sync: too little room"]);
         tokio::time::advance(Duration::from_secs(121)).await;
         for key in [None, Some("thief")] {
-            tell(&keeper, report('a', None), key);
+            tell(&watch, report('a', None), key);
         }
-        keeper.show();
-        let said = problems(&keeper);
+        watch.show();
+        let said = problems(&watch);
         assert_eq!(said.len(), 1);
         assert!(
             said[0].starts_with("1 standby has stopped reporting: a:8155."),
             "{said:?}"
         );
-        let shown = keeper.board.look(|status| {
+        let shown = watch.board.look(|status| {
             assert_eq!(status.standbys.len(), 1);
             status.strangers_line().expect("said in one line")
         });

@@ -10,220 +10,194 @@
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    clock::Clock,
-    error::Error,
-    manifest::Name,
-    pull::{PullOrder, TOPIC_DRIFT, live_files},
-    status::{Severity, StatusBoard},
-    store::{
-        Store,
-        disk::{DiskStore, Item},
+    basics::{Error, Severity, words},
+    generation::Name,
+    standby::{
+        pull::{PullOrder, live_files},
+        store::disk::{DiskStore, Item},
     },
-    words,
+    status::{StatusBoard, Topic},
 };
 use tokio::{
     sync::Notify,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tokio_util::sync::CancellationToken;
+
 use tracing::warn;
 
 use super::{PullerOrders, supervisor::blocking};
 
-/// How often there may be something to do. A store with nothing to do answers at once.
+/// How often the keeper looks for something to do. A store with nothing to do answers at once.
 const TICK: Duration = Duration::from_secs(5);
 /// Longest time between two looks at all live files, whether or not anybody heard of a change.
 const LOOK_WITHIN: Duration = Duration::from_secs(25);
-/// Wait before files that could not be mended are tried again because somebody touched something.
+/// How long files that could not be mended are left alone although somebody touches live files.
 const TOUCHED_AGAIN: Duration = Duration::from_secs(5);
 /// Reading a whole file for so long means that the disk does not answer.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Files that are named at most.
 const NAMED: usize = 5;
-/// The board's topic for generations that cannot be removed.
-const TOPIC_GENERATIONS: &str = "generations";
-/// The board's topic for what is kept and cannot be listed.
-const TOPIC_LISTED: &str = "kept files that are read";
-/// The board's topic for a set that is half live.
-const TOPIC_HALF_LIVE: &str = "half live";
-/// The board's topic for kept bytes that cannot be read.
-const TOPIC_KEPT: &str = "kept files";
 
 /// Looks after one store.
 #[derive(Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct StoreKeeper {
     pub(crate) store: Arc<DiskStore>,
     pub(crate) puller: PullerOrders,
     /// Told when somebody may have touched live files.
     pub(crate) touched: Arc<Notify>,
     pub(crate) board: Arc<StatusBoard>,
-    pub(crate) clock: Arc<dyn Clock>,
     /// How often all live files are looked at, [`LOOK_WITHIN`] at most, and how long is said what was mended.
     pub(crate) reverify: Duration,
     /// Within what time everything is read once.
     pub(crate) rehash: Duration,
 }
 
-impl Keeper {
-    /// Runs until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+impl StoreKeeper {
+    /// Looks after the store of a standby, for ever.
+    pub(crate) async fn run(self) {
         let tick = TICK.min(self.reverify).min(self.rehash);
         let mut ticks = interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(self.reverify.min(LOOK_WITHIN));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reading = Reading::default();
-        let mut found = Found::default();
+        let mut findings = Findings::default();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.touched.notified() => self.look(&mut found, TOUCHED_AGAIN).await,
+                () = self.touched.notified() => self.look(&mut findings, TOUCHED_AGAIN).await,
                 _ = looks.tick() => {
-                    self.read_unread(&mut found).await;
-                    self.look(&mut found, LOOK_WITHIN).await;
+                    self.read_unread(&mut findings).await;
+                    self.look(&mut findings, LOOK_WITHIN).await;
                 }
                 _ = ticks.tick() => {
                     let half_live = self.blocking(STUCK_AFTER, |store| Ok(store.half_live())).await;
-                    self.board.set(TOPIC_HALF_LIVE, Severity::Critical, half_live.unwrap_or_default(), self.clock.now_ms());
+                    self.board.set(&Topic::HalfLive, Severity::Critical, half_live.unwrap_or_default());
                     let tidied = self.blocking(STUCK_AFTER, |store| store.tidy()).await;
-                    self.show(TOPIC_GENERATIONS, &tidied);
+                    self.show(&Topic::Generations, &tidied);
                     if reading.is_done() {
                         let items = self.blocking(STUCK_AFTER, DiskStore::items).await;
-                        self.show(TOPIC_LISTED, &items);
+                        self.show(&Topic::KeptList, &items);
                         let items = items.unwrap_or_default();
                         reading = Reading::new(items, tick.as_secs_f64() / self.rehash.as_secs_f64());
                     }
                     for item in reading.next() {
-                        self.read(&mut found, item).await;
+                        self.read(&mut findings, item).await;
                     }
                 }
             }
         }
     }
 
-    /// Looks at all live files: what is not as it should be ends "in sync", and is ordered to be mended; not before
-    /// `again` has passed where that has just failed.
-    async fn look(&self, found: &mut Found, again: Duration) {
+    /// Looks at all live files of a standby: what is not as it should be ends "in sync", and is ordered to be mended;
+    /// not before `again` has passed where that has just failed.
+    async fn look(&self, findings: &mut Findings, again: Duration) {
         let looked = self.blocking(LOOK_WITHIN, |store| store.altered()).await;
-        found.unseen = looked.as_ref().err().map(ToString::to_string);
-        self.show_unseen(found);
+        findings.unseen = looked.as_ref().err().map(ToString::to_string);
+        self.show_unseen(findings);
         let Ok(altered) = looked else { return };
-        live_files::show_altered(&self.board, &altered, self.clock.now_ms());
+        live_files::show_altered(&self.board, &altered);
         if altered.is_empty() {
-            found.ordered = Ordered::default();
-            self.forget_drift(found);
+            findings.ordered = Ordered::default();
+            self.forget_drift(findings);
         } else {
             let has_failed = self.board.look(|status| {
-                let mut problems = status.problems.iter();
-                problems.any(|problem| problem.topic == TOPIC_DRIFT && problem.severity == Severity::Critical)
+                let drift = status.problem(&Topic::Drift);
+                drift.is_some_and(|problem| problem.severity == Severity::Critical)
             });
             if !has_failed {
-                found.ordered = Ordered::default();
+                findings.ordered = Ordered::default();
             }
-            if found.ordered.is_due(&altered, again, self.reverify) && !self.order(Vec::new()) {
-                found.ordered = Ordered::default();
+            if findings.ordered.is_due(&altered, again, self.reverify) && !self.order(Vec::new()) {
+                findings.ordered = Ordered::default();
             }
         }
     }
 
-    /// Reads one file whole.
-    async fn read(&self, found: &mut Found, item: Item) {
+    /// Reads one live file or kept content whole, to see whether it is still what it was.
+    async fn read(&self, findings: &mut Findings, item: Item) {
         let read = {
             let item = item.clone();
             self.blocking(STUCK_AFTER, move |store| store.rehash(&item)).await
         };
-        found.unread.retain(|(unread, _)| *unread != item);
+        findings.unread.retain(|(unread, _)| *unread != item);
         match read {
             Ok(suspects) if suspects.is_empty() => {}
             Ok(suspects) => {
                 // They are read for it.
-                self.look(found, LOOK_WITHIN).await;
+                self.look(findings, LOOK_WITHIN).await;
                 self.order(suspects);
             }
-            Err(error) => found.unread.push((item, error.to_string())),
+            Err(error) => findings.unread.push((item, error.to_string())),
         }
-        self.show_unseen(found);
+        self.show_unseen(findings);
     }
 
-    /// Reads again what could not be read.
-    async fn read_unread(&self, found: &mut Found) {
-        for (item, _) in found.unread.clone() {
-            self.read(found, item).await;
+    /// Reads again what the store keeper could not read.
+    async fn read_unread(&self, findings: &mut Findings) {
+        for (item, _) in findings.unread.clone() {
+            self.read(findings, item).await;
         }
     }
 
-    /// Says whether a puller will hear of it: one that is in the middle of something is not waited for, since nobody
-    /// would look meanwhile.
+    /// Orders the puller to mend live files, and says whether one will hear of it: one that is in the middle of
+    /// something is not waited for, since nobody would look meanwhile.
     fn order(&self, suspects: Vec<Name>) -> bool {
         self.puller.try_send(PullOrder::Repair(suspects)).is_ok()
     }
 
-    /// What cannot be looked at or read is not known to be right.
-    fn show_unseen(&self, found: &Found) {
-        let unread = found.unread.iter().map(|(_, why)| why);
-        let all: Vec<String> = found.unseen.iter().chain(unread).take(NAMED).cloned().collect();
+    /// Says on the board what the store keeper cannot look at or read, since it is not known to be right.
+    fn show_unseen(&self, findings: &Findings) {
+        let unread = findings.unread.iter().map(|(_, why)| why);
+        let all: Vec<String> = findings.unseen.iter().chain(unread).take(NAMED).cloned().collect();
         let concerns_live =
-            found.unseen.is_some() || found.unread.iter().any(|(item, _)| self.store.concerns_live(item));
-        let now = self.clock.now_ms();
+            findings.unseen.is_some() || findings.unread.iter().any(|(item, _)| self.store.concerns_live(item));
         let (unseen, kept) = match words::one_line(&all) {
             Some(message) if concerns_live => (Some(message), None),
             message => (None, message),
         };
-        if let Some(message) = &kept
-            && self.board.raise(TOPIC_KEPT, Severity::Warning, message.as_str(), now)
-        {
-            warn!("{message}");
-        }
-        if kept.is_none() {
-            self.board.clear(TOPIC_KEPT);
-        }
+        self.board.warn(&Topic::KeptFiles, Severity::Warning, kept);
         let shown = unseen
             .clone()
             .map(|why| format!("{why} Until then this standby is not in sync."));
-        if live_files::show_unseen(&self.board, shown, now) {
+        if live_files::show_unseen(&self.board, shown) {
             warn!("{}", unseen.unwrap_or_default());
         }
     }
 
-    /// What was undone is said for a while.
-    fn forget_drift(&self, found: &mut Found) {
+    /// Takes from the board after a while that live files were changed and mended.
+    fn forget_drift(&self, findings: &mut Findings) {
         let said = self.board.look(|status| {
-            let problem = status.problems.iter().find(|problem| problem.topic == TOPIC_DRIFT)?;
+            let problem = status.problem(&Topic::Drift)?;
             Some((problem.severity, problem.message.clone()))
         });
         let Some((severity, said)) = said else {
-            found.drift = None;
+            findings.drift = None;
             return;
         };
         if severity == Severity::Critical {
             // It could not be mended, and is as it should be all the same.
-            found.drift = None;
-            return self.board.clear(TOPIC_DRIFT);
+            findings.drift = None;
+            return self.board.clear(&Topic::Drift);
         }
-        match &found.drift {
+        match &findings.drift {
             Some((known, since)) if *known == said => {
                 if since.elapsed() >= self.reverify {
-                    self.board.clear(TOPIC_DRIFT);
-                    found.drift = None;
+                    self.board.clear(&Topic::Drift);
+                    findings.drift = None;
                 }
             }
-            _ => found.drift = Some((said, Instant::now())),
+            _ => findings.drift = Some((said, Instant::now())),
         }
     }
 
-    fn show<T>(&self, topic: &str, result: &Result<T, Error>) {
-        let Err(error) = result else {
-            return self.board.clear(topic);
-        };
-        let message = error.to_string();
-        let now = self.clock.now_ms();
-        // It is tried at each tick, and said when it is news.
-        if self.board.raise(topic, Severity::Warning, message.as_str(), now) {
-            warn!("{message}");
-        }
+    /// Says on the board why work of the store keeper fails. It is tried at each tick, and said when it is news.
+    fn show<T>(&self, topic: &Topic, result: &Result<T, Error>) {
+        let problem = result.as_ref().err().map(ToString::to_string);
+        self.board.warn(topic, Severity::Warning, problem);
     }
 
-    /// Does file work. Once it takes longer than `usual`, nobody knows whether the live files are right.
+    /// Does file work of the store keeper. Once it takes longer than `usual`, nobody knows whether the live files are
+    /// right.
     async fn blocking<T: Send + 'static>(
         &self,
         usual: Duration,
@@ -240,16 +214,16 @@ impl Keeper {
              that all folders of this server can be read. Until then this standby is not in sync.",
             usual.as_secs()
         );
-        if live_files::show_unseen(&self.board, Some(message.clone()), self.clock.now_ms()) {
+        if live_files::show_unseen(&self.board, Some(message.clone())) {
             warn!("{message}");
         }
         working.await
     }
 }
 
-/// What a keeper has found and goes on with.
+/// What the looks and readings of one run have found, for the next of them.
 #[derive(Default)]
-struct Found {
+struct Findings {
     /// Why the live files cannot be looked at.
     unseen: Option<String>,
     /// What could not be read whole, and why.
@@ -268,8 +242,8 @@ struct Ordered {
 }
 
 impl Ordered {
-    /// Whether these files are to be mended now: at once where others are among them, again after a while where it did
-    /// not help, since each try keeps aside what it overwrites.
+    /// Whether altered live files are to be mended now: at once where they are others than before, and after a while
+    /// where mending did not help, since each try keeps aside what it overwrites.
     fn is_due(&mut self, altered: &[Name], again: Duration, longest: Duration) -> bool {
         if self.names != altered {
             *self = Self {
@@ -300,7 +274,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// `part` is the part of the whole time that one tick takes.
+    /// Makes the list of what the store keeper reads one after the other; `part` is the part of the whole time that one
+    /// tick takes.
     fn new(items: Vec<Item>, part: f64) -> Self {
         Self {
             each_tick: items.len() as f64 * part,
@@ -309,10 +284,12 @@ impl Reading {
         }
     }
 
+    /// Whether the store keeper has read everything on its list.
     fn is_done(&self) -> bool {
         self.left.is_empty()
     }
 
+    /// What the store keeper reads at this tick.
     fn next(&mut self) -> Vec<Item> {
         self.due += self.each_tick;
         let now = (self.due as usize).min(self.left.len());

@@ -1,20 +1,18 @@
 //! What a port speaks that is not TLS, or that hangs up as soon as TLS begins.
 //!
-//! The library that failed to agree on TLS keeps no byte of what came. So the greeting is said once more, on a connection of
-//! its own, and what comes back is looked at. Nothing but that greeting is ever sent there: no request, no token.
+//! The library that failed to agree on TLS keeps no byte of what came. So the greeting is said once more, on a
+//! connection of its own, and what comes back is looked at. Nothing but that greeting is ever sent there: no request,
+//! no token.
 
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
-use bc_core::{
-    error::{Error, Kind},
-    words,
-};
+use bc_core::basics::{Error, Kind, lock, words};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -31,10 +29,10 @@ use crate::{
 
 /// The longest wait for it all.
 const LONGEST: Duration = Duration::from_secs(5);
-/// As many of the first bytes are kept.
+/// How many of the first bytes are kept.
 const KEPT: usize = 64;
 
-/// `failed`, or what answers at `base` in place of TLS where that can be found out.
+/// Says what the primary's port at `base` speaks in place of TLS; `failed` where that cannot be found out.
 pub(super) async fn explained(base: &str, verifier: &Arc<Verifier>, failed: Error) -> Error {
     match timeout(LONGEST, first_bytes(base, verifier)).await {
         Ok(Some(first)) => named(base, &first).unwrap_or(failed),
@@ -42,23 +40,25 @@ pub(super) async fn explained(base: &str, verifier: &Arc<Verifier>, failed: Erro
     }
 }
 
-/// What came back to our greeting. None where there is nobody, or where it was TLS after all.
+/// Sends our TLS greeting once more, and returns the first bytes that come back. None where there is nobody, or where
+/// it was TLS after all.
 async fn first_bytes(base: &str, verifier: &Arc<Verifier>) -> Option<Vec<u8>> {
     let (host, port) = host_and_port(base)?;
     let name = ServerName::try_from(host.to_owned()).ok()?;
     let stream = TcpStream::connect((host, port)).await.ok()?;
     let first = Arc::default();
-    let heard = Heard {
+    let overheard = Overheard {
         stream,
         first: Arc::clone(&first),
     };
     let connector = TlsConnector::from(Arc::new(config(Arc::clone(verifier))));
-    match connector.connect(name, heard).await {
+    match connector.connect(name, overheard).await {
         Ok(_) => None,
-        Err(_) => Some(first.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        Err(_) => Some(lock(&first).clone()),
     }
 }
 
+/// Names what a port speaks that begins with these bytes; none where that is TLS.
 fn named(base: &str, first: &[u8]) -> Option<Error> {
     if first.is_empty() {
         return Some(Error::new(
@@ -91,20 +91,20 @@ fn named(base: &str, first: &[u8]) -> Option<Error> {
     ))
 }
 
-/// The first line, where it is one.
+/// The first line of what came back to our TLS greeting, where it is one of text.
 fn quoted(first: &[u8]) -> Option<String> {
     let line = first.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
     let is_text = !line.is_empty() && line.iter().all(|byte| matches!(byte, b' '..=b'~'));
     is_text.then(|| words::shown(&String::from_utf8_lossy(line), 40))
 }
 
-/// A connection of which the first bytes that come are kept.
-struct Heard {
+/// A connection that keeps the first bytes that come over it.
+struct Overheard {
     stream: TcpStream,
     first: Arc<Mutex<Vec<u8>>>,
 }
 
-impl AsyncRead for Heard {
+impl AsyncRead for Overheard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -112,14 +112,14 @@ impl AsyncRead for Heard {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = lock(&self.first);
         let room = KEPT - first.len();
         first.extend(buffer.filled()[before..].iter().take(room));
         polled
     }
 }
 
-impl AsyncWrite for Heard {
+impl AsyncWrite for Overheard {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

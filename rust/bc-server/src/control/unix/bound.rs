@@ -3,11 +3,11 @@
 //! `<state folder>/control.sock`, by a short way where that path is longer than an address may be ([`ShortPath`]). Only
 //! where there is no such way is it elsewhere, and the file `<state folder>/socket` tells where:
 //!
-//! 1. in the folder that this user has for such things, `XDG_RUNTIME_DIR` or `/run/user/<uid>`. Nobody clears it away but
-//!    with the last session of that user, and nobody else may enter it, so not where others may give orders;
-//! 2. as an abstract socket of Linux, shown as `@<name>`, which is in no folder. Who would take its name first has to guess
-//!    it; whoever connects is judged as everywhere, by the kernel's word; and `gocd-bc` makes sure of the user at the other
-//!    end before it says anything.
+//! 1. in the folder that this user has for such things, `XDG_RUNTIME_DIR` or `/run/user/<uid>`. Nobody clears it away
+//!    but with the last session of that user, and nobody else may enter it, so not where others may give orders;
+//! 2. as an abstract socket of Linux, shown as `@<name>`, which is in no folder. Who would take its name first has to
+//!    guess it; whoever connects is judged as everywhere, by the kernel's word; and `gocd-bc` makes sure of the user at
+//!    the other end before it says anything.
 //!
 //! Not in `/tmp`, which is cleaned, is another one for each service, and where anybody may be first.
 
@@ -21,12 +21,10 @@ use std::{
 };
 
 use bc_core::{
-    control::{ABSTRACT, SOCKET, SOCKET_POINTER},
-    error::{Error, Kind},
-    random, regular_file,
-    short_path::ShortPath,
-    state_dir,
-    store::atomic,
+    basics::{Error, Kind, ShortPath, random, regular_file},
+    durable::atomic,
+    node::control::{ABSTRACT, SOCKET, SOCKET_POINTER},
+    role::state_dir,
 };
 use nix::unistd::geteuid;
 
@@ -44,7 +42,8 @@ pub(super) struct Refuges {
 }
 
 impl Refuges {
-    /// Those of this process; `for_others` where other users may give orders.
+    /// Lists where this process may put a local socket that has no short way into its state folder; `for_others` where
+    /// other users may give orders.
     pub(super) fn of_process(for_others: bool) -> Self {
         if for_others {
             return Self::default();
@@ -78,16 +77,17 @@ struct SocketFile {
 }
 
 impl Bound {
-    /// Binds the socket of the node in `state_dir`, which is made where it is missing.
+    /// Binds the local socket of the node in `state_dir`, a folder which is made where it is missing.
     ///
     /// # Errors
     /// The socket cannot be made, or a file of somebody else is in its place.
     pub(super) fn bind(state_dir: &Path, refuges: &Refuges) -> Result<(Self, UnixListener), Error> {
         state_dir::create(state_dir, 0o711)?;
-        let way = ShortPath::to(state_dir, SOCKET).map_err(|error| Error::io("enter the folder", state_dir, &error))?;
+        let way = ShortPath::to(state_dir, SOCKET).map_err(Error::cannot("enter the folder", state_dir))?;
         Self::bind_by(way, state_dir, refuges)
     }
 
+    /// Binds the local socket in its state folder by the short way, else elsewhere with a pointer to it.
     fn bind_by(way: Option<ShortPath>, state_dir: &Path, refuges: &Refuges) -> Result<(Self, UnixListener), Error> {
         // What an earlier node of this folder left: ours, since we hold its lock.
         let (inside, pointer) = (state_dir.join(SOCKET), state_dir.join(SOCKET_POINTER));
@@ -108,7 +108,8 @@ impl Bound {
         Ok((bound, listener))
     }
 
-    /// In a folder that is this user's alone. None where it is not, or where anything else is in the way.
+    /// Binds a local socket in a folder that is this user's alone. None where it is not, or where anything else is in
+    /// the way.
     fn listen_in(folder: &Path) -> Option<(Self, UnixListener)> {
         let name = format!("gocd-bc-{:.16}.sock", random::hex_id().ok()?);
         let way = is_private(folder)
@@ -117,8 +118,9 @@ impl Bound {
         Self::listen(way, folder.join(name)).ok()
     }
 
+    /// Binds a local socket at this path.
     fn listen(way: ShortPath, path: PathBuf) -> Result<(Self, UnixListener), Error> {
-        let failed = |error: io::Error| Error::io("listen on the local socket", &path, &error);
+        let failed = Error::cannot("listen on the local socket", &path);
         let listener = UnixListener::bind(way.path()).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         fs::set_permissions(way.path(), fs::Permissions::from_mode(0o666)).map_err(failed)?;
@@ -131,13 +133,14 @@ impl Bound {
         Ok((bound, listener))
     }
 
+    /// Binds an abstract socket of Linux, which has no file.
     #[cfg(target_os = "linux")]
     fn listen_abstract(_: &Path) -> Result<(Self, UnixListener), Error> {
         use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
 
         let name = format!("gocd-bc-{}", random::hex_id()?);
         let path = PathBuf::from(format!("{ABSTRACT}{name}"));
-        let failed = |error: io::Error| Error::io("listen on the abstract socket", &path, &error);
+        let failed = Error::cannot("listen on the abstract socket", &path);
         let address = SocketAddr::from_abstract_name(name).map_err(failed)?;
         let listener = UnixListener::bind_addr(&address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -149,6 +152,7 @@ impl Bound {
         Ok((bound, listener))
     }
 
+    /// Refuses a state folder whose path is too long, where there are no abstract sockets.
     #[cfg(not(target_os = "linux"))]
     fn listen_abstract(inside: &Path) -> Result<(Self, UnixListener), Error> {
         Err(Error::new(
@@ -158,7 +162,8 @@ impl Bound {
         ))
     }
 
-    /// Whether callers find another socket, or none, where this one should be. That it cannot be looked at says nothing.
+    /// Whether callers find another local socket, or none, where this one should be. That it cannot be looked at says
+    /// nothing.
     pub(super) fn is_gone(&self) -> bool {
         let is_missing =
             |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
@@ -188,10 +193,12 @@ impl Drop for Bound {
     }
 }
 
+/// What tells a local socket from another one at its path: device and inode.
 fn identity(path: &Path) -> io::Result<Identity> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
+/// Removes the local socket that an earlier node left at this path, and nothing that is no socket.
 fn remove_socket(path: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => remove_file(path),
@@ -205,6 +212,7 @@ fn remove_socket(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes a file of a local socket, where there is one.
 fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, &error)),
@@ -212,7 +220,8 @@ fn remove_file(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a socket that an earlier node left elsewhere, with the folder in `/tmp` that one of an earlier version had.
+/// Removes a local socket that an earlier node left elsewhere, with the folder in `/tmp` that one of an earlier version
+/// had.
 fn remove_own(socket: &Path) {
     let Some(folder) = socket.parent() else { return };
     let is_socket = fs::symlink_metadata(socket)
@@ -227,7 +236,7 @@ fn remove_own(socket: &Path) {
     }
 }
 
-/// Whether it is a real folder of our own user that nobody else can write to.
+/// Whether a folder for a local socket is a real one of our own user that nobody else can write to.
 fn is_private(folder: &Path) -> bool {
     fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0)

@@ -5,7 +5,7 @@
 
 use std::{io, time::Duration};
 
-use bc_core::{counters::Rejection, host::Host};
+use bc_core::{basics::Host, status::Rejection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,13 +13,13 @@ use tokio::{
 };
 
 use crate::{
-    auth::basic_pair,
+    credentials::basic_pair,
     first_bytes::{ENOUGH, Speech},
 };
 
 /// The longest wait for the rest of what tells a protocol, and for the head of a request that is refused in any case.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As much of such a request is read.
+/// How much of such a request is read, in bytes.
 const LONGEST_HEAD: usize = 4096;
 
 /// What a port is for.
@@ -30,8 +30,8 @@ pub(super) enum Port {
 }
 
 impl Port {
-    /// Whether somebody who begins with that is in the right place. On a plain port whatever is unknown is HTTP's to
-    /// judge.
+    /// Whether somebody whose first bytes are of this protocol is in the right place at this port. On a plain port
+    /// whatever is unknown is HTTP's to judge.
     pub(super) fn is_for(self, speech: Speech) -> bool {
         match self {
             Port::Tls => speech == Speech::Tls,
@@ -39,7 +39,7 @@ impl Port {
         }
     }
 
-    /// As what somebody in the wrong place is counted.
+    /// The rejection as which somebody with the wrong protocol is counted.
     pub(super) fn refuses_as(self) -> Rejection {
         match self {
             Port::Tls => Rejection::Handshake,
@@ -48,7 +48,8 @@ impl Port {
     }
 }
 
-/// What the peer begins with; it stays to be read. None when it left without a word.
+/// Peeks at the protocol with which a client of our port begins; its bytes stay to be read. None when it left without a
+/// word.
 pub(super) async fn begun(stream: &TcpStream) -> io::Result<Option<Speech>> {
     let mut first = [0; ENOUGH];
     let mut length = stream.peek(&mut first).await?;
@@ -64,8 +65,8 @@ pub(super) async fn begun(stream: &TcpStream) -> io::Result<Option<Speech>> {
     Ok(Some(Speech::of(&first[..length])))
 }
 
-/// Closes a connection that is in the wrong place; what the log says of it. Which pair of user and password is the token,
-/// `is_token` knows: anybody can send another one, and that is no reason for alarm.
+/// Closes a connection that speaks the wrong protocol for this port, and returns what the log says of it. `is_token`
+/// tells whether a user and password are the token: any others are no reason for alarm.
 pub(super) async fn turn_away(
     mut stream: TcpStream,
     speech: Speech,
@@ -100,7 +101,7 @@ pub(super) async fn turn_away(
     }
 }
 
-/// The beginning of what came, up to the end of a head where that comes soon.
+/// Reads the head of a request that is refused for its protocol, as far as it comes soon.
 async fn head(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = async {
@@ -121,6 +122,7 @@ async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Answers somebody with the wrong protocol with a 400 of one line.
 async fn answer(stream: &mut TcpStream, line: &str) {
     let answer = format!(
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: \
@@ -135,7 +137,7 @@ async fn answer(stream: &mut TcpStream, line: &str) {
     let _ = timeout(PATIENCE, sending).await;
 }
 
-/// The lines of a head with this name; what stands behind the colon.
+/// The value of the field with this name in the head of a request that is refused.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().skip(1).find_map(|line| {
         let (found, value) = line.split_once(':')?;
@@ -143,7 +145,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Host and port that a request was meant for.
+/// Host and port that a request with the wrong protocol was meant for.
 fn asked_host(head: &str) -> Option<String> {
     let (host, port) = Host::with_port(field(head, "host")?).ok()?;
     match port {

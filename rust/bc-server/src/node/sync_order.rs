@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use bc_core::{
-    control::Reply,
-    manifest::Role,
-    pull::{Outcome, Permit, PullOrder, SyncOrder},
+    generation::Role,
+    node::Reply,
+    standby::{
+        pull::{Outcome, PullOrder},
+        store::Permit,
+    },
     status::{Fetching, StatusBoard},
 };
 use tokio::{
@@ -16,10 +19,10 @@ use tracing::info;
 
 use super::PullerOrders;
 
-/// How often the progress is told.
+/// How often the caller is told of the progress.
 const TELL: Duration = Duration::from_millis(500);
 
-/// Orders the pull and tells how far it is until it has come to its end, well or not.
+/// Orders a pull for an administrator, and tells how far it is until it has come to its end, well or not.
 pub(crate) async fn order(
     puller: Option<&PullerOrders>,
     board: &StatusBoard,
@@ -31,19 +34,15 @@ pub(crate) async fn order(
     };
     if permit != Permit::default() {
         info!(
-            allow_deletions = permit.set.deletions,
-            adopt_server_id = permit.set.server_id,
+            allow_deletions = permit.deletions,
+            adopt_server_id = permit.server_id,
             accept_rollback = permit.rollback,
             resume = permit.resume,
             "an administrator orders a sync"
         );
     }
     let (answer, mut answered) = oneshot::channel();
-    if puller
-        .send(PullOrder::Sync(SyncOrder { permit, answer }))
-        .await
-        .is_err()
-    {
+    if puller.send(PullOrder::Sync(permit, answer)).await.is_err() {
         return ended();
     }
     let mut told = String::new();
@@ -78,6 +77,7 @@ pub(crate) async fn order(
     }
 }
 
+/// Says in one line how far an ordered pull is.
 fn line(fetching: &Fetching) -> String {
     let mebibytes = |bytes: u64| bytes / (1 << 20);
     format!(
@@ -88,6 +88,7 @@ fn line(fetching: &Fetching) -> String {
     )
 }
 
+/// Refuses an order for the puller, since that has ended.
 pub(crate) fn ended() -> Reply {
     Reply::refused(
         "the node does not follow the primary any more",
@@ -95,6 +96,7 @@ pub(crate) fn ended() -> Reply {
     )
 }
 
+/// Refuses an order for the puller, since this node follows no primary.
 pub(crate) fn follows_nobody(board: &StatusBoard) -> Reply {
     let role = board.look(|status| status.role);
     let guidance = match role {

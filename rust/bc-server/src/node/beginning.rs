@@ -1,0 +1,162 @@
+//! What a node does first: it takes its role, records it, and leaves the state folder as a node of that role needs it.
+//!
+//! Nothing runs yet. A crash in between is one before the start: the next one decides anew, by a record that is the former
+//! one or this one's.
+
+use std::sync::Arc;
+
+use bc_core::{
+    basics::{Error, Severity},
+    generation::Role,
+    keys::PeersFile,
+    node::Event,
+    role::{self, Plan, Recorded, Source, Start, signpost},
+    settings::Face,
+    standby::store::disk,
+    status::{Phase, Topic},
+};
+use tracing::{error, warn};
+
+use super::{Assembly, Parts, RoleFile, certificate_watch, peers_file};
+
+impl Assembly {
+    /// Decides the role of the node, records it, and starts the parts for it.
+    pub(super) fn start(self, recorded: RoleFile) -> Result<Parts, Error> {
+        let decision = role::start(self.settings.flag, &recorded);
+        let plan = Plan::of(decision, self.settings.face);
+        self.board.update(|status| {
+            status.role = plan.role;
+            status.phase = plan.phase;
+        });
+        let before = match &recorded {
+            Ok(before) => before.clone(),
+            Err(problem) => {
+                error!("CRITICAL {problem}");
+                self.raise(&Topic::Role, Severity::Critical, problem.to_string());
+                None
+            }
+        };
+        // One that asks stays what it was until it is promoted, and of one that is not understood nothing is lost.
+        let promoted_ms = if matches!(decision, Start::Ask | Start::HoldUnknown) {
+            None
+        } else {
+            self.record(before.as_ref(), plan.role)?
+        };
+        let certificate = certificate_watch::begin(&self);
+        self.join_peers();
+        let plan = if plan.role == Role::Primary {
+            self.end_interrupted_apply(plan)
+        } else {
+            self.leave_primary(before.as_ref());
+            plan
+        };
+        if plan.phase == Phase::Releasing {
+            // The plugin's node does the work; this one only lets GoCD go on.
+            self.events.push(Event::release(self.settings.flag));
+            return Ok(Parts {
+                stop: self.stop,
+                hold: None,
+                runtime: None,
+                threads: Arc::default(),
+                answers: None,
+                ending: Vec::new(),
+                serve: None,
+                _state: self.state,
+            });
+        }
+        self.run(plan, certificate, before, promoted_ms)
+    }
+
+    /// Writes down the role that was decided, where that is news. Returns when this node was promoted, where it is a
+    /// primary that was a standby.
+    fn record(&self, before: Option<&Recorded>, role: Role) -> Result<Option<i64>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut record = Recorded::next(before, role, self.settings.flag, Source::of(&self.settings), now_ms);
+        if role == Role::Primary && record.promoted_ms.is_none() && disk::keeps_anything(self.state.path()) {
+            // It was a standby once; the version that promoted it did not write down when.
+            record.promoted_ms = Some(now_ms);
+        }
+        if before != Some(&record) {
+            record.save(self.state.path())?;
+        }
+        // A node without a JVM is told its folders by whoever starts it.
+        if self.settings.face != Face::Cli {
+            let changed = match role {
+                Role::Primary => signpost::take_away(&self.settings.layout),
+                Role::Standby | Role::Fenced => signpost::leave(&self.settings.layout),
+            };
+            if let Err(error) = changed {
+                warn!("{error}");
+                self.raise(&Topic::Signpost, Severity::Warning, error.to_string());
+            }
+        }
+        Ok(record.promoted_ms)
+    }
+
+    /// Ends on a primary an apply that was interrupted while this node was a standby, and forgets the record of what
+    /// was applied: what is live from now on is GoCD's own, and no generation. A promotion records its role only once
+    /// the set is whole, so an older version left that apply, or somebody put files of the state folder back.
+    ///
+    /// Before GoCD runs the apply is finished; where that fails, GoCD stays held until a person promotes this node
+    /// anew. Where GoCD runs already it is abandoned: carried out later, it would put old files in the place of newer
+    /// ones.
+    fn end_interrupted_apply(&self, plan: Plan) -> Plan {
+        let ended = if plan.phase == Phase::Releasing {
+            disk::finish_interrupted(self.state.path(), &self.settings.layout, Arc::clone(&self.clock))
+        } else {
+            disk::abandon(self.state.path()).map(|was_there| {
+                if was_there {
+                    warn!(
+                        "a sync of this node's time as a standby was interrupted and is not finished, since GoCD may \
+                         run: check that configuration and plugins belong together"
+                    );
+                }
+            })
+        };
+        if let Err(problem) = ended {
+            if plan.phase == Phase::Releasing {
+                let message = format!(
+                    "a sync of this server's time as a standby was interrupted and cannot be finished, so GoCD would \
+                     start on a part of one set and a part of another: {problem}. Mend that and restart this server, or \
+                     run `gocd-bc promote --without-database`, with `--as-it-is` if it is to start all the same."
+                );
+                error!("CRITICAL {message}");
+                self.raise(&Topic::Store, Severity::Critical, message);
+                let plan = Plan::of(Start::HoldUnknown, self.settings.face);
+                self.board.update(|status| {
+                    status.role = plan.role;
+                    status.phase = plan.phase;
+                });
+                return plan;
+            }
+            warn!("{problem}");
+            self.raise(&Topic::Store, Severity::Critical, problem.to_string());
+        }
+        self.forget_applied();
+        plan
+    }
+
+    /// Forgets, on a node that was a primary, what it had applied before. GoCD has written its files itself meanwhile:
+    /// what was applied before that is not what is live.
+    fn leave_primary(&self, before: Option<&Recorded>) {
+        if before.is_some_and(|before| before.role == Role::Primary) {
+            self.forget_applied();
+        }
+    }
+
+    /// Forgets which generation is live here; a failure is a WARNING.
+    fn forget_applied(&self) {
+        if let Err(error) = disk::forget_applied(self.state.path()) {
+            warn!("{error}");
+            self.raise(&Topic::Store, Severity::Warning, error.to_string());
+        }
+    }
+
+    /// Adds this node's own key to the peers file, token or not, so that it comes along when the administrator copies
+    /// the configuration folder.
+    fn join_peers(&self) {
+        let own = self.own.peer(self.own.shown());
+        let file = PeersFile::of(&self.settings.layout);
+        peers_file::join(&file, own, &self.board);
+    }
+}

@@ -1,0 +1,190 @@
+//! Watches GoCD's database: one question a second to each server that `db.url` names, and on a standby one to the primary,
+//! where its database is. How each server is asked is in `line`.
+//!
+//! What is seen goes to the board as [`bc_core::database::watch`] judges it. `db.properties` and `cipher.aes` are looked at
+//! again every ten seconds, since the first sync of a standby replaces the key that its own password was made with.
+
+use std::{sync::Arc, time::Duration};
+
+use bc_core::{
+    basics::{Error, Severity, regular_file, words},
+    database::{
+        configured::{self, Configured, Source, Watcher as Who},
+        finding::{Fault, Finding},
+        picture::Picture,
+        position::Told,
+        watch::Watch,
+    },
+    status::{StatusBoard, Topic},
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tracing::{info, warn};
+
+use self::line::Lines;
+
+use super::{
+    Assembly,
+    supervisor::{Part, Supervisor},
+};
+use crate::client::HttpTransport;
+
+mod line;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// How often the files are looked at that say where the database is.
+const FILES_EVERY: Duration = Duration::from_secs(10);
+/// How long that may take: a disk that hangs keeps nobody from asking the database that is known.
+const FILES_WITHIN: Duration = Duration::from_secs(2);
+/// How long the primary may take to say where its database is.
+const PRIMARY_WITHIN: Duration = Duration::from_secs(3);
+
+/// Starts the part that watches GoCD's database, unless it is somebody else's matter. `files` is where files may be read, and on a standby `primary` the way
+/// to its primary.
+pub(super) fn start(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    files: &Handle,
+    primary: Option<&Arc<HttpTransport>>,
+) {
+    if !assembly.settings.watches_database {
+        return;
+    }
+    let part = Part {
+        name: "database",
+        does: "watches the database",
+    };
+    let watcher = Watcher {
+        source: assembly.settings.database.clone(),
+        board: Arc::clone(&assembly.board),
+        files: files.clone(),
+        primary: primary.cloned(),
+    };
+    supervisor.supervise(part, move || watcher.clone().watch());
+}
+
+/// What the part is made of.
+#[derive(Clone)]
+struct Watcher {
+    source: Source,
+    board: Arc<StatusBoard>,
+    files: Handle,
+    primary: Option<Arc<HttpTransport>>,
+}
+
+impl Watcher {
+    /// Asks the servers of GoCD's database each second, and shows on the board what that means.
+    async fn watch(self) {
+        let begin = Instant::now();
+        let mut ticks = interval(EVERY);
+        // A machine that slept has missed nothing that could be made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = Watch::default();
+        let mut lines = Lines::new(self.files.clone());
+        let mut files = Files::default();
+        let mut said = Vec::new();
+        loop {
+            ticks.tick().await;
+            files.look(&self).await;
+            let login = match &files.configured {
+                None => continue,
+                Some(Ok(Configured::PostgreSql(login))) => login,
+                Some(Ok(Configured::NotCovered(what))) => {
+                    self.show(Picture::not_watched(Some(what), not_covered(what)), &mut said);
+                    // There is nobody to ask before the files say something else.
+                    sleep(FILES_EVERY).await;
+                    continue;
+                }
+                Some(Err(error)) => {
+                    let finding = Finding::critical(Fault::Settings, error.to_string());
+                    self.show(Picture::not_watched(None, finding), &mut said);
+                    sleep(FILES_EVERY).await;
+                    continue;
+                }
+            };
+            let told = self.told().await;
+            if let Some(told) = &told {
+                watch.hear(&told.position, begin.elapsed());
+            }
+            // What is wrong is looked at more often, so that it is seen to be mended.
+            let answers = lines.ask(login, !said.is_empty()).await;
+            let primary = self.primary.as_ref().map(|_| told.as_ref());
+            let picture = watch.note(login, &answers, primary, begin.elapsed());
+            self.show(picture, &mut said);
+        }
+    }
+
+    /// What the primary says of its database to the watch of a standby; none where it does not say it in time.
+    async fn told(&self) -> Option<Told> {
+        let asked = timeout(PRIMARY_WITHIN, self.primary.as_ref()?.database()).await;
+        // That it does not answer the puller says.
+        asked.ok()?.ok()?
+    }
+
+    /// Shows on the board what was found out about GoCD's database. `said` are the names of what was wrong before: only
+    /// others are news for the log, since a message has numbers in it that change.
+    fn show(&self, picture: Picture, said: &mut Vec<Fault>) {
+        let severity = picture.findings.iter().map(|finding| finding.severity).max();
+        let texts: Vec<String> = picture.findings.iter().map(|finding| finding.message.clone()).collect();
+        let names: Vec<Fault> = picture.findings.iter().map(|finding| finding.name).collect();
+        for finding in picture.findings.iter().filter(|finding| !said.contains(&finding.name)) {
+            warn!("{}", finding.message);
+        }
+        if names.is_empty() && !said.is_empty() {
+            info!("nothing is wrong with the database any more");
+        }
+        *said = names;
+        self.board.update(|status| status.database = Some(picture));
+        let severity = severity.unwrap_or(Severity::Ok);
+        self.board.set(&Topic::Database, severity, words::one_line(&texts));
+    }
+}
+
+/// Says that GoCD's database is one of which nobody here makes a copy.
+fn not_covered(what: &str) -> Finding {
+    Finding::warning(
+        Fault::NotCovered,
+        format!(
+            "GoCD's database is {what}. Business Continuity does not cover it: nothing here copies it, and a promoted server \
+             begins with whatever is in its own. Move GoCD to PostgreSQL with its database migrator, or set bc.db.watch=off."
+        ),
+    )
+}
+
+/// What the files say, and when they were looked at.
+#[derive(Default)]
+struct Files {
+    looked: Option<Instant>,
+    configured: Option<Result<Configured, Error>>,
+}
+
+impl Files {
+    /// Reads anew, where it is time, the files that say where GoCD's database is.
+    async fn look(&mut self, watcher: &Watcher) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < FILES_EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let source = watcher.source.clone();
+        let reading = watcher.files.spawn_blocking(move || configured(&source));
+        if let Ok(Ok(configured)) = timeout(FILES_WITHIN, reading).await {
+            self.configured = Some(configured);
+        }
+    }
+}
+
+/// Reads where GoCD's database is from `db.properties`, `cipher.aes`, the JVM's properties and our own.
+fn configured(source: &Source) -> Result<Configured, Error> {
+    let read = |path| regular_file::read_if_there(path, regular_file::LARGEST_OF_OURS);
+    let password = match &source.watcher {
+        Who::Own {
+            password_file: Some(path),
+            ..
+        } => read(path)?,
+        _ => None,
+    };
+    let files = configured::Files::new(read(&source.file)?, read(&source.cipher)?, password);
+    configured::read_of(source, &files)
+}
