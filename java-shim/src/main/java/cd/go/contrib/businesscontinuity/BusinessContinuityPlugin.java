@@ -16,12 +16,11 @@ import com.thoughtworks.go.plugin.api.response.GoPluginApiResponse;
 
 /**
  * The plugin, as GoCD sees it: a notification plugin that asks for no notifications, the least intrusive kind there is.
- * It opens a node when it is loaded, hands GoCD's requests to it and closes it when it is unloaded.
+ * It opens a node when it is loaded and closes it when it is unloaded.
  */
 @Extension
 public class BusinessContinuityPlugin implements GoPlugin {
     private static final long OPEN_LIMIT = 30_000;
-    private static final int NOT_HANDLED = 404;
 
     private final GoPluginIdentifier identifier =
             new GoPluginIdentifier("notification", Collections.singletonList("4.0"));
@@ -31,10 +30,10 @@ public class BusinessContinuityPlugin implements GoPlugin {
     /**
      * Opens the node. GoCD loads plugins one after another, so the wait is bounded.
      *
-     * @throws Exception what kept the node from opening; GoCD shows it on its plugin page
+     * @throws Throwable what kept the node from opening; GoCD shows it on its plugin page
      */
     @Load
-    public void load(PluginContext context) throws Exception {
+    public void load(PluginContext context) throws Throwable {
         node.open();
         node.awaitOpen(OPEN_LIMIT);
     }
@@ -48,24 +47,20 @@ public class BusinessContinuityPlugin implements GoPlugin {
     /** Only stores the accessor: GoCD calls this under a lock that all plugins share (DefaultPluginManager). */
     @Override
     public void initializeGoApplicationAccessor(GoApplicationAccessor accessor) {
-        events.post(accessor);
+        events.postTo(accessor);
     }
 
+    /**
+     * Answers GoCD's one question to such a plugin that has to be answered: what it is to be notified of. The map must
+     * be there, the list may be empty; GoCD then never sends anything (NotificationPluginRegistrar). What it asks about
+     * settings, this plugin has none of.
+     */
     @Override
     public GoPluginApiResponse handle(GoPluginApiRequest request) throws UnhandledRequestTypeException {
-        String answer;
-        try {
-            answer = node.request(request.requestName(), request.requestBody());
-        } catch (Exception failed) {
-            events.log("ERROR", request.requestName() + " failed: " + failed.getMessage());
-            return DefaultGoPluginApiResponse.error(String.valueOf(failed.getMessage()));
-        }
-        int end = answer.indexOf('\n');
-        int code = Integer.parseInt(answer.substring(0, end));
-        if (code == NOT_HANDLED) {
+        if (!"notifications-interested-in".equals(request.requestName())) {
             throw new UnhandledRequestTypeException(request.requestName());
         }
-        return new DefaultGoPluginApiResponse(code, answer.substring(end + 1));
+        return DefaultGoPluginApiResponse.success("{\"notifications\":[]}");
     }
 
     @Override

@@ -5,16 +5,39 @@ package cd.go.contrib.businesscontinuity;
  * class loader as its context loader. That is the system loader in the agent and the bundle's in the plugin; the
  * loader of whichever GoCD thread asked would otherwise be kept alive, or be used by accident.
  */
-final class DaemonThread {
-    private DaemonThread() {
+final class DaemonThread extends Thread {
+    /** What threads of ours do. */
+    interface Work {
+        /** Does what the thread of this name is for. */
+        void on(String thread) throws Throwable;
     }
 
+    private final Work work;
+    /** What its work threw, once it has ended; null where that was nothing. */
+    volatile Throwable failure;
+
     /** A thread that is yet to be started. */
-    static Thread of(String name, Runnable work) {
-        Thread thread = new Thread(null, work, name, 0, false);
-        thread.setDaemon(true);
-        thread.setContextClassLoader(DaemonThread.class.getClassLoader());
+    DaemonThread(String name, Work work) {
+        super(null, null, name, 0, false);
+        this.work = work;
+        setDaemon(true);
+        setContextClassLoader(DaemonThread.class.getClassLoader());
+    }
+
+    /** A thread that has been started. */
+    static DaemonThread started(String name, Work work) {
+        DaemonThread thread = new DaemonThread(name, work);
+        thread.start();
         return thread;
+    }
+
+    @Override
+    public void run() {
+        try {
+            work.on(getName());
+        } catch (Throwable failed) {
+            failure = failed;
+        }
     }
 
     /**
@@ -23,16 +46,12 @@ final class DaemonThread {
      *
      * @return whether it has ended
      */
-    static boolean join(Thread thread, long milliseconds) {
+    boolean ends(long milliseconds) {
         long deadline = System.nanoTime() + milliseconds * 1_000_000;
         boolean interrupted = false;
-        while (thread.isAlive()) {
-            long left = (deadline - System.nanoTime()) / 1_000_000;
-            if (left <= 0) {
-                break;
-            }
+        for (long left = milliseconds; isAlive() && left > 0; left = (deadline - System.nanoTime()) / 1_000_000) {
             try {
-                thread.join(left);
+                join(left);
             } catch (InterruptedException kept) {
                 interrupted = true;
             }
@@ -40,6 +59,6 @@ final class DaemonThread {
         if (interrupted) {
             Thread.currentThread().interrupt();
         }
-        return !thread.isAlive();
+        return !isAlive();
     }
 }

@@ -8,37 +8,45 @@ import java.nio.file.NoSuchFileException;
 import java.util.Properties;
 
 /**
- * Whether this node must stay held when the library cannot be asked: the table is in {@link Hold}.
+ * Whether this node must stay held when the library cannot be asked: the rule is in {@link Hold}.
  *
- * <p>The library keeps a file {@code role} in the state folder: the role, and the flag under which it was decided. A
- * record that is there and is not understood holds: nobody knows what it would have said.
+ * <p>The library keeps a file {@code role} in the state folder. Of it count {@code hold}, whether this node holds
+ * without the library, and {@code flag}, under which flag that was decided. A record of a version that did not write
+ * {@code hold} lets a primary run, and nobody else. A record that is there and is not understood holds: nobody knows
+ * what it would have said.
  */
 final class LastKnownRole {
     private static final long LARGEST = 1 << 20;
 
+    private final String flag;
     private final boolean holds;
-    private final boolean askedByProperty;
-    private final String description;
+    private final String why;
 
-    private LastKnownRole(boolean holds, boolean askedByProperty, String description) {
+    private LastKnownRole(String flag, boolean holds, String why) {
+        this.flag = flag;
         this.holds = holds;
-        this.askedByProperty = askedByProperty;
-        this.description = description;
+        this.why = why;
     }
 
     /** Reads flag and record. */
     static LastKnownRole read() {
         String flag = StandbyFlag.present();
         File file = new File(Layout.stateFolder(), "role");
-        Properties record;
         try {
-            record = record(file);
+            Properties record = record(file);
+            String role = record.getProperty("role", "nothing");
+            if (!record.getProperty("hold", role.equals("primary") ? "no" : "yes").equals("no")) {
+                return new LastKnownRole(flag, true, "the record " + file + " says: " + role);
+            }
+            // A flag that appeared, or is another one, is an order; one that is gone is none.
+            boolean isOrder = !flag.equals("none") && !flag.equals(record.getProperty("flag"));
+            return new LastKnownRole(flag, isOrder, "a standby is asked for by "
+                    + (flag.equals("file") ? StandbyFlag.file() : "-Dgo.server.mode"));
         } catch (IOException | RuntimeException unreadable) {
-            return new LastKnownRole(true, flag.equals("property"), "one whose record " + file + " cannot be read ("
-                    + unreadable + "): restore it, or remove it, and the node takes the role that go.server.mode and "
-                    + "start.in.standby ask for");
+            return new LastKnownRole(flag, true, "the record " + file + " cannot be read (" + unreadable
+                    + "): restore it, or remove it, and the node takes the role that go.server.mode and"
+                    + " start.in.standby ask for");
         }
-        return record == null ? ofFlag(flag) : ofRecord(flag, record, file);
     }
 
     /** Whether GoCD must not start. */
@@ -51,17 +59,17 @@ final class LastKnownRole {
      * under {@code go.server.mode=standby} (AddOnConfiguration).
      */
     String propertiesForRelease() {
-        return askedByProperty
-                ? "go.server.mode=production\ngo.server.state=active\nbc.flag.overridden=property\n" : "";
+        return flag.equals("none") ? ""
+                : "go.server.mode=production\ngo.server.state=active\nbc.flag.overridden=" + flag + "\n";
     }
 
-    /** Completes the sentence "this node is". */
+    /** Completes the sentence "GoCD stays held, since". */
     @Override
     public String toString() {
-        return description;
+        return why;
     }
 
-    /** What the file says; null when there is none. */
+    /** What the file says; where there is none, what a server of which nothing is known goes by: its flag alone. */
     private static Properties record(File file) throws IOException {
         // What is no file might never end, or never begin.
         if (file.exists() && !file.isFile()) {
@@ -73,45 +81,16 @@ final class LastKnownRole {
         Properties record = new Properties();
         try (InputStream in = Files.newInputStream(file.toPath())) {
             record.load(in);
-        } catch (NoSuchFileException none) {
-            return null;
         } catch (IOException unreadable) {
-            if (StandbyFlag.mayBeThere(file)) {
+            if (!(unreadable instanceof NoSuchFileException) && StandbyFlag.mayBeThere(file)) {
                 throw unreadable;
             }
-            return null;
+            record.setProperty("hold", "no");
+            record.setProperty("flag", "none");
         }
-        String role = record.getProperty("role", "");
-        String flag = record.getProperty("flag", "");
-        if (!role.equals("primary") && !role.equals("standby") && !role.equals("fenced")
-                || !flag.equals("none") && !flag.equals("property") && !flag.equals("file")) {
+        if (!record.getProperty("flag", "").matches("none|property|file")) {
             throw new IOException("it does not hold a role and a flag");
         }
         return record;
-    }
-
-    private static LastKnownRole ofFlag(String flag) {
-        switch (flag) {
-            case "property":
-                return new LastKnownRole(true, true, "a standby (-Dgo.server.mode=standby)");
-            case "file":
-                return new LastKnownRole(true, false, "a standby (" + StandbyFlag.file() + ")");
-            default:
-                return new LastKnownRole(false, false, "not asked to be a standby");
-        }
-    }
-
-    private static LastKnownRole ofRecord(String flag, Properties record, File file) {
-        boolean byProperty = flag.equals("property");
-        switch (record.getProperty("role")) {
-            case "fenced":
-                return new LastKnownRole(true, byProperty, "fenced, since another node has taken over (" + file + ")");
-            case "standby":
-                return new LastKnownRole(true, byProperty, "a standby (" + file + ")"
-                        + (flag.equals("none") ? " whose flag is gone" : ""));
-            default:
-                return flag.equals(record.getProperty("flag"))
-                        ? new LastKnownRole(false, byProperty, "the primary (" + file + ")") : ofFlag(flag);
-        }
     }
 }

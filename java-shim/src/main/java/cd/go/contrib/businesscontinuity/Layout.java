@@ -3,7 +3,7 @@ package cd.go.contrib.businesscontinuity;
 import java.io.File;
 
 /**
- * The three folders that Java must find without the library. They are worked out exactly as the library does it
+ * The two folders that Java must find without the library. They are worked out exactly as the library does it
  * ({@code Layout} in bc-core): everything relative is relative to the JVM's working directory.
  */
 final class Layout {
@@ -21,11 +21,6 @@ final class Layout {
         return folder == null ? workingFolder() : folder;
     }
 
-    /** Where GoCD finds the jars of user plugins (SystemEnvironment: plugins.external.provided.path). */
-    static File externalPlugins() {
-        return named("plugins.external.provided.path", "plugins/external");
-    }
-
     private static File named(String property, String otherwise) {
         String given = Given.property(property);
         File named = new File(given == null ? otherwise : given);
@@ -35,7 +30,7 @@ final class Layout {
     }
 
     private static File workingFolder() {
-        String folder = System.getProperty("user.dir");
-        return new File(folder == null || folder.isEmpty() ? "." : folder);
+        String folder = System.getProperty("user.dir", "");
+        return new File(folder.isEmpty() ? "." : folder);
     }
 }

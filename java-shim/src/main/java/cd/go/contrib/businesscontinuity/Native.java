@@ -1,7 +1,7 @@
 package cd.go.contrib.businesscontinuity;
 
 /**
- * The boundary to Rust: all four functions of the native library.
+ * The boundary to Rust: all three functions of the native library.
  *
  * <p>Nothing calls back from Rust into Java, and no Rust thread is ever attached to the JVM. A panic in Rust arrives
  * here as a {@link RuntimeException} with its message. {@link NativeLibrary#load} comes first; {@link Node} is the
@@ -24,18 +24,12 @@ final class Native {
      * Waits for the next thing that Java is to do, at most {@code milliseconds}.
      *
      * @return null when there is nothing, and at once when the node is closed; else one word, a newline and a payload:
-     *     {@code log} with a level, a blank and the message; {@code health} with the JSON body of all health messages;
-     *     {@code hold} with the reason, again every few seconds while GoCD must wait; {@code release} with the text of the system properties to set before GoCD goes on; {@code exit} with an
-     *     exit code
+     *     {@code log} with a level, a blank and the message; {@code health} with the JSON body of all health messages,
+     *     again every half a minute; {@code hold} with the reason, again every few seconds while GoCD must wait;
+     *     {@code release} with the text of the system properties to set before GoCD goes on; {@code exit} with an exit
+     *     code
      */
     static native String nextEvent(long node, long milliseconds);
-
-    /**
-     * Answers one of GoCD's plugin requests.
-     *
-     * @return the response code, a newline and the body; code 404 says that there is no request of this name
-     */
-    static native String request(long node, String name, String body);
 
     /** Ends a node and joins all its threads, within a few seconds. Closing twice or an unknown handle is no error. */
     static native void close(long node);

@@ -1,12 +1,9 @@
 package cd.go.contrib.businesscontinuity;
 
 import java.io.File;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Locale;
 
 /**
@@ -27,7 +24,8 @@ final class StandbyFlag {
             return overridden.equals("property") ? "property" : "file";
         }
         String mode = Given.property(MODE);
-        if (mode == null ? isMisspelt() : !letsRun(mode)) {
+        // GoCD's own two, and what the original set-up page says for the other server; any other mode holds.
+        if (mode == null ? isMisspelt() : !mode.matches("(?i:production|development|primary)")) {
             return "property";
         }
         return mayBeThere(file()) ? "file" : "none";
@@ -38,44 +36,30 @@ final class StandbyFlag {
         return new File(Layout.configFolder(), "start.in.standby");
     }
 
-    /** GoCD's own two, and what the original set-up page says for the other server; any other mode holds. */
-    private static boolean letsRun(String mode) {
-        String known = mode.toLowerCase(Locale.ROOT);
-        return known.equals("production") || known.equals("development") || known.equals("primary");
-    }
-
     /** Whether there is a property whose name is that of the mode but for two letters: it may have been meant. */
     private static boolean isMisspelt() {
         for (String name : System.getProperties().stringPropertyNames()) {
-            if (!name.equals(MODE) && isNear(name)) {
+            // A character for each byte, since the library counts bytes.
+            String bytes = new String(name.getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1);
+            if (!name.equals(MODE) && isNear(bytes.toLowerCase(Locale.ROOT), MODE, NEAR)) {
                 return true;
             }
         }
         return false;
     }
 
-    /** By the bytes that have to be changed, added or left out (Levenshtein), as the library counts them. */
-    private static boolean isNear(String name) {
-        byte[] one = name.getBytes(StandardCharsets.UTF_8);
-        byte[] other = MODE.getBytes(StandardCharsets.UTF_8);
-        if (Math.abs(one.length - other.length) > NEAR) {
-            return false;
+    /** Whether no more letters than these have to be changed, added or left out to make one of the other. */
+    private static boolean isNear(String one, String other, int letters) {
+        if (one.isEmpty() || other.isEmpty()) {
+            return one.length() + other.length() <= letters;
         }
-        int[] row = new int[other.length + 1];
-        for (int column = 0; column <= other.length; column++) {
-            row[column] = column;
+        String first = one.substring(1);
+        String second = other.substring(1);
+        if (one.charAt(0) == other.charAt(0)) {
+            return isNear(first, second, letters);
         }
-        for (int index = 0; index < one.length; index++) {
-            int diagonal = row[0];
-            row[0] = index + 1;
-            for (int column = 0; column < other.length; column++) {
-                byte letter = one[index] >= 'A' && one[index] <= 'Z' ? (byte) (one[index] - 'A' + 'a') : one[index];
-                int replaced = diagonal + (letter == other[column] ? 0 : 1);
-                diagonal = row[column + 1];
-                row[column + 1] = Math.min(replaced, Math.min(diagonal, row[column]) + 1);
-            }
-        }
-        return row[other.length] <= NEAR;
+        return letters > 0 && (isNear(first, second, letters - 1) || isNear(first, other, letters - 1)
+                || isNear(one, second, letters - 1));
     }
 
     /**
@@ -84,21 +68,16 @@ final class StandbyFlag {
      */
     static boolean mayBeThere(File file) {
         try {
-            Files.readAttributes(file.toPath(), BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
-            return true;
-        } catch (NoSuchFileException nothing) {
-            return false;
-        } catch (IOException | RuntimeException untold) {
-            return !isBelowNoFolder(file);
-        }
-    }
-
-    private static boolean isBelowNoFolder(File file) {
-        for (File above = file.getParentFile(); above != null; above = above.getParentFile()) {
-            if (above.exists()) {
-                return !above.isDirectory();
+            if (Files.notExists(file.toPath(), LinkOption.NOFOLLOW_LINKS)) {
+                return false;
             }
+        } catch (RuntimeException untold) {
+            // It may be there.
         }
-        return false;
+        File above = file.getParentFile();
+        while (above != null && !above.exists()) {
+            above = above.getParentFile();
+        }
+        return above == null || above.isDirectory();
     }
 }
