@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use bc_core::fingerprint::Fingerprint;
+use bc_core::basics::Fingerprint;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use self::setup::SetupCommand;
 use crate::exit_code::ExitCode;
+
+pub(crate) mod setup;
 
 /// Looks after the GoCD Business Continuity node on this machine
 ///
@@ -19,6 +22,7 @@ use crate::exit_code::ExitCode;
     after_help = "\
 Examples:
   gocd-bc status                       is all well? 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+  gocd-bc doctor                       what is wrong with this installation, and what to type
   gocd-bc token generate               on the primary, once
   gocd-bc identity show                on the primary, to compare with what the standby saw
   gocd-bc trust FINGERPRINT            on the standby
@@ -56,6 +60,24 @@ pub(crate) enum Command {
         /// Print JSON: {"source":"node","status":{…}}, or {"source":"files","files":{…}} when no node answers
         #[arg(long)]
         json: bool,
+    },
+    /// Look for everything that can be wrong with this installation, and say what to type
+    ///
+    /// Works on either GoCD server and on either host of the database, and says what kind of host it found. Prints a
+    /// line for each finding, and below it what mends it. Nothing is changed. Ends with 0 when nothing is wrong, 1 for
+    /// WARNING, 2 for CRITICAL, and 3 when something could not be found out; after 10 seconds at the latest.
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The data folder of a PostgreSQL that the packages of this host do not know
+        #[arg(long, value_name = "DIR")]
+        pgdata: Option<PathBuf>,
+    },
+    /// Explain a check of the doctor: what it means, why it matters, what to type
+    Explain {
+        /// Its name or its number, such as token or BC113; without one all checks are listed
+        check: Option<String>,
     },
     /// Make or check the user and password that both nodes share
     #[command(subcommand)]
@@ -101,6 +123,11 @@ pub(crate) enum Command {
     /// (bc.generations.keep, 10), and as generation 0 the files that were there before it first synced.
     #[command(subcommand)]
     Generations(GenerationsCommand),
+    /// Set up one of the four machines of a pair: two databases, two GoCD servers
+    ///
+    /// Each shows what is and what would change.
+    #[command(subcommand)]
+    Setup(SetupCommand),
     /// Let GoCD run on this standby
     ///
     /// Pulls once more from the primary if it can, reads every live file, mends what is not what was verified, then
@@ -294,8 +321,8 @@ pub(crate) enum IdentityCommand {
     },
     /// Give a copied server an identity of its own: another node id and another key
     ///
-    /// For the copy where a server or its state folder was cloned, while GoCD is stopped there. All else stays as it is.
-    /// The other servers know the new key by `gocd-bc trust` alone.
+    /// For the copy where a server or its state folder was cloned, while GoCD is stopped there. All else stays as it
+    /// is. The other servers know the new key by `gocd-bc trust` alone.
     New,
 }
 
@@ -319,7 +346,7 @@ pub(crate) struct NodeArguments {
     pub(crate) property: Vec<(String, String)>,
 }
 
-/// Parses the command line. Help and version are printed here, and so is what is wrong with it.
+/// Parses the command line of `gocd-bc`. Help and version are printed here, and so is what is wrong with it.
 ///
 /// # Errors
 /// What the process ends with at once.
@@ -335,13 +362,14 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     })
 }
 
-/// The completion script of a shell.
+/// Makes the completion script of a shell for `gocd-bc`.
 pub(crate) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "gocd-bc", &mut script);
     String::from_utf8(script).expect("names and help are UTF-8")
 }
 
+/// Parses the `NAME=VALUE` of the option `--property`.
 fn property(text: &str) -> Result<(String, String), String> {
     match text.trim_start_matches("-D").split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -351,11 +379,61 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use clap::error::ErrorKind;
+
     use super::*;
 
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// A command that is copied from a document, or named in one, is one that there is.
+    #[test]
+    fn every_command_in_the_documents_is_understood() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut documents: Vec<_> = ["README.md", "CHANGELOG.md", "rust/CONTRIBUTING.md", "rust/SECURITY.md"]
+            .map(|name| top.join(name))
+            .into();
+        let docs = fs::read_dir(top.join("rust/docs")).expect("a folder");
+        documents.extend(docs.map(|entry| entry.expect("an entry").path()));
+        assert!(documents.len() > 8, "{documents:?}");
+        for document in documents {
+            let text = fs::read_to_string(&document).expect("a document");
+            for command in commands(&text) {
+                if let Err(error) = Arguments::try_parse_from(&command) {
+                    // Such as `gocd-bc trust` beside the fingerprint, or all of `gocd-bc identity`.
+                    let is_a_part = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                        || error.kind() == ErrorKind::MissingRequiredArgument;
+                    assert!(is_a_part, "{}: {command:?}: {error}", document.display());
+                }
+            }
+        }
+    }
+
+    /// What a document says to type, in backticks or on a line of its own.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let named = text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|words| words.starts_with("gocd-bc "));
+        let lines = text.lines().filter(|line| line.starts_with("    "));
+        let typed = lines.filter_map(|line| Some(&line[line.find("gocd-bc ")?..]));
+        let words = |command: &str| {
+            let words = command
+                .split_whitespace()
+                .take_while(|word| !["#", "|", "&"].contains(word));
+            words
+                .map(|word| match word.trim_matches('\'') {
+                    "FINGERPRINT" => "ab".repeat(32),
+                    word => word.to_owned(),
+                })
+                .collect()
+        };
+        named.chain(typed).map(words).collect()
     }
 
     #[test]

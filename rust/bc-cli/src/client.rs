@@ -10,9 +10,9 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply},
+    basics::words,
+    node::{Order, Reply},
     status::Status,
-    words,
 };
 
 use serde_json::Value;
@@ -32,7 +32,7 @@ const LONGEST_TEXT: usize = 2 * words::LONGEST_MESSAGE;
 /// The field of an answer that has several lines.
 const DIFFERENCE: &str = "difference";
 
-/// The status of the node in `state_dir`; none when no node answers there.
+/// Asks the node in `state_dir` for its status, on its local socket; none when no node answers there.
 ///
 /// # Errors
 /// A node may be there, but cannot be asked.
@@ -44,8 +44,8 @@ pub(crate) fn status(state_dir: &Path) -> Result<Option<Status>, Failure> {
     }
 }
 
-/// Gives an order to the node in `state_dir` and returns its last word; none when no node answers there. Steps are
-/// told through `on_step`.
+/// Gives an order to the node in `state_dir`, on its local socket, and returns its last word; none when no node answers
+/// there. Steps are told through `on_step`.
 ///
 /// # Errors
 /// A node may be there, but cannot be asked; or it went away before its last word.
@@ -63,8 +63,8 @@ pub(crate) fn ask(state_dir: &Path, order: &Order, on_step: impl FnMut(&str)) ->
     })
 }
 
-/// Gives an order that only a running node can carry out, shows its steps on a line of the terminal, and prints its
-/// last word.
+/// Gives an order that only a running node can carry out, shows its steps on a line of the terminal, and prints the
+/// node's last word.
 ///
 /// # Errors
 /// No node answers, it refused, or the conversation broke off.
@@ -77,7 +77,7 @@ pub(crate) fn order(state_dir: &Path, order: &Order) -> Result<ExitCode, Failure
     Ok(ExitCode::Ok)
 }
 
-/// A refusal or a surprise as the failure that it is to whoever ordered; the message when it was done.
+/// Takes the message from the node's last word; a refusal or a surprise is the failure that it is to whoever ordered.
 ///
 /// # Errors
 /// The node refused.
@@ -89,6 +89,7 @@ pub(crate) fn done(reply: Reply) -> Result<String, Failure> {
     }
 }
 
+/// Writes an order to the node's local socket, and reads the answer line by line.
 fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMut(&str)) -> io::Result<Reply> {
     let mut connection = BufReader::new(connection);
     let mut line = serde_json::to_string(order).expect("an order has only plain fields");
@@ -109,14 +110,15 @@ fn converse(connection: impl Read + Write, order: &Order, mut on_step: impl FnMu
     }
 }
 
-/// What a line says, with each text in it made one bounded line: a node repeats what its primary, its standbys, files
-/// and plugins say of themselves.
+/// Reads a line of the node's answer, with each text in it made one bounded line: a node repeats what its primary, its
+/// standbys, files and plugins say of themselves.
 fn heard(line: &str) -> io::Result<Reply> {
     let mut reply: Value = serde_json::from_str(line)?;
     make_lines(&mut reply);
     Ok(serde_json::from_value(reply)?)
 }
 
+/// Makes each text in a node's answer one bounded line.
 fn make_lines(value: &mut Value) {
     match value {
         Value::String(text) => *text = words::shown(text, LONGEST_TEXT),
@@ -124,7 +126,8 @@ fn make_lines(value: &mut Value) {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
                 match value {
-                    // The one text of several lines. What it shows of a file is printable (`bc_core::store::difference`).
+                    // The one text of several lines. What it shows of a file is printable
+                    // (`bc_core::standby::store::diff`).
                     Value::String(text) if name == DIFFERENCE => *text = words::printable(text),
                     other => make_lines(other),
                 }
@@ -134,7 +137,7 @@ fn make_lines(value: &mut Value) {
     }
 }
 
-/// A refusal, or an answer to something else, as the failure that it is.
+/// Makes a failure of a node's refusal, or of its answer to something else.
 pub(crate) fn unexpected(reply: &Reply) -> Failure {
     let message = match reply {
         Reply::Refused { message, guidance } => {
@@ -157,10 +160,8 @@ mod platform {
     };
 
     use bc_core::{
-        control::{ABSTRACT, SOCKET, SOCKET_POINTER},
-        regular_file,
-        short_path::ShortPath,
-        shortage::Shortage,
+        basics::{ShortPath, Shortage, regular_file},
+        node::control::{ABSTRACT, SOCKET, SOCKET_POINTER},
     };
     use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
@@ -170,7 +171,7 @@ mod platform {
     /// The longest silence of a node: its last pull before a promotion takes up to 90 s.
     const SILENCE: Duration = Duration::from_secs(150);
 
-    /// Connects to the node; none when none is there.
+    /// Connects to the local socket of the node on Unix; none when none is there.
     pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, UnixStream)>, Failure> {
         let inside = state_dir.join(SOCKET);
         let found = match pointed_to(state_dir) {
@@ -207,7 +208,8 @@ mod platform {
         Ok(Some((address, stream)))
     }
 
-    /// None where the path is too long for a socket and has no short way: a node would have left a pointer.
+    /// Connects to the node's socket in its state folder; none where the path is too long for a socket and has no short
+    /// way: a node would have left a pointer.
     fn connect_inside(state_dir: &Path) -> io::Result<Option<UnixStream>> {
         let Some(way) = ShortPath::to(state_dir, SOCKET)? else {
             return Ok(None);
@@ -215,7 +217,7 @@ mod platform {
         UnixStream::connect(way.path()).map(Some)
     }
 
-    /// A socket outside of the state folder: a path, or the name of an abstract one.
+    /// Connects to a node's socket outside of the state folder: a path, or the name of an abstract one.
     fn connect_elsewhere(address: &Path) -> io::Result<UnixStream> {
         #[cfg(target_os = "linux")]
         if let Some(name) = address.to_str().and_then(|address| address.strip_prefix(ABSTRACT)) {
@@ -226,12 +228,12 @@ mod platform {
         UnixStream::connect(address)
     }
 
-    /// Whether a node has said that its socket is outside of the state folder.
+    /// Whether a node has said on Unix that its socket is outside of the state folder.
     pub(super) fn is_elsewhere(state_dir: &Path) -> bool {
         pointed_to(state_dir).is_some()
     }
 
-    /// Nothing is there, or the socket of a node that was killed.
+    /// Whether a failed connection means that no node is there, or only the socket of one that was killed.
     fn is_nobody(error: &io::Error) -> bool {
         matches!(
             error.kind(),
@@ -239,14 +241,14 @@ mod platform {
         )
     }
 
-    /// Where a node that has no short way, or one of an earlier version, says that its socket is.
+    /// Reads the pointer by which a node that has no short way, or one of an earlier version, says where its socket is.
     fn pointed_to(state_dir: &Path) -> Option<PathBuf> {
         let text = regular_file::read_text(&state_dir.join(SOCKET_POINTER), 4096).ok()?;
         (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
     }
 
-    /// Anybody could have put a socket where a pointer from before a restart of the machine leads to: both the file and
-    /// whoever listens have to be of the user whose node it is, or of root.
+    /// Whether the socket and whoever listens there are of the user whose node it is, or of root. Anybody could have
+    /// put a socket where a pointer from before a restart of the machine leads to.
     fn is_the_nodes_own(address: &Path, stream: &UnixStream, state_dir: &Path) -> bool {
         let Ok(folder) = fs::metadata(state_dir) else {
             return false;
@@ -257,6 +259,7 @@ mod platform {
             && getsockopt(stream, PeerCredentials).is_ok_and(|peer| is_of_node(peer.uid()))
     }
 
+    /// Says why the local socket of a node cannot be connected to, and what to do.
     fn unreachable(address: &Path, error: &io::Error) -> Failure {
         let (why, hint) = match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -280,12 +283,12 @@ mod platform {
 mod platform {
     use super::{ExitCode, Failure, Path, PathBuf, fs, io};
 
-    /// Never: the name of a pipe is known.
+    /// Whether a node's socket is outside of the state folder: never on Windows, where the name of the pipe is known.
     pub(super) fn is_elsewhere(_: &Path) -> bool {
         false
     }
 
-    /// Connects to the node; none when none is there.
+    /// Connects to the named pipe of the node on Windows; none when none is there.
     pub(super) fn connect(state_dir: &Path) -> Result<Option<(PathBuf, fs::File)>, Failure> {
         let Ok(node_id) = fs::read_to_string(state_dir.join("node-id")) else {
             return Ok(None);
@@ -305,7 +308,7 @@ mod platform {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{manifest::Role, status::Phase};
+    use bc_core::{generation::Role, status::Phase};
 
     use super::*;
 

@@ -1,6 +1,19 @@
 //! One module per command.
+//!
+//! | module | runs |
+//! |---|---|
+//! | `status` | `gocd-bc status`; `files` where no node answers |
+//! | `doctor`, `explain` | the commands of these names |
+//! | `run` | `gocd-bc primary` and `gocd-bc standby`, a node without a JVM |
+//! | `promote`, `demote`, `acknowledge` | the commands of these names |
+//! | `sync`, `verify` | the commands of these names |
+//! | `generations` | `gocd-bc generations list`, `show`, `diff`, `restore` and `drop` |
+//! | `identity` | `gocd-bc identity show`, `rotate` and `new` |
+//! | `setup` | the commands under `gocd-bc setup` |
+//! | `token` | `gocd-bc token generate` and `check` |
+//! | `trust` | `gocd-bc trust` |
 
-use bc_core::control::Order;
+use bc_core::node::Order;
 
 use crate::{
     args::{self, Arguments, Command, GenerationsCommand, IdentityCommand, TokenCommand},
@@ -12,17 +25,20 @@ use crate::{
 
 mod acknowledge;
 mod demote;
+mod doctor;
+mod explain;
 mod generations;
 mod identity;
 mod promote;
 mod run;
+mod setup;
 mod status;
 mod sync;
 mod token;
 mod trust;
 mod verify;
 
-/// Runs the command that was given.
+/// Runs the command of `gocd-bc` that was given.
 ///
 /// # Errors
 /// It was not done.
@@ -30,6 +46,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let search = Search::new(&arguments.place);
     match arguments.command {
         Command::Status { json } => status::run(&search, json),
+        Command::Doctor { json, pgdata } => doctor::run(&search, json, pgdata),
+        Command::Explain { check } => explain::run(check.as_deref()),
         Command::Token(TokenCommand::Generate { force, place }) => token::generate(&search, &place, force),
         Command::Token(TokenCommand::Check { place }) => token::check(&search, &place),
         Command::Identity(IdentityCommand::Show { json }) => identity::show(&search, json),
@@ -67,6 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             };
             promote::run(&search, &order, wait)
         }
+        Command::Setup(command) => setup::run(&search, command),
         Command::Demote { forget } => demote::run(&search, forget),
         Command::Acknowledge => acknowledge::run(&search),
         Command::Primary { node } => run::primary(&search, &node),

@@ -1,6 +1,6 @@
 //! What the command ends with. A contract: monitoring and scripts depend on the numbers.
 
-use bc_core::status::Severity;
+use bc_core::basics::Severity;
 
 /// How a command ended. `status` and `token check` follow the convention of monitoring plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum ExitCode {
 }
 
 impl ExitCode {
-    /// The number.
+    /// The number with which the process ends.
     pub(crate) fn number(self) -> u8 {
         match self {
             ExitCode::Ok => 0,

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use bc_core::error::Error;
+use bc_core::basics::Error;
 
-use crate::{exit_code::ExitCode, output};
+use crate::exit_code::ExitCode;
 
 /// One failed command: what, because of what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// `message` is a fragment without final period, `hint` a sentence or empty.
+    /// Makes the failure of a command: `message` is a fragment without final period, `hint` a sentence or empty.
     pub(crate) fn new(exit: ExitCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             exit,
@@ -26,26 +26,24 @@ impl Failure {
         }
     }
 
-    /// Adds what led to it.
+    /// Adds to a failure what led to it.
     pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.causes.push(cause.to_string());
         self
     }
 
-    /// The same with another exit code.
+    /// Gives a failure another exit code.
     pub(crate) fn with_exit(self, exit: ExitCode) -> Self {
         Self { exit, ..self }
     }
 
-    /// What failed.
-    #[cfg(test)]
+    /// What failed, of the failure of a command.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// Writes it to stderr; what the process ends with.
-    pub(crate) fn tell(&self) -> ExitCode {
-        output::say(&self.to_string());
+    /// What the process ends with after this failure.
+    pub(crate) fn exit(&self) -> ExitCode {
         self.exit
     }
 }

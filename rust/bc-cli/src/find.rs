@@ -11,13 +11,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bc_core::{layout::Layout, properties::Properties};
+use bc_core::{basics::Properties, generation::Layout};
 
 use crate::{args::Place, exit_code::ExitCode, failure::Failure};
 
 mod wrapper_conf;
 
-use wrapper_conf::{Environment, WrapperConf};
+use wrapper_conf::Environment;
+pub(crate) use wrapper_conf::WrapperConf;
 
 /// Where GoCD's packages and its Docker image keep their `wrapper.conf`.
 const USUAL_FOLDERS: [&str; 2] = ["/usr/share/go-server", "/go-server"];
@@ -47,17 +48,22 @@ pub(crate) struct Search {
 
 /// A GoCD installation, with or without a node.
 #[derive(Debug, Clone)]
-struct Installation {
-    origin: PathBuf,
-    properties: Properties,
-    layout: Layout,
+pub(crate) struct Installation {
+    /// Its `wrapper.conf`, or the folder that it was found by.
+    pub(crate) origin: PathBuf,
+    /// The system properties of its JVM.
+    pub(crate) properties: Properties,
+    /// Where it keeps things.
+    pub(crate) layout: Layout,
+    /// What its wrapper reads; none where it is started without the wrapper.
+    pub(crate) conf: Option<WrapperConf>,
 }
 
 /// What was found besides installations: reasons why some may have been overlooked.
 type Doubts = Vec<String>;
 
 impl Search {
-    /// As the command line and the environment say.
+    /// Makes the search for a node from the command line and the environment.
     pub(crate) fn new(place: &Place) -> Self {
         let given = env::var_os("BC_STATE_DIR")
             .filter(|value| !value.is_empty())
@@ -76,7 +82,7 @@ impl Search {
         self.state_dir.as_deref()
     }
 
-    /// The one node that is meant. `none` is what the process ends with where there is none.
+    /// Finds the one node on this machine that is meant. `none` is what the process ends with where there is none.
     ///
     /// # Errors
     /// There is none, or several.
@@ -124,7 +130,7 @@ impl Search {
         }
     }
 
-    /// Where the GoCD that is meant keeps its configuration, whether or not its node exists already. `config` is
+    /// Finds where the GoCD that is meant keeps its configuration, whether or not its node exists already. `config` is
     /// the folder as the administrator gave it.
     ///
     /// # Errors
@@ -135,20 +141,57 @@ impl Search {
         }
         let (installations, doubts) = self.installations()?;
         if let Some(state_dir) = &self.state_dir {
-            return self.layout_of(state_dir, &installations).ok_or_else(|| {
-                Failure::new(
-                    ExitCode::Usage,
-                    format!(
-                        "which GoCD the node in {} belongs to is not known, and so neither is its configuration folder",
-                        state_dir.display()
-                    ),
-                    "Say where cruise-config.xml is with --config DIR.",
-                )
-            });
+            return self
+                .layout_of(state_dir, &installations)
+                .ok_or_else(|| belongs_to_none(state_dir));
         }
+        self.only_one(
+            installations,
+            doubts,
+            "Say where cruise-config.xml is with --config DIR.",
+            "--config DIR",
+        )
+        .map(|one| one.layout)
+    }
+
+    /// Finds the one GoCD installation on this machine that is meant, whether or not its node exists already.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub(crate) fn installation(&self) -> Result<Installation, Failure> {
+        const HINT: &str = "Install GoCD first, or say where it is with --gocd DIR.";
+        let (installations, doubts) = self.installations()?;
+        if let Some(state_dir) = &self.state_dir {
+            let wanted = resolved(state_dir);
+            let is_its = |one: &Installation| resolved(one.layout.state_dir()) == wanted;
+            return installations
+                .into_iter()
+                .find(is_its)
+                .ok_or_else(|| belongs_to_none(state_dir));
+        }
+        let (installations, doubts) = match self.gocd.as_slice() {
+            [] => (installations, doubts),
+            given => self.installations_in(given)?,
+        };
+        if let [one] = installations.as_slice() {
+            // Perhaps it never ran, and has no configuration yet.
+            return Ok(one.clone());
+        }
+        self.only_one(installations, doubts, HINT, "--gocd DIR")
+    }
+
+    /// Takes the one installation that has a configuration, or of several the one that has a node too; without any, what
+    /// is in the current folder. `hint` is for where there is none, `option` says which one is meant.
+    fn only_one(
+        &self,
+        installations: Vec<Installation>,
+        doubts: Doubts,
+        hint: &str,
+        option: &str,
+    ) -> Result<Installation, Failure> {
         let with_config: Vec<_> = installations
             .iter()
-            .filter(|one| may_exist(one.layout.pair_dir()))
+            .filter(|one| may_exist(one.layout.cruise_config_dir()))
             .collect();
         let with_node: Vec<_> = with_config
             .iter()
@@ -157,31 +200,34 @@ impl Search {
             .collect();
         let meant = if with_node.is_empty() { with_config } else { with_node };
         match meant.as_slice() {
-            [one] => Ok(one.layout.clone()),
+            [one] => Ok((*one).clone()),
             [] => {
-                let here = layout_of_working_dir(&self.current);
-                if may_exist(here.state_dir()) || here.cruise_config().is_file() {
+                let here = Installation::new(self.current.clone(), working_dir_properties(&self.current), None);
+                if may_exist(here.layout.state_dir()) || here.layout.cruise_config().is_file() {
                     return Ok(here);
                 }
-                let mut failure = Failure::new(
-                    ExitCode::Usage,
-                    "no GoCD installation was found on this machine",
-                    "Say where cruise-config.xml is with --config DIR.",
-                );
-                for doubt in doubts {
-                    failure = failure.caused_by(doubt);
-                }
-                Err(failure)
+                let failure = Failure::new(ExitCode::Usage, "no GoCD installation was found on this machine", hint);
+                Err(doubts.into_iter().fold(failure, Failure::caused_by))
             }
             several => Err(list(
                 "there are several GoCD installations on this machine",
-                several.iter().map(|one| (one.layout.pair_dir(), one.origin.as_path())),
-                "Say which one with --config DIR.",
+                several
+                    .iter()
+                    .map(|one| (one.layout.cruise_config_dir(), one.origin.as_path())),
+                &format!("Say which one with {option}."),
             )),
         }
     }
 
-    /// The system properties of the JVM of the installation in `--gocd`; only a working directory without it.
+    /// Finds the installation that a node belongs to; none where it is not known.
+    pub(crate) fn installation_of(&self, node: &Node) -> Option<Installation> {
+        let (installations, _) = self.installations().ok()?;
+        let wanted = resolved(&node.state_dir);
+        let is_meant = |one: &Installation| resolved(one.layout.state_dir()) == wanted;
+        installations.into_iter().find(is_meant)
+    }
+
+    /// Reads the system properties of the JVM of the installation in `--gocd`; only a working directory without it.
     ///
     /// # Errors
     /// There are several installations in it.
@@ -202,12 +248,13 @@ impl Search {
         }
     }
 
+    /// Finds all installations of GoCD on this machine.
     fn installations(&self) -> Result<(Vec<Installation>, Doubts), Failure> {
         let roots: Vec<_> = self.usual.iter().chain(&self.gocd).cloned().collect();
         self.installations_in(&roots)
     }
 
-    /// All installations in these folders, each state folder once.
+    /// Finds all installations of GoCD in these folders, each state folder once.
     fn installations_in(&self, roots: &[PathBuf]) -> Result<(Vec<Installation>, Doubts), Failure> {
         let mut found: Vec<Installation> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -226,7 +273,7 @@ impl Search {
                 match WrapperConf::read(&path, self.environment) {
                     Ok(conf) => {
                         doubts.extend_from_slice(conf.unread());
-                        here.push(Installation::new(path, conf.properties()));
+                        here.push(Installation::new(path, conf.properties(), Some(conf)));
                     }
                     Err(error) => doubts.push(format!("cannot read {}: {error}", path.display())),
                 }
@@ -234,7 +281,7 @@ impl Search {
             if here.is_empty() && is_given {
                 // A GoCD that is started without the wrapper.
                 let folder = fs::canonicalize(root).unwrap_or_else(|_| root.clone());
-                here.push(Installation::new(root.clone(), working_dir_properties(&folder)));
+                here.push(Installation::new(root.clone(), working_dir_properties(&folder), None));
             }
             found.extend(
                 here.into_iter()
@@ -244,7 +291,7 @@ impl Search {
         Ok((found, doubts))
     }
 
-    /// The layout that a state folder belongs to: that of the installation which names it, else that of the
+    /// Finds the layout that a state folder belongs to: that of the installation which names it, else that of the
     /// working directory in which it has its usual place.
     fn layout_of(&self, state_dir: &Path, installations: &[Installation]) -> Option<Layout> {
         let wanted = resolved(state_dir);
@@ -259,9 +306,10 @@ impl Search {
             .ends_with(USUAL_STATE_DIR)
             .then(|| absolute.ancestors().nth(2))??;
         let layout = layout_of_working_dir(working_dir);
-        layout.pair_dir().is_dir().then_some(layout)
+        layout.cruise_config_dir().is_dir().then_some(layout)
     }
 
+    /// Says that no node was found on this machine, and where it was looked for.
     fn nothing_found(&self, none: ExitCode, installations: &[Installation], doubts: Doubts) -> Failure {
         let mut failure = Failure::new(
             none,
@@ -288,17 +336,19 @@ impl Search {
 }
 
 impl Installation {
-    fn new(origin: PathBuf, properties: Properties) -> Self {
+    /// An installation of GoCD that was found by `origin`.
+    fn new(origin: PathBuf, properties: Properties, conf: Option<WrapperConf>) -> Self {
         let layout = Layout::from_properties(&properties);
         Self {
             origin,
             properties,
             layout,
+            conf,
         }
     }
 }
 
-/// All files `wrapper.conf` in `root` and two levels of folders below, sorted. Links to folders are not followed.
+/// Finds all files `wrapper.conf` in `root` and two levels of folders below, sorted. Links to folders are not followed.
 fn wrapper_confs(root: &Path, doubts: &mut Doubts) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![(root.to_owned(), 0)];
@@ -326,7 +376,7 @@ fn wrapper_confs(root: &Path, doubts: &mut Doubts) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a folder is there, or cannot be seen from here: what is really so shows when it is used.
+/// Whether a state folder is there, or cannot be seen from here: what is really so shows when it is used.
 fn may_exist(folder: &Path) -> bool {
     match fs::metadata(folder) {
         Ok(metadata) => metadata.is_dir(),
@@ -334,19 +384,22 @@ fn may_exist(folder: &Path) -> bool {
     }
 }
 
-/// One name for each folder, whatever links lead to it.
+/// One path for each folder, whatever links lead to it.
 fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// The system properties of a JVM of which only the working directory is known.
 fn working_dir_properties(working_dir: &Path) -> Properties {
     Properties::from_iter([("user.dir", working_dir.display().to_string())])
 }
 
+/// The layout of a GoCD that has this working directory.
 fn layout_of_working_dir(working_dir: &Path) -> Layout {
     Layout::from_properties(&working_dir_properties(working_dir))
 }
 
+/// The layout of a GoCD that has this configuration folder.
 fn layout_of_config(current: &Path, config: &Path) -> Layout {
     let mut properties = working_dir_properties(current);
     let config = current.join(config);
@@ -358,6 +411,19 @@ fn layout_of_config(current: &Path, config: &Path) -> Layout {
     Layout::from_properties(&properties)
 }
 
+/// Says that nobody knows whose node is in a state folder.
+fn belongs_to_none(state_dir: &Path) -> Failure {
+    Failure::new(
+        ExitCode::Usage,
+        format!(
+            "which GoCD the node in {} belongs to is not known, and so neither is its configuration folder",
+            state_dir.display()
+        ),
+        "Say where cruise-config.xml is with --config DIR.",
+    )
+}
+
+/// The failure that lists what was found, where one is to be chosen.
 fn list<'a>(message: &str, places: impl Iterator<Item = (&'a Path, &'a Path)>, hint: &str) -> Failure {
     let places: Vec<_> = places
         .map(|(place, origin)| format!("\n  {} ({})", place.display(), origin.display()))

@@ -8,11 +8,14 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use bc_core::{status::Severity, words};
+use bc_core::{
+    basics::{Severity, words},
+    doctor::Level,
+};
 
 use crate::{exit_code::ExitCode, failure::Failure};
 
-/// Writes data to stdout.
+/// Writes what was asked for to stdout.
 ///
 /// # Errors
 /// It cannot be written, for another reason than that nobody reads it.
@@ -29,7 +32,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a value to stdout as JSON.
+/// Writes what was asked for to stdout as JSON.
 ///
 /// # Errors
 /// As [`print()`].
@@ -38,17 +41,24 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Writes talk to stderr. Nothing can be done where that fails.
+/// Writes what is told on the way to stderr. Nothing can be done where that fails.
 pub(crate) fn say(text: &str) {
     say_as_it_is(&for_terminal(text));
 }
 
+/// Writes the failure of a command to stderr; returns what the process ends with.
+pub(crate) fn tell(failure: &Failure) -> ExitCode {
+    say(&failure.to_string());
+    failure.exit()
+}
+
+/// Writes a text to stderr as it is.
 fn say_as_it_is(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
-/// Our own colours, and nothing else that a terminal obeys: files and other programs' messages may hold anything. What
-/// a node says is one line each already ([`crate::client`]).
+/// Leaves in a text our own colours, and nothing else that a terminal obeys: files and other programs' messages may
+/// hold anything. What a node says is one line each already ([`crate::client`]).
 fn for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -76,14 +86,14 @@ pub(crate) struct LiveLine {
 }
 
 impl LiveLine {
-    /// On stderr.
+    /// Makes a line on stderr that shows the progress of an order.
     pub(crate) fn new() -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
         }
     }
 
-    /// Shows `text` in the place of what was there.
+    /// Shows `text` on the line of progress, in the place of what was there.
     pub(crate) fn show(&self, text: &str) {
         if self.is_terminal {
             say_as_it_is(&format!("\r\x1b[K{}", words::shown(text, LONGEST_STEP)));
@@ -105,7 +115,7 @@ pub(crate) struct Colours {
 }
 
 impl Colours {
-    /// As stdout and `NO_COLOR` allow.
+    /// Makes the colours that stdout and `NO_COLOR` allow.
     pub(crate) fn of_stdout() -> Self {
         let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
@@ -113,13 +123,13 @@ impl Colours {
         }
     }
 
-    /// No colour.
+    /// Makes colours that colour nothing.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self { enabled: false }
     }
 
-    /// The word for a severity.
+    /// The word for a severity, in its colour.
     pub(crate) fn severity(self, severity: Severity) -> String {
         let code = match severity {
             Severity::Ok => "32",
@@ -129,11 +139,21 @@ impl Colours {
         self.paint(&severity.to_string(), code)
     }
 
-    /// A heading.
+    /// The word for how bad a finding is, in its colour.
+    pub(crate) fn level(self, level: Level) -> String {
+        let code = match level {
+            Level::Unknown | Level::Warning => "33",
+            Level::Critical => "31",
+        };
+        self.paint(&level.to_string(), code)
+    }
+
+    /// A heading in the output, in bold where that is allowed.
     pub(crate) fn strong(self, text: &str) -> String {
         self.paint(text, "1")
     }
 
+    /// A text in a colour, where colours are allowed.
     fn paint(self, text: &str, code: &str) -> String {
         if self.enabled {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -143,7 +163,7 @@ impl Colours {
     }
 }
 
-/// When `then` was, in words. A clock that was set back makes it lie in the future.
+/// How long ago `then` was, in words for the output. A clock that was set back makes it lie in the future.
 pub(crate) fn ago(now_ms: i64, then_ms: i64) -> String {
     match now_ms.saturating_sub(then_ms) {
         ..0 => "in the future".to_owned(),
@@ -152,7 +172,7 @@ pub(crate) fn ago(now_ms: i64, then_ms: i64) -> String {
     }
 }
 
-/// The time from `then` to now, in words.
+/// The time from `then` to now, in words for the output.
 pub(crate) fn span(now_ms: i64, then_ms: i64) -> String {
     let seconds = now_ms.saturating_sub(then_ms).max(0) / 1_000;
     match seconds {
@@ -163,7 +183,7 @@ pub(crate) fn span(now_ms: i64, then_ms: i64) -> String {
     }
 }
 
-/// Columns of equal width, two blanks between them; the last one is as long as it is.
+/// Makes columns of equal width for the output, two blanks between them; the last one is as long as it is.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -9,20 +9,26 @@ use std::path::Path;
 use crate::failure::Failure;
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{as_owner_of, become_owner_of, name_of_owner};
+pub(crate) use elsewhere::{as_owner_of, become_owner_of, give, is_roots_alone, name_of_owner};
 #[cfg(unix)]
-pub(crate) use unix::{as_owner_of, become_owner_of, name_of_owner};
+pub(crate) use unix::{as_owner_of, become_owner_of, give, is_roots_alone, name_of_owner};
 
 #[cfg(unix)]
 mod unix {
-    use std::{fs, os::unix::fs::MetadataExt};
+    use std::{
+        fs, io,
+        os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    };
 
+    use bc_core::basics::Error;
+    use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
     use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgroups, setegid, seteuid, setgid, setgroups, setuid};
 
     use super::{Failure, Path};
     use crate::exit_code::ExitCode;
 
-    /// Does `work` as the owner of `file`, or of its folder where it is missing. Without being root, as oneself.
+    /// Does `work` on Unix as the owner of `file`, or of its folder where it is missing. Without being root, as
+    /// oneself.
     pub(crate) fn as_owner_of<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let Some((user, group)) = other_owner(file)? else {
             return work();
@@ -36,8 +42,8 @@ mod unix {
         work()
     }
 
-    /// Becomes the owner of `file` for the rest of the process, or of its folder where it is missing. Does nothing
-    /// without being root.
+    /// Becomes the owner of `file` on Unix for the rest of the process, or of its folder where it is missing. Does
+    /// nothing without being root.
     pub(crate) fn become_owner_of(file: &Path) -> Result<(), Failure> {
         let Some((user, group)) = other_owner(file)? else {
             return Ok(());
@@ -48,7 +54,33 @@ mod unix {
             .map_err(|error| cannot_become(user, error))
     }
 
-    /// The name of a file's owner, if it can be seen.
+    /// Whether root has put a file on Unix where the owner of `config` is to read it: it is root's, and `config` is not.
+    pub(crate) fn is_roots_alone(file: &Path, config: &Path) -> bool {
+        let is_roots = fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.uid() == 0);
+        is_roots && matches!(other_owner(config), Ok(Some(_)))
+    }
+
+    /// Gives a file that root has put there to its owner, that of `config`. Only what has no other name and is no link:
+    /// in a folder of that user's, it would be a way to any file of root.
+    pub(crate) fn give(file: &Path, config: &Path) -> Result<(), Failure> {
+        let Some((user, group)) = other_owner(config)? else {
+            return Ok(());
+        };
+        let given = || {
+            let opened = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+                .open(file)?;
+            let metadata = opened.metadata()?;
+            if !metadata.is_file() || metadata.nlink() != 1 || metadata.uid() != 0 {
+                return Err(io::Error::other("it is a link, or no longer root's"));
+            }
+            fchown(&opened, Some(user.as_raw()), Some(group.as_raw()))
+        };
+        given().map_err(|error| Failure::from(Error::io("give to GoCD's user", file, &error)))
+    }
+
+    /// The name of a file's owner on Unix, if it can be seen.
     pub(crate) fn name_of_owner(file: &Path) -> Option<String> {
         let owner = Uid::from_raw(fs::metadata(file).ok()?.uid());
         Some(name(owner))
@@ -69,8 +101,9 @@ mod unix {
         }
     }
 
-    /// Whom root should become: the first owner that is not root of the file, of the link that leads to it, and of
-    /// its folder. An editor may have left the file to root, and a link of GoCD's user may lead to a file of root.
+    /// Whom root should become to write a file: the first owner that is not root of the file, of the link that leads to
+    /// it, and of its folder. An editor may have left the file to root, and a link of GoCD's user may lead to a file of
+    /// root.
     fn other_owner(file: &Path) -> Result<Option<(Uid, Gid)>, Failure> {
         if !geteuid().is_root() {
             return Ok(None);
@@ -98,6 +131,7 @@ mod unix {
             .find(|(user, _)| !user.is_root()))
     }
 
+    /// Says that root cannot become the user whose configuration it is.
     fn cannot_become(user: Uid, error: nix::Error) -> Failure {
         let name = name(user);
         Failure::new(
@@ -107,6 +141,7 @@ mod unix {
         )
     }
 
+    /// The name of a user on Unix, or the number where there is none.
     fn name(user: Uid) -> String {
         match User::from_uid(user) {
             Ok(Some(known)) => known.name,
@@ -119,17 +154,27 @@ mod unix {
 mod elsewhere {
     use super::{Failure, Path};
 
-    /// Does `work`; files belong to who makes them, and the folder's rights are inherited.
+    /// Does `work` elsewhere than on Unix; files belong to who makes them, and the folder's rights are inherited.
     pub(crate) fn as_owner_of<T>(_: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         work()
     }
 
-    /// Does nothing.
+    /// Becomes nobody else elsewhere than on Unix.
     pub(crate) fn become_owner_of(_: &Path) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Not known.
+    /// Whether root has put a file where the owner of another is to read it: there is no root elsewhere than on Unix.
+    pub(crate) fn is_roots_alone(_: &Path, _: &Path) -> bool {
+        false
+    }
+
+    /// Gives nothing away elsewhere than on Unix.
+    pub(crate) fn give(_: &Path, _: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The name of a file's owner elsewhere than on Unix: not known.
     pub(crate) fn name_of_owner(_: &Path) -> Option<String> {
         None
     }

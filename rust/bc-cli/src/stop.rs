@@ -12,9 +12,10 @@ use crate::failure::Failure;
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Takes the signals over. Must be called before any other thread is started: threads inherit which signals they
-    /// leave to the one that waits here. Once asked, the process ends within bounded time, whatever hangs in it: it
-    /// survives that as it survives a power cut. On Windows nothing is taken over: Ctrl-C ends the process at once.
+    /// Takes SIGINT and SIGTERM over, as the request that the process end. Must be called before any other thread is
+    /// started: threads inherit which signals they leave to the one that waits here. Once asked, the process ends
+    /// within bounded time, whatever hangs in it: it survives that as it survives a power cut. On Windows nothing is
+    /// taken over: Ctrl-C ends the process at once.
     ///
     /// # Errors
     /// The operating system gives no thread. Nothing is taken over then.
@@ -25,7 +26,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Whether it was asked.
+    /// Whether the process was asked to end.
     pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -38,7 +39,7 @@ mod unix {
         time::Duration,
     };
 
-    use bc_core::shortage::Shortage;
+    use bc_core::basics::Shortage;
     use nix::sys::signal::{SigSet, Signal};
 
     use super::{Arc, AtomicBool, Failure, Ordering};
@@ -47,6 +48,7 @@ mod unix {
     /// A node that closes takes a few seconds at most; more than this only where something hangs.
     const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
+    /// Waits for SIGINT or SIGTERM on a thread, and ends the process where it then hangs.
     pub(super) fn take_over(requested: Arc<AtomicBool>) -> Result<(), Failure> {
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGINT);

@@ -5,7 +5,7 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use bc_core::fingerprint::Fingerprint;
+use bc_core::basics::Fingerprint;
 use pair::{
     Foreground, comment, folders, listening, primary_with, standby, status, wait_for, wait_until_in_sync,
     wait_until_on_standby,

@@ -10,7 +10,10 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use bc_core::{fingerprint::Fingerprint, identity::Identity, peers::PeersFile};
+use bc_core::{
+    basics::Fingerprint,
+    keys::{Identity, PeersFile},
+};
 use support::{NOBODY, Place, is_root};
 
 mod support;

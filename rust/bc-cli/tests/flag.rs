@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_core::{event::Event, properties::Properties, state_dir::StateDir};
+use bc_core::{basics::Properties, node::Event, role::StateDir};
 use bc_server::node::Node;
 use pair::{
     CONFIG, Foreground, STANDBY_STATE, comment, config, folders, pair, primary_in, standby, status, wait_for,

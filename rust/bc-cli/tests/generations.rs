@@ -5,7 +5,10 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use pair::{CONFIG, STANDBY_STATE, change, comment, config, pair, pair_with, status, wait_for, wait_until_on_standby};
+use pair::{
+    CONFIG, STANDBY_STATE, change, comment, config, pair, pair_with, status, wait_for, wait_until_in_sync,
+    wait_until_on_standby,
+};
 use support::{Answer, NOBODY, Place, is_root};
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
@@ -17,10 +20,11 @@ fn on_standby(place: &Place, arguments: &[&str]) -> Answer {
     place.run(&[arguments, &["--state-dir", STANDBY_STATE]].concat())
 }
 
-/// Edits the primary's configuration and waits until the standby has it.
+/// Edits the primary's configuration and waits until the standby has it and has noted that.
 fn edit(place: &Place, from: &str, to: &str) -> String {
     let edited = change(place, from, to);
     wait_until_on_standby(place, &edited);
+    wait_until_in_sync(place);
     edited
 }
 

@@ -48,8 +48,8 @@ fn keys(place: &Place) -> (Vec<String>, Vec<String>) {
     (of("keys"), of("removed"))
 }
 
-/// Waits until the standby says why it refuses what answers at its primary's address, for which nothing but its trust is
-/// the reason.
+/// Waits until the standby says why it refuses what answers at its primary's address, for which nothing but its trust
+/// is the reason.
 fn until_refused(place: &Place, why: &str) {
     wait_for("the standby refuses", || {
         let status = status(place, "standby");

@@ -54,7 +54,14 @@ impl Limited {
         );
         let token = place.file("node/config/business-continuity-token", "user = password\n", user);
         fs::set_permissions(token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode");
-        let arguments = ["--working-dir", "node", "--listen", "127.0.0.1:0"];
+        let arguments = [
+            "--working-dir",
+            "node",
+            "--listen",
+            "127.0.0.1:0",
+            "--property",
+            "bc.db.watch=off",
+        ];
         let node = place.command(&[role, &arguments[..]].concat());
         let mut command = Command::new("prlimit");
         command
@@ -141,8 +148,8 @@ fn is_one_sentence(said: &str, names: &str) -> bool {
         && lines.next().is_none()
 }
 
-/// Starts nodes under each of these limits, from the first under which none can run to the last, under which one must. One
-/// that runs has all that it needs.
+/// Starts nodes under each of these limits, from the first under which none can run to the last, under which one must.
+/// One that runs has all that it needs.
 fn each_ends_with_a_sentence_or_runs(user: u32, option: &str, limits: &[u32], names: &str, role: &[&str]) {
     for limit in limits {
         let mut node = Limited::start(user, &[&format!("--{option}={limit}:{limit}")], role);

@@ -16,11 +16,12 @@ use std::{
 };
 
 use bc_core::{
-    control::{Order, Reply},
-    fingerprint::Fingerprint,
-    manifest::Role,
+    basics::{Fingerprint, Severity},
+    generation::Role,
+    node::{Order, Reply},
     settings::Face,
-    status::{Phase, Problem, Severity, Status},
+    standby::store::Permit,
+    status::{Phase, Problem, Status, Topic},
 };
 use bc_server::control::{ControlHandler, ControlServer, Rights};
 use support::{NOBODY, Place, is_root};
@@ -48,19 +49,17 @@ impl ControlHandler for SmallNode {
             },
             Order::Generations
             | Order::Generation { .. }
-            | Order::Difference { .. }
+            | Order::Diff { .. }
             | Order::Restore { .. }
             | Order::Verify
             | Order::RotateIdentity { .. } => Reply::Refused {
                 message: "nothing is kept here".to_owned(),
                 guidance: String::new(),
             },
-            Order::Sync {
-                allow_deletions: true, ..
-            } => Reply::Done {
+            Order::Sync(Permit { deletions: true, .. }) => Reply::Done {
                 message: "in sync with the primary".to_owned(),
             },
-            Order::Sync { .. } => Reply::Refused {
+            Order::Sync(_) => Reply::Refused {
                 message: "the primary's cruise-config.xml is another server's".to_owned(),
                 guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
             },
@@ -173,7 +172,7 @@ fn status_ends_as_the_node_is() {
     for (severity, code) in [(Severity::Warning, 1), (Severity::Critical, 2)] {
         running.set(|status| {
             status.problems = vec![Problem {
-                topic: "disk".to_owned(),
+                topic: Topic::Disk,
                 severity,
                 message: "the disk of db/ is nearly full".to_owned(),
                 since_ms: 0,
@@ -239,11 +238,11 @@ fn sync_says_what_came_of_it_and_what_to_type_next() {
         (0, "in sync with the primary\n"),
         "{allowed:?}"
     );
-    let order = |allow_deletions| Order::Sync {
-        allow_deletions,
-        adopt_server_id: false,
-        accept_rollback: false,
-        resume: false,
+    let order = |deletions| {
+        Order::Sync(Permit {
+            deletions,
+            ..Permit::default()
+        })
     };
     assert_eq!(running.orders(), [order(false), order(true)]);
 }

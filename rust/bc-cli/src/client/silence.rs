@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bc_core::lock_holder::{Holder, holder};
+use bc_core::role::lock_holder::{Holder, holder};
 
 use super::platform;
 use crate::{exit_code::ExitCode, failure::Failure};
 
-/// No node answers although an order is to be given.
+/// Says that no node answers although an order is to be given.
 pub(crate) fn nobody_answers(state_dir: &Path) -> Failure {
     let holder = holder(state_dir);
     Failure::new(
@@ -17,7 +17,7 @@ pub(crate) fn nobody_answers(state_dir: &Path) -> Failure {
     )
 }
 
-/// What it means that no node answers in `state_dir`: a fragment.
+/// Says what it means that no node answers in `state_dir`: a fragment.
 pub(crate) fn silence(state_dir: &Path, holder: &Holder) -> String {
     let folder = state_dir.display();
     match holder {
@@ -28,7 +28,7 @@ pub(crate) fn silence(state_dir: &Path, holder: &Holder) -> String {
     }
 }
 
-/// What to do then: whole sentences.
+/// Says what to do where no node answers: whole sentences.
 pub(crate) fn after_silence(state_dir: &Path, holder: &Holder) -> String {
     match holder {
         Holder::Nobody => "Start GoCD with the plugin and its -javaagent line, then try again.".to_owned(),

@@ -1,15 +1,14 @@
 //! `gocd-bc demote`: makes a server a standby from its next start on, or has it forget what it was.
 //!
-//! A node that runs does it itself. To forget is also needed where none answers, since a JVM whose library does not load
-//! obeys the record: then the command takes the lock that a node would have, and removes the file as its owner.
+//! A node that runs does it itself. To forget is also needed where none answers, since a JVM whose library does not
+//! load obeys the record: then the command takes the lock that a node would have, and removes the file as its owner.
 
 use std::path::Path;
 
 use bc_core::{
-    control::Order,
-    manifest::Role,
-    role::{self, Recorded, unacknowledged},
-    state_dir::StateDir,
+    generation::Role,
+    node::Order,
+    role::{self, Recorded, StateDir, unacknowledged},
 };
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
     owner,
 };
 
-/// Gives the order, or removes the record where no node can.
+/// Runs `gocd-bc demote`: gives the order, or removes the record where no node can.
 pub(crate) fn run(search: &Search, forget: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let reply = {
@@ -37,6 +36,7 @@ pub(crate) fn run(search: &Search, forget: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
+/// Removes the record of a server's role for `gocd-bc demote --forget` where no node answers.
 fn without_a_node(state_dir: &Path) -> Result<String, Failure> {
     if !may_order() {
         return Err(Failure::new(
@@ -70,7 +70,8 @@ fn without_a_node(state_dir: &Path) -> Result<String, Failure> {
     })
 }
 
-/// As on the local socket: GoCD's own user may not, since jobs of an agent on this machine may be that user.
+/// Whether this user may remove the record of a server's role. As on the local socket: GoCD's own user may not, since
+/// jobs of an agent on this machine may be that user.
 fn may_order() -> bool {
     #[cfg(unix)]
     return nix::unistd::geteuid().is_root();

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use bc_core::{
-    clock::{Clock, SystemClock},
-    control::{Order, Reply},
-    manifest::{Acceptance, Entry, Name},
-    store::generations::{self, KeptGeneration},
-    words::size,
+    basics::{Clock, SystemClock, words::size},
+    generation::{Acceptance, Entry, Name},
+    node::{Order, Reply},
+    standby::store::generations::{self, KeptGeneration},
 };
 use serde::Serialize;
 
@@ -21,7 +20,7 @@ use crate::{
 
 pub(super) mod diff;
 
-/// Lists what is kept.
+/// Runs `gocd-bc generations list`: lists what is kept.
 pub(crate) fn list(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let kept = match client::ask(&node.state_dir, &Order::Generations, |_| {})? {
@@ -44,7 +43,7 @@ pub(crate) fn list(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
-/// Shows the files of one.
+/// Runs `gocd-bc generations show`: shows the files of one generation.
 pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let order = Order::Generation { id: id.to_owned() };
@@ -64,13 +63,13 @@ pub(crate) fn show(search: &Search, id: &str, json: bool) -> Result<ExitCode, Fa
     Ok(ExitCode::Ok)
 }
 
-/// Makes one live again.
+/// Runs `gocd-bc generations restore`: has the node make one generation live again.
 pub(crate) fn restore(search: &Search, id: &str) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     client::order(&node.state_dir, &Order::Restore { id: id.to_owned() })
 }
 
-/// Lets go of one on a promoted server, or of all.
+/// Runs `gocd-bc generations drop`: lets go of one generation on a promoted server, or of all.
 pub(crate) fn let_go(search: &Search, id: Option<String>) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     client::order(&node.state_dir, &Order::DropGenerations { id })
@@ -86,6 +85,7 @@ fn say_that_files_were_read() {
     output::say("No node answers; this is what its files say.\n");
 }
 
+/// Makes the table of kept generations.
 fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
     let heading = ["", "SEQUENCE", "ID", "EPOCH", "LIVE HERE", "FILES", "SIZE", "GOCD"];
     let rows = kept.iter().map(|kept| {
@@ -139,6 +139,7 @@ fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// What people read in the list of generations of GoCD's acceptance.
 fn accepted(kept: &KeptGeneration) -> &'static str {
     match kept.acceptance {
         Acceptance::Accepted => "accepted",
@@ -147,6 +148,7 @@ fn accepted(kept: &KeptGeneration) -> &'static str {
     }
 }
 
+/// Shows one kept generation with its files, for people.
 fn render(generation: &KeptGeneration, files: &BTreeMap<Name, Entry>, now_ms: i64) -> String {
     let mut about = vec![vec!["generation".to_owned(), generation.id.to_string()]];
     if generation.is_first {
@@ -169,6 +171,9 @@ fn render(generation: &KeptGeneration, files: &BTreeMap<Name, Entry>, now_ms: i6
             format!("{}{now}", ago(now_ms, generation.applied_ms)),
         ]);
     }
+    if let Some(position) = &generation.database {
+        about.push(vec!["database".to_owned(), format!("at {position} when it was made")]);
+    }
     about.push(vec!["size".to_owned(), size(generation.total_size)]);
     let mut rows = vec![["FILE", "SIZE", "SHA-256", "PLUGIN"].map(str::to_owned).to_vec()];
     rows.extend(files.iter().map(|(name, entry)| {
@@ -185,7 +190,7 @@ fn render(generation: &KeptGeneration, files: &BTreeMap<Name, Entry>, now_ms: i6
 
 #[cfg(test)]
 mod tests {
-    use bc_core::digest::Digest;
+    use bc_core::basics::Digest;
 
     use super::*;
 
@@ -198,6 +203,7 @@ mod tests {
             sequence,
             acceptance: Acceptance::Pending,
             generated_ms: 0,
+            database: None,
             applied_ms: 0,
             files: 3,
             total_size: 2048,

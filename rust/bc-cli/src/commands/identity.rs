@@ -4,11 +4,10 @@ use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bc_core::{
-    control::Order,
-    fingerprint::Fingerprint,
-    identity::{self, Identity},
-    regular_file,
-    state_dir::StateDir,
+    basics::{Fingerprint, regular_file},
+    keys::{Identity, identity},
+    node::Order,
+    role::StateDir,
 };
 use serde::Serialize;
 
@@ -21,7 +20,7 @@ use crate::{
     owner,
 };
 
-/// Shows it, from its file or, where that may not be read, from the running node.
+/// Runs `gocd-bc identity show`: shows the key, from its file or, where that may not be read, from the running node.
 pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let shown = match Identity::load(&node.state_dir) {
@@ -68,14 +67,16 @@ pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
-/// Orders another key and waits until it is shown, or until somebody has to be waited for longer.
+/// Runs `gocd-bc identity rotate`: orders another key and waits until it is shown, or until somebody has to be waited
+/// for longer.
 pub(crate) fn rotate(search: &Search, now: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     client::order(&node.state_dir, &Order::RotateIdentity { now })
 }
 
-/// Gives the node of a copied server another id and key. A node that runs is known to others by what it has, so it is to be
-/// stopped first; then the command takes the lock that it would have, and writes as the owner of its files.
+/// Runs `gocd-bc identity new`: gives the node of a copied server another id and key. A node that runs is known to
+/// others by what it has, so it is to be stopped first; then the command takes the lock that it would have, and writes
+/// as the owner of its files.
 pub(crate) fn new(search: &Search) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     if client::status(&node.state_dir)?.is_some() {
@@ -98,7 +99,7 @@ pub(crate) fn new(search: &Search) -> Result<ExitCode, Failure> {
         // Held until both are written: no node opens in between.
         let mut state = StateDir::open(&node.state_dir)?;
         let renewed = state.renew()?;
-        Ok((renewed.fingerprint(), state.node_id().to_owned()))
+        Ok((renewed.fingerprint(), state.node_id().to_string()))
     })?;
     output::print(&format!(
         "this server has an identity of its own from now on: node {node_id}, key {key}\n"
@@ -120,6 +121,7 @@ struct Shown {
 }
 
 impl Shown {
+    /// What `gocd-bc identity show` prints of this key.
     fn new(fingerprint: Fingerprint, node_id: Option<String>, state_dir: &Path) -> Self {
         let bytes = hex::decode(fingerprint.to_string()).expect("a fingerprint is shown as hex digits");
         Self {
@@ -130,7 +132,7 @@ impl Shown {
         }
     }
 
-    /// The key that a running node shows in its place, where an administrator has given it a certificate.
+    /// The key that a running node shows in place of its identity, where an administrator has given it a certificate.
     fn or_given(self, told: Option<Fingerprint>) -> Self {
         match told {
             Some(fingerprint) if fingerprint != self.fingerprint => Self {
@@ -141,6 +143,7 @@ impl Shown {
         }
     }
 
+    /// Shows the key of a node, for people.
     fn render(&self) -> String {
         let mut rows = vec![
             vec!["fingerprint".to_owned(), self.fingerprint.to_string()],
@@ -154,7 +157,8 @@ impl Shown {
     }
 }
 
-fn node_id(state_dir: &Path) -> Option<String> {
+/// The id of the node in a state folder, as its file says.
+pub(super) fn node_id(state_dir: &Path) -> Option<String> {
     let text = regular_file::read_text(&state_dir.join("node-id"), regular_file::LARGEST_OF_A_FEW_LINES).ok()?;
     Some(text.trim().to_owned())
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use bc_core::{
-    control::Order,
-    manifest::Role,
+    generation::Role,
+    node::Order,
     settings::Face,
     status::{Phase, Status},
 };
@@ -24,7 +24,7 @@ use crate::{
 /// How often the node is asked whether it runs.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Orders the promotion and follows it. `wait` is in seconds.
+/// Runs `gocd-bc promote`: orders the promotion and follows it. `wait` is in seconds.
 pub(crate) fn run(search: &Search, order: &Order, wait: u64) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let Some(before) = client::status(&node.state_dir)? else {
@@ -52,7 +52,7 @@ pub(crate) fn run(search: &Search, order: &Order, wait: u64) -> Result<ExitCode,
     }
 }
 
-/// Asks until the node that takes over runs as a primary. Between the two nodes nobody answers.
+/// Asks after a promotion until the node that takes over runs as a primary. Between the two nodes nobody answers.
 fn wait_until_running(state_dir: &Path, face: Face, limit: Duration) -> Option<Status> {
     let start = Instant::now();
     let line = LiveLine::new();
@@ -68,6 +68,7 @@ fn wait_until_running(state_dir: &Path, face: Face, limit: Duration) -> Option<S
     None
 }
 
+/// Whether the node that answers after a promotion runs as a primary.
 fn has_taken_over(status: &Status, before: Face) -> bool {
     // In a JVM the plugin follows the agent; without one the same process goes on.
     let expected = if before == Face::Cli { Face::Cli } else { Face::Plugin };

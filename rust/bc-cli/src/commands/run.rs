@@ -6,7 +6,7 @@
 
 use std::{env, path::Path, time::Duration};
 
-use bc_core::{event::Event, layout::may_be_there, properties::Properties, settings::Settings};
+use bc_core::{basics::Properties, generation::layout::may_be_there, node::Event, settings::Settings};
 use bc_server::node::Node;
 use time::{OffsetDateTime, macros::format_description};
 
@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 mod heap;
 
-/// Runs a primary until it is asked to end.
+/// Runs `gocd-bc primary`: a primary without a JVM, until it is asked to end.
 pub(crate) fn primary(search: &Search, arguments: &NodeArguments) -> Result<ExitCode, Failure> {
     heap::bound();
     let mut properties = properties(search, arguments)?;
@@ -28,7 +28,7 @@ pub(crate) fn primary(search: &Search, arguments: &NodeArguments) -> Result<Exit
     run(&properties)
 }
 
-/// Runs a standby until it is asked to end.
+/// Runs `gocd-bc standby`: a standby without a JVM, until it is asked to end.
 pub(crate) fn standby(
     search: &Search,
     primary_url: Option<String>,
@@ -43,6 +43,7 @@ pub(crate) fn standby(
     run(&properties)
 }
 
+/// Makes the settings of a node without a JVM from the command line.
 fn properties(search: &Search, arguments: &NodeArguments) -> Result<Properties, Failure> {
     let current = env::current_dir()
         .map_err(|error| Failure::new(ExitCode::Failed, format!("the current folder is gone: {error}"), ""))?;
@@ -71,10 +72,12 @@ fn properties(search: &Search, arguments: &NodeArguments) -> Result<Properties, 
     Ok(properties)
 }
 
+/// Whether the arguments of `gocd-bc primary` and `standby` set this property.
 fn is_named(arguments: &NodeArguments, name: &str) -> bool {
     arguments.property.iter().any(|(given, _)| given == name)
 }
 
+/// Runs a node without a JVM until the process is asked to end; after a promotion it opens again.
 fn run(properties: &Properties) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     let (settings, mistakes) = Settings::parse(properties, may_be_there);
@@ -117,7 +120,7 @@ fn run(properties: &Properties) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
-/// Closes the node and says what it still had to say.
+/// Closes a node without a JVM, and logs what it still had to say.
 fn close(node: &Node) {
     node.close();
     while let Some(event) = node.next_event(Duration::ZERO) {
@@ -127,6 +130,7 @@ fn close(node: &Node) {
     }
 }
 
+/// Writes a log line of a node without a JVM to stderr.
 fn log(level: tracing::Level, message: &str) {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let now = OffsetDateTime::now_utc()

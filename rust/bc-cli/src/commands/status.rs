@@ -1,9 +1,10 @@
 //! `gocd-bc status`: the picture of the node, or what its files tell when it does not answer.
 
 use bc_core::{
+    basics::{Severity, words::size},
+    database::picture::{Picture, ServerPicture},
     settings::{Face, Flag},
-    status::{FileState, Phase, PrimaryStatus, Severity, StandbyStatus, Status, SyncStatus},
-    words::size,
+    status::{Phase, PrimaryStatus, StandbyStatus, Status, SyncStatus},
 };
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ mod files;
 
 use files::Files;
 
-/// Shows the status and ends as it is.
+/// Runs `gocd-bc status`: shows the status of the node, and ends as it is.
 pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Unknown)?;
     let asked = client::status(&node.state_dir).map_err(|failure| failure.with_exit(ExitCode::Unknown))?;
@@ -52,6 +53,7 @@ enum Source<'a> {
     Files { files: &'a Files },
 }
 
+/// Shows the status of a node, for people.
 fn render(status: &Status, colours: Colours) -> String {
     let mut text = format!(
         "{}  {}\n",
@@ -78,6 +80,12 @@ fn render(status: &Status, colours: Colours) -> String {
             text.push_str(&format!("\n{}: {}\n", ago(status.now_ms, error.at_ms), error.message));
         }
     }
+    if let Some(database) = &status.database
+        && !database.servers.is_empty()
+    {
+        text.push('\n');
+        text.push_str(&table(&databases(database)));
+    }
     if !status.standbys.is_empty() {
         text.push('\n');
         text.push_str(&table(&standbys(status)));
@@ -95,6 +103,7 @@ fn render(status: &Status, colours: Colours) -> String {
     text
 }
 
+/// Makes the rows of the status about the node itself.
 fn about(status: &Status) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
@@ -135,6 +144,12 @@ fn about(status: &Status) -> Vec<Vec<String>> {
     if let Some(sync) = &status.sync {
         row("sync", how_sync(status, sync));
     }
+    if let Some(database) = &status.database {
+        row("database", database.line());
+        if let Some(loss) = database.loss_line() {
+            row("promotion", format!("now {loss}"));
+        }
+    }
     if let Some(generation) = &status.generation {
         row(
             "generation",
@@ -153,7 +168,35 @@ fn about(status: &Status) -> Vec<Vec<String>> {
     rows
 }
 
-/// The direction in which files go, and what was not granted.
+/// Makes the table of the database servers in the status.
+fn databases(database: &Picture) -> Vec<Vec<String>> {
+    let heading = ["DATABASE", "ROLE", "VERSION", "SYSTEM", "TIMELINE", "POSITION"].map(str::to_owned);
+    let row = |server: &ServerPicture| {
+        let name = match (database.servers.len(), server.is_own) {
+            (2.., true) => format!("{} (this server's)", server.address),
+            _ => server.address.clone(),
+        };
+        let is = match (server.role, server.platform) {
+            (Some(role), Some(platform)) => format!("{role} by {platform}"),
+            (Some(role), None) => role.to_string(),
+            (None, _) => "does not answer".to_owned(),
+        };
+        let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            name,
+            is,
+            known(server.version.clone()),
+            known(server.system.map(|system| system.to_string())),
+            known(server.timeline.map(|timeline| timeline.to_string())),
+            known(server.position.map(|position| position.to_string())),
+        ]
+    };
+    std::iter::once(heading.to_vec())
+        .chain(database.servers.iter().map(row))
+        .collect()
+}
+
+/// Says in the status how many files went, in which direction, and what was not granted.
 fn counted(status: &Status) -> String {
     let counters = &status.counters;
     let (files, done) = match &status.sync {
@@ -168,6 +211,7 @@ fn counted(status: &Status) -> String {
     )
 }
 
+/// Says in the status what the node is and does.
 fn doing(status: &Status) -> String {
     let phase = match status.phase {
         Phase::Starting => "starting",
@@ -190,6 +234,7 @@ fn doing(status: &Status) -> String {
     }
 }
 
+/// Says in a standby's status where its primary is, and whether it is connected.
 fn where_primary(status: &Status, primary: &PrimaryStatus) -> String {
     let span = span(status.now_ms, primary.since_ms);
     let state = match (primary.connected, primary.last_exchange_ms) {
@@ -205,6 +250,7 @@ fn where_primary(status: &Status, primary: &PrimaryStatus) -> String {
     format!("{}: {state}{gocd}", primary.url)
 }
 
+/// Says in a standby's status whether it is in sync, and when it applied something last.
 fn how_sync(status: &Status, sync: &SyncStatus) -> String {
     let state = match (sync.in_sync, sync.in_sync_since_ms) {
         (true, Some(since)) => format!("in sync for {}", span(status.now_ms, since)),
@@ -227,6 +273,7 @@ fn how_sync(status: &Status, sync: &SyncStatus) -> String {
     }
 }
 
+/// Makes the table of standbys in the status.
 fn standbys(status: &Status) -> Vec<Vec<String>> {
     let heading = ["STANDBY", "REPORTED", "GENERATION", "APPLIED", "FOLLOWS"]
         .map(str::to_owned)
@@ -242,19 +289,16 @@ fn standbys(status: &Status) -> Vec<Vec<String>> {
             standby
                 .applied_ms
                 .map_or("never".to_owned(), |applied| ago(status.now_ms, applied)),
-            match (standby.silent, standby.behind_since_ms, standby.says_in_sync) {
-                (true, _, _) => "silent".to_owned(),
-                (false, Some(since), _) => format!("behind for {}", span(status.now_ms, since)),
-                (false, None, _) if standby.in_sync => "in sync".to_owned(),
-                (false, None, Some(_)) => "not in sync".to_owned(),
-                (false, None, None) => "not known".to_owned(),
+            match standby.behind_since_ms.filter(|_| !standby.silent) {
+                Some(since) => format!("{} for {}", standby.state(), span(status.now_ms, since)),
+                None => standby.state().to_owned(),
             },
         ]
     });
     std::iter::once(heading).chain(rows).collect()
 }
 
-/// What does not fit into a standby's row.
+/// Says in the status what does not fit into a standby's row.
 fn remarks(status: &Status, standby: &StandbyStatus) -> String {
     let mut text = String::new();
     let name = standby.name();
@@ -269,24 +313,17 @@ fn remarks(status: &Status, standby: &StandbyStatus) -> String {
     text
 }
 
+/// Makes the table of files in the status.
 fn files(status: &Status) -> Vec<Vec<String>> {
     let heading = ["FILE", "STATE", "SIZE", "WRITTEN", "SHA-256", "PLUGIN"]
         .map(str::to_owned)
         .to_vec();
     let rows = status.files.iter().map(|file| {
-        let state = match file.state {
-            FileState::Offered => "offered",
-            FileState::InSync => "in sync",
-            FileState::Differs => "differs",
-            FileState::Missing => "missing here",
-            FileState::Withheld => "not offered",
-            FileState::OnlyHere => "only here",
-        };
         let here = file.standby.as_ref().or(file.primary.as_ref());
         let plugin = file.plugin.as_ref().map(ToString::to_string);
         vec![
             file.name.to_string(),
-            state.to_owned(),
+            file.state.to_string(),
             here.map(|version| size(version.size)).unwrap_or_default(),
             here.map(|version| ago(status.now_ms, version.modified_ms))
                 .unwrap_or_default(),
@@ -300,7 +337,10 @@ fn files(status: &Status) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::{manifest::Role, report::ReportedProblem, status::Problem};
+    use bc_core::{
+        generation::Role,
+        status::{Problem, ReportedProblem, Topic},
+    };
 
     use super::*;
 
@@ -314,7 +354,7 @@ mod tests {
             listening: Some("0.0.0.0:8155".to_owned()),
             holding: Some("0.0.0.0:8153".to_owned()),
             problems: vec![Problem {
-                topic: "primary".to_owned(),
+                topic: Topic::Primary,
                 severity: Severity::Critical,
                 message: "the primary does not answer".to_owned(),
                 since_ms: 240_000,
@@ -348,6 +388,39 @@ sync       not in sync, nothing applied yet
 counted    0 files received (0 B), 0 connections or requests turned away
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_database_is_shown_whole() {
+        let database: Picture = serde_json::from_value(serde_json::json!({
+            "servers": [
+                {"address": "primarydb:5432", "role": "primary", "version": "15.18", "system": "7", "timeline": 1,
+                 "position": "0/3000060", "platform": "rds"},
+                {"address": "standbydb:5432", "role": "standby", "version": "15.18", "system": "7", "timeline": 1,
+                 "position": "0/3000000", "is_own": true},
+                {"address": "third:5432", "error": "it does not answer"},
+            ],
+            "following": "streaming", "behind_bytes": 96, "behind_s": 3, "loss_bytes": 0, "loss_s": 0,
+        }))
+        .expect("a picture");
+        let text = render(
+            &Status {
+                database: Some(database),
+                ..status()
+            },
+            Colours::none(),
+        );
+        let expected = "\
+database   streaming, 96 bytes and 3 s behind
+promotion  now loses nothing that the primary is known to have written
+counted    0 files received (0 B), 0 connections or requests turned away
+
+DATABASE                        ROLE                   VERSION  SYSTEM  TIMELINE  POSITION
+primarydb:5432                  primary by Amazon RDS  15.18    7       1         0/3000060
+standbydb:5432 (this server's)  standby                15.18    7       1         0/3000000
+third:5432                      does not answer        -        -       -         -
+";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

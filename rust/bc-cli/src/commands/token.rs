@@ -6,15 +6,15 @@ use std::{
 };
 
 use bc_core::{
-    error::{Error, Kind},
-    layout::TOKEN_FILE,
-    store::atomic,
-    token::Token,
+    basics::{Error, Kind},
+    durable::atomic,
+    generation::own_files::TOKEN_FILE,
+    keys::Token,
 };
 
 use crate::{args::TokenPlace, exit_code::ExitCode, failure::Failure, find::Search, output, owner};
 
-/// Makes a token and writes it. Nothing is replaced unless `force`.
+/// Runs `gocd-bc token generate`: makes a token and writes it. Nothing is replaced unless `force`.
 pub(crate) fn generate(search: &Search, place: &TokenPlace, force: bool) -> Result<ExitCode, Failure> {
     let File { path, owned_by } = file(search, place)?;
     let token = Token::generate()?;
@@ -27,7 +27,7 @@ pub(crate) fn generate(search: &Search, place: &TokenPlace, force: bool) -> Resu
     Ok(ExitCode::Ok)
 }
 
-/// Checks the token file.
+/// Runs `gocd-bc token check`: checks the token file.
 pub(crate) fn check(search: &Search, place: &TokenPlace) -> Result<ExitCode, Failure> {
     let File { path, .. } = file(search, place)?;
     let token = Token::load(&path).map_err(|error| {
@@ -59,6 +59,7 @@ struct File {
     owned_by: PathBuf,
 }
 
+/// Finds the token file that is meant, and whose it should be.
 fn file(search: &Search, place: &TokenPlace) -> Result<File, Failure> {
     if let Some(path) = &place.file {
         return Ok(File {
@@ -74,7 +75,8 @@ fn file(search: &Search, place: &TokenPlace) -> Result<File, Failure> {
     })
 }
 
-fn write(path: &Path, token: &Token, force: bool) -> Result<(), Failure> {
+/// Writes the token file, over another one only with `force`.
+pub(super) fn write(path: &Path, token: &Token, force: bool) -> Result<(), Failure> {
     let text = token.to_file_text();
     if force {
         return Ok(atomic::write(path, text.as_bytes(), 0o600)?);
@@ -99,6 +101,7 @@ fn write(path: &Path, token: &Token, force: bool) -> Result<(), Failure> {
     atomic::sync_folder(folder).map_err(failed)
 }
 
+/// Whether every user may read the token file.
 #[cfg(unix)]
 fn everybody_reads(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -106,6 +109,7 @@ fn everybody_reads(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
+/// Whether every user may read the token file: not known here.
 #[cfg(not(unix))]
 fn everybody_reads(_: &Path) -> bool {
     false

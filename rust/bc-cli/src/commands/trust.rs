@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use bc_core::{
-    control::Order,
-    fingerprint::Fingerprint,
-    identity::Identity,
-    layout::Layout,
-    peers::{Peer, Peers, PeersFile},
+    basics::Fingerprint,
+    generation::Layout,
+    keys::{Identity, Peer, Peers, PeersFile},
+    node::Order,
 };
 use serde::Serialize;
 
@@ -20,8 +19,8 @@ use crate::{
     owner,
 };
 
-/// Trusts a key, or does not any more. A running node is asked to, so that it acts on it at once; without one the
-/// peers file is changed.
+/// Runs `gocd-bc trust KEY`: trusts a key, or does not any more. A running node is asked to, so that it acts on it at
+/// once; without one the peers file is changed.
 pub(crate) fn change(
     search: &Search,
     config: Option<&Path>,
@@ -47,7 +46,7 @@ pub(crate) fn change(
     Ok(ExitCode::Ok)
 }
 
-/// The peers file, together with what the state folder keeps where one is known and there.
+/// Finds the peers file, together with what the state folder keeps where one is known and there.
 fn peers_file(search: &Search, config: Option<&Path>, layout: &Layout) -> PeersFile {
     let state_dir = match (search.given_state_dir(), config) {
         (Some(given), _) => Some(given),
@@ -57,7 +56,7 @@ fn peers_file(search: &Search, config: Option<&Path>, layout: &Layout) -> PeersF
     PeersFile::new(&layout.peers(), state_dir.filter(|state_dir| state_dir.is_dir()))
 }
 
-/// Lists the trusted keys, and those that were removed.
+/// Runs `gocd-bc trust`: lists the trusted keys, and those that were removed.
 pub(crate) fn list(search: &Search, config: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
     let layout = search.layout(config)?;
     let peers = match peers_file(search, config, &layout).load() {
@@ -98,6 +97,7 @@ struct Key {
 }
 
 impl Listed {
+    /// What `gocd-bc trust` lists of these peers.
     fn new(peers: &Peers, layout: &Layout) -> Self {
         let own = Identity::load(layout.state_dir())
             .ok()
@@ -115,6 +115,7 @@ impl Listed {
         }
     }
 
+    /// Shows the list of trusted and removed keys, for people.
     fn render(&self) -> String {
         let node = |id: &Option<String>| id.as_ref().map(|id| format!("node {id}")).unwrap_or_default();
         let trusted = self.keys.iter().map(|key| {

@@ -1,9 +1,9 @@
 //! `gocd-bc verify`: reads all live files and kept bytes of a standby now.
 
 use bc_core::{
-    control::{Order, Reply},
-    status::Severity,
-    store::verify::{Verified, VerifiedState},
+    basics::Severity,
+    node::{Order, Reply},
+    standby::store::verify::{Verified, VerifiedState},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     output::{self, Colours, LiveLine, table},
 };
 
-/// Has the node read everything, and ends as what it found.
+/// Runs `gocd-bc verify`: has the node read everything, and ends as what it found.
 pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Unknown)?;
     let asked = {
@@ -35,6 +35,7 @@ pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     Ok(verified.severity().into())
 }
 
+/// Shows what `gocd-bc verify` found, for people.
 fn render(verified: &Verified, colours: Colours) -> String {
     let wrong = verified
         .files
@@ -67,6 +68,7 @@ fn render(verified: &Verified, colours: Colours) -> String {
     )
 }
 
+/// The verified state of a file in words.
 fn in_words(state: VerifiedState) -> &'static str {
     match state {
         VerifiedState::Ok => "ok",

@@ -61,7 +61,10 @@ fn a_package_and_its_moved_state_folder() {
     let usual = machine.folder("lib/db/business-continuity");
     let node = machine.search().node(ExitCode::Usage).expect("one node");
     assert_eq!(resolved(&node.state_dir), usual);
-    assert_eq!(resolved(node.layout.expect("known").pair_dir()), machine.path("etc"));
+    assert_eq!(
+        resolved(node.layout.expect("known").cruise_config_dir()),
+        machine.path("etc")
+    );
 
     let moved = machine.folder("srv/state");
     machine.file(
@@ -129,7 +132,7 @@ fn a_gocd_without_the_wrapper() {
     };
     assert_eq!(search.node(ExitCode::Usage).expect("one node").state_dir, state);
     assert_eq!(
-        search.layout(None).expect("known").pair_dir(),
+        search.layout(None).expect("known").cruise_config_dir(),
         machine.path("go/config")
     );
 }
@@ -159,7 +162,7 @@ fn several_nodes_are_listed() {
     };
     let node = chosen.node(ExitCode::Usage).expect("chosen");
     assert_eq!(
-        resolved(node.layout.expect("of the package").pair_dir()),
+        resolved(node.layout.expect("of the package").cruise_config_dir()),
         machine.path("etc")
     );
 }
@@ -213,7 +216,7 @@ fn the_configuration_is_known_before_the_node_is() {
     let machine = Machine::new();
     machine.package();
     let layout = machine.search().layout(None).expect("one installation");
-    assert_eq!(resolved(layout.pair_dir()), machine.path("etc"));
+    assert_eq!(resolved(layout.cruise_config_dir()), machine.path("etc"));
     let given = machine.search().layout(Some(Path::new("conf"))).expect("given");
     assert_eq!(given.token(), machine.path("current/conf/business-continuity-token"));
 }

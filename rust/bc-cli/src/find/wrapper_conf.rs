@@ -14,24 +14,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bc_core::{properties::Properties, regular_file, stray_ends::without_stray_ends};
+use bc_core::{
+    basics::{Properties, regular_file, stray_ends::without_stray_ends},
+    settings::wrapper_conf::{included, pair},
+};
 
 /// Looks a variable of the environment up.
 pub(crate) type Environment = fn(&str) -> Option<String>;
 
 /// What a `wrapper.conf` and its includes say.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WrapperConf {
     base: PathBuf,
     values: BTreeMap<String, String>,
     unread: Vec<String>,
+    files: Vec<PathBuf>,
 }
+
+/// The name of the file that GoCD's `wrapper.conf` includes last, and in which administrators write.
+const FOR_ADMINISTRATORS: &str = "wrapper-properties.conf";
 
 /// Includes in includes: deeper ones are a circle.
 const DEEPEST_INCLUDE: usize = 10;
 
 impl WrapperConf {
-    /// Reads the file at `path` and what it includes. An include that cannot be read is remembered as
+    /// Reads the `wrapper.conf` at `path` and what it includes. An include that cannot be read is remembered as
     /// [`WrapperConf::unread`]: a missing one is usual.
     ///
     /// # Errors
@@ -43,13 +50,14 @@ impl WrapperConf {
             base: if beside.is_dir() { beside } else { folder.to_owned() },
             values: BTreeMap::new(),
             unread: Vec::new(),
+            files: vec![path.to_owned()],
         };
         let text = regular_file::read(path, regular_file::LARGEST_OF_A_FEW_LINES)?;
         conf.take(&String::from_utf8_lossy(&text), environment, 0);
         Ok(conf)
     }
 
-    /// The JVM's working directory.
+    /// The JVM's working directory by a `wrapper.conf`.
     pub(crate) fn working_dir(&self) -> PathBuf {
         let given = self
             .values
@@ -60,8 +68,8 @@ impl WrapperConf {
         fs::canonicalize(&joined).unwrap_or(joined)
     }
 
-    /// The JVM's system properties, with the working directory as `user.dir` and GoCD's launcher as `bc.launcher`.
-    pub(crate) fn properties(&self) -> Properties {
+    /// The JVM's arguments by a `wrapper.conf`, in their order.
+    pub(crate) fn arguments(&self) -> Vec<&str> {
         let mut arguments: Vec<(u32, &str)> = self
             .values
             .iter()
@@ -71,8 +79,19 @@ impl WrapperConf {
             })
             .collect();
         arguments.sort_by_key(|(number, _)| *number);
+        arguments.into_iter().map(|(_, argument)| argument).collect()
+    }
+
+    /// The files that make up a `wrapper.conf`, as they are read; an include that is missing is among them.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The JVM's system properties by a `wrapper.conf`, with the working directory as `user.dir` and GoCD's launcher as
+    /// `bc.launcher`.
+    pub(crate) fn properties(&self) -> Properties {
         let mut properties = Properties::default();
-        for (_, argument) in arguments {
+        for argument in self.arguments() {
             if let Some((name, value)) = argument.strip_prefix("-D").and_then(|pair| pair.split_once('=')) {
                 properties.set(name, without_stray_ends(value));
             }
@@ -84,7 +103,7 @@ impl WrapperConf {
         properties
     }
 
-    /// What the wrapper starts: GoCD's installers write `lib/go.jar` there.
+    /// The jar that a `wrapper.conf` starts: GoCD's installers write `lib/go.jar` there.
     fn launcher_jar(&self) -> Option<PathBuf> {
         let given = without_stray_ends(self.values.get("wrapper.app.parameter.1")?);
         let jar = fs::canonicalize(self.base.join(given)).ok()?;
@@ -93,31 +112,39 @@ impl WrapperConf {
             .then_some(jar)
     }
 
-    /// Includes that are there but could not be read, each with the reason.
+    /// Includes of a `wrapper.conf` that are there but could not be read, each with the reason.
     pub(crate) fn unread(&self) -> &[String] {
         &self.unread
     }
 
+    /// The file of a `wrapper.conf` in which administrators write their lines; where it includes none, the
+    /// `wrapper.conf` itself.
+    pub(crate) fn for_administrators(&self) -> &Path {
+        let is_theirs = |path: &&PathBuf| path.file_name().is_some_and(|name| name == FOR_ADMINISTRATORS);
+        self.files.iter().rfind(is_theirs).unwrap_or(&self.files[0])
+    }
+
+    /// Takes over the lines of a `wrapper.conf` or of a file that it includes.
     fn take(&mut self, text: &str, environment: Environment, depth: usize) {
         for line in text.lines() {
             let line = line.trim();
             if let Some(file) = included(line) {
                 let file = self.expanded(file, environment);
                 self.include(&file, environment, depth + 1);
-            } else if !line.starts_with('#')
-                && let Some((name, value)) = line.split_once('=')
-            {
-                let value = self.expanded(without_comment(value).trim(), environment);
-                self.values.insert(name.trim().to_owned(), value);
+            } else if let Some((name, value)) = pair(line) {
+                let value = self.expanded(&value, environment);
+                self.values.insert(name.to_owned(), value);
             }
         }
     }
 
+    /// Reads a file that a `wrapper.conf` includes.
     fn include(&mut self, file: &str, environment: Environment, depth: usize) {
         if depth > DEEPEST_INCLUDE {
             return;
         }
         let path = self.base.join(file);
+        self.files.push(path.clone());
         match regular_file::read(&path, regular_file::LARGEST_OF_A_FEW_LINES) {
             Ok(text) => self.take(&String::from_utf8_lossy(&text), environment, depth),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -125,7 +152,7 @@ impl WrapperConf {
         }
     }
 
-    /// Replaces each `%NAME%` that is known.
+    /// Replaces each `%NAME%` in a `wrapper.conf` that is known.
     fn expanded(&self, value: &str, environment: Environment) -> String {
         let known = |name: &str| {
             let set = |prefix: &str| self.values.get(&format!("{prefix}{name}")).cloned();
@@ -154,25 +181,6 @@ impl WrapperConf {
         }
         text + rest
     }
-}
-
-/// The file of an include line.
-fn included(line: &str) -> Option<&str> {
-    let directive = line.strip_prefix(['#', '@'])?.strip_prefix("include")?;
-    let (kind, file) = directive.split_once(char::is_whitespace)?;
-    (matches!(kind, "" | ".required") || (kind == ".optional" && line.starts_with('@'))).then(|| file.trim())
-}
-
-fn without_comment(value: &str) -> String {
-    let mut text = String::new();
-    let mut characters = value.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '#' && characters.next_if_eq(&'#').is_none() {
-            break;
-        }
-        text.push(character);
-    }
-    text
 }
 
 #[cfg(test)]

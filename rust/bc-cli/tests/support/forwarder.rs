@@ -1,9 +1,10 @@
 //! An address that leads to one server now and to another later, as a virtual one does.
 
+use bc_core::basics::lock;
 use std::{
     io::copy,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -29,7 +30,7 @@ impl Forwarder {
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = lock(&shared);
                 // A server that is not there is not there for the client either.
                 if let Ok(server) = TcpStream::connect(&state.to) {
                     for (from, into) in [(&client, &server), (&server, &client)] {
@@ -53,7 +54,7 @@ impl Forwarder {
 
     /// Leads there from now on; connections that are open end.
     pub fn lead_to(&self, to: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         to.clone_into(&mut state.to);
         for stream in state.open.drain(..) {
             // It may have ended already.

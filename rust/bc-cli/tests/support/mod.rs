@@ -97,7 +97,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn of(output: std::io::Result<Output>) -> Self {
+    pub fn of(output: std::io::Result<Output>) -> Self {
         let output = output.expect("the command starts");
         secrets::said("gocd-bc", &[output.stdout.as_slice(), &output.stderr].concat());
         Self {

@@ -115,13 +115,28 @@ pub fn primary_with(place: &Place, listen: &str, settings: &[&str]) -> Foregroun
 pub fn primary_in(place: &Place, node: &str, listen: &str, settings: &[&str]) -> Foreground {
     let launcher = launcher(place);
     let arguments = ["primary", "--working-dir", node, "--listen", listen];
-    let rest = ["--property", operator(), "--property", &launcher];
+    let rest = [
+        "--property",
+        operator(),
+        "--property",
+        &launcher,
+        "--property",
+        database(place, node),
+    ];
     Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }
 
 /// The setting that lets the test give orders: who is not root needs one.
 fn operator() -> &'static str {
     if is_root() { "bc.operator=" } else { "bc.operator=owner" }
+}
+
+/// The setting by which a node says nothing of a database, where a test gives it none.
+fn database(place: &Place, node: &str) -> &'static str {
+    match place.path(&format!("{node}/config/db.properties")).exists() {
+        true => "bc.db.watch=",
+        false => "bc.db.watch=off",
+    }
 }
 
 /// The setting that tells a node which GoCD is beside it.
@@ -220,6 +235,11 @@ pub fn standby(place: &Place, url: &str, settings: &[&str]) -> Foreground {
 
 /// The same in another folder.
 pub fn standby_in(place: &Place, node: &str, url: &str, settings: &[&str]) -> Foreground {
+    Foreground::start(standby_command(place, node, url, settings))
+}
+
+/// The command that starts it.
+pub fn standby_command(place: &Place, node: &str, url: &str, settings: &[&str]) -> Command {
     let arguments = ["standby", "--primary-url", url, "--gocd", node];
     let launcher = launcher(place);
     let rest = [
@@ -229,6 +249,8 @@ pub fn standby_in(place: &Place, node: &str, url: &str, settings: &[&str]) -> Fo
         operator(),
         "--property",
         &launcher,
+        "--property",
+        database(place, node),
     ];
-    Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
+    place.command(&[&arguments[..], &rest, settings].concat())
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bc_core::{
-    clock::{Clock, SystemClock},
-    control::{Order, Reply},
-    manifest::Entry,
-    store::difference::{self, ConfigurationDifference, Difference, FileDifference, LIVE},
-    words::size,
+    basics::{Clock, SystemClock, words::size},
+    generation::Entry,
+    node::{Order, Reply},
+    standby::store::diff::{self, ConfigurationDiff, Diff, FileDiff, LIVE},
 };
 
 use super::say_that_files_were_read;
@@ -19,21 +18,21 @@ use crate::{
     output::{self, table},
 };
 
-/// Shows what differs.
+/// Runs `gocd-bc generations diff`: shows what differs between two generations.
 pub(crate) fn run(search: &Search, from: Option<String>, to: Option<String>, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
-    let order = Order::Difference {
+    let order = Order::Diff {
         from: from.clone(),
         to: to.clone(),
     };
     let difference = match client::ask(&node.state_dir, &order, |_| {})? {
-        Some(Reply::Difference { difference }) => *difference,
+        Some(Reply::Diff { difference }) => *difference,
         Some(other) => return Err(client::unexpected(&other)),
         None => {
             say_that_files_were_read();
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let (from, to) = (from.as_deref(), to.as_deref());
-            difference::compare(&node.state_dir, node.layout.as_ref(), &clock, from, to)?
+            diff::compare(&node.state_dir, node.layout.as_ref(), &clock, from, to)?
         }
     };
     if json {
@@ -44,7 +43,8 @@ pub(crate) fn run(search: &Search, from: Option<String>, to: Option<String>, jso
     Ok(ExitCode::Ok)
 }
 
-fn render(difference: &Difference) -> String {
+/// Shows the difference between two generations, for people.
+fn render(difference: &Diff) -> String {
     let title = |side: &Option<_>| match side {
         Some(generation) => format!("generation {generation}"),
         None => format!("the files that are {LIVE}"),
@@ -56,12 +56,12 @@ fn render(difference: &Difference) -> String {
     let mut rows = vec![["FILE", "CHANGE", "SIZE", "PLUGIN"].map(str::to_owned).to_vec()];
     rows.extend(difference.files.iter().map(row));
     let configuration = match &difference.configuration {
-        ConfigurationDifference::Same => String::new(),
-        ConfigurationDifference::Shown { difference } => format!("\n{difference}"),
-        ConfigurationDifference::OnlyLayout => {
+        ConfigurationDiff::Same => String::new(),
+        ConfigurationDiff::Shown { difference } => format!("\n{difference}"),
+        ConfigurationDiff::OnlyLayout => {
             "\nIn cruise-config.xml only blanks, line ends and the like differ.\n".to_owned()
         }
-        ConfigurationDifference::NotWhole => {
+        ConfigurationDiff::NotWhole => {
             "\nOne cruise-config.xml is no whole XML file, so what in it is secret cannot be told and nothing of it is \
              shown.\n"
                 .to_owned()
@@ -70,7 +70,8 @@ fn render(difference: &Difference) -> String {
     format!("From {from} to {to}\n\n{}{configuration}", table(&rows))
 }
 
-fn row(file: &FileDifference) -> Vec<String> {
+/// The row of one file in a diff.
+fn row(file: &FileDiff) -> Vec<String> {
     let change = match (&file.from, &file.to) {
         (None, _) => "added",
         (_, None) => "removed",
@@ -85,8 +86,8 @@ fn row(file: &FileDifference) -> Vec<String> {
     ]
 }
 
-/// What is said of the one side and of the other; once where it is the same.
-fn both(file: &FileDifference, said: impl Fn(&Entry) -> Option<String>) -> String {
+/// Says what there is on both sides of a difference; once where it is the same.
+fn both(file: &FileDiff, said: impl Fn(&Entry) -> Option<String>) -> String {
     let of = |entry: &Option<Entry>| entry.as_ref().and_then(&said);
     match (of(&file.from), of(&file.to)) {
         (Some(from), Some(to)) if from != to => format!("{from} -> {to}"),
@@ -97,8 +98,8 @@ fn both(file: &FileDifference, said: impl Fn(&Entry) -> Option<String>) -> Strin
 #[cfg(test)]
 mod tests {
     use bc_core::{
-        digest::Digests,
-        manifest::{Name, PluginIdentity},
+        basics::Digests,
+        generation::{Name, PluginIdentity},
     };
 
     use super::*;
@@ -113,12 +114,12 @@ mod tests {
 
     #[test]
     fn what_a_person_reads() {
-        let file = |name, from, to| FileDifference { name, from, to };
+        let file = |name, from, to| FileDiff { name, from, to };
         let jar = |name: &str| Name::Plugin(name.parse().expect("a jar"));
-        let difference = Difference {
+        let difference = Diff {
             from: None,
             to: None,
-            configuration: ConfigurationDifference::OnlyLayout,
+            configuration: ConfigurationDiff::OnlyLayout,
             files: vec![
                 file(jar("docker.jar"), entry(b"1", Some("1.0")), entry(b"22", Some("1.1"))),
                 file(jar("old.jar"), entry(b"1", None), None),
@@ -136,7 +137,7 @@ cipher.aes                   added    1 B
 In cruise-config.xml only blanks, line ends and the like differ.
 ";
         assert_eq!(render(&difference), expected);
-        let nothing = Difference {
+        let nothing = Diff {
             files: Vec::new(),
             ..difference
         };

@@ -3,15 +3,14 @@
 use std::{io, path::Path, time::SystemTime};
 
 use bc_core::{
-    clock::millis,
-    fingerprint::Fingerprint,
-    identity::Identity,
-    lock_holder::{Holder, holder},
-    regular_file,
-    role::Recorded,
+    basics::{Fingerprint, clock::millis, if_there, regular_file, words},
+    keys::Identity,
+    role::{
+        Recorded,
+        lock_holder::{Holder, holder},
+    },
     settings::Flag,
-    store::Record,
-    words,
+    standby::store::Record,
 };
 use serde::Serialize;
 
@@ -45,7 +44,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads what is there. What cannot be read is said in the result.
+    /// Reads what the state folder tells of a node that does not answer. What cannot be read is said in the result.
     pub(super) fn read(state_dir: &Path) -> Self {
         let mut problems = Vec::new();
         let holder = holder(state_dir);
@@ -84,7 +83,7 @@ impl Files {
         }
     }
 
-    /// For people.
+    /// Shows what a state folder tells of its node, for people.
     pub(super) fn render(&self) -> String {
         let (silence, after) = &self.silence;
         let mut text = format!("UNKNOWN  {silence}; this is what its files say\n\n{after}\n\n");
@@ -122,15 +121,12 @@ impl Files {
     }
 }
 
-/// The text of a file; none where there is no such file.
+/// Reads the text of a file in the state folder; none where there is no such file.
 fn text(path: &Path) -> io::Result<Option<String>> {
-    match regular_file::read_text(path, regular_file::LARGEST_OF_OURS) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    if_there(regular_file::read_text(path, regular_file::LARGEST_OF_OURS))
 }
 
+/// What was read of a state folder, or a note of why it could not be.
 fn note<T>(problems: &mut Vec<String>, name: &str, read: io::Result<Option<T>>) -> Option<T> {
     read.unwrap_or_else(|error| {
         problems.push(format!("cannot read {name}: {error}"));
@@ -142,9 +138,72 @@ fn note<T>(problems: &mut Vec<String>, name: &str, read: io::Result<Option<T>>) 
 mod tests {
     use std::fs;
 
-    use bc_core::manifest::Role;
+    use bc_core::generation::Role;
+    use bc_testkit::documented;
+    use serde_json::Value;
 
     use super::*;
+    use crate::commands::status::Source;
+
+    #[test]
+    fn the_json_is_what_the_document_says() {
+        let document = include_str!("../../../../docs/json.md");
+        let nothing = || Files {
+            state_dir: "/state".to_owned(),
+            process: None,
+            silence: Default::default(),
+            node_id: None,
+            fingerprint: None,
+            role: None,
+            flag: None,
+            applied: None,
+            problems: vec!["cannot read role".to_owned()],
+        };
+        let mut record = Record::default();
+        record.generation = Some([0xab; 32].into());
+        let everything = Files {
+            process: Some(1234),
+            node_id: Some("cd".repeat(16)),
+            fingerprint: Some(Fingerprint::of_public_key(b"key")),
+            role: Some("standby".to_owned()),
+            flag: Some(Flag::File),
+            applied: Some(record),
+            ..nothing()
+        };
+        let json = |files: &Files| serde_json::to_value(files).expect("plain");
+        let said = documented::kinds(document, "Where no node answers");
+        let mut filled = json(&everything);
+        // Of the record not all is promised.
+        let record = filled["applied"].as_object_mut().expect("an object");
+        record.retain(|key, _| said.contains_key(&format!("applied.{key}")));
+        let mut shape = documented::shape(&filled, &[]);
+        let mut empty = json(&nothing());
+        let is_null = |value: &Value| value.is_null();
+        let mut may_be_null: Vec<String> = shape
+            .keys()
+            .filter(|key| empty.get(key).is_some_and(is_null))
+            .cloned()
+            .collect();
+        empty["applied"] = serde_json::to_value(Record::default()).expect("plain");
+        if empty["applied"]["generation"].is_null() {
+            may_be_null.push("applied.generation".to_owned());
+        }
+        for key in may_be_null {
+            shape.get_mut(&key).expect("it is there").push_str(" or null");
+        }
+        assert_eq!(said, shape);
+
+        let source = serde_json::to_value(Source::Files { files: &everything }).expect("plain");
+        let keys: Vec<_> = source
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .collect();
+        assert_eq!(keys, ["files", "source"]);
+        let said = documented::kinds(document, "`gocd-bc status --json`");
+        assert_eq!(said.keys().collect::<Vec<_>>(), ["files", "source", "status"]);
+    }
 
     #[test]
     fn a_node_that_ran() {

@@ -1,0 +1,211 @@
+//! The doctor where nobody answers: networks that drop, servers that are frozen, listeners that say nothing. It is over in
+//! time, says who was silent, and claims nothing.
+#![cfg(target_os = "linux")]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary's support module has no other crate to be public to"
+)]
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bc_testkit::postgres::Postgres;
+use pair::{Foreground, STANDBY_STATE, folders, standby, status, wait_for};
+use serde_json::Value;
+use support::{Answer, NOBODY, Place};
+
+#[expect(dead_code, reason = "each test binary uses its own part")]
+#[path = "support/pair.rs"]
+mod pair;
+#[expect(dead_code, reason = "each test binary uses its own part")]
+mod support;
+
+/// All is to be said by then.
+const IN_TIME: Duration = Duration::from_secs(10);
+/// A machine that drops whatever comes.
+const DROPPED: &str = "10.99.0.2";
+
+/// A network of its own in which every packet to [`DROPPED`] is lost. Only root makes one.
+struct BlackHole(Child);
+
+impl BlackHole {
+    fn open() -> Self {
+        // A bridge without any port has no carrier, and no neighbour has to be asked for.
+        let script = format!(
+            "ip link set lo up && ip link add hole type bridge && ip addr add 10.99.0.1/24 dev hole && ip link set hole up && \
+             ip neigh add {DROPPED} lladdr 02:00:00:00:00:02 dev hole nud permanent && echo open && exec sleep 1000"
+        );
+        let mut holder = Command::new("unshare")
+            .args(["--net", "sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare(1) is there");
+        let mut said = String::new();
+        let stdout = holder.stdout.take().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut said).expect("it says so");
+        assert_eq!(said, "open\n", "only root opens a network");
+        Self(holder)
+    }
+
+    /// The same command in there.
+    fn inside(&self, command: &Command) -> Command {
+        let mut there = Command::new("nsenter");
+        there
+            .arg(format!("--net=/proc/{}/ns/net", self.0.id()))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(command.get_current_dir().expect("the place"))
+            .env_remove("BC_STATE_DIR")
+            .stdin(Stdio::null());
+        there
+    }
+}
+
+impl Drop for BlackHole {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The arguments of the doctor of a standby beside the cluster of `server`.
+fn arguments(server: &Postgres) -> Vec<String> {
+    let data = server.data().display().to_string();
+    ["doctor", "--json", "--state-dir", STANDBY_STATE, "--pgdata", &data]
+        .map(str::to_owned)
+        .into()
+}
+
+/// Runs the doctor, and sees to it that it is over in time.
+fn examined(what: &str, mut command: Command) -> Answer {
+    let begun = Instant::now();
+    let answer = Answer::of(command.output());
+    println!("doctor_ms {} ({what})", begun.elapsed().as_millis());
+    assert!(begun.elapsed() < IN_TIME, "{what}: {:?}", begun.elapsed());
+    assert_eq!(answer.code, 2, "{what}: {answer:?}");
+    answer
+}
+
+fn level(answer: &Answer, name: &str) -> Option<Value> {
+    let json = answer.json();
+    let mut findings = json["findings"].as_array().expect("a list").iter();
+    findings
+        .find(|finding| finding["name"] == name)
+        .map(|finding| finding["level"].clone())
+}
+
+/// A standby that says of its primary and of its database that they do not answer.
+fn wait_until_silence_is_known(place: &Place) {
+    wait_for("the standby to know that nobody answers", || {
+        let status = status(place, "standby");
+        let problems = status["problems"].as_array()?;
+        let says = |topic: &str| {
+            problems
+                .iter()
+                .any(|problem| problem["topic"] == topic && problem["severity"] == "CRITICAL")
+        };
+        (says("database") && says("primary")).then_some(())
+    });
+}
+
+fn database_at(place: &Place, address: &str) {
+    let text = format!("db.url=jdbc:postgresql://{address}/cruise\ndb.user=gocd\ndb.password=hush\n");
+    place.file("standby/config/db.properties", &text, NOBODY);
+}
+
+/// What a node is told of a primary whose key it trusts.
+const SETTINGS: [&str; 4] = [
+    "--property",
+    "bc.primary.fingerprint=0000000000000000000000000000000000000000000000000000000000000000",
+    "--property",
+    "bc.primary.status.check.interval=1000",
+];
+
+#[test]
+fn a_network_that_drops_everything_is_said_in_time() {
+    let place = Place::new();
+    let hole = BlackHole::open();
+    let primary = Postgres::primary();
+    let server = Postgres::standby_of(&primary);
+    folders(&place);
+    database_at(&place, DROPPED);
+    let _node = Foreground::start(hole.inside(&pair::standby_command(
+        &place,
+        "standby",
+        &format!("https://{DROPPED}:8155"),
+        &SETTINGS,
+    )));
+    server.follow_otherwise(
+        "primary_conninfo",
+        &format!("host={DROPPED} user=postgres connect_timeout=60"),
+    );
+    wait_until_silence_is_known(&place);
+    let arguments = arguments(&server);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let answer = examined("the network drops", hole.inside(&place.command(&arguments)));
+    for check in ["other-node", "database-answers", "replication"] {
+        assert_eq!(level(&answer, check), Some("CRITICAL".into()), "{check}: {answer:?}");
+    }
+    for check in ["gocd-version", "plugin-version"] {
+        assert_eq!(level(&answer, check), Some("UNKNOWN".into()), "{check}: {answer:?}");
+    }
+}
+
+#[test]
+fn servers_that_are_frozen_are_said_in_time() {
+    let place = Place::new();
+    let primary = Postgres::primary();
+    let server = Postgres::standby_of(&primary);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    folders(&place);
+    place.file("standby/config/db.properties", &server.properties(), NOBODY);
+    let url = format!("https://{}", silent.local_addr().expect("bound"));
+    let _node = standby(&place, &url, &SETTINGS);
+    primary.freeze(true);
+    let arguments = arguments(&server);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // The standby's still answers, and still believes that it streams.
+    let answer = examined("the primary's database is frozen", place.command(&arguments));
+    assert_eq!(
+        level(&answer, "database-answers"),
+        Some("CRITICAL".into()),
+        "{answer:?}"
+    );
+    server.freeze(true);
+    wait_until_silence_is_known(&place);
+    let answer = examined("both databases are frozen", place.command(&arguments));
+    for check in ["other-node", "database-answers", "cluster-runs"] {
+        assert_eq!(level(&answer, check), Some("CRITICAL".into()), "{check}: {answer:?}");
+    }
+    for check in ["cluster-rules", "cluster-settings"] {
+        assert_eq!(level(&answer, check), Some("UNKNOWN".into()), "{check}: {answer:?}");
+    }
+    server.freeze(false);
+    primary.freeze(false);
+}
+
+#[test]
+fn listeners_that_say_nothing_are_said_in_time() {
+    let place = Place::new();
+    let primary = Postgres::primary();
+    let server = Postgres::standby_of(&primary);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("bound");
+    folders(&place);
+    database_at(&place, &address.to_string());
+    let _node = standby(&place, &format!("https://{address}"), &SETTINGS);
+    server.follow_otherwise(
+        "primary_conninfo",
+        &format!("host=127.0.0.1 port={} user=postgres", address.port()),
+    );
+    wait_until_silence_is_known(&place);
+    let arguments = arguments(&server);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let answer = examined("a listener says nothing", place.command(&arguments));
+    for check in ["other-node", "database-answers", "replication"] {
+        assert_eq!(level(&answer, check), Some("CRITICAL".into()), "{check}: {answer:?}");
+    }
+}
