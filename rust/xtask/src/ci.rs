@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    codegen, command, deps, docs,
+    codegen, command, companion, demo, deps, docs,
     failed_tests::FailedTests,
     host, jar, natives,
     platform::Platform,
@@ -94,7 +94,11 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "companion command",
-        run: |project, _| build_companion(project),
+        run: |project, _| companion::build(project),
+    },
+    Stage {
+        name: "demo with databases",
+        run: demo::check_with_databases,
     },
     Stage {
         name: "tests",
@@ -118,8 +122,8 @@ pub(crate) struct CiOptions {
     stage: Option<String>,
 }
 
-/// The `ci` command. Each stage runs as a program of its own and prints into a file, so that what is read here is a line
-/// a stage, what failed, and where all of it lies.
+/// The `ci` command. Each stage runs as a program of its own and prints into a file, so that what is read here is a
+/// line a stage, what failed, and where all of it lies.
 ///
 /// # Errors
 /// The first stage that fails, by name; the table of times is printed either way.
@@ -173,15 +177,6 @@ fn run_apart(program: &Path, folder: &Path, name: &str) -> Result<()> {
 fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
-}
-
-/// Builds `gocd-bc` with the features that the tests' build has, so that nothing is compiled twice.
-pub(crate) fn build_companion(project: &Project) -> Result<()> {
-    command::run(
-        project
-            .cargo()
-            .args(["build", "--workspace", "--bin", "gocd-bc", "--locked"]),
-    )
 }
 
 /// What the tests print lies where secrets are looked for in it.
@@ -276,6 +271,22 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guide_has_every_stage_in_order() {
+        let guide = include_str!("../../CONTRIBUTING.md");
+        let (_, chapter) = guide.split_once("\n## What ci checks\n").expect("a chapter");
+        let cells = chapter
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let names: Vec<_> = cells.flat_map(|cell| cell.split(['`', ','])).collect();
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+            .collect();
+        assert_eq!(names, STAGES.iter().map(|stage| stage.name).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_failing_stage_is_named_and_timed() {

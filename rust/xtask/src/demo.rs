@@ -5,19 +5,29 @@
 //! | none | changes the primary's configuration every few seconds and prints how long each change took, until Ctrl-C |
 //! | `--check` | 20 changes and three of plugins, then the release of the standby; ends with one line of JSON |
 //! | `--keep-running --json` | prints where everything is as one line of JSON and stays until SIGTERM or the end of standard input |
+//! | `--database` | besides, each server has a PostgreSQL, and the commands of the product make one the standby of the other; a row is written each 100 ms, and its way is shown as well |
+//! | `--database --check` | rows and changes for 5 s, then the doctor on both; ends with one line of JSON |
 //!
-//! All JVMs are ended on every way out. Their folders and logs stay under `target/demo`.
+//! All JVMs and databases are ended on every way out. Folders and logs of the JVMs, and logs of the databases, stay under
+//! `target/demo`.
 
+mod changes;
 mod check;
+mod database_check;
+mod databases;
 mod folders;
 mod held;
 pub(crate) mod http;
 mod jvm;
 mod node;
+mod numbers;
 mod observer;
 mod pair;
+mod postgres;
 mod primary_files;
+mod rows;
 mod sample_plugin;
+mod session;
 mod show;
 mod stop;
 
@@ -25,7 +35,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
-    ci, host, jar, natives,
+    companion, host, jar, natives,
     platform::Platform,
     project::{Project, Variant},
     tools::BuildTools,
@@ -34,11 +44,14 @@ use crate::{
 use self::{pair::Pair, stop::Stop};
 
 /// Options of `cargo xtask demo`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct DemoOptions {
     /// Check the product without a terminal: ends with one line of JSON, and fails if something is not right
     #[arg(long, conflicts_with_all = ["keep_running", "json"])]
     check: bool,
+    /// With a PostgreSQL for each server, one of which follows the other
+    #[arg(long)]
+    database: bool,
     /// Change nothing; stay until SIGTERM or the end of standard input
     #[arg(long)]
     keep_running: bool,
@@ -50,9 +63,23 @@ pub(crate) struct DemoOptions {
 /// The `demo` command.
 pub(crate) fn run(project: &Project, options: &DemoOptions) -> Result<()> {
     let tools = build(project)?;
+    play_and_print(project, &tools, options)
+}
+
+/// What `cargo xtask demo --database --check` does, once everything is built.
+pub(crate) fn check_with_databases(project: &Project, tools: &BuildTools) -> Result<()> {
+    let options = DemoOptions {
+        check: true,
+        database: true,
+        ..DemoOptions::default()
+    };
+    play_and_print(project, tools, &options)
+}
+
+fn play_and_print(project: &Project, tools: &BuildTools, options: &DemoOptions) -> Result<()> {
     // From here on there are processes to end, so signals no longer end us at once.
     let stop = Stop::on_signals()?;
-    let outcome = play(project, &tools, options, &stop);
+    let outcome = play(project, tools, options, &stop);
     if stop.requested() && !options.check {
         return Ok(());
     }
@@ -68,16 +95,22 @@ fn build(project: &Project) -> Result<BuildTools> {
     natives::build(project, &tools, Variant::Product, Platform::LinuxX86_64)?;
     jar::build(project, &tools, Variant::Product)?;
     host::build_with(project, &tools)?;
-    ci::build_companion(project)?;
+    companion::build(project)?;
     Ok(tools)
 }
 
 fn play(project: &Project, tools: &BuildTools, options: &DemoOptions, stop: &Stop) -> Result<()> {
-    let mut pair = Pair::start(project, &tools.jdk, stop)?;
+    let mut pair = Pair::start(project, &tools.jdk, options.database, stop)?;
     if options.check {
-        let findings = check::run(&mut pair, stop);
-        println!("{}", findings.to_json());
-        return match findings.complaints().as_slice() {
+        let (line, complaints) = if options.database {
+            let findings = database_check::run(&mut pair, stop);
+            (findings.to_json(), findings.complaints())
+        } else {
+            let findings = check::run(&mut pair, stop);
+            (findings.to_json(), findings.complaints())
+        };
+        println!("{line}");
+        return match complaints.as_slice() {
             [] => Ok(()),
             complaints => bail!("not everything is right:\n  {}", complaints.join("\n  ")),
         };

@@ -1,10 +1,14 @@
-//! Files that the documents name exist.
+//! What the documents name exists.
 //!
-//! Looked at are relative links, and words in backticks that are paths of the project: they begin with one of
-//! its folders, or end as a Rust or Java source does. A path may be meant from the root or from the document.
-//! The tests that `rust/SECURITY.md` names exist as well.
+//! | looked at | must be there |
+//! |---|---|
+//! | relative links, and words in backticks that are paths of the project: they begin with one of its folders, or end as a Rust or Java source does | the file, from the root or from the document |
+//! | what follows `#` in a link | that heading, in the document that the link leads to |
+//! | names of functions in [`NAME_TESTS`] | that function, in some Rust source |
+//! | each file of tests, and each variable of ours that a source names | its name, in `tests/README.md` |
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,7 +21,7 @@ use crate::project::Project;
 pub(crate) fn check(project: &Project) -> Result<()> {
     let mut missing = Vec::new();
     for document in documents(project)? {
-        let text = fs::read_to_string(&document).with_context(|| format!("cannot read {}", document.display()))?;
+        let text = read(&document)?;
         let folder = document.parent().unwrap_or(project.root());
         let from = document.strip_prefix(project.root()).unwrap_or(&document);
         for name in named_files(&text) {
@@ -25,27 +29,63 @@ pub(crate) fn check(project: &Project) -> Result<()> {
                 missing.push(format!("{} names {name}", from.display()));
             }
         }
-    }
-    let security = fs::read_to_string(project.path(SECURITY)).with_context(|| format!("cannot read {SECURITY}"))?;
-    let mut sources = String::new();
-    for folder in ["rust", "tests"] {
-        read_sources(&project.path(folder), &mut sources)?;
-    }
-    for test in named_tests(&security) {
-        if !sources.contains(&format!("fn {test}(")) {
-            missing.push(format!("{SECURITY} names the test {test}"));
+        for (file, heading) in named_headings(&text) {
+            let target = if file.is_empty() {
+                document.clone()
+            } else {
+                folder.join(file)
+            };
+            if !headings(&read(&target)?).any(|anchor| anchor == heading) {
+                missing.push(format!(
+                    "{} names the heading #{heading} of {}",
+                    from.display(),
+                    target.display()
+                ));
+            }
         }
+    }
+    let mut sources = Vec::new();
+    for folder in ["rust", "tests"] {
+        list_sources(&project.path(folder), &mut sources)?;
+    }
+    let texts = sources.iter().map(|source| read(source)).collect::<Result<Vec<_>>>()?;
+    for document in NAME_TESTS {
+        for test in named_tests(&without_code_blocks(&read(&project.path(document))?)) {
+            if !texts.iter().any(|text| text.contains(&format!("fn {test}("))) {
+                missing.push(format!("{document} names the test {test}"));
+            }
+        }
+    }
+    let guide = read(&project.path(GUIDE_TO_TESTS))?;
+    for source in &sources {
+        let source = source.strip_prefix(project.root()).unwrap_or(source);
+        if let Some(name) = name_in_guide(source)
+            && !guide.contains(&format!("`{name}`"))
+        {
+            missing.push(format!(
+                "{GUIDE_TO_TESTS} does not name {name}, which is {}",
+                source.display()
+            ));
+        }
+    }
+    let variables: BTreeSet<&str> = texts.iter().flat_map(|text| named_variables(text)).collect();
+    for variable in variables.into_iter().filter(|variable| !guide.contains(variable)) {
+        missing.push(format!("{GUIDE_TO_TESTS} does not name the variable {variable}"));
     }
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("documents name what does not exist:\n  {}", missing.join("\n  "))
+    bail!("the documents are not right:\n  {}", missing.join("\n  "))
 }
 
-/// All Markdown at the top, in `rust/` and beside the tests.
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// All Markdown at the top, in `rust/`, `rust/docs/` and beside the tests.
 fn documents(project: &Project) -> Result<Vec<PathBuf>> {
     let mut documents = Vec::new();
-    for folder in [".", "rust", "tests", "tests/gocd-host", "java-shim"] {
+    for folder in [".", "rust", "rust/docs", "tests", "tests/gocd-host", "java-shim"] {
         let folder = project.path(folder);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {
@@ -61,20 +101,42 @@ fn documents(project: &Project) -> Result<Vec<PathBuf>> {
     Ok(documents)
 }
 
-const SECURITY: &str = "rust/SECURITY.md";
+/// Documents whose words with an underscore in backticks are names of tests.
+const NAME_TESTS: [&str; 3] = ["rust/SECURITY.md", "rust/CONTRIBUTING.md", GUIDE_TO_TESTS];
+/// The document that says of each file of tests what it drives.
+const GUIDE_TO_TESTS: &str = "tests/README.md";
 
-/// The text of all Rust sources below a folder.
-fn read_sources(folder: &Path, sources: &mut String) -> Result<()> {
+/// All Rust sources below a folder.
+fn list_sources(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
     let cannot_read = || format!("cannot read the folder {}", folder.display());
     for entry in fs::read_dir(folder).with_context(cannot_read)? {
         let path = entry.with_context(cannot_read)?.path();
         if path.is_dir() {
-            read_sources(&path, sources)?;
+            list_sources(&path, sources)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            sources.push_str(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
+            sources.push(path);
         }
     }
     Ok(())
+}
+
+/// How the guide names a source; none of one that is no file of tests. What several of them share has no name there.
+fn name_in_guide(source: &Path) -> Option<&str> {
+    let parts: Vec<_> = source.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
+    match parts[..] {
+        ["tests", file] | ["rust", _, "tests", file] => Some(file),
+        ["rust", _, "tests", "wire", file] if !["main.rs", "common.rs", "whole.rs"].contains(&file) => Some(file),
+        _ => None,
+    }
+}
+
+/// The variables of the environment that a source names in quotes; of those that are put together, the beginning.
+fn named_variables(source: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    source.split('"').skip(1).filter_map(move |text| {
+        let name = &text[..text.find(|c| !is_part(c)).unwrap_or(text.len())];
+        (name.len() > "BC_".len() && name.starts_with("BC_")).then_some(name)
+    })
 }
 
 /// Words in backticks that can only be the names of functions.
@@ -117,12 +179,40 @@ fn without_code_blocks(text: &str) -> String {
 }
 
 fn links(prose: &str) -> impl Iterator<Item = String> {
-    prose.split("](").skip(1).filter_map(|rest| {
-        let target = rest.split(')').next()?;
-        let target = target.split('#').next()?;
-        let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-        (!elsewhere).then(|| target.to_owned())
-    })
+    targets(prose)
+        .map(|target| target.split('#').next().unwrap_or_default().to_owned())
+        .filter(|file| !file.is_empty())
+}
+
+/// Where the links of a text lead, but for those out of the project.
+fn targets(prose: &str) -> impl Iterator<Item = &str> {
+    prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+}
+
+/// The headings that a text links to, each behind its document; that is empty for the text itself.
+fn named_headings(text: &str) -> Vec<(String, String)> {
+    let prose = without_code_blocks(text);
+    targets(&prose)
+        .filter_map(|target| target.split_once('#'))
+        .map(|(file, heading)| (file.to_owned(), heading.to_owned()))
+        .collect()
+}
+
+/// The headings of a document, as links name them.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let prose = without_code_blocks(text);
+    let anchors: Vec<_> = prose.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    anchors.into_iter()
+}
+
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn is_path(word: &str) -> bool {
@@ -145,14 +235,55 @@ mod tests {
 
     #[test]
     fn which_words_are_paths() {
-        let text = "See `rust/bc-core/src/scan.rs`, [the guide](rust/STYLE.md#names) and [GoCD](https://gocd.org).\n\
+        let text = "See `rust/bc-core/src/primary/scan.rs`, [the guide](rust/STYLE.md#names) and [GoCD](https://gocd.org).\n\
                     `/etc/go/cruise-config.xml`, `plugins/external/*.jar` and `bc.listen` are not ours;\n\
                     `bc-server/src/lib.rs` is.\n```\ncat `rust/nothing.rs`\n```\n\
                     `tests/gocd-host/build/libs/go.jar` is built.\n";
         assert_eq!(
             named_files(text),
-            ["rust/STYLE.md", "rust/bc-core/src/scan.rs", "bc-server/src/lib.rs"]
+            [
+                "rust/STYLE.md",
+                "rust/bc-core/src/primary/scan.rs",
+                "bc-server/src/lib.rs"
+            ]
         );
+    }
+
+    #[test]
+    fn which_headings_are_named() {
+        let text = "[here](#one), [there](docs/a.md#the-second-one), [whole](docs/b.md), [else](https://a.test/#x)";
+        let named = named_headings(text);
+        let named: Vec<_> = named
+            .iter()
+            .map(|(file, heading)| (file.as_str(), heading.as_str()))
+            .collect();
+        assert_eq!(named, [("", "one"), ("docs/a.md", "the-second-one")]);
+        let document = "# `gocd-bc status --json`\n\ntext # none\n\n## Keys, and more\n";
+        assert_eq!(
+            headings(document).collect::<Vec<_>>(),
+            ["gocd-bc-status---json", "keys-and-more"]
+        );
+    }
+
+    #[test]
+    fn which_files_the_guide_to_tests_names() {
+        for (source, name) in [
+            ("tests/hold.rs", Some("hold.rs")),
+            ("rust/bc-cli/tests/socket.rs", Some("socket.rs")),
+            ("rust/bc-server/tests/wire/liar.rs", Some("liar.rs")),
+            ("rust/bc-server/tests/wire/common.rs", None),
+            ("rust/bc-cli/tests/support/pair.rs", None),
+            ("tests/src/nodes.rs", None),
+            ("rust/bc-core/src/lib.rs", None),
+        ] {
+            assert_eq!(name_in_guide(Path::new(source)), name, "{source}");
+        }
+    }
+
+    #[test]
+    fn which_variables_are_named() {
+        let source = "env::var(\"BC_SEED\"); format!(\"BC_JAVA_{major}\"); \"BC_\"; \"GOCD_BC_H\"; BC_NONE";
+        assert_eq!(named_variables(source).collect::<Vec<_>>(), ["BC_SEED", "BC_JAVA_"]);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{gradle, project::Project, tools::BuildTools};
+use crate::{
+    project::Project,
+    tools::{BuildTools, gradle},
+};
 
 /// The `host` command.
 pub(crate) fn build(project: &Project) -> Result<()> {

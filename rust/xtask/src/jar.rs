@@ -8,10 +8,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    gradle, natives,
+    natives,
     platform::Platform,
     project::{JAR, Project, Variant},
-    tools::BuildTools,
+    tools::{BuildTools, gradle},
 };
 
 /// Options of `cargo xtask jar`.

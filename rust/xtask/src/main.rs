@@ -9,7 +9,7 @@
 //! | `host` | `host.rs` | the stand-in GoCD that tests and demo run |
 //! | `codegen` | `codegen.rs` | the C header of the natives, compared with Java and with the library |
 //! | `deps` | `deps.rs` | who imports whom, licences |
-//! | `docs` | `docs.rs` | files that the documents name exist |
+//! | `docs` | `docs.rs` | files, headings and tests that the documents name exist |
 //! | `secrets` | `secrets.rs` | no secret of a test is in what the tests said |
 //! | `ci` | `ci.rs` | all of it and all tests |
 //! | `dist` | `dist.rs` | what is given away, for all platforms |
@@ -17,17 +17,19 @@
 //! | `demo` | `demo.rs` | a primary and a standby on this machine |
 //! | `bench` | `bench.rs` | how fast it is |
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod ci;
 mod codegen;
 mod command;
+mod companion;
 mod demo;
 mod deps;
 mod digest;
 mod dist;
 mod docs;
 mod failed_tests;
-mod gradle;
 mod host;
 mod jar;
 mod library;
@@ -68,7 +70,7 @@ enum Task {
     Codegen(codegen::CodegenOptions),
     /// Check who imports whom, unsafe code and licences
     Deps,
-    /// Check that the files which the documents name exist
+    /// Check that what the documents name exists
     Docs,
     /// Look for secrets in what tests said that ran with BC_SECRETS_DIR
     Secrets {

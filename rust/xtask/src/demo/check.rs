@@ -5,7 +5,9 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::demo::{Stop, held, observer::Observer, pair::Pair, primary_files, sample_plugin};
+use crate::demo::{
+    Stop, changes::Changes, held, numbers::percentile, observer::Observer, pair::Pair, primary_files, sample_plugin,
+};
 
 /// How many changes of cruise-config.xml.
 const CHANGES: u32 = 20;
@@ -102,20 +104,11 @@ fn change_everything(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> R
 }
 
 fn change_configuration(pair: &mut Pair, stop: &Stop, observer: &Observer, findings: &mut Findings) -> Result<()> {
-    let file = pair.primary.folder.cruise_config();
-    let arrives = pair.standby.folder.cruise_config();
-    let original = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    for change in 1..=CHANGES {
+    let mut changes = Changes::of(pair)?;
+    for _ in 0..CHANGES {
         stop.sleep(BETWEEN);
         ensure!(!stop.requested(), "interrupted");
-        pair.must_run()?;
-        let text = primary_files::changed_config(&original, change)?;
-        let digest = observer.expect(text.as_bytes());
-        let written = primary_files::save_config(&pair.primary.folder, &text)?;
-        let arrived = observer.wait_for(&arrives, Some(&digest), LOST)?;
-        findings
-            .latencies_ms
-            .push(milliseconds(arrived.saturating_duration_since(written)));
+        findings.latencies_ms.push(changes.make(pair, observer)?);
     }
     Ok(())
 }
@@ -151,31 +144,9 @@ fn release(pair: &mut Pair, stop: &Stop) -> Result<()> {
     })
 }
 
-/// The smallest value that is not below this share of all values.
-fn percentile(values: &[f64], percent: usize) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.checked_sub(1)?).copied()
-}
-
-/// With two digits after the point: finer than the observer looks.
-pub(crate) fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 100_000.0).round() / 100.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_by_rank() {
-        let values: Vec<f64> = (1..=20).rev().map(f64::from).collect();
-        assert_eq!(percentile(&values, 50), Some(10.0));
-        assert_eq!(percentile(&values, 99), Some(20.0));
-        assert_eq!(percentile(&[7.0], 99), Some(7.0));
-        assert_eq!(percentile(&[], 50), None);
-    }
 
     #[test]
     fn only_a_perfect_run_has_no_complaint() {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -86,6 +86,10 @@ pub(crate) fn make_primary(project: &Project) -> Result<(GocdFolder, Login)> {
             &folder.config().join(name),
         )?;
     }
+    // A checkout lets everybody read it; GoCD makes it so.
+    let cipher = folder.config().join("cipher.aes");
+    fs::set_permissions(&cipher, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot change the mode of {}", cipher.display()))?;
     // The sample configuration mentions it; the standby gets it with the rest of the folder.
     let passwords = folder.config().join("password.properties");
     fs::write(&passwords, "").with_context(|| format!("cannot write {}", passwords.display()))?;
@@ -125,14 +129,14 @@ pub(crate) fn make_standby(project: &Project, primary: &GocdFolder) -> Result<Go
     Ok(folder)
 }
 
-/// Where a JVM's output goes.
+/// Where the output of a JVM or a database goes.
 pub(crate) fn log(project: &Project, name: &str) -> PathBuf {
     demo_folder(project).join(format!("{name}.log"))
 }
 
-/// Prints the ends of both logs, for a demo that failed.
+/// Prints the ends of all logs, for a demo that failed.
 pub(crate) fn print_logs(project: &Project) {
-    for name in ["primary", "standby"] {
+    for name in ["primary", "standby", "primary-database", "standby-database"] {
         let path = log(project, name);
         if let Ok(text) = fs::read(&path) {
             let text = String::from_utf8_lossy(&text);
@@ -143,6 +147,15 @@ pub(crate) fn print_logs(project: &Project) {
             }
         }
     }
+}
+
+/// A password that nobody has to type.
+pub(crate) fn random_password() -> Result<String> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .context("cannot read random bytes from /dev/urandom")?;
+    Ok(hex::encode(bytes))
 }
 
 fn with_own_jar(project: &Project, name: &str) -> Result<GocdFolder> {
@@ -158,12 +171,4 @@ fn demo_folder(project: &Project) -> PathBuf {
 
 fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
-}
-
-fn random_password() -> Result<String> {
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .context("cannot read random bytes from /dev/urandom")?;
-    Ok(hex::encode(bytes))
 }

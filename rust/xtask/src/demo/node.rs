@@ -72,7 +72,8 @@ impl Node {
         command::run(&mut self.companion(project, &["promote", "--without-database"]))
     }
 
-    fn companion(&self, project: &Project, words: &[&str]) -> std::process::Command {
+    /// A command to this node.
+    pub(crate) fn companion(&self, project: &Project, words: &[&str]) -> std::process::Command {
         let mut command = project.command(project.companion());
         command.args(words).arg("--state-dir").arg(self.folder.state());
         command

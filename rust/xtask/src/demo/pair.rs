@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     demo::{
         Stop,
+        databases::Databases,
         folders::{self, GocdFolder, Login},
         jvm::Jvm,
         node::{Node, Ports},
@@ -32,36 +33,63 @@ pub(crate) struct Pair {
     // Dropped first, so that it does not complain about a primary that is gone.
     pub(crate) standby: Node,
     pub(crate) primary: Node,
+    /// Of both, where they have any.
+    pub(crate) databases: Option<Databases>,
 }
 
 impl Pair {
     /// Makes the folders and starts both servers in the order of the installation guide: primary with jar and
-    /// token, copy of its configuration folder, standby.
-    pub(crate) fn start(project: &Project, jdk: &Jdk, stop: &Stop) -> Result<Self> {
+    /// token, copy of its configuration folder, standby. Where each has a database, these come first.
+    pub(crate) fn start(project: &Project, jdk: &Jdk, with_databases: bool, stop: &Stop) -> Result<Self> {
         let [primary_ports, standby_ports] = free_ports()?;
         folders::make_anew(project)?;
+        let databases = match with_databases {
+            true => Some(Databases::start(project)?),
+            false => None,
+        };
+        // Without one there would be GoCD's own, which is not copied.
+        let watch = (!with_databases).then(|| "-Dbc.db.watch=off".to_owned());
 
         let (folder, login) = folders::make_primary(project)?;
-        let mut primary = start(project, jdk, "primary", folder, primary_ports, &[NO_POLL.to_owned()])?;
+        if let Some(databases) = &databases {
+            databases.name_to(&folder, &databases.primary)?;
+        }
+        // With databases the primary has it as well, as the guide says: for the day when the roles change.
+        let agent = format!("-javaagent:plugins/external/{JAR}");
+        let asked = [
+            Some(NO_POLL.to_owned()),
+            with_databases.then(|| agent.clone()),
+            watch.clone(),
+        ];
+        let asked: Vec<String> = asked.into_iter().flatten().collect();
+        let mut primary = start(project, jdk, "primary", folder, primary_ports, &asked)?;
         stop.wait_until("the primary's GoCD answers and our port is open", START, || {
             primary.jvm.must_run()?;
             Ok(primary.gocd_is_healthy()
                 && primary.folder.peers().is_file()
                 && primary.status(project)?["listening"].is_string())
         })?;
+        if with_databases {
+            primary_files::keep_history(&primary.folder)?;
+        }
 
         let folder = folders::make_standby(project, &primary.folder)?;
+        if let Some(databases) = &databases {
+            databases.name_to(&folder, &databases.standby)?;
+        }
         let asked = [
-            format!("-javaagent:plugins/external/{JAR}"),
+            agent,
             "-Dgo.server.mode=standby".to_owned(),
             format!("-Dbc.primary.url={}", primary.url()),
         ];
+        let asked: Vec<String> = asked.into_iter().chain(watch).collect();
         let standby = start(project, jdk, "standby", folder, standby_ports, &asked)?;
         let mut pair = Self {
             project: project.clone(),
             login,
             standby,
             primary,
+            databases,
         };
         stop.wait_until("the standby is held and has all files", START, || {
             pair.must_run()?;

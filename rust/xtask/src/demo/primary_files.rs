@@ -5,12 +5,14 @@ use std::{
     fs::{self, File},
     io::Write,
     path::Path,
+    process::Command,
     time::Instant,
 };
 
 use anyhow::{Context, Result};
 
 use crate::{
+    command,
     demo::folders::{CONFIG_FILES, GocdFolder},
     digest,
     project::JAR,
@@ -52,6 +54,25 @@ pub(crate) fn accept_edits(folder: &GocdFolder) -> Result<()> {
         Ok(text) if text.trim_end().ends_with("</cruise>") => accept(folder, &text),
         _ => Ok(()),
     }
+}
+
+/// Makes a repository of what the stand-in keeps as a plain folder, since the doctor looks for one.
+pub(crate) fn keep_history(folder: &GocdFolder) -> Result<()> {
+    let repository = folder.root().join("db/config.git");
+    let commit = [
+        "-c",
+        "user.name=demo",
+        "-c",
+        "user.email=demo@localhost",
+        "commit",
+        "--quiet",
+        "-m",
+        "demo",
+    ];
+    for words in [&["init", "--quiet"][..], &["add", "cruise-config.xml"], &commit] {
+        command::read(Command::new("git").arg("-C").arg(&repository).args(words))?;
+    }
+    Ok(())
 }
 
 fn accept(folder: &GocdFolder, text: &str) -> Result<()> {

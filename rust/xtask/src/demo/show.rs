@@ -1,21 +1,18 @@
 //! The demo for people, and for programs that bring their own changes.
 
 use std::{
-    fs,
     io::{self, Read},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::Result;
+use serde_json::{Value, json};
 
-use crate::demo::{Stop, check::milliseconds, observer::Observer, pair::Pair, primary_files};
+use crate::demo::{Stop, changes::Changes, observer::Observer, pair::Pair, primary_files, rows::Rows};
 
 /// Time between two changes that people watch.
 const BETWEEN: Duration = Duration::from_secs(3);
-/// When a change counts as lost.
-const LOST: Duration = Duration::from_secs(30);
 
 /// Prints where everything is.
 pub(crate) fn print_places(pair: &Pair, as_json: bool) {
@@ -23,10 +20,11 @@ pub(crate) fn print_places(pair: &Pair, as_json: bool) {
         primary,
         standby,
         login,
+        databases,
         ..
     } = pair;
     if as_json {
-        let places = json!({
+        let mut places = json!({
             "primary_url": primary.url(),
             "standby_url": standby.url(),
             "token": format!("{}:{}", login.user, login.password),
@@ -36,6 +34,10 @@ pub(crate) fn print_places(pair: &Pair, as_json: bool) {
             "standby_plugins": standby.folder.plugins(),
             "pids": [primary.jvm.pid(), standby.jvm.pid()],
         });
+        if let Some(databases) = databases {
+            places["primary_database"] = databases.primary.address().into();
+            places["standby_database"] = databases.standby.address().into();
+        }
         println!("{places}");
         return;
     }
@@ -45,30 +47,48 @@ pub(crate) fn print_places(pair: &Pair, as_json: bool) {
     println!("login     {} / {}", login.user, login.password);
     println!("folders   {}", primary.folder.root().display());
     println!("          {}", standby.folder.root().display());
+    if let Some(databases) = databases {
+        println!("databases {}", databases.primary.address());
+        println!("          {}", databases.standby.address());
+    }
     println!("Certificates are self-signed, so the browser asks. Ctrl-C ends both servers.");
     println!();
 }
 
 /// Changes the primary's configuration every few seconds and prints how long each change took.
 pub(crate) fn change_until_stopped(pair: &mut Pair, stop: &Stop) -> Result<()> {
-    let file = pair.primary.folder.cruise_config();
-    let arrives = pair.standby.folder.cruise_config();
-    let original = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut changes = Changes::of(pair)?;
     let observer = Observer::start(&pair.primary.folder, &pair.standby.folder)?;
-    for change in 1.. {
+    let mut rows = pair.databases.as_ref().map(Rows::start).transpose()?;
+    loop {
         stop.sleep(BETWEEN);
         if stop.requested() {
-            break;
+            return Ok(());
         }
-        pair.must_run()?;
-        let text = primary_files::changed_config(&original, change)?;
-        let digest = observer.expect(text.as_bytes());
-        let written = primary_files::save_config(&pair.primary.folder, &text)?;
-        let arrived = observer.wait_for(&arrives, Some(&digest), LOST)?;
-        let took = milliseconds(arrived.saturating_duration_since(written));
-        println!("change {change} of cruise-config.xml is live on the standby after {took} ms");
+        let took = changes.make(pair, &observer)?;
+        println!(
+            "change {} of cruise-config.xml is live on the standby after {took} ms",
+            changes.made()
+        );
+        if let Some(rows) = &mut rows {
+            rows.must_run()?;
+            print_rows(rows, &pair.standby.status(&pair.project)?["database"]);
+        }
     }
-    Ok(())
+}
+
+fn print_rows(rows: &Rows, database: &Value) {
+    let latencies = rows.latencies_ms();
+    let Some(newest) = latencies.last() else {
+        return;
+    };
+    println!(
+        "row {} of the database is on the standby after {newest} ms; its node says {}, {} bytes and {} s behind",
+        latencies.len(),
+        database["following"].as_str().unwrap_or("nothing"),
+        database["behind_bytes"],
+        database["behind_s"]
+    );
 }
 
 /// Stays until a signal, the end of standard input, or the end of a JVM.

@@ -14,7 +14,7 @@ struct Ours {
     tests_may_import: &'static [&'static str],
 }
 
-const OURS: [Ours; 7] = [
+const OURS: [Ours; 8] = [
     Ours {
         name: "bc-core",
         may_import: &[],
@@ -32,6 +32,12 @@ const OURS: [Ours; 7] = [
     },
     Ours {
         name: "bc-cli",
+        may_import: &["bc-core", "bc-server", "bc-setup"],
+        tests_may_import: &["bc-testkit"],
+    },
+    // Changes machines: nothing that a JVM loads may.
+    Ours {
+        name: "bc-setup",
         may_import: &["bc-core", "bc-server"],
         tests_may_import: &["bc-testkit"],
     },

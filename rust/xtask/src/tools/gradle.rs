@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 
 use anyhow::Result;
 
-use crate::{command, project::Project, tools::BuildTools};
+use super::BuildTools;
+use crate::{command, project::Project};
 
 /// Runs Gradle with these words. Without its daemon, so that nothing of ours stays behind.
 pub(crate) fn run<S: AsRef<OsStr>>(
