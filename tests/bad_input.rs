@@ -14,10 +14,9 @@ use std::{
 };
 
 use bc_core::{
-    digest::Digest,
-    fingerprint::Fingerprint,
-    identity::Identity,
-    manifest::{Acceptance, Entry, Envelope, Epoch, Manifest, ManifestDocument, Name, Role},
+    basics::{Digest, Fingerprint},
+    generation::{Entry, Envelope, Manifest, ManifestDocument, Name, Role},
+    keys::Identity,
 };
 use bc_testkit::{
     artefacts, free_port,
@@ -381,30 +380,19 @@ fn manifest(files: &BTreeMap<Name, Vec<u8>>) -> ManifestDocument {
         .map(|(name, content)| (name.clone(), entry(content)))
         .collect();
     ManifestDocument {
-        format: bc_core::manifest::FORMAT,
+        format: bc_core::generation::manifest::FORMAT,
         generation: Manifest {
             files: files.clone(),
             ..Manifest::default()
         }
         .generation(),
         envelope: Envelope {
-            node_id: "f".repeat(32),
-            role: Role::Primary,
-            epoch: Epoch::default(),
             sequence: 1,
-            gocd_version: None,
-            product_version: env!("CARGO_PKG_VERSION").to_owned(),
-            schema_version: None,
-            server_id: None,
-            wal_location: None,
-            acceptance: Acceptance::Unknown,
             generated_ms: 1,
             scanned_ms: 1,
             now_ms: 1,
             file_check_interval_ms: 60_000,
-            next_fingerprint: None,
-            concerns: Vec::new(),
-            run: None,
+            ..Envelope::of(&"f".repeat(32), Role::Primary)
         },
         files,
         withheld: Default::default(),

@@ -51,14 +51,13 @@ fn holds_and_releases(java: u32) {
         status["face"] == "plugin" && status["role"] == "primary" && status["phase"] == "running"
     });
     assert_eq!(status["holding"], serde_json::Value::Null);
-    let state = http::get(standby.gocd_port, "/gocd-host/state")
+    let seen = http::get(standby.gocd_port, "/gocd-host/launch")
         .expect("the stand-in answers")
         .body;
-    let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
-    let properties = state.to_string();
-    assert!(
-        properties.contains("production") && properties.contains("active"),
-        "{state}"
+    let seen: serde_json::Value = serde_json::from_str(&seen).expect("JSON");
+    assert_eq!(
+        seen,
+        serde_json::json!({"go.server.mode": "production", "go.server.state": "active"})
     );
     standby.wait_for_port();
     let node: serde_json::Value = authorized(standby.port, "/api/v2/node").json().expect("JSON");
@@ -229,11 +228,12 @@ fn a_primary_is_let_go_whatever_goes_wrong_before_the_decision() {
     }
 }
 
+/// The guard's wait is the library's own: nothing that an administrator sets makes silence a decision earlier or later.
 #[test]
-fn a_primary_that_hears_no_decision_is_let_go_after_the_guard_wait() {
+fn a_primary_that_hears_no_decision_is_let_go_in_the_end() {
     let begun = Instant::now();
-    let (_dir, process) = provoked("next-hang", false, &["-Dbc.guard.wait=1000"]);
-    process.wait_for(LAUNCHED, Duration::from_secs(60));
+    let (_dir, process) = provoked("next-hang", false, &["-Dbc.guard.wait=600000"]);
+    process.wait_for(LAUNCHED, Duration::from_secs(120));
     assert!(begun.elapsed() >= Duration::from_secs(25), "{:?}", begun.elapsed());
 }
 
@@ -243,7 +243,7 @@ fn what_the_library_holds_no_clock_releases() {
     let (standby, told) = provoked("hold-unseen", false, &["-Dbc.guard.wait=1000"]);
     let (_dir, silent) = provoked("hold-then-hang", false, &["-Dbc.guard.wait=1000"]);
     standby.wait_for_status("held", START, |status| status["holding"].is_string());
-    // The guard's wait and the 30 s of grace after it have long passed by then.
+    // The 30 s in which a silent library is given up have long passed by then.
     silent.wait_for("has not said so again", Duration::from_secs(100));
     for held in [&told, &silent] {
         assert!(!held.output().contains(LAUNCHED), "{}", held.output());
@@ -350,7 +350,7 @@ fn without_a_library_the_record_decides_under_its_own_flag_only() {
     let promoted = dir.launch("promoted, without library", &mut java);
     promoted.wait_for(LAUNCHED, START);
     drop(promoted);
-    fs::write(dir.state().join("role"), "role=primary\nflag=none\n").expect("record");
+    fs::write(dir.state().join("role"), "role=primary\nflag=none\nhold=no\n").expect("record");
     let ordered = dir.launch("record of another flag", &mut java);
     sleep(Duration::from_secs(5));
     assert!(!ordered.output().contains(LAUNCHED));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bc_core::md5::Md5;
+use bc_core::generation::Md5;
 use bc_testkit::{
     artefacts,
     gocd_dir::{GocdDir, TOKEN, write_plugin_jar},

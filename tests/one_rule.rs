@@ -11,11 +11,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bc_core::{
-    layout::{Layout, may_be_there},
-    properties::{self, Properties},
+    basics::{Properties, properties, stray_ends::without_stray_ends},
+    generation::{Layout, Role, layout::may_be_there},
     role::{self, Recorded, Start},
     settings::{Flag, OVERRIDDEN_FLAG, Settings},
-    stray_ends::without_stray_ends,
 };
 use bc_testkit::artefacts;
 
@@ -149,7 +148,7 @@ fn folders_are_the_same_in_both_languages() {
         ]);
         let layout = Layout::from_properties(&Properties::from_iter(pairs.iter().copied()));
         assert_eq!(
-            (layout.state_dir(), layout.pair_dir()),
+            (layout.state_dir(), layout.cruise_config_dir()),
             (Path::new(&row[3]), Path::new(&row[4])),
             "{row:?}"
         );
@@ -226,8 +225,9 @@ fn with_record(what: &str) -> tempfile::TempDir {
         "loop" => symlink(role::FILE, path).expect("a link"),
         "dangling link" => symlink("nowhere", path).expect("a link"),
         record => {
-            let (role, flag) = record.split_once('/').expect("a role and a flag");
-            fs::write(path, format!("role={role}\nflag={flag}\n")).expect("a file");
+            let parts = record.split('/').zip(["role", "flag", "hold"]);
+            let lines: String = parts.map(|(value, key)| format!("{key}={value}\n")).collect();
+            fs::write(path, lines).expect("a file");
         }
     }
     folder
@@ -244,6 +244,34 @@ fn with_library(flag: &str, state: &Path) -> &'static str {
         Start::Release => "release",
         Start::HoldStandby | Start::HoldFenced | Start::HoldUnknown => "hold",
         Start::Ask => "ask",
+    }
+}
+
+/// What the library writes says the same without it as what the version before wrote.
+#[test]
+fn a_record_of_this_version_and_of_the_one_before_hold_alike() {
+    let mut shim = Shim::start();
+    for role in [Role::Primary, Role::Standby, Role::Fenced] {
+        for (then, word) in [(Flag::None, "none"), (Flag::Property, "property"), (Flag::File, "file")] {
+            let now = tempfile::tempdir().expect("a folder");
+            Recorded::new(role, then, 1).save(now.path()).expect("saved");
+            let text = fs::read_to_string(now.path().join(role::FILE)).expect("read");
+            assert!(text.contains("hold="), "{text}");
+            let before = with_record(&format!("{role}/{word}"));
+            for mode in ["", "standby"] {
+                let mut start = |state: &Path| {
+                    let folder = now.path().display().to_string();
+                    let state = state.display().to_string();
+                    let pairs = [
+                        ("user.dir", &*folder),
+                        ("bc.state.dir", &*state),
+                        ("go.server.mode", mode),
+                    ];
+                    shim.judge(&given(&pairs)).start
+                };
+                assert_eq!(start(now.path()), start(before.path()), "{role}/{word}, `{mode}`");
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bc_core::state_dir::StateDir;
+use bc_core::role::StateDir;
 use bc_testkit::{artefacts, gocd_dir::GocdDir, http, wait};
 use bc_tests::authorized;
 
@@ -158,11 +158,14 @@ fn twenty_reloads_leave_one_library_and_the_threads_of_one_node() {
 fn a_panic_becomes_an_exception_with_its_message_and_the_server_lives() {
     let dir = GocdDir::new();
     dir.install(&artefacts::provoke_jar());
-    let mut jvm = dir.launch("panics in requests", dir.java(17).arg("-Dbc.provoke=request-panic"));
+    let mut jvm = dir.launch("panics in events", dir.java(17).arg("-Dbc.provoke=next-panic"));
     dir.wait_for_gocd();
     wait_for_plugin(&dir);
-    let answer = ask(&dir, "notifications-interested-in");
-    assert!(answer.contains("provoked panic in request"), "{answer}");
+    let log = dir.path().join("logs").join(format!("plugin-{PLUGIN}.log"));
+    wait::until("the plugin's log shows the panic", START, || {
+        let log = fs::read_to_string(&log).ok()?;
+        log.contains("provoked panic in nextEvent").then_some(())
+    });
     assert!(jvm.is_running());
     dir.wait_for_gocd();
 
@@ -294,6 +297,12 @@ fn a_state_folder_that_is_a_file_makes_the_plugin_invalid_with_a_message_that_na
         let info = plugin_info(&dir).to_string();
         (info.contains("invalid") && info.contains("business-continuity")).then_some(info)
     });
+    // Nothing was loaded from there either, and one message says so.
+    assert!(
+        plugin_info(&dir).to_string().contains("-Dbc.state.dir"),
+        "{}",
+        plugin_info(&dir)
+    );
     assert!(jvm.is_running());
 }
 

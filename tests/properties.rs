@@ -12,7 +12,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use bc_core::{properties, token::Token};
+use bc_core::{basics::properties, keys::Token};
 use bc_testkit::artefacts;
 use proptest::{
     prelude::*,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bc_core::scan::xml::Outline;
+use bc_core::gocd::xml::Outline;
 use bc_testkit::artefacts;
 
 const TEXTS: usize = 100_000;

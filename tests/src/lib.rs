@@ -1,6 +1,8 @@
 //! What several whole-system tests share: a primary and a held standby, as two JVMs or as two companion processes, and
 //! their long, hard use.
 
+#![forbid(unsafe_code)]
+
 pub mod nodes;
 pub mod soak;
 

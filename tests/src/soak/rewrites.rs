@@ -19,7 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use bc_core::digest::Digest;
+use bc_core::basics::Digest;
 use fastrand::Rng;
 
 use crate::nodes::Nodes;

@@ -14,9 +14,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use bc_core::{
-    digest::{Digest, Digests},
-    manifest::{Entry, Manifest, Name},
-    withheld::Reason,
+    basics::{Digest, Digests},
+    generation::{Entry, Manifest, Name, Reason},
 };
 use bc_testkit::{gocd_dir::GocdDir, process::Process};
 use fastrand::Rng;
@@ -71,8 +70,8 @@ pub struct Sets {
     number: u64,
     newest: String,
     numbers: HashMap<String, u64>,
-    /// Offered between two sets: the primary was stopped in the middle of a reading, or withholds what it cannot yet tell
-    /// to be whole.
+    /// Offered between two sets: the primary was stopped in the middle of a reading, or withholds what it cannot yet
+    /// tell to be whole.
     between: HashSet<String>,
     /// Every content that a file ever had.
     written: HashSet<(Name, Digest)>,
@@ -182,8 +181,8 @@ impl Sets {
         }
     }
 
-    /// Notes what was offered so shortly that the ledger was not looked at meanwhile. A line that is being written is of
-    /// no generation.
+    /// Notes what was offered so shortly that the ledger was not looked at meanwhile. A line that is being written is
+    /// of no generation.
     fn note_given_out(&mut self, primary: &GocdDir) {
         let text = fs::read_to_string(primary.state().join("given-out")).unwrap_or_default();
         let ids = text

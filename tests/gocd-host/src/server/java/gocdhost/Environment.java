@@ -47,10 +47,6 @@ public final class Environment {
         return Long.getLong("cruise.config.refresh.interval", 5000);
     }
 
-    public static boolean startsInMaintenanceMode() {
-        return isYes("gocd.server.start.in.maintenance.mode");
-    }
-
     public static File bundledPlugins() {
         return new File(System.getProperty("plugins.go.provided.path", "plugins/bundled"));
     }

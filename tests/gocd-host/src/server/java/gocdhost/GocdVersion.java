@@ -4,9 +4,6 @@ import org.osgi.framework.Version;
 
 /** The version that the server says it has: the Implementation-Version of the jar that holds Boot, as 26.1.0-22000. */
 public final class GocdVersion {
-    /** No build of GoCD: nobody may look for this revision. */
-    public static final String REVISION = "0000000000000000000000000000000000000000";
-
     private final String full;
 
     private GocdVersion(String full) {
@@ -33,16 +30,6 @@ public final class GocdVersion {
     /** As 26.1.0. */
     public String release() {
         return full.contains("-") ? full.substring(0, full.indexOf('-')) : full;
-    }
-
-    /** As 22000. */
-    public String build() {
-        return full.contains("-") ? full.substring(full.indexOf('-') + 1) : "";
-    }
-
-    /** As GoCD shows it to people. */
-    public String formatted() {
-        return release() + " (" + build() + "-" + REVISION + ")";
     }
 
     /** Whether it is this release or a later one. */

@@ -5,7 +5,6 @@ import java.util.regex.Pattern;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 
-import gocdhost.GocdVersion;
 import gocdhost.Json;
 import gocdhost.health.HealthMessage;
 import gocdhost.health.HealthMessages;
@@ -21,12 +20,10 @@ final class GocdApi {
     private static final String NOT_FOUND = "The url you are trying to reach appears to be incorrect.\n";
     private static final Pattern VERSIONED = Pattern.compile("application/vnd\\.go\\.cd(\\.v\\d+)?\\+json");
 
-    private final GocdVersion version;
     private final HealthMessages health;
     private final PluginInfo pluginInfo;
 
-    GocdApi(GocdVersion version, HealthMessages health, Plugins plugins) {
-        this.version = version;
+    GocdApi(HealthMessages health, Plugins plugins) {
         this.health = health;
         this.pluginInfo = new PluginInfo(plugins);
     }
@@ -43,8 +40,6 @@ final class GocdApi {
             return HttpResponse.text(404, NOT_FOUND);
         }
         switch (request.path()) {
-            case "/go/api/version":
-                return HttpResponse.json(200, version());
             case "/go/api/server_health_messages":
                 return HttpResponse.json(200, healthMessages());
             case "/go/api/admin/plugin_info":
@@ -52,16 +47,6 @@ final class GocdApi {
             default:
                 return HttpResponse.text(404, NOT_FOUND);
         }
-    }
-
-    private JsonObject version() {
-        JsonObject answer = new JsonObject();
-        answer.addProperty("version", version.release());
-        answer.addProperty("build_number", version.build());
-        answer.addProperty("git_sha", GocdVersion.REVISION);
-        answer.addProperty("full_version", version.formatted());
-        answer.addProperty("commit_url", "https://github.com/gocd/gocd/commit/" + GocdVersion.REVISION);
-        return answer;
     }
 
     private JsonArray healthMessages() {

@@ -1,7 +1,5 @@
 package gocdhost.api;
 
-import gocdhost.GocdVersion;
-import gocdhost.config.ConfigService;
 import gocdhost.health.HealthMessages;
 import gocdhost.http.HttpHandler;
 import gocdhost.http.HttpRequest;
@@ -15,13 +13,11 @@ public final class Router implements HttpHandler {
 
     private final GocdApi api;
     private final TestControls controls;
-    private final PassiveFilter passive;
     private volatile boolean up;
 
-    public Router(Launch launch, GocdVersion version, HealthMessages health, ConfigService config, Plugins plugins) {
-        api = new GocdApi(version, health, plugins);
-        passive = new PassiveFilter(version);
-        controls = new TestControls(launch, version, config, plugins);
+    public Router(Launch launch, HealthMessages health, Plugins plugins) {
+        api = new GocdApi(health, plugins);
+        controls = new TestControls(launch, plugins);
     }
 
     /** From now on the server answers. */
@@ -40,6 +36,6 @@ public final class Router implements HttpHandler {
         if (request.path().equals("/")) {
             return HttpResponse.found("/go" + System.getProperty("go.landing.page", "/pipelines"));
         }
-        return passive.refuses(request) ? HttpResponse.found("/go/errors/inactive") : api.handle(request);
+        return api.handle(request);
     }
 }

@@ -1,16 +1,8 @@
 package gocdhost.api;
 
-import java.io.IOException;
-import java.util.stream.Collectors;
-
+import com.google.gson.JsonObject;
 import com.thoughtworks.go.plugin.api.response.GoPluginApiResponse;
 
-import gocdhost.GocdVersion;
-import gocdhost.Json;
-import gocdhost.config.AcceptedConfig;
-import gocdhost.config.ConfigService;
-import gocdhost.config.InvalidConfigException;
-import gocdhost.config.SaveOrder;
 import gocdhost.http.HttpRequest;
 import gocdhost.http.HttpResponse;
 import gocdhost.plugin.Plugins;
@@ -18,55 +10,29 @@ import gocdhost.plugin.descriptor.PluginDescriptor;
 import gocdhost.plugin.osgi.PluginException;
 import gocdhost.server.Launch;
 
-/** What no GoCD has: tests save configurations, send requests to plugins and look inside the server. */
+/** What no GoCD has: tests send requests to plugins and look inside the server. */
 final class TestControls {
-    private final ConfigService config;
+    private final Launch launch;
     private final Plugins plugins;
-    private final StateReport state;
 
-    TestControls(Launch launch, GocdVersion version, ConfigService config, Plugins plugins) {
-        this.config = config;
+    TestControls(Launch launch, Plugins plugins) {
+        this.launch = launch;
         this.plugins = plugins;
-        this.state = new StateReport(launch, version, config, plugins);
     }
 
-    HttpResponse handle(HttpRequest request) throws IOException {
+    HttpResponse handle(HttpRequest request) {
         switch (request.method() + " " + request.path()) {
-            case "GET /gocd-host/state":
-                return HttpResponse.json(200, state.json());
-            case "GET /gocd-host/threads":
-                return HttpResponse.text(200, threads());
+            case "GET /gocd-host/launch":
+                JsonObject seen = new JsonObject();
+                launch.properties().forEach(seen::addProperty);
+                return HttpResponse.json(200, seen);
             case "GET /gocd-host/collect":
                 System.gc();
                 return HttpResponse.text(200, "collected\n");
-            case "POST /gocd-host/save":
-                return save(request);
             case "POST /gocd-host/plugin-request":
                 return pluginRequest(request);
             default:
                 return HttpResponse.text(404, "no control is called " + request.method() + " " + request.path() + "\n");
-        }
-    }
-
-    private static String threads() {
-        return Thread.getAllStackTraces().keySet().stream().map(thread -> thread.getName() + "\n").sorted()
-                .collect(Collectors.joining());
-    }
-
-    private HttpResponse save(HttpRequest request) throws IOException {
-        SaveOrder order;
-        long pause;
-        try {
-            order = SaveOrder.of(request.parameter("order", "commit-first"));
-            pause = Long.parseLong(request.parameter("pause", "0"));
-        } catch (IllegalArgumentException wrong) {
-            return HttpResponse.text(400, wrong.getMessage() + "\n");
-        }
-        try {
-            AcceptedConfig accepted = config.save(request.body(), order, pause);
-            return HttpResponse.json(200, Json.of("md5", accepted.config().md5()));
-        } catch (InvalidConfigException refused) {
-            return HttpResponse.text(422, refused.getMessage() + "\n");
         }
     }
 

@@ -2,7 +2,6 @@ package gocdhost.config;
 
 import java.io.File;
 import java.io.IOException;
-import java.io.InterruptedIOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -31,40 +30,19 @@ final class ConfigFile {
         return new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8);
     }
 
-    /**
-     * Writes it.
-     *
-     * @param pause milliseconds to wait with an empty file, and again with half of it
-     */
     @SuppressWarnings("try")
-    void rewrite(String text, long pause) throws IOException {
+    void rewrite(String text) throws IOException {
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         try (RandomAccessFile access = new RandomAccessFile(file, "rw");
                 FileChannel channel = access.getChannel();
                 FileLock lock = channel.lock()) {
             access.setLength(0);
-            sleep(pause);
-            int half = bytes.length / 2;
-            write(channel, bytes, 0, half);
-            sleep(pause);
-            write(channel, bytes, half, bytes.length);
-        }
-    }
-
-    private static void write(FileChannel channel, byte[] bytes, int from, int to) throws IOException {
-        for (int start = from; start < to; start += PIECE) {
-            ByteBuffer piece = ByteBuffer.wrap(bytes, start, Math.min(PIECE, to - start));
-            while (piece.hasRemaining()) {
-                channel.write(piece);
+            for (int start = 0; start < bytes.length; start += PIECE) {
+                ByteBuffer piece = ByteBuffer.wrap(bytes, start, Math.min(PIECE, bytes.length - start));
+                while (piece.hasRemaining()) {
+                    channel.write(piece);
+                }
             }
-        }
-    }
-
-    private static void sleep(long pause) throws IOException {
-        try {
-            Thread.sleep(pause);
-        } catch (InterruptedException stopped) {
-            throw new InterruptedIOException("interrupted while writing the configuration");
         }
     }
 }

@@ -1,7 +1,5 @@
 package gocdhost.config;
 
-import java.util.function.BooleanSupplier;
-
 /** Looks at cruise-config.xml again and again. */
 public final class ConfigPoll {
     private ConfigPoll() {
@@ -11,9 +9,8 @@ public final class ConfigPoll {
      * Starts it on a daemon thread.
      *
      * @param interval milliseconds
-     * @param paused   while true, it does not look
      */
-    public static void start(ConfigService service, long interval, BooleanSupplier paused) {
+    public static void start(ConfigService service, long interval) {
         Thread thread = new Thread(() -> {
             while (true) {
                 try {
@@ -21,9 +18,7 @@ public final class ConfigPoll {
                 } catch (InterruptedException stopped) {
                     return;
                 }
-                if (!paused.getAsBoolean()) {
-                    service.takeUpFromDisk();
-                }
+                service.takeUpFromDisk();
             }
         }, "gocd-host-config");
         thread.setDaemon(true);

@@ -7,7 +7,6 @@ import java.nio.file.StandardCopyOption;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.Collections;
-import java.util.Optional;
 
 import gocdhost.Environment;
 import gocdhost.health.HealthMessage;
@@ -15,8 +14,8 @@ import gocdhost.health.HealthMessages;
 import gocdhost.log.ServerLog;
 
 /**
- * The configuration of the server: loaded at the start, saved through the server, taken up from disk after an edit by
- * hand. What is accepted is in three places: in memory, in the live file and in db/config.git.
+ * The configuration of the server: loaded at the start, and taken up from disk after an edit by hand. What is accepted is
+ * in three places: in memory, in the live file and in db/config.git.
  */
 public final class ConfigService {
     private static final ServerLog LOG = new ServerLog(ConfigService.class);
@@ -28,21 +27,12 @@ public final class ConfigService {
     private final ConfigFile file;
     private final ConfigRepository repository;
     private final HealthMessages health;
-    private volatile AcceptedConfig current;
+    private CruiseConfig current;
 
     public ConfigService(File file, File repository, HealthMessages health) {
         this.file = new ConfigFile(file);
         this.repository = new ConfigRepository(repository);
         this.health = health;
-    }
-
-    /** Empty until it is loaded. */
-    public Optional<AcceptedConfig> current() {
-        return Optional.ofNullable(current);
-    }
-
-    public File path() {
-        return file.path();
     }
 
     /**
@@ -68,30 +58,11 @@ public final class ConfigService {
         }
     }
 
-    /**
-     * Saves a new configuration, as the user interface and the API do.
-     *
-     * @param pause milliseconds that the live file stays empty, and then half written
-     * @throws InvalidConfigException nothing is changed
-     */
-    public synchronized AcceptedConfig save(String text, SaveOrder order, long pause)
-            throws IOException, InvalidConfigException {
-        CruiseConfig config = CruiseConfig.parse(text);
-        if (order == SaveOrder.COMMIT_FIRST) {
-            repository.checkIn(config.text());
-        }
-        file.rewrite(config.text(), pause);
-        if (order == SaveOrder.WRITE_FIRST) {
-            repository.checkIn(config.text());
-        }
-        return remember(config, "save");
-    }
-
     /** Takes up an edit by hand. One that is not accepted leaves the last good configuration in memory. */
     public synchronized void takeUpFromDisk() {
         try {
             String text = file.read();
-            if (!CruiseConfig.md5(text).equals(current.config().md5())) {
+            if (!CruiseConfig.md5(text).equals(current.md5())) {
                 CruiseConfig config = CruiseConfig.parse(text);
                 // An edit that came meanwhile is not written over; the next look takes it up.
                 if (!file.read().equals(text)) {
@@ -114,16 +85,15 @@ public final class ConfigService {
     private void accept(CruiseConfig config, String source) throws IOException {
         if (!Environment.keepsFiles()) {
             repository.checkIn(config.text());
-            file.rewrite(config.text(), 0);
+            file.rewrite(config.text());
         }
         remember(config, source);
     }
 
-    private AcceptedConfig remember(CruiseConfig config, String source) {
-        current = new AcceptedConfig(config, source, current == null ? 1 : current.number() + 1);
+    private void remember(CruiseConfig config, String source) {
+        current = config;
         health.replace(INVALID_AT_START, Collections.emptyList());
         health.replace(INVALID_ON_DISK, Collections.emptyList());
         LOG.info("configuration " + config.md5() + " is accepted (" + source + ")");
-        return current;
     }
 }

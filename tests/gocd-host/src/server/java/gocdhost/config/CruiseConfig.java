@@ -11,7 +11,6 @@ import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.parsers.ParserConfigurationException;
 
 import org.w3c.dom.Element;
-import org.w3c.dom.NodeList;
 import org.xml.sax.ErrorHandler;
 import org.xml.sax.InputSource;
 import org.xml.sax.SAXException;
@@ -26,11 +25,9 @@ public final class CruiseConfig {
     private static final int SCHEMA_VERSION = 139;
 
     private final String text;
-    private final Element root;
 
-    private CruiseConfig(String text, Element root) {
+    private CruiseConfig(String text) {
         this.text = text;
-        this.root = root;
     }
 
     /** @throws InvalidConfigException says why the server does not accept it */
@@ -48,7 +45,7 @@ public final class CruiseConfig {
         } catch (NumberFormatException unreadable) {
             throw new InvalidConfigException("schemaVersion is no number: " + version);
         }
-        return new CruiseConfig(normal(text), root);
+        return new CruiseConfig(normal(text));
     }
 
     /** MD5 of the UTF-8 bytes, as GoCD identifies a configuration. */
@@ -72,19 +69,6 @@ public final class CruiseConfig {
 
     public String md5() {
         return md5(text);
-    }
-
-    /** An attribute of the element {@code server}; null where it is not there. */
-    public String serverAttribute(String name) {
-        NodeList servers = root.getElementsByTagName("server");
-        String value = servers.getLength() == 0 ? "" : ((Element) servers.item(0)).getAttribute(name);
-        return value.isEmpty() ? null : value;
-    }
-
-    /** The text of the first element of this name; null where it is not there. */
-    public String elementText(String name) {
-        NodeList elements = root.getElementsByTagName(name);
-        return elements.getLength() == 0 ? null : elements.item(0).getTextContent().trim();
     }
 
     private static String normal(String text) {

@@ -40,17 +40,15 @@ public final class GocdServer {
         HealthMessages health = new HealthMessages();
         ConfigService config =
                 new ConfigService(Environment.configFile(), Environment.configRepository(), health);
-        Plugins plugins = new Plugins(version, health, config);
-        Router router = new Router(launch, version, health, config, plugins);
+        Plugins plugins = new Plugins(version, health);
+        Router router = new Router(launch, health, plugins);
 
         JettyConfig.replaceIfOutdated();
         new HttpServer(Environment.listenHost(), Environment.port(), router).start();
         plugins.start();
         CipherKey.createIfMissing();
         config.load();
-        ServerMode.settle(version);
-        ConfigPoll.start(config, Environment.configRefreshInterval(),
-                () -> Environment.startsInMaintenanceMode() || ServerMode.isPassive(version));
+        ConfigPoll.start(config, Environment.configRefreshInterval());
         Thread.sleep(Environment.startDelay());
         router.serverIsUp();
         LOG.info("GoCD server started successfully.");

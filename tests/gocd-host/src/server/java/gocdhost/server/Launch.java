@@ -1,6 +1,5 @@
 package gocdhost.server;
 
-import java.lang.management.ManagementFactory;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -8,7 +7,6 @@ import java.util.TreeMap;
 public final class Launch {
     private static final String[] SEEN = {"go.server.mode", "go.server.state"};
 
-    private final long time = System.currentTimeMillis();
     private final Map<String, String> properties = new TreeMap<>();
 
     private Launch() {
@@ -19,16 +17,6 @@ public final class Launch {
 
     public static Launch now() {
         return new Launch();
-    }
-
-    /** Milliseconds since 1970. */
-    public long time() {
-        return time;
-    }
-
-    /** Milliseconds since the JVM started. */
-    public long afterJvmStart() {
-        return time - ManagementFactory.getRuntimeMXBean().getStartTime();
     }
 
     /** The values are null where a property was not set. */
