@@ -72,7 +72,8 @@ pub fn for_majors<T: Send>(majors: &[u32], run: impl Fn(u32) -> T + Sync) -> Vec
 /// What a thread said when it panicked.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no words")
 }
 
 /// One server. Dropping it stops it and removes what it has.
