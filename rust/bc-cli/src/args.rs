@@ -28,6 +28,7 @@ Examples:
   gocd-bc trust FINGERPRINT            on the standby
   gocd-bc sync --allow-deletions       on the standby, when plugins were removed on purpose
   gocd-bc promote --without-database   on the standby, when the primary is lost
+  gocd-bc history                      who promoted what, and when
 
 Wrong use of the command ends with 64."
 )]
@@ -162,6 +163,18 @@ pub(crate) enum Command {
     /// A standby whose flag is gone promotes itself where the primary that it followed does not answer. It says so as
     /// CRITICAL until this command, or the next promotion or demotion.
     Acknowledge,
+    /// List promotions, demotions, restored generations and changed keys, with who ordered them
+    ///
+    /// Newest first, in the time of UTC. Also lists what was refused, with the reason. What else was ordered of the node
+    /// is in audit.jsonl in its state folder. Ends with 1 where a part of it cannot be read.
+    History {
+        /// As many of the newest
+        #[arg(short, long, value_name = "NUMBER", default_value_t = 20)]
+        number: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a primary without GoCD's JVM, in the foreground
     ///
     /// Offers the files of a GoCD folder as the plugin does. For a sidecar container, or a machine where GoCD is

@@ -6,6 +6,7 @@
 //! | `doctor`, `explain` | the commands of these names |
 //! | `run` | `gocd-bc primary` and `gocd-bc standby`, a node without a JVM |
 //! | `promote`, `demote`, `acknowledge` | the commands of these names |
+//! | `history` | `gocd-bc history` |
 //! | `sync`, `verify` | the commands of these names |
 //! | `generations` | `gocd-bc generations list`, `show`, `diff`, `restore` and `drop` |
 //! | `identity` | `gocd-bc identity show`, `rotate` and `new` |
@@ -28,6 +29,7 @@ mod demote;
 mod doctor;
 mod explain;
 mod generations;
+mod history;
 mod identity;
 mod promote;
 mod run;
@@ -87,6 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Setup(command) => setup::run(&search, command),
         Command::Demote { forget } => demote::run(&search, forget),
+        Command::History { number, json } => history::run(&search, number, json),
         Command::Acknowledge => acknowledge::run(&search),
         Command::Primary { node } => run::primary(&search, &node),
         Command::Standby { primary_url, node } => run::standby(&search, primary_url, &node),

@@ -195,6 +195,11 @@ fn a_standby_whose_flag_is_gone_promotes_itself_on_verified_files_where_nobody_a
         aside.iter().flatten().any(|text| text == "<cruise>half a co"),
         "what was there is kept: {aside:?}"
     );
+    wait_for("it is in the audit", || {
+        let told = on_standby(&place, &["history"]).stdout;
+        told.contains("this node itself  promote without-database  done")
+            .then_some(())
+    });
 
     let (_, log) = node.end();
     assert!(log.contains("CRITICAL this server promoted itself at"), "{log}");

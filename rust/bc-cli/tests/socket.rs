@@ -49,6 +49,7 @@ impl ControlHandler for SmallNode {
             },
             Order::Generations
             | Order::Generation { .. }
+            | Order::History { .. }
             | Order::Diff { .. }
             | Order::Restore { .. }
             | Order::Verify

@@ -3,12 +3,14 @@
 //!
 //! | module | says |
 //! |---|---|
+//! | `audit` | to whoever asks later: who ordered what of it |
 //! | `both` | to those who compare MD5s: the files of both nodes |
 //! | `control` | to the command line: orders and replies on the local socket |
 //! | `event` | to the process that the node lives in: events for Java |
 //!
 //! Stands on all other rooms.
 
+pub mod audit;
 pub mod both;
 pub mod control;
 pub mod event;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | this one | one connection: an order in, progress and one reply out |
 //! | `rights` | who may give which order |
+//! | `who` | who is at the other end, for the audit |
 //! | `visitors` | who is connected, and who must make room |
 //! | `unix` | `control.sock` in the state folder |
 //! | `windows` | a named pipe |
@@ -22,8 +23,12 @@ use std::{
 
 use bc_core::{
     basics::Error,
-    node::{Order, Reply},
+    node::{
+        Order, Reply,
+        audit::{Ordered, Who},
+    },
 };
+use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     sync::{Semaphore, mpsc},
@@ -39,6 +44,7 @@ mod rights;
 mod unix;
 #[cfg(unix)]
 mod visitors;
+mod who;
 #[cfg(windows)]
 mod windows;
 
@@ -49,6 +55,7 @@ use unix as platform;
 use windows as platform;
 
 use rights::Caller;
+use who::Visitor;
 
 use crate::off_worker::OffWorker;
 
@@ -64,11 +71,20 @@ const LOOKED_UP_AT_ONCE: usize = 2;
 /// How long a caller waits for that.
 const LOOKED_UP_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long an answer waits until its order is written down: no longer than nobody notices.
+const NOTED_WITHIN: Duration = Duration::from_millis(50);
+
 /// Carries orders out.
 pub trait ControlHandler: Send + Sync + 'static {
     /// Carries out an `order` from the local socket, whose caller was found to have the right to give it. Steps may be
     /// told through `progress`; a caller that went away does not end the call.
     fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> impl Future<Output = Reply> + Send;
+
+    /// Writes down what came of an order from the local socket that changes anything, whether or not its caller was found
+    /// to have the right to give it.
+    fn note(&self, _: BoxFuture<'static, Who>, _: Ordered) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Called with the path of the socket whenever it is there, and with the reason whenever nobody can connect.
@@ -123,7 +139,7 @@ impl Drop for Answering {
 /// Serves one connection to the local socket: reads the order, judges its caller, and answers. Errors of the caller end
 /// in a refusal that it may read, those of the connection in its end. `stay` says that an order is about to be carried
 /// out, and learns whether the connection is still there for it.
-async fn converse<S, H>(stream: S, caller: Caller, rights: &Rights, handler: &H, stay: impl FnOnce() -> bool)
+async fn converse<S, H>(stream: S, visitor: Visitor, rights: &Rights, handler: &H, stay: impl FnOnce() -> bool)
 where
     S: AsyncRead + AsyncWrite + Send,
     H: ControlHandler,
@@ -131,16 +147,38 @@ where
     let (read, write) = tokio::io::split(stream);
     let mut answer = Answer { write, gone: false };
     let reply = match timeout(ORDER_WITHIN, read_order(read)).await {
-        Ok(Ok(order)) => match allow(&order, caller, rights).await {
-            Ok(()) if order.changes_anything() && !stay() => return,
-            Ok(()) => carry_out(order, handler, &mut answer).await,
-            Err(refusal) => refusal,
-        },
+        Ok(Ok(order)) if order.changes_anything() => {
+            let who = named(visitor);
+            let judged = allow(&order, visitor.caller, rights).await;
+            let allowed = judged.is_ok();
+            let last_word = match judged {
+                Ok(()) if !stay() => return,
+                Ok(()) => carry_out(order.clone(), handler, &mut answer).await,
+                Err(refusal) => refusal,
+            };
+            note(handler, who, Ordered::new(&order, allowed, &last_word)).await;
+            last_word
+        }
+        Ok(Ok(order)) => carry_out(order, handler, &mut answer).await,
         Ok(Err(reason)) => not_understood(&reason),
         Err(_) => not_understood("it did not arrive within 5 seconds"),
     };
     answer.line(&reply).await;
     answer.end().await;
+}
+
+/// Begins to find out who a visitor of the local socket is. The names of users may take their time, which no order waits
+/// for.
+fn named(visitor: Visitor) -> BoxFuture<'static, Who> {
+    let naming = tokio::spawn(visitor.who());
+    Box::pin(async { naming.await.unwrap_or_default() })
+}
+
+/// Has an order from the local socket written down. Its answer waits for that a moment at most, and it goes on after.
+async fn note<H: ControlHandler>(handler: &H, who: BoxFuture<'static, Who>, ordered: Ordered) {
+    let noting = tokio::spawn(handler.note(who, ordered));
+    // Whoever writes it says where it cannot be written.
+    drop(timeout(NOTED_WITHIN, noting).await);
 }
 
 /// Reads the one line with the order of a caller on the local socket.
@@ -286,7 +324,7 @@ mod tests {
     async fn answers(request: &[u8], caller: Caller) -> Vec<Reply> {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(request).await.expect("room");
-        converse(server, caller, &Rights::default(), &TwoSteps, || true).await;
+        converse(server, caller.into(), &Rights::default(), &TwoSteps, || true).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("text");
         text.lines()
@@ -355,7 +393,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_says_nothing_is_let_go() {
         let (mut client, server) = duplex(1024);
-        converse(server, Caller::Root, &Rights::default(), &TwoSteps, || true).await;
+        converse(server, Caller::Root.into(), &Rights::default(), &TwoSteps, || true).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("text");
         assert!(text.contains("5 seconds"), "{text}");
@@ -380,7 +418,7 @@ mod tests {
             client.write_all(&line(&order_to_promote())).await.expect("room");
             drop(client);
         };
-        tokio::join!(ask, converse(server, Caller::Root, &rights, &handler, || true));
+        tokio::join!(ask, converse(server, Caller::Root.into(), &rights, &handler, || true));
         assert_eq!(handler.0.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 }

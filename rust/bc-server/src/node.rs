@@ -25,6 +25,7 @@
 //! | `retention` | lets go of what a standby had kept before it was promoted: in its time, or when a person orders it |
 //! | `reopen` | opens the node again where GoCD runs already and it is to serve |
 //! | `orders` | answers the local socket |
+//! | `audit_writer` | writes down what was ordered |
 //! | `generation_orders` | answers what the local socket is asked about kept generations, and goes back to one |
 //! | `health` | keeps GoCD's health messages up to date |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
@@ -48,7 +49,7 @@ use bc_core::{
     generation::{Layout, Role, Run, layout},
     gocd::version,
     keys::{Identity, OwnKeys},
-    node::{Event, Events},
+    node::{Event, Events, audit::Audit},
     primary::scan::watch,
     role::{Plan, Recorded, StateDir, promotion::Place, unacknowledged},
     settings::{Face, Mistake, Settings},
@@ -62,6 +63,7 @@ use tracing::{Dispatch, error, info, warn};
 pub use self::standby::host_name;
 
 use self::{
+    audit_writer::AuditWriter,
     promote::Promotion,
     supervisor::{PartThreads, RestartWaits, Supervisor},
     threads::Threads,
@@ -73,6 +75,7 @@ use crate::{
     tls::node_key::{NodeKey, Shown},
 };
 
+mod audit_writer;
 mod beginning;
 mod certificate_watch;
 mod database;
@@ -160,6 +163,8 @@ pub(crate) struct Assembly {
     pub(crate) gocd_version: Option<String>,
     pub(crate) stop: CancellationToken,
     pub(crate) dispatch: Dispatch,
+    /// Where all that is ordered is written down.
+    pub(crate) audit: AuditWriter,
     /// How long the supervisor waits before it starts a failed part again.
     pub(crate) restart_waits: RestartWaits,
     /// Where hints of changed files come from.
@@ -364,9 +369,12 @@ impl Assembly {
             }
         };
         board.update(|status| status.gocd_version = gocd_version.clone());
+        let board = Arc::new(board);
+        let audit = Audit::new(Arc::clone(&state));
         let assembly = Self {
             settings: Arc::new(settings),
-            board: Arc::new(board),
+            audit: AuditWriter::new(audit, Arc::clone(&board), Arc::clone(&clock)),
+            board,
             clock,
             events,
             state,

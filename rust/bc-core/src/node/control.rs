@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::History;
 use crate::{
     basics::{Error, Fingerprint},
     generation::{Entry, Name},
@@ -64,6 +65,11 @@ pub enum Order {
         /// As a person writes it, see [`crate::standby::store::generations::show`].
         id: String,
     },
+    /// What was ordered of this node: promotions, demotions, restored generations and changed keys.
+    History {
+        /// As many of the newest.
+        newest: usize,
+    },
     /// What differs between two of them. It shows the configuration, though no secret of it, so not everybody may
     /// order it.
     #[serde(rename = "difference")]
@@ -109,7 +115,10 @@ impl From<Error> for Reply {
 impl Order {
     /// Whether only root, a member of `bc.operator.group`, or the owner under `bc.operator=owner` may give this order.
     pub fn changes_anything(&self) -> bool {
-        !matches!(self, Order::Status | Order::Generations | Order::Generation { .. })
+        !matches!(
+            self,
+            Order::Status | Order::Generations | Order::Generation { .. } | Order::History { .. }
+        )
     }
 }
 
@@ -138,6 +147,11 @@ pub enum Reply {
         generation: Box<KeptGeneration>,
         /// Its files.
         files: BTreeMap<Name, Entry>,
+    },
+    /// What was ordered.
+    History {
+        /// By the audit.
+        history: Box<History>,
     },
     /// What differs.
     #[serde(rename = "difference")]

@@ -11,6 +11,7 @@
 //! | `standbys.json` | as primary: its standbys ([`crate::primary::standbys`]) |
 //! | `removed-keys.json` | keys whose trust has ended ([`crate::keys::peers`]) |
 //! | `unacknowledged-promotion.json` | that it promoted itself, until a person has seen it ([`crate::role::unacknowledged`]) |
+//! | `audit.jsonl`, `audit-refused.jsonl`, each with `.1` too | who ordered what ([`crate::node::audit`]) |
 //! | `digests.json` | as primary: digests of its jars, so that a restart need not read them |
 //! | `mounts.json` | as primary: on which mounts its files were seen, so that what is on a disk that is gone is not taken for removed |
 //! | `lock` | held by the process whose node is open |

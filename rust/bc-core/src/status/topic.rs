@@ -60,6 +60,8 @@ topics! {
     Threads = "threads",
     /// Nobody can talk to this node on this machine.
     LocalSocket = "local socket",
+    /// What was ordered cannot be written down.
+    Audit = "audit",
     /// The token cannot be read.
     Token = "token",
     /// The certificate that an administrator gives cannot be used.

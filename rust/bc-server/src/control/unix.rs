@@ -28,6 +28,7 @@ use super::{
     ControlHandler, Tell, converse,
     rights::{Caller, Rights},
     visitors::Visitors,
+    who::{Visitor, logged_in},
 };
 use crate::accepting::Accepting;
 
@@ -141,7 +142,7 @@ impl<H: ControlHandler> SocketServer<H> {
         let mut accepting = Accepting::new(format!("the local socket {}", path.display()), Box::new(tell));
         loop {
             let (stream, _) = accepting.next(|| listener.accept()).await;
-            let Ok((uid, caller)) = caller(&stream) else { continue };
+            let Ok((uid, visitor)) = visitor(&stream) else { continue };
             // Without a place the connection is closed, which the caller is told as "busy".
             let Some(visit) = self.visitors.enter(uid) else {
                 continue;
@@ -150,7 +151,7 @@ impl<H: ControlHandler> SocketServer<H> {
             tokio::spawn(async move {
                 tokio::select! {
                     () = visit.dismissed() => {}
-                    () = converse(stream, caller, &rights, handler.as_ref(), || visit.stay()) => {}
+                    () = converse(stream, visitor, &rights, handler.as_ref(), || visit.stay()) => {}
                 }
             });
         }
@@ -168,15 +169,20 @@ async fn gone(bound: &Arc<Bound>) {
     }
 }
 
-/// The operating-system user at the other end of the local socket, from the kernel.
-fn caller(stream: &UnixStream) -> io::Result<(u32, Caller)> {
+/// Who is at the other end of the local socket, from the kernel: the number of the user, and all that is known.
+fn visitor(stream: &UnixStream) -> io::Result<(u32, Visitor)> {
     let peer = stream.peer_cred()?;
     let caller = match peer.uid() {
         0 => Caller::Root,
         uid if uid == geteuid().as_raw() => Caller::Owner,
         uid => Caller::Other { uid, gid: peer.gid() },
     };
-    Ok((peer.uid(), caller))
+    let visitor = Visitor {
+        caller,
+        uid: Some(peer.uid()),
+        login: peer.pid().and_then(logged_in),
+    };
+    Ok((peer.uid(), visitor))
 }
 
 #[cfg(test)]

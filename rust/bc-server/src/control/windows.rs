@@ -100,7 +100,7 @@ async fn accept<H: ControlHandler>(
         };
         let (rights, handler) = (Arc::clone(&rights), Arc::clone(&handler));
         tokio::spawn(async move {
-            converse(stream, Caller::Owner, &rights, handler.as_ref(), || true).await;
+            converse(stream, Caller::Owner.into(), &rights, handler.as_ref(), || true).await;
             drop(place);
         });
     }

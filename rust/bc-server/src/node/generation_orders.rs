@@ -1,11 +1,12 @@
-//! The generations that a standby keeps: what is asked about them on the local socket, and going back to one.
+//! What is read of a node's past on the local socket: the generations that a standby keeps, going back to one, and what was
+//! ordered.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::{Clock, Error, Kind},
     generation::Layout,
-    node::Reply,
+    node::{Reply, audit},
     standby::{
         pull::PullOrder,
         store::{
@@ -41,6 +42,15 @@ pub(crate) async fn show(state_dir: &Path, id: String) -> Reply {
     shown.map_or_else(Reply::from, |(generation, files)| Reply::Generation {
         generation: Box::new(generation),
         files,
+    })
+}
+
+/// Tells what was ordered of this node, for a caller on the local socket.
+pub(crate) async fn history(state_dir: &Path, newest: usize) -> Reply {
+    let folder = state_dir.to_owned();
+    let read = looking(move || Ok(audit::history(&folder, newest))).await;
+    read.map_or_else(Reply::from, |history| Reply::History {
+        history: Box::new(history),
     })
 }
 

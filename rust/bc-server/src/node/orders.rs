@@ -5,17 +5,22 @@ use std::{path::PathBuf, sync::Arc};
 use bc_core::{
     basics::{Clock, Error, Fingerprint, Kind, Severity},
     keys::{OwnKeys, PeersFile},
-    node::{Order, Reply},
+    node::{
+        Order, Reply,
+        audit::{Ordered, Who},
+    },
     primary::Standbys,
     settings::Settings,
     standby::pull::PullOrder,
     status::{Phase, StatusBoard, Topic},
 };
+use futures_util::future::BoxFuture;
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tracing::{error, info};
 
 use super::{
     Assembly, PullerOrders,
+    audit_writer::AuditWriter,
     demote::{self, Demotion},
     generation_orders,
     promote::{Begun, Promotion},
@@ -51,6 +56,7 @@ pub(crate) fn start(
             .map(|(standbys, offer)| rotation::start(assembly, supervisor, standbys, offer)),
         puller: promotion.puller.clone(),
         promotion: Arc::clone(promotion),
+        audit: assembly.audit.clone(),
     });
     let rights = Rights {
         operator_group: assembly.settings.operator_group.clone(),
@@ -115,6 +121,7 @@ struct Orders {
     rotation: Option<Arc<Rotation>>,
     puller: Option<PullerOrders>,
     promotion: Arc<Promotion>,
+    audit: AuditWriter,
 }
 
 impl Orders {
@@ -167,6 +174,12 @@ impl Orders {
 }
 
 impl ControlHandler for Orders {
+    /// Writes an order from the local socket into the audit of the node.
+    fn note(&self, who: BoxFuture<'static, Who>, ordered: Ordered) -> BoxFuture<'static, ()> {
+        let audit = self.audit.clone();
+        Box::pin(async move { audit.write(Some(who.await), ordered).await })
+    }
+
     /// Gives each order from the local socket to the part of the node that carries it out.
     async fn handle(&self, order: Order, progress: mpsc::Sender<String>) -> Reply {
         match order {
@@ -175,6 +188,7 @@ impl ControlHandler for Orders {
             },
             Order::Generations => generation_orders::list(&self.state_dir).await,
             Order::Generation { id } => generation_orders::show(&self.state_dir, id).await,
+            Order::History { newest } => generation_orders::history(&self.state_dir, newest).await,
             Order::Diff { from, to } => {
                 generation_orders::diff(&self.state_dir, &self.settings.layout, &self.clock, from, to).await
             }

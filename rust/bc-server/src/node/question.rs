@@ -10,7 +10,7 @@ use bc_core::{
     basics::{Error, NodeId, Severity, words},
     generation::RunId,
     keys::Token,
-    node::Reply,
+    node::{Order, Reply, audit::Ordered},
     role::{
         Recorded, Source,
         inquiry::{Heard, Inquiry, Verdict},
@@ -27,7 +27,9 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Assembly, peers_file,
+    Assembly,
+    audit_writer::AuditWriter,
+    peers_file,
     promote::{AskAgain, Begun, Promotion},
     supervisor::{Part, Supervisor},
 };
@@ -68,6 +70,7 @@ pub(crate) fn start(
         not_asked,
         promotion,
         recorded,
+        audit: assembly.audit.clone(),
     });
     let part = Part {
         name: "question",
@@ -107,6 +110,7 @@ struct Question {
     not_asked: Vec<(String, String)>,
     promotion: Arc<Promotion>,
     recorded: Recorded,
+    audit: AuditWriter,
 }
 
 impl Question {
@@ -139,6 +143,13 @@ impl Question {
                         ask: self.again(inquiry),
                     })
                     .await;
+                let order = Order::Promote {
+                    without_database: true,
+                    as_it_is: false,
+                };
+                let audit = self.audit.clone();
+                // What is said does not wait for a disk.
+                tokio::spawn(audit.write(None, Ordered::new(&order, true, &reply)));
                 if let Reply::Refused { message, guidance } = reply {
                     self.stay(&as_reason(&message, &guidance));
                 }
