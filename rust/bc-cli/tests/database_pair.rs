@@ -12,6 +12,7 @@ use bc_testkit::{
 };
 use databases::{LONG, Pair, ROLE};
 
+#[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/databases.rs"]
 mod databases;
 #[expect(dead_code, reason = "each test binary uses its own part")]

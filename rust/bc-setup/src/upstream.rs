@@ -38,6 +38,7 @@ pub struct Upstream {
     conninfo: Conninfo,
     password: Option<String>,
     slot: Option<String>,
+    has_archive: bool,
 }
 
 impl Upstream {
@@ -59,6 +60,7 @@ impl Upstream {
         };
         let text = setting("primary_conninfo")?.unwrap_or_default();
         let slot = setting("primary_slot_name")?.filter(|slot| !slot.is_empty());
+        let has_archive = setting("restore_command")?.is_some_and(|command| !command.is_empty());
         let Ok(mut conninfo) = Conninfo::parse(&text) else {
             return Ok(None);
         };
@@ -79,7 +81,13 @@ impl Upstream {
             conninfo,
             password,
             slot,
+            has_archive,
         }))
+    }
+
+    /// Whether the standby has an archive beside that server.
+    pub fn has_archive(&self) -> bool {
+        self.has_archive
     }
 
     /// What the server says of itself to the role that replicates.

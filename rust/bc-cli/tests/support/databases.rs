@@ -62,6 +62,13 @@ impl Pair {
         self.follows();
     }
 
+    /// Another server is the primary from now on, and whoever carries the password to its host did.
+    pub fn takes_over(&mut self, primary: Postgres) {
+        let former = std::mem::replace(&mut self.primary, primary);
+        let password = fs::read(Self::password_file_of(&former)).expect("set-up made it");
+        fs::write(self.password_file(), password).expect("written");
+    }
+
     pub fn on_primary(&self, more: &[&str]) -> Answer {
         self.set_up("database-primary", "--standby", "127.0.0.1", &self.primary, more)
     }
@@ -89,7 +96,11 @@ impl Pair {
     }
 
     fn password_file(&self) -> PathBuf {
-        self.primary.path().join("replication.pgpass")
+        Self::password_file_of(&self.primary)
+    }
+
+    fn password_file_of(primary: &Postgres) -> PathBuf {
+        primary.path().join("replication.pgpass")
     }
 
     /// The password of the role, once there is one.
@@ -186,6 +197,11 @@ impl Pair {
 
     /// The same where nothing else is said on the host of that server.
     pub fn types_on(&self, at: &Postgres, text: &str) -> usize {
+        self.types_within(at, text, ROUNDS)
+    }
+
+    /// The same, and what the commands say that are typed, which is so long at most.
+    fn types_within(&self, at: &Postgres, text: &str, rounds: usize) -> usize {
         let parts: Vec<String> = text.split('`').map(|part| words(part).join(" ")).collect();
         let mut sentence = String::new();
         let mut typed = 0;
@@ -199,9 +215,11 @@ impl Pair {
                     sentence.push_str(&part[begin..]);
                 }
                 _ => {
-                    let is_for_primary = sentence.contains("On 127.0.0.1");
+                    let is_for_primary = ["On 127.0.0.1", "On the primary's"]
+                        .iter()
+                        .any(|on| sentence.contains(on));
                     let at = if is_for_primary { &self.primary } else { at };
-                    typed += usize::from(self.types_one(part, at));
+                    typed += usize::from(self.types_one(part, at, rounds));
                 }
             }
         }
@@ -209,8 +227,8 @@ impl Pair {
     }
 
     /// Whether it is something that can be typed here.
-    fn types_one(&self, command: &str, at: &Postgres) -> bool {
-        if ["select ", "alter ", "set "]
+    fn types_one(&self, command: &str, at: &Postgres, rounds: usize) -> bool {
+        if ["select ", "alter ", "set ", "update "]
             .iter()
             .any(|begin| command.starts_with(begin))
         {
@@ -223,13 +241,15 @@ impl Pair {
                 assert_eq!(answer.code, 0, "{command}: {answer:?}");
                 true
             }
-            // What it says is read in the next round.
             ["gocd-bc", "setup", "database-standby", more @ ..] => {
-                let more: Vec<&str> = match more {
-                    ["--primary", _, more @ ..] => more.to_vec(),
-                    more => more.to_vec(),
-                };
-                self.on_standby(&more);
+                let primary = more.iter().position(|word| *word == "--primary");
+                let is_primary = |index| primary.is_some_and(|at| index == at || index == at + 1);
+                let words = more.iter().enumerate().filter(|(index, _)| !is_primary(*index));
+                self.sets_up_standby(words.map(|(_, word)| *word).collect(), rounds);
+                true
+            }
+            ["gocd-bc", "doctor"] => {
+                self.types_what_the_doctor_says(at, rounds);
                 true
             }
             ["\\password", role] => {
@@ -249,6 +269,37 @@ impl Pair {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Runs the command on the standby, with the order to write once it asks for that, and types what else it says.
+    fn sets_up_standby(&self, mut more: Vec<&str>, rounds: usize) {
+        let answer = self.on_standby(&more);
+        if answer.stderr.contains("--write does it") {
+            more.push("--write");
+            return self.sets_up_standby(more, rounds);
+        }
+        if answer.code != 0 {
+            assert!(rounds > 0, "typing does not end: {answer:?}");
+            self.types_within(&self.standby, &answer.stderr, rounds - 1);
+        }
+    }
+
+    /// Types what the doctor says on the host of a server that is critical there.
+    fn types_what_the_doctor_says(&self, at: &Postgres, rounds: usize) {
+        let data = at.data().display().to_string();
+        let answer = self.place.run(&["doctor", "--json", "--pgdata", &data]);
+        let answer = answer.json();
+        let findings = answer["findings"].as_array().into_iter().flatten();
+        for finding in findings.filter(|finding| finding["level"] == "CRITICAL") {
+            println!("{}: the doctor says {finding}", self.primary.major());
+            let seen = finding["seen"].as_str().expect("a text");
+            if self.types_within(at, seen, rounds - 1) == 0 {
+                let commands = finding["commands"].as_array().into_iter().flatten();
+                for command in commands.filter_map(|command| command.as_str()) {
+                    self.types_one(command, at, rounds - 1);
+                }
+            }
         }
     }
 }

@@ -61,9 +61,15 @@ pub struct History {
     /// Whether it got on between two looks at which nothing was received: it has an archive, whatever it says.
     restores: bool,
     had_receiver: bool,
+    lacks_archive: bool,
 }
 
 impl History {
+    /// Takes in that the standby has no archive, which version 11 tells nobody but its files.
+    pub fn lacks_archive(&mut self) {
+        self.lacks_archive = true;
+    }
+
     /// Notes a look at a standby's database at `now`; its primary's was last known to have written up to `written`.
     pub fn note(&mut self, look: &Look, written: Option<Lsn>, now: Duration) -> Following {
         match (self.receiver, look.receiver) {
@@ -76,7 +82,7 @@ impl History {
         self.had_receiver = look.receiver.is_some();
         // Version 11 does not say whether it has one. Until it is known not to get on it is believed to, unless something
         // was received before.
-        let is_unknown = look.version < 120_000 && self.receiver.is_none();
+        let is_unknown = look.version < 120_000 && self.receiver.is_none() && !self.lacks_archive;
         // What was received and is still being replayed says nothing of an archive.
         let is_beyond = look.received.is_none_or(|received| look.replayed > Some(received));
         self.restores |= is_alone && is_beyond && self.replayed.is_some() && look.replayed > self.replayed;
@@ -184,6 +190,13 @@ mod tests {
         }
         assert_eq!(history.note(&of_11(None, 5), Some(at(9)), s(31)), Following::Stuck);
         assert_eq!(history.note(&of_11(None, 6), Some(at(9)), s(32)), Following::Restoring);
+        // One whose files name none.
+        let mut history = History::default();
+        history.lacks_archive();
+        assert_eq!(
+            history.note(&of_11(None, 5), Some(at(9)), s(0)),
+            Following::Disconnected
+        );
         // One that streamed, and gets on by its archive when the receiver has ended.
         let mut history = History::default();
         history.note(&of_11(Some(7), 5), Some(at(5)), s(0));

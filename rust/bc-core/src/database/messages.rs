@@ -363,7 +363,8 @@ const TABLE: &[Row] = &[
         cause: "nothing listens at {primary} on port {port}",
         mend: "On {primary}: `pg_lsclusters` or `systemctl status postgresql` says whether it runs and on which port. If it \
                does, its listen_addresses names no address that is reached from here: `gocd-bc setup database-primary \
-               --standby {address}` says what to set.",
+               --standby {address}` says what to set. If it is another host or port: here `gocd-bc setup database-standby \
+               --primary HOST:PORT --write`.",
     },
     Row {
         name: "unreachable",

@@ -104,8 +104,8 @@ impl Refusal {
                 Kind::Unreachable,
                 format!("PostgreSQL at {server} cannot be reached: {reason}"),
                 format!(
-                    "Check that it runs (`systemctl status postgresql`, `pg_lsclusters`), that listen_addresses in \
-                     postgresql.conf names an address of {server}, and that no firewall is in between."
+                    "On its machine `gocd-bc doctor` says whether it runs, and what starts it. If it does, listen_addresses in \
+                     postgresql.conf has to name an address of {server}, and no firewall may be in between."
                 ),
             ),
             Refusal::Silent => (
@@ -129,9 +129,10 @@ impl Refusal {
                 Kind::Busy,
                 format!("PostgreSQL at {server} runs and has no connection left for {user}"),
                 format!(
-                    "Raise max_connections there above the sum of db.maxActive (32) of both GoCD servers (`alter system set \
-                     max_connections = 200`, then restart it), or the limit of that user (`alter role {user} connection \
-                     limit -1`)."
+                    "Raise max_connections above the sum of db.maxActive (32) of both GoCD servers: on the standby's database \
+                     first, which may not have less than the primary's, then on the primary's `alter system set \
+                     max_connections = 200`, and restart each. Or it is the limit of that user: `alter role {user} connection \
+                     limit -1`."
                 ),
             ),
             Refusal::Password => (

@@ -107,6 +107,11 @@ impl Watch {
             .filter(|replayed| *replayed > position.written);
     }
 
+    /// Takes in that the standby's database has no archive ([`History::lacks_archive`]).
+    pub fn lacks_archive(&mut self) {
+        self.history.lacks_archive();
+    }
+
     /// Notes what each database server answered at `now`. `primary` is on a standby what its primary told of its
     /// database, if that is known; it is none on a primary.
     pub fn note(

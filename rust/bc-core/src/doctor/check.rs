@@ -252,7 +252,7 @@ checks! {
     DatabaseCopy = 207 "database-copy" Critical, "The standby's database is a copy of the primary's";
     means: "It is a copy of another database, follows another timeline, or has more than the primary has written.";
     matters: "A promotion would go on with somebody else's data, or with a history that the primary does not have.";
-    type: "gocd-bc setup database-standby --reseed    # on the host of the standby's database";
+    type: "gocd-bc setup database-standby --reseed --primary primarydb    # on the host of the standby's database";
 
     Replication = 208 "replication" Critical, "The standby's database follows";
     means: "It receives nothing, does not get on, is paused, begins again and again, or has a setting that is lower than on \
@@ -265,7 +265,8 @@ checks! {
     means: "The primary has thrown away a part of its log that the standby behind a slot has not received \
             (max_slot_wal_keep_size).";
     matters: "That standby never catches up again.";
-    type: "gocd-bc setup database-standby --primary primarydb    # on its host: makes it anew";
+    type: "psql -c \"select pg_drop_replication_slot('gocd_bc')\"                           # on the primary's host\n\
+           gocd-bc setup database-standby --primary primarydb --anew --write    # on the standby's: makes it anew";
 
     SlotFills = 210 "slot-fills" Warning, "No slot fills a disk";
     means: "Nobody receives through a slot, or it keeps so much of the log that a disk fills or the slot is lost soon.";

@@ -138,6 +138,8 @@ pub struct Inside {
 /// The server that a standby follows, as the standby's own user sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upstream {
+    /// Whether the standby has no archive beside it, as far as its files say.
+    pub is_all: bool,
     /// What it says of itself; none where it was not asked, or does not say.
     pub told: Option<Told>,
     /// Why it does not say it, or why the standby receives nothing from it, and what to type; none where nobody knows.

@@ -165,6 +165,9 @@ impl Looked {
         let told = upstream.and_then(|upstream| upstream.told.as_ref());
         let follows = (role == Role::Standby).then_some(told);
         let mut watch = Watch::default();
+        if upstream.is_some_and(|upstream| upstream.is_all) {
+            watch.lacks_archive();
+        }
         if let Some(told) = told {
             watch.hear(&told.position, Duration::ZERO);
         }

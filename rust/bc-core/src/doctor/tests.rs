@@ -121,7 +121,7 @@ fn following(told: Option<Told>, reason: Option<&str>) -> Facts {
     inside.upstream = Some(Upstream {
         told,
         reason: reason.map(str::to_owned),
-        is_silent: false,
+        ..Upstream::default()
     });
     facts
 }

@@ -89,8 +89,8 @@ impl Watch {
                         mend(
                             Some(facts),
                             format!(
-                                "Run {drop} and `select pg_create_physical_replication_slot('{called}', true)` there, then make \
-                                 the standby anew with `gocd-bc setup database-standby --reseed`."
+                                "Run {drop} there, then make the standby anew on its machine: `gocd-bc setup \
+                                 database-standby --primary HOST --anew --write`, where HOST is the host of this database."
                             )
                         )
                     ),

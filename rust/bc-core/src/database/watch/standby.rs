@@ -91,7 +91,8 @@ impl Watch {
                      promoted. {}",
                     mend(
                         seen.facts,
-                        "Then make the other one its standby: `gocd-bc setup database-standby --reseed` on its machine."
+                        "Then make the other one its standby: `gocd-bc setup database-standby --reseed --primary HOST` on its \
+                         machine, where HOST is the one that is kept."
                     )
                 ),
             ));
@@ -203,8 +204,8 @@ fn other_timeline(name: &str, seen: Seen<'_>, told: Option<&Told>) -> Finding {
             number(told.and_then(|told| told.position.timeline)),
             mend(
                 seen.facts,
-                "Check that primary_conninfo there leads to the primary's database; if it does, `gocd-bc setup \
-                 database-standby --reseed` there finds out whether it can rejoin."
+                "On that machine `gocd-bc setup database-standby --reseed --primary HOST` finds out whether it can rejoin and \
+                 has it follow HOST, the host of the primary's database."
             )
         ),
     )
@@ -245,7 +246,7 @@ fn does_not_follow(name: &str, seen: Seen<'_>, told: Option<&Told>, following: F
                 "the database at {name} wants to receive through the slot {slot}, which the primary's database has not. {}",
                 mend(
                     seen.facts,
-                    format!("Run `select pg_create_physical_replication_slot('{slot}', true)` there.")
+                    format!("On the primary's: `select pg_create_physical_replication_slot('{slot}', true)`.")
                 )
             ),
         );
@@ -260,7 +261,10 @@ fn does_not_follow(name: &str, seen: Seen<'_>, told: Option<&Told>, following: F
         ),
         Following::Stuck => (
             Fault::Stuck,
-            format!("Look into {LOG}: its archive brings nothing, or something keeps it from replaying."),
+            format!(
+                "Look whether the share is mounted there and on the primary's machine (`df -h`), and into {LOG}: its archive \
+                 brings nothing, or something keeps it from replaying."
+            ),
         ),
         Following::Paused => (Fault::Paused, "Run `select pg_wal_replay_resume()` there.".to_owned()),
         _ => (
@@ -357,6 +361,10 @@ fn no_standby(seen: &Seen<'_>) -> Finding {
 fn anew(facts: Option<&Facts>) -> String {
     match facts.and_then(Facts::platform) {
         Some(platform) => format!("by means of {platform}, which runs it."),
-        None => "`gocd-bc setup database-standby --reseed` on its machine.".to_owned(),
+        None => {
+            "`gocd-bc setup database-standby --reseed --primary HOST` on its machine, where HOST is the host of the \
+                 primary's database."
+                .to_owned()
+        }
     }
 }

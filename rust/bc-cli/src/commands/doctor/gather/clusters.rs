@@ -222,17 +222,21 @@ mod linux {
         let Ok(Some(followed)) = upstream::Upstream::of(cluster, server) else {
             return Upstream::default();
         };
+        let is_all = !followed.has_archive();
         match followed.ask(cluster) {
             Ok(told) => Upstream {
+                is_all,
                 told: Some(told),
                 reason: followed.said_by_log(cluster),
                 is_silent: false,
             },
             Err(error) if error.kind() == Kind::File => Upstream {
+                is_all,
                 reason: followed.said_by_log(cluster),
                 ..Upstream::default()
             },
             Err(error) => Upstream {
+                is_all,
                 told: None,
                 reason: Some(format!(
                     "{}. {}",
