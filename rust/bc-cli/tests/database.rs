@@ -16,7 +16,10 @@ use bc_testkit::{
     http::tls_client,
     postgres::{DATABASE, PASSWORD, Postgres},
 };
-use pair::{Foreground, STANDBY_STATE, comment, gocd, pair, pair_with, status, wait_for, wait_until_on_standby};
+use pair::{
+    FIXTURE, Foreground, STANDBY_STATE, comment, gocd, pair, pair_with, primary_in, status, wait_for,
+    wait_until_on_standby,
+};
 use serde_json::Value;
 use support::{NOBODY, Place, is_root};
 
@@ -277,6 +280,54 @@ fn of_several_servers_in_one_url_each_is_asked_alone() {
     wait_for("the standby to say that nothing takes over now", || {
         said(&place, "standby").1.contains("nothing takes over").then_some(())
     });
+}
+
+/// Whatever the network between them does.
+#[test]
+fn two_primaries_on_one_database_see_each_other_in_it() {
+    let place = Place::new();
+    let server = Postgres::primary();
+    for node in ["one", "other"] {
+        gocd(&place, node);
+        for name in ["cruise-config.xml", "cipher.aes"] {
+            let text = fs::read_to_string(format!("{FIXTURE}/{name}")).expect("the sample configuration");
+            place.file(&format!("{node}/config/{name}"), &text, NOBODY);
+        }
+        properties(&place, node, &server);
+    }
+    let claimed = |node: &str| {
+        let problems = status(&place, node)["problems"].as_array().cloned().unwrap_or_default();
+        let claim = problems
+            .into_iter()
+            .find(|problem| problem["topic"] == "claim on the database");
+        claim.map(|problem| problem["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let one = primary_in(&place, "one", "127.0.0.1:0", &[]);
+    let row = "select number || '/' || node_id from gocd_business_continuity.epoch";
+    let node_id = wait_for("the first one to claim it", || {
+        let node_id = status(&place, "one")["node_id"].as_str()?.to_owned();
+        let written = server.try_sql(DATABASE, row).ok()?;
+        (written == format!("1/{node_id}")).then_some(node_id)
+    });
+    assert_eq!(claimed("one"), None);
+    let _other = primary_in(&place, "other", "127.0.0.1:0", &[]);
+    let message = wait_for("the second one to see the first", || claimed("other"));
+    assert!(message.contains(&format!("node {} runs", &node_id[..8])), "{message}");
+    assert_eq!(claimed("one"), None);
+    drop(one);
+    wait_for("the second one to have the lock", || {
+        claimed("other").is_none().then_some(())
+    });
+    // What has a higher epoch in there has taken over, wherever it is.
+    server.sql_in(
+        DATABASE,
+        &format!(
+            "update gocd_business_continuity.epoch set number = 7, promotion = 'seventh', node_id = '{}'",
+            "ab".repeat(16)
+        ),
+    );
+    let message = wait_for("a higher epoch to be seen", || claimed("other"));
+    assert!(message.contains("epoch 7 of node abababab"), "{message}");
 }
 
 /// Which one is asked, and which one GoCD uses, is chance. In a namespace of its own, where the name leads to this machine

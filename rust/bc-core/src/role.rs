@@ -12,6 +12,7 @@
 //! | `promotion::written` | what a promotion writes: epoch, note, record |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
 //! | `state_dir` | the state folder: its lock, the node id |
+//! | `claim` | what a running primary claims in GoCD's database |
 //! | `lock_holder` | which process has that lock |
 //! | `ledger` | the file `ledger.json`: epoch, sequences, whom this node followed |
 //!
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{basics::Error, generation::Role, settings::Flag};
 
+pub mod claim;
 pub mod inquiry;
 pub mod ledger;
 pub mod lock_holder;

@@ -6,12 +6,17 @@
 
 use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
 
-use bc_core::database::{
-    configured::Login,
-    facts::{self, Facts, Lock},
-    look::{COLUMNS, Look, STATEMENT},
-    refusal::Refusal,
-    url::{Server, TlsMode},
+use bc_core::{
+    basics::NodeId,
+    database::{
+        configured::Login,
+        facts::{self, Facts, Lock},
+        look::{COLUMNS, Look, STATEMENT},
+        refusal::Refusal,
+        url::{Server, TlsMode},
+    },
+    generation::Epoch,
+    role::claim::{self, Holder},
 };
 
 use tokio::{task::JoinHandle, time::timeout};
@@ -115,6 +120,66 @@ impl Connection {
             Ok(messages) => Ok(row(&messages, 2).ok().and_then(|row| Lock::of(row.get(0), row.get(1)))),
             Err(error) if error.as_db_error().is_some() => self.ask("rollback").await.map(|_| None),
             Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// Takes the lock of a running primary in GoCD's database, under the id of this node, unless somebody has it. Once in each
+    /// session: PostgreSQL counts.
+    ///
+    /// # Errors
+    /// As [`Connection::look`].
+    pub async fn take_lock(&self, node_id: &NodeId) -> Result<bool, Refusal> {
+        self.ask(&claim::introduce(node_id)).await?;
+        let messages = self.ask(claim::LOCK).await?;
+        Ok(row(&messages, 1)?.get(0) == Some("t"))
+    }
+
+    /// Asks who has the lock of a running primary in GoCD's database, as the node with this id sees it.
+    ///
+    /// # Errors
+    /// As [`Connection::look`].
+    pub async fn lock_holder(&self, own_node_id: &NodeId) -> Result<Holder, Refusal> {
+        let messages = self.ask(claim::HOLDER).await?;
+        Ok(Holder::of(row(&messages, 1)?.get(0), own_node_id))
+    }
+
+    /// Asks for the epoch in GoCD's database; none where no node has written one, or where it is not ours to read.
+    ///
+    /// # Errors
+    /// As [`Connection::look`].
+    pub async fn epoch(&self) -> Result<Option<claim::Row>, Refusal> {
+        if !self.has_table().await? {
+            return Ok(None);
+        }
+        match self.ask(claim::READ).await {
+            Ok(messages) => Ok(row(&messages, 3)
+                .ok()
+                .and_then(|row| claim::Row::of(row.get(0), row.get(1), row.get(2)))),
+            Err(Refusal::Other(_)) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Writes the epoch of the node with this id into GoCD's database, unless a higher one is there. False where this user may
+    /// not.
+    ///
+    /// # Errors
+    /// As [`Connection::look`].
+    pub async fn write_epoch(&self, epoch: &Epoch, node_id: &NodeId) -> Result<bool, Refusal> {
+        let is_there = self.has_table().await?;
+        match self.ask(&claim::write(epoch, node_id, is_there)).await {
+            Ok(_) => Ok(true),
+            Err(Refusal::Other(_)) => self.ask("rollback").await.map(|_| false),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Asks whether the table of the epoch is in GoCD's database; not where its schema is somebody else's.
+    async fn has_table(&self) -> Result<bool, Refusal> {
+        match self.ask(claim::READ_TABLE).await {
+            Ok(messages) => Ok(row(&messages, 1)?.get(0) == Some("t")),
+            Err(Refusal::Other(_)) => Ok(false),
+            Err(refusal) => Err(refusal),
         }
     }
 

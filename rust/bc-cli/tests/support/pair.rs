@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::support::{NOBODY, Place, is_root};
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
+pub const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
 pub const CONFIG: &str = "config/cruise-config.xml";
 pub const PRIMARY_STATE: &str = "primary/db/business-continuity";
 pub const STANDBY_STATE: &str = "standby/db/business-continuity";
@@ -82,7 +82,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain: {what}");
         sleep(Duration::from_millis(20));
     }
 }

@@ -88,6 +88,8 @@ topics! {
     Disk = "disk",
     /// GoCD's database.
     Database = "database",
+    /// What another node claims in it.
+    Claim = "claim on the database",
     /// Older generations that cannot be removed.
     Generations = "generations",
 

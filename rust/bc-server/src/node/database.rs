@@ -1,5 +1,5 @@
 //! Watches GoCD's database: one question a second to each server that `db.url` names, and on a standby one to the primary,
-//! where its database is. How each server is asked is in `line`.
+//! where its database is. How each server is asked is in `line`, and what a running primary claims there in `claim`.
 //!
 //! What is seen goes to the board as [`bc_core::database::watch`] judges it. `db.properties` and `cipher.aes` are looked at
 //! again every ten seconds, since the first sync of a standby replaces the key that its own password was made with.
@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    basics::{Error, Severity, regular_file, words},
+    basics::{Error, NodeId, Severity, regular_file, words},
     database::{
         configured::{self, Configured, Source, Watcher as Who},
         finding::{Fault, Finding},
@@ -15,15 +15,17 @@ use bc_core::{
         position::Told,
         watch::Watch,
     },
-    status::{StatusBoard, Topic},
+    generation::Role,
+    role::claim::Verdict,
+    status::{Phase, Status, StatusBoard, Topic},
 };
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use self::line::Lines;
+use self::{claim::Claimant, line::Lines};
 
 use super::{
     Assembly,
@@ -31,6 +33,7 @@ use super::{
 };
 use crate::client::HttpTransport;
 
+mod claim;
 mod line;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +64,7 @@ pub(super) fn start(
         board: Arc::clone(&assembly.board),
         files: files.clone(),
         primary: primary.cloned(),
+        node_id: assembly.state.node_id().clone(),
     };
     supervisor.supervise(part, move || watcher.clone().watch());
 }
@@ -72,6 +76,7 @@ struct Watcher {
     board: Arc<StatusBoard>,
     files: Handle,
     primary: Option<Arc<HttpTransport>>,
+    node_id: NodeId,
 }
 
 impl Watcher {
@@ -113,6 +118,31 @@ impl Watcher {
             let primary = self.primary.as_ref().map(|_| told.as_ref());
             let picture = watch.note(login, &answers, primary, begin.elapsed());
             self.show(picture, &mut said);
+            self.claim(&mut lines).await;
+        }
+    }
+
+    /// Does what is due for the claim on the database of a primary whose GoCD runs, and shows what came of it.
+    async fn claim(&self, lines: &mut Lines) {
+        let leads = |status: &Status| status.role == Role::Primary && status.phase == Phase::Running;
+        let Some(epoch) = self.board.look(|status| leads(status).then(|| status.epoch.clone())) else {
+            return;
+        };
+        let claimant = Claimant {
+            node_id: self.node_id.clone(),
+            epoch,
+        };
+        let Some((server, seen)) = lines.claim(&claimant).await else {
+            return;
+        };
+        let verdict = Verdict::of(seen, &claimant.epoch);
+        match verdict.message(&server.to_string()) {
+            Some(message) => {
+                if self.board.raise(&Topic::Claim, Severity::Critical, message.clone()) {
+                    error!("CRITICAL {message}");
+                }
+            }
+            None => self.board.clear(&Topic::Claim),
         }
     }
 

@@ -11,13 +11,16 @@ use std::{
     time::Duration,
 };
 
-use bc_core::database::{
-    answer::Answer,
-    configured::Login,
-    facts::{Facts, Lock},
-    look::Look,
-    refusal::Refusal,
-    url::Server,
+use bc_core::{
+    database::{
+        answer::Answer,
+        configured::Login,
+        facts::{Facts, Lock},
+        look::{Look, Role},
+        refusal::Refusal,
+        url::Server,
+    },
+    role::claim::Seen,
 };
 use futures_util::future::join_all;
 use tokio::{
@@ -26,7 +29,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::EVERY;
+use super::{
+    EVERY,
+    claim::{Claim, Claimant},
+};
 use crate::database::{Connection, is_pooler};
 
 /// The longest wait before a server that refused is asked again.
@@ -64,6 +70,14 @@ impl Lines {
         let files = &self.files;
         join_all(self.lines.iter_mut().map(|line| line.ask(login, seldom, files))).await
     }
+
+    /// Does what is due for the claim of a running primary on the server of GoCD's database that takes writes. Returns which
+    /// server that is, and what was seen there; none where nothing was due.
+    pub(super) async fn claim(&mut self, claimant: &Claimant) -> Option<(Server, Seen)> {
+        let line = self.lines.iter_mut().find(|line| line.takes_writes)?;
+        let seen = line.keep_claim(claimant).await?;
+        Some((line.server.clone(), seen))
+    }
 }
 
 /// The connection to one server.
@@ -74,6 +88,9 @@ struct Line {
     refused: Option<(Refusal, u32, Instant)>,
     name: Name,
     seldom: Seldom,
+    /// Whether it took writes when it was looked at last.
+    takes_writes: bool,
+    claim: Claim,
 }
 
 /// What the rarer questions came to, and when they were asked.
@@ -95,7 +112,20 @@ impl Line {
             refused: None,
             name: Name::default(),
             seldom: Seldom::default(),
+            takes_writes: false,
+            claim: Claim::default(),
         }
+    }
+
+    /// Does what is due for the claim of a running primary; a connection on which that is not answered is not kept.
+    async fn keep_claim(&mut self, claimant: &Claimant) -> Option<Seen> {
+        if self.seldom.is_pooled != Some(false) {
+            return None;
+        }
+        let connection = self.connection.take()?;
+        let seen = self.claim.keep(&connection, claimant).await.ok()?;
+        self.connection = Some(connection);
+        seen
     }
 
     /// Asks one server of GoCD's database, unless it refused a moment ago.
@@ -129,15 +159,18 @@ impl Line {
     /// Asks one server of GoCD's database over the connection that is kept, or a new one. One that has not answered is not
     /// kept: nothing that was asked of it will be answered in its order any more.
     async fn look(&mut self, login: &Login, seldom: Duration, files: &Handle) -> Result<Look, Refusal> {
+        self.takes_writes = false;
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
                 self.name.look_up(&self.server, login, files).await?;
                 self.seldom = Seldom::default();
+                self.claim = Claim::default();
                 Connection::open_at(login, &self.server, &self.name.found.addresses).await?
             }
         };
         let look = connection.look().await?;
+        self.takes_writes = look.role == Role::Primary;
         let is_due = self.seldom.asked.is_none_or(|asked| asked.elapsed() >= seldom);
         // What was answered counts, whatever becomes of the rarer questions.
         if !is_due || self.ask_seldom(&connection, &look, login).await.is_ok() {
