@@ -12,8 +12,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bc_core::{
     basics::{Properties, properties, stray_ends::without_stray_ends},
-    generation::{Layout, Role, layout::may_be_there},
-    role::{self, Recorded, Start},
+    generation::{Epoch, Layout, Role, layout::may_be_there},
+    role::{self, Known, Recorded, Start},
     settings::{Flag, OVERRIDDEN_FLAG, Settings},
 };
 use bc_testkit::artefacts;
@@ -240,10 +240,10 @@ fn with_library(flag: &str, state: &Path) -> &'static str {
         "file" => Flag::File,
         other => panic!("{other}"),
     };
-    match role::start(flag, &Recorded::load(state)) {
+    match role::start(&Known::here(flag, &Recorded::load(state), &Epoch::default())) {
         Start::Release => "release",
-        Start::HoldStandby | Start::HoldFenced | Start::HoldUnknown => "hold",
         Start::Ask => "ask",
+        _ => "hold",
     }
 }
 

@@ -175,6 +175,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let a server start that waits for another node
+    ///
+    /// A server that is to be the primary asks the other nodes first whether one of them was promoted. It stays held where
+    /// somebody answers in the place of one who does not prove who that is.
+    #[command(subcommand)]
+    Guard(GuardCommand),
     /// Run a primary without GoCD's JVM, in the foreground
     ///
     /// Offers the files of a GoCD folder as the plugin does. For a sidecar container, or a machine where GoCD is
@@ -199,6 +205,19 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GuardCommand {
+    /// Start without one of the other nodes, this time
+    ///
+    /// Make sure first that no other server of the pair runs as a primary. Against a node that has proven itself and has
+    /// a higher epoch it does nothing. It is logged, and valid for this start.
+    Ignore {
+        /// The other node, as `gocd-bc status` names it
+        #[arg(value_name = "PEER")]
+        peer: String,
     },
 }
 

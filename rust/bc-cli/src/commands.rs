@@ -9,6 +9,7 @@
 //! | `history` | `gocd-bc history` |
 //! | `sync`, `verify` | the commands of these names |
 //! | `generations` | `gocd-bc generations list`, `show`, `diff`, `restore` and `drop` |
+//! | `guard` | `gocd-bc guard ignore` |
 //! | `identity` | `gocd-bc identity show`, `rotate` and `new` |
 //! | `setup` | the commands under `gocd-bc setup` |
 //! | `token` | `gocd-bc token generate` and `check` |
@@ -17,7 +18,7 @@
 use bc_core::node::Order;
 
 use crate::{
-    args::{self, Arguments, Command, GenerationsCommand, IdentityCommand, TokenCommand},
+    args::{self, Arguments, Command, GenerationsCommand, GuardCommand, IdentityCommand, TokenCommand},
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
@@ -29,6 +30,7 @@ mod demote;
 mod doctor;
 mod explain;
 mod generations;
+mod guard;
 mod history;
 mod identity;
 mod promote;
@@ -91,6 +93,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Demote { forget } => demote::run(&search, forget),
         Command::History { number, json } => history::run(&search, number, json),
         Command::Acknowledge => acknowledge::run(&search),
+        Command::Guard(GuardCommand::Ignore { peer }) => guard::ignore(&search, peer),
         Command::Primary { node } => run::primary(&search, &node),
         Command::Standby { primary_url, node } => run::standby(&search, primary_url, &node),
         Command::Completions { shell } => output::print(&args::completions(shell)).map(|()| ExitCode::Ok),

@@ -64,9 +64,11 @@ impl ControlHandler for SmallNode {
                 message: "the primary's cruise-config.xml is another server's".to_owned(),
                 guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
             },
-            Order::Demote { .. } | Order::Acknowledge | Order::DropGenerations { .. } => Reply::Done {
-                message: "it is done".to_owned(),
-            },
+            Order::Demote { .. } | Order::Acknowledge | Order::IgnorePeer { .. } | Order::DropGenerations { .. } => {
+                Reply::Done {
+                    message: "it is done".to_owned(),
+                }
+            }
             Order::Promote {
                 without_database: false,
                 ..

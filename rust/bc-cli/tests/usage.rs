@@ -43,6 +43,8 @@ fn help_is_what_the_file_says() {
         &["demote"],
         &["acknowledge"],
         &["history"],
+        &["guard"],
+        &["guard", "ignore"],
         &["primary"],
         &["standby"],
         &["completions"],

@@ -30,7 +30,7 @@ pub use self::{
     concern::Concern,
     document::ManifestDocument,
     envelope::{Acceptance, Envelope},
-    epoch::{Epoch, Role},
+    epoch::{Epoch, Highest, Role},
     jar_name::JarName,
     layout::Layout,
     lineage::Lineage,

@@ -35,7 +35,10 @@
 //! | `bc.reverify.interval` | 600000 ms | how long a standby says what it has undone; also how often it looks whether its live files were touched, every 25 s at least |
 //! | `bc.rehash.interval` | 86400000 ms | within what time it reads them all again |
 //! | `bc.held.health` | 503 | 200 for a chart that probes `/go/api/v1/health` of a held node |
-//! | `bc.guard.wait` | 60000 ms | how long a standby whose flag is gone asks its primary; besides 30 s, how long a GoCD that nothing holds waits for our first word |
+//! | `bc.guard.wait` | 60000 ms | how long a standby whose flag is gone asks its primary, and a server that is to be the primary its peers |
+//! | `bc.guard` | | `strict`: a server that is to be the primary waits for as long as a peer does not answer; malformed: the same |
+//! | `bc.peers` | | the other nodes' addresses, separated by commas; malformed: a server that is to be the primary stays held |
+//! | `bc.fence` | `exit` | what a running primary does once another node has a higher epoch: `exit` ends GoCD, `warn` says so alone; malformed: `exit` |
 //! | `bc.operator.group` | | members may give orders on the local socket, besides root |
 //! | `bc.operator` | | `owner`: the user of the node may give orders too |
 //! | `bc.launcher` | found in a JVM | GoCD's `lib/go.jar`, which tells its version: a path, or the URL of a class in it |
@@ -128,6 +131,15 @@ impl fmt::Display for Flag {
             Flag::File => "the file start.in.standby",
         })
     }
+}
+
+/// What a running primary does once another node has a higher epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// End GoCD, which then is held.
+    Exit,
+    /// Say so, and let it run.
+    Warn,
 }
 
 /// One mistake in the settings: which property or file, and what to do.
@@ -224,6 +236,14 @@ pub struct Settings {
     pub held_health: u16,
     /// Longest wait for a decision at start.
     pub guard_wait: Duration,
+    /// Whether a node that is to be the primary waits for as long as a peer does not answer.
+    pub guard_is_strict: bool,
+    /// The other nodes.
+    pub peers: Restriction<Vec<PrimaryUrl>>,
+    /// What a running primary does once another node has a higher epoch.
+    pub fence: Fence,
+    /// Whether the peers were asked before GoCD was released.
+    pub is_guarded: bool,
     /// Group whose members may give orders on the local socket.
     pub operator_group: Option<String>,
     /// Whether the user of the node itself may give orders.
@@ -317,6 +337,10 @@ impl Settings {
                 })
                 .unwrap_or(503),
             guard_wait: reader.milliseconds(Property::GuardWait, 60_000),
+            guard_is_strict: reader.guard_is_strict(),
+            peers: reader.peers(),
+            fence: reader.fence(),
+            is_guarded: reader.text(Property::Guarded).is_some(),
             operator_group: reader.operator_group(),
             operator_is_owner: reader
                 .parsed(Property::Operator, "`owner`, or nothing", |text| {

@@ -9,6 +9,7 @@
 //! | `files` | the generation and its files |
 //! | `sync`, `primary` | on a standby: how syncing goes, and with whom |
 //! | `standby` | on a primary: who follows it |
+//! | `peers` | what the other nodes say of epochs |
 //! | `surroundings` | what the node runs in |
 //! | `report` | what a standby tells its primary, and the answer |
 //! | `concerns` | which problems of a primary its standbys hear of |
@@ -28,7 +29,8 @@ use crate::{
         picture::{InShort, Picture},
         position::{Position, Told},
     },
-    generation::{Epoch, Name, Reason, Role, Withheld, concern, withheld},
+    generation::{Epoch, Highest, Name, Reason, Role, Withheld, concern, withheld},
+    role::{known_peers, ledger::MAX_COUNT},
     settings::{Face, Flag},
 };
 
@@ -37,6 +39,7 @@ pub mod burst;
 pub mod concerns;
 pub mod counters;
 pub mod files;
+pub mod peers;
 mod primary;
 mod problem;
 pub mod report;
@@ -51,6 +54,7 @@ pub use self::{
     board::StatusBoard,
     counters::{Counters, Rejection},
     files::{FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar},
+    peers::{Deciding, PeerStatus},
     primary::PrimaryStatus,
     problem::Problem,
     report::{OtherRun, Report, ReportReply, ReportedGeneration, ReportedProblem, ReportedRun},
@@ -85,6 +89,12 @@ pub struct Status {
     pub flag: Flag,
     /// Its epoch.
     pub epoch: Epoch,
+    /// The highest epoch that it knows, its own or another node's; none where a version before does not say.
+    #[serde(default)]
+    pub highest_epoch: Option<Highest>,
+    /// On a fenced node: from whom the higher epoch is known.
+    #[serde(default)]
+    pub fenced_by: Option<known_peers::Highest>,
     /// When the node opened.
     pub opened_ms: i64,
     /// When this picture was taken.
@@ -97,6 +107,12 @@ pub struct Status {
     /// What a node that was a standby asks before it decides what it is, for people; none once that is decided.
     #[serde(default)]
     pub asks: Option<String>,
+    /// What a node that is to be the primary waits for; none once that is decided.
+    #[serde(default)]
+    pub deciding: Option<Deciding>,
+    /// The other nodes that it asks whether one of them was promoted.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Where our TLS port really listens, `address:port`; none while it is closed.
     pub listening: Option<String>,
     /// Where GoCD's port answers while held.
@@ -166,11 +182,15 @@ impl Status {
             phase,
             flag: Flag::None,
             epoch: Epoch::default(),
+            highest_epoch: None,
+            fenced_by: None,
             opened_ms,
             now_ms: opened_ms,
             gocd_version: None,
             surroundings: None,
             asks: None,
+            deciding: None,
+            peers: Vec::new(),
             listening: None,
             holding: None,
             socket: None,
@@ -274,6 +294,29 @@ impl Status {
         self.database.as_ref()?.told()
     }
 
+    /// Notes on the status an epoch of the node `node_id`, where it is the highest so far.
+    pub fn note_epoch(&mut self, epoch: &Epoch, node_id: &str) {
+        let is_highest = |highest: &Highest| highest.epoch.number < epoch.number;
+        // Whatever is higher is a lie.
+        if epoch.number <= MAX_COUNT && self.highest_epoch.as_ref().is_none_or(is_highest) {
+            self.highest_epoch = Some(Highest {
+                epoch: epoch.clone(),
+                node_id: Some(node_id.to_owned()),
+            });
+        }
+    }
+
+    /// The highest epoch that the node of this status knows, its own included.
+    pub fn highest(&self) -> Highest {
+        match &self.highest_epoch {
+            Some(highest) if highest.epoch.number > self.epoch.number => highest.clone(),
+            _ => Highest {
+                epoch: self.epoch.clone(),
+                node_id: (self.role == Role::Primary || self.epoch != Epoch::default()).then(|| self.node_id.clone()),
+            },
+        }
+    }
+
     /// How bad the worst problem on the status is.
     pub fn severity(&self) -> Severity {
         self.problems
@@ -332,7 +375,15 @@ impl Status {
         }
         match (self.role, self.phase) {
             (Role::Primary, Phase::Running) => "Primary: offers its files to the standby".to_owned(),
-            (Role::Primary, _) => "Primary: GoCD is about to run".to_owned(),
+            (Role::Primary, Phase::Starting) => match &self.deciding {
+                Some(deciding) => format!("Primary: {}; GoCD waits", deciding.description()),
+                None => "Primary: deciding whether GoCD may run".to_owned(),
+            },
+            (Role::Primary, Phase::Holding) => {
+                "Primary: GoCD is held, since another node may be the primary".to_owned()
+            }
+            (Role::Primary, Phase::Releasing) => "Primary: GoCD is about to run".to_owned(),
+            (Role::Fenced, Phase::Running) => "Fenced: another node has been promoted, and GoCD runs here".to_owned(),
             (Role::Fenced, _) => "Fenced: another node has been promoted; GoCD is held".to_owned(),
             (Role::Standby, Phase::Releasing) => "Standby: being promoted".to_owned(),
             (Role::Standby, Phase::Running) => "Standby asked for, but GoCD runs: not protected".to_owned(),

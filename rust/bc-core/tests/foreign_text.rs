@@ -39,6 +39,7 @@ fn envelope() -> Envelope {
             number: 2,
             promotion: "ab".repeat(8),
         },
+        highest: None,
         sequence: 7,
         gocd_version: Some("26.1.0".to_owned()),
         product_version: "0.1.0".to_owned(),

@@ -151,6 +151,13 @@ impl HttpTransport {
         }
     }
 
+    /// Leaves a transport the address alone that its URL says, and no other port of that host.
+    #[must_use]
+    pub fn at_its_port_alone(mut self) -> Self {
+        self.candidates.truncate(1);
+        self
+    }
+
     /// Makes a transport to each address that may be the primary's, with a verifier for each.
     fn with(
         url: &PrimaryUrl,

@@ -19,6 +19,9 @@
 //! | `sync_order` | carries out a pull that an administrator orders |
 //! | `hold` | says that GoCD must wait, for as long as it must |
 //! | `promote` | promotes the node: lets GoCD run |
+//! | `peer_book` | keeps the list of the other nodes, and makes the connections to them |
+//! | `guard` | asks them before a server that is to be the primary starts |
+//! | `fence` | writes down and says that another node has a higher epoch |
 //! | `question` | asks the primary where the flag of a standby is gone |
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
@@ -45,13 +48,13 @@ use std::{
 };
 
 use bc_core::{
-    basics::{Clock, Error, Kind, Properties, Severity, SystemClock, lock},
-    generation::{Layout, Role, Run, layout},
+    basics::{Clock, Error, Kind, NodeId, Properties, Severity, SystemClock, lock},
+    generation::{Epoch, Highest, Layout, Role, Run, layout},
     gocd::version,
     keys::{Identity, OwnKeys},
     node::{Event, Events, audit::Audit},
     primary::scan::watch,
-    role::{Plan, Recorded, StateDir, promotion::Place, unacknowledged},
+    role::{Ledger, Plan, Recorded, StateDir, promotion::Place, unacknowledged},
     settings::{Face, Mistake, Settings},
     standby::pull::newest::Newest,
     status::{Phase, Status, StatusBoard, Surroundings, Topic},
@@ -80,13 +83,16 @@ mod beginning;
 mod certificate_watch;
 mod database;
 mod demote;
+mod fence;
 mod generation_orders;
+mod guard;
 mod health;
 mod hints;
 mod hold;
 mod live_watch;
 pub(crate) mod log;
 mod orders;
+mod peer_book;
 mod peers_file;
 mod ports;
 mod primary;
@@ -352,6 +358,10 @@ impl Assembly {
             face: settings.face,
             flag: settings.flag,
             surroundings: Some(surroundings(&settings)),
+            highest_epoch: Some(Highest {
+                node_id: whose(&ledger, state.node_id()),
+                epoch: ledger.highest_epoch,
+            }),
             epoch: ledger.epoch,
             external_url: settings.external_url.clone(),
             file_check_interval_ms: settings.file_check_interval.as_millis() as u64,
@@ -404,11 +414,12 @@ impl Assembly {
         self,
         plan: Plan,
         certificate: Option<certificate_watch::CertificateWatch>,
-        before: Option<Recorded>,
+        recorded: RoleFile,
         promoted_ms: Option<i64>,
+        book: Arc<peer_book::PeerBook>,
     ) -> Result<Parts, Error> {
         let Plan { role, phase, .. } = plan;
-        let holds = phase == Phase::Holding;
+        let holds = matches!(phase, Phase::Holding | Phase::Starting);
         // Before anything else, so that nothing that takes its time is taken for silence.
         let hold = (holds && self.settings.face == Face::Agent)
             .then(|| hold::start(&self))
@@ -445,7 +456,7 @@ impl Assembly {
             token: token.clone(),
             offer,
             rejections: RejectionLog::new(Arc::clone(&self.board)),
-            standbys: offers.then(|| standby_watch::start(&self, &supervisor)),
+            standbys: offers.then(|| standby_watch::start(&self, &supervisor, &book)),
             run: Arc::clone(&self.run),
             files: runtime.handle().clone(),
             md5s: Md5Desk::new(nodes, self.stop.clone()),
@@ -464,7 +475,18 @@ impl Assembly {
         let place = if holds { Place::Held } else { Place::Running };
         let (serving, serve) = plan.may_serve.then(mpsc::channel).unzip();
         let promotion = Arc::new(self.promotion(place, puller, store, serving));
-        orders::start(&self, &supervisor, &answering, &context, &promotion);
+        let guard = plan.guards.then(|| {
+            let own = self.board.look(|status| status.epoch.clone());
+            guard::start_asking(
+                &self,
+                &supervisor,
+                &token,
+                Arc::clone(&book),
+                recorded.clone(),
+                Some(own),
+            )
+        });
+        orders::start(&self, &supervisor, &answering, &context, &promotion, guard);
         if offers {
             let epoch = self.board.look(|status| status.epoch.clone());
             if let Some(message) = unacknowledged::message(self.state.path(), &epoch) {
@@ -475,7 +497,7 @@ impl Assembly {
                 retention::start(&self, &supervisor, promoted_ms);
             }
         }
-        if let Some(recorded) = before.filter(|_| plan.asks) {
+        if let Some(recorded) = recorded.ok().flatten().filter(|_| plan.asks) {
             question::start(&self, &supervisor, &token, promotion, recorded);
         }
         if self.settings.face == Face::Plugin {
@@ -520,6 +542,17 @@ impl Assembly {
             running: AtomicBool::new(false),
         }
     }
+}
+
+/// Whose the highest epoch in a ledger is, where it says so.
+fn whose(ledger: &Ledger, own: &NodeId) -> Option<String> {
+    if ledger.highest_epoch == ledger.epoch {
+        return (ledger.epoch != Epoch::default()).then(|| own.to_string());
+    }
+    let followed = ledger.followed.as_ref();
+    followed
+        .filter(|followed| followed.epoch == ledger.highest_epoch)
+        .map(|followed| followed.node_id.clone())
 }
 
 /// What this node runs in.

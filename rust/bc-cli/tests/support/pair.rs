@@ -122,6 +122,9 @@ pub fn primary_in(place: &Place, node: &str, listen: &str, settings: &[&str]) ->
         &launcher,
         "--property",
         database(place, node),
+        // Standbys of a test end without a word, and nobody is to wait for them for a minute.
+        "--property",
+        "bc.guard.wait=2500",
     ];
     Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
 }

@@ -7,7 +7,7 @@ use crate::{
     database::position::Position,
     generation::{
         concern::{self, Concern},
-        epoch::{Epoch, Role},
+        epoch::{Epoch, Highest, Role},
         run::{Run, if_run},
     },
 };
@@ -24,6 +24,9 @@ pub struct Envelope {
     pub role: Role,
     /// The sender's epoch.
     pub epoch: Epoch,
+    /// The highest epoch that the sender knows, its own or another node's.
+    #[serde(default, deserialize_with = "if_understood", skip_serializing_if = "Option::is_none")]
+    pub highest: Option<Highest>,
     /// Grows with each new generation of this primary; persisted before a manifest carries it.
     pub sequence: u64,
     /// `Implementation-Version` of the sender's GoCD.
@@ -72,6 +75,7 @@ impl Envelope {
             node_id: node_id.to_owned(),
             role,
             epoch: Epoch::default(),
+            highest: None,
             sequence: 0,
             gocd_version: None,
             product_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,6 +101,10 @@ impl Envelope {
             ("schema version", &self.schema_version),
             ("server id", &self.server_id),
         ];
+        let highest = self.highest.iter().flat_map(|highest| {
+            let node_id = highest.node_id.iter().map(|id| ("node id of the highest epoch", id));
+            node_id.chain([("promotion", &highest.epoch.promotion)])
+        });
         let optional = optional
             .into_iter()
             .filter_map(|(name, text)| Some((name, text.as_ref()?)));
@@ -107,6 +115,7 @@ impl Envelope {
         ]
         .into_iter()
         .chain(optional)
+        .chain(highest)
         .find_map(|(name, text)| (!is_plain(text)).then_some(name))
         .or_else(|| concern::are_odd(&self.concerns).then_some("word on its own files"))
     }

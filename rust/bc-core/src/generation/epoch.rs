@@ -35,6 +35,16 @@ pub struct Epoch {
     pub promotion: String,
 }
 
+/// The highest epoch that a node knows, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Highest {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The id of the node whose promotion began it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+}
+
 impl Default for Epoch {
     fn default() -> Self {
         Self {

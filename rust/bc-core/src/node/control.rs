@@ -45,6 +45,11 @@ pub enum Order {
     },
     /// A person has seen that this node promoted itself.
     Acknowledge,
+    /// Let this node start although a peer does not prove who it is, or does not answer; valid for this start.
+    IgnorePeer {
+        /// As it is named on the status.
+        peer: String,
+    },
     /// Pull from the primary now, and wait until its newest generation is live here.
     Sync(Permit),
     /// Make a kept generation live again, and pull no more until a sync resumes.

@@ -249,6 +249,7 @@ impl Offer {
             node_id: self.state.node_id().to_string(),
             role: Role::Primary,
             epoch: self.epoch(),
+            highest: None,
             sequence: offered.sequence,
             gocd_version: self.gocd_version.clone(),
             product_version: env!("CARGO_PKG_VERSION").to_owned(),

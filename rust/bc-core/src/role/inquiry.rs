@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     basics::NodeId,
-    generation::{Envelope, Epoch, Role, Run, RunId},
+    generation::{Envelope, Epoch, Highest, Role, Run, RunId},
 };
 
 /// What one address said to one question.
@@ -33,9 +33,13 @@ pub enum Heard {
         role: Role,
         /// Its epoch.
         epoch: Epoch,
+        /// The highest epoch that it knows.
+        highest: Option<Highest>,
         /// Which run of it.
         run: Option<Run>,
     },
+    /// This very run of this node.
+    Itself,
     /// Somebody answered who has not proven to be that node; how, for people.
     Unproven(String),
     /// Somebody takes connections and did not answer.
@@ -56,10 +60,14 @@ impl Heard {
             node_id: envelope.node_id.clone(),
             role: envelope.role,
             epoch: envelope.epoch.clone(),
+            highest: envelope.highest.clone(),
             run: envelope.run.clone(),
         }
     }
 }
+
+/// Why nobody was asked at an address of this node itself.
+const ITSELF: &str = "it leads to this server itself, so nobody else could be asked there";
 
 /// What follows from the answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +118,8 @@ impl Inquiry {
                     run.description()
                 ))
             }
-            Heard::Node { node_id, .. } if node_id == self.own_node_id => {
-                Heard::NotAsked("it leads to this server itself, so nobody else could be asked there".to_owned())
-            }
+            Heard::Itself => Heard::NotAsked(ITSELF.to_owned()),
+            Heard::Node { node_id, .. } if node_id == self.own_node_id => Heard::NotAsked(ITSELF.to_owned()),
             other => other,
         };
         let verdict = match &heard {
@@ -166,7 +173,7 @@ impl Inquiry {
                 }
                 Heard::NotAsked(why) => return Verdict::Hold(format!("{address} could not be asked: {why}")),
                 // Both have decided when they were heard.
-                Heard::Node { .. } | Heard::Unproven(_) => {
+                Heard::Node { .. } | Heard::Unproven(_) | Heard::Itself => {
                     return Verdict::Hold(format!("{address} answers"));
                 }
             }
@@ -194,6 +201,7 @@ mod tests {
                 number,
                 promotion: String::new(),
             },
+            highest: None,
             run: None,
         }
     }
@@ -259,6 +267,7 @@ mod tests {
             node_id: ME.to_owned(),
             role,
             epoch: Epoch::default(),
+            highest: None,
             run,
         };
         let in_run = |id: RunId| {

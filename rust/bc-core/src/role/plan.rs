@@ -5,11 +5,17 @@
 //! | `Release` | primary, releasing | primary, running | primary, running |
 //! | `HoldStandby` | standby, holding, follows | standby, running | standby, holding, follows |
 //! | `Ask` | standby, holding, follows, asks | standby, running, asks, may serve | standby, holding, follows, asks |
+//! | `AskPeers` | primary, starting, guards | primary, running | primary, starting, guards |
+//! | `HoldConflict` | primary, holding, guards | primary, running | primary, holding, guards |
+//! | `HoldUnproven` | primary, holding, guards | primary, running | primary, holding, guards |
+//! | `HoldUnreachable` | primary, holding, guards | primary, running | primary, holding, guards |
+//! | `HoldReadOnly` | primary, holding, guards | primary, running | primary, holding, guards |
 //! | `HoldFenced` | fenced, holding | fenced, running | fenced, holding |
 //! | `HoldUnknown` | standby, holding | standby, running, may serve | standby, holding |
 //!
 //! In a plugin GoCD runs already, and nobody can hold it any more: its node follows nobody, since nothing may change under
-//! a GoCD that runs.
+//! a GoCD that runs. What is to be the primary and waits for its peers is a primary to whoever asks: it answers for its
+//! epoch, and gives out nothing yet.
 
 use super::{Phase, Start};
 use crate::{generation::Role, settings::Face};
@@ -25,6 +31,8 @@ pub struct Plan {
     pub follows: bool,
     /// Whether it asks the primary before it is decided.
     pub asks: bool,
+    /// Whether it asks its peers before GoCD may run, and goes on asking while they hold it.
+    pub guards: bool,
     /// Whether it may be promoted although GoCD runs: no flag asks for a standby, and only its record keeps it from
     /// serving.
     pub may_serve: bool,
@@ -39,6 +47,7 @@ impl Plan {
             phase: if in_gocd { Phase::Running } else { Phase::Holding },
             follows: false,
             asks: false,
+            guards: false,
             may_serve: false,
         };
         match decision {
@@ -59,6 +68,20 @@ impl Plan {
                 follows: !in_gocd,
                 asks: true,
                 may_serve: in_gocd,
+                ..held
+            },
+            Start::AskPeers
+            | Start::HoldConflict
+            | Start::HoldUnproven
+            | Start::HoldUnreachable
+            | Start::HoldReadOnly => Self {
+                role: Role::Primary,
+                phase: match decision {
+                    _ if in_gocd => Phase::Running,
+                    Start::AskPeers => Phase::Starting,
+                    _ => Phase::Holding,
+                },
+                guards: !in_gocd,
                 ..held
             },
             Start::HoldFenced => Self {
@@ -83,6 +106,11 @@ mod tests {
             Start::Release,
             Start::HoldStandby,
             Start::Ask,
+            Start::AskPeers,
+            Start::HoldConflict,
+            Start::HoldUnproven,
+            Start::HoldUnreachable,
+            Start::HoldReadOnly,
             Start::HoldFenced,
             Start::HoldUnknown,
         ];
@@ -91,6 +119,7 @@ mod tests {
             let further = [
                 (plan.follows, ", follows"),
                 (plan.asks, ", asks"),
+                (plan.guards, ", guards"),
                 (plan.may_serve, ", may serve"),
             ];
             let further: String = further

@@ -83,8 +83,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        generation::Role,
-        role::{Recorded, Start, start},
+        generation::{Epoch, Role},
+        role::{Known, Recorded, Start, start},
         settings::Flag,
     };
 
@@ -108,8 +108,10 @@ mod tests {
         let place = folder.path().join("elsewhere");
         assert!(error.message().contains(&place.display().to_string()), "{error}");
         assert!(error.guidance().contains("bc.state.dir"), "{error}");
+        let epoch = Epoch::default();
         for flag in [Flag::None, Flag::Property, Flag::File] {
-            assert_eq!(start(flag, &recorded), Start::HoldUnknown);
+            let known = Known::here(flag, &recorded, &epoch);
+            assert_eq!(start(&known), Start::HoldUnknown);
         }
         take_away(&moved).expect("taken away");
         assert_eq!(Recorded::load(usual.state_dir()), Ok(None));

@@ -7,6 +7,7 @@
 //! | `identity-next.pem` | the same, while a change of key is under way |
 //! | `role` | role and the flag under which it was decided ([`crate::role`]) |
 //! | `ledger.json` | epoch, sequence and history ([`Ledger`]) |
+//! | `known-peers.json` | where the other nodes are, and from whom a higher epoch is known ([`crate::role::known_peers`]) |
 //! | `given-out` | as primary: what was given out last ([`crate::primary::offer`]); `offered` by the version before |
 //! | `standbys.json` | as primary: its standbys ([`crate::primary::standbys`]) |
 //! | `removed-keys.json` | keys whose trust has ended ([`crate::keys::peers`]) |

@@ -186,6 +186,21 @@ fn row(property: Property) -> Row {
         Property::RehashInterval => as_absent!(rehash_interval, NO_INTERVAL),
         Property::HeldHealth => as_absent!(held_health, &["404", "2000", "ok", "302", "-200", "200.0"]),
         Property::GuardWait => as_absent!(guard_wait, NO_INTERVAL),
+        Property::Guard => restriction(&["Strict", "loose", "true", "strict,"], |wrong, _| {
+            wrong.guard_is_strict
+        }),
+        Property::Peers => restriction(
+            &[
+                "standbygo",
+                "http://standbygo",
+                "https://standbygo,",
+                "https://standbygo;https://third",
+                "https://user:geheim@standbygo",
+                ",",
+            ],
+            |wrong, _| wrong.peers == Restriction::Malformed,
+        ),
+        Property::Fence => restriction(&["Warn", "off", "no", "warn,"], |wrong, _| wrong.fence == Fence::Exit),
         // A group that this machine does not have is judged with the order (`control::rights`).
         Property::OperatorGroup => as_absent!(operator_group, &["go ops", "ops\nroot", "o\u{202e}ps", "ops,root x"]),
         Property::Operator => as_absent!(operator_is_owner, &["Owner", "true", "root", "owner,"]),
@@ -215,6 +230,7 @@ fn row(property: Property) -> Row {
         Property::Agent => as_absent!(agent_present, SAID_BY_ITSELF),
         // Whatever it says a flag was there, and holds unless a record beats it.
         Property::OverriddenFlag => as_absent!(flag, SAID_BY_ITSELF),
+        Property::Guarded => as_absent!(is_guarded, SAID_BY_ITSELF),
     }
 }
 
@@ -333,7 +349,7 @@ fn a_misspelt_name_restricts_as_the_right_one_would_and_is_named_with_it() {
 #[test]
 fn a_name_of_a_later_version_is_a_notice_and_hostile_ones_are_bounded() {
     let properties = Properties::from_iter([
-        ("bc.guard".to_owned(), "strict".to_owned()),
+        ("bc.drill".to_owned(), "strict".to_owned()),
         (format!("bc.x\n{}", "y".repeat(500)), String::new()),
         ("bc.env.GOCD_SERVER_JVM_OPTS".to_owned(), String::new()),
         ("java.version".to_owned(), "21".to_owned()),
@@ -341,7 +357,7 @@ fn a_name_of_a_later_version_is_a_notice_and_hostile_ones_are_bounded() {
     let (settings, mistakes) = Settings::parse(&properties, |_| false);
     assert_eq!(mistakes, []);
     assert_eq!(settings.notices.len(), 2, "{:?}", settings.notices);
-    assert!(settings.notices[0].starts_with("bc.guard is no setting of this version"));
+    assert!(settings.notices[0].starts_with("bc.drill is no setting of this version"));
     assert!(settings.notices[1].len() < 200 && !settings.notices[1].contains('\n'));
 }
 

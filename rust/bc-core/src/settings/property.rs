@@ -77,6 +77,12 @@ properties! {
     HeldHealth = "bc.held.health",
     /// Longest wait for a decision at start.
     GuardWait = "bc.guard.wait",
+    /// Whether a primary starts although a peer does not answer.
+    Guard = "bc.guard",
+    /// The other nodes.
+    Peers = "bc.peers",
+    /// What a running primary does once another node has a higher epoch.
+    Fence = "bc.fence",
     /// Who may give orders.
     OperatorGroup = "bc.operator.group",
     /// Whether the user of the node may.
@@ -103,6 +109,8 @@ properties! {
     Agent = "bc.agent",
     /// The flag that a release went past; the node says it.
     OverriddenFlag = "bc.flag.overridden",
+    /// That the peers were asked before GoCD was released; the node says it.
+    Guarded = "bc.guarded",
 }
 
 impl Property {
@@ -111,7 +119,12 @@ impl Property {
     pub(super) fn is_of_ours(self) -> bool {
         !matches!(
             self,
-            Property::GocdPort | Property::GocdHost | Property::Face | Property::Agent | Property::OverriddenFlag
+            Property::GocdPort
+                | Property::GocdHost
+                | Property::Face
+                | Property::Agent
+                | Property::OverriddenFlag
+                | Property::Guarded
         )
     }
 
@@ -168,8 +181,10 @@ mod tests {
             ("bc.primary-url", Some(Property::PrimaryUrl)),
             ("go.server.mod", Some(Property::Mode)),
             ("bcprimary.fingerprint", Some(Property::PrimaryFingerprint)),
-            ("bc.guard", None),
-            ("bc.fence", None),
+            ("bc.gard", Some(Property::Guard)),
+            ("bc.peer", Some(Property::Peers)),
+            ("bc.fenc", Some(Property::Fence)),
+            ("bc.drill", None),
             ("cruise.server.host", None),
             ("go.server.state", None),
             (&"bc.listen".repeat(1000), None),

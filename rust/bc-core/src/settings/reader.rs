@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CertificateAuthority, CertificateFiles, Flag, Mistake, Property, Restriction};
+use super::{CertificateAuthority, CertificateFiles, Fence, Flag, Mistake, Property, Restriction};
 use crate::{
     basics::{Fingerprint, Properties, percent, stray_ends::without_stray_ends, words},
     database::configured::{LocalHost, Watcher},
@@ -348,6 +348,35 @@ impl<'a> Reader<'a> {
                 .collect::<Option<Vec<IpAddr>>>()
         };
         self.parsed(Property::TrustedProxies, wanted, parse).unwrap_or_default()
+    }
+
+    /// Reads whether a node waits for its peers without end (`bc.guard`).
+    pub(super) fn guard_is_strict(&mut self) -> bool {
+        let wanted = "`strict`; without bc.guard a server starts where its peers cannot be reached";
+        let until = "this server waits for all its peers, as with `strict`";
+        self.restriction(Property::Guard, wanted, until, |text| (text == "strict").then_some(()))
+            .is_set()
+    }
+
+    /// Reads where the other nodes are (`bc.peers`).
+    pub(super) fn peers(&mut self) -> Restriction<Vec<PrimaryUrl>> {
+        let wanted = "a list of addresses such as https://standbygo:8155, separated by commas";
+        let until = "a server that is to be the primary stays held";
+        self.restriction(Property::Peers, wanted, until, |text| {
+            text.split(',').map(|url| url.trim().parse().ok()).collect()
+        })
+    }
+
+    /// Reads what a running primary does once another node has a higher epoch (`bc.fence`).
+    pub(super) fn fence(&mut self) -> Fence {
+        let wanted = "`exit` or `warn`";
+        let until = "GoCD ends once another node has a higher epoch, as with `exit`";
+        let given = self.restriction(Property::Fence, wanted, until, |text| match text {
+            "exit" => Some(Fence::Exit),
+            "warn" => Some(Fence::Warn),
+            _ => None,
+        });
+        given.value().unwrap_or(Fence::Exit)
     }
 
     /// Reads the group whose members may give orders (`bc.operator.group`).

@@ -52,6 +52,14 @@ topics! {
     NextStart = "next start",
     /// The flag under which this node was a standby is gone.
     Flag = "flag",
+    /// Another node has a higher epoch.
+    Fenced = "fenced",
+    /// Whether this node may be the primary is not decided.
+    Guard = "guard",
+    /// The other nodes are not heard.
+    Peers = "peers",
+    /// The list of the other nodes cannot be read or written.
+    KnownPeers = "known peers",
     /// A promotion that nobody ordered.
     UnorderedPromotion = "unordered promotion",
     /// GoCD runs although a standby was asked for.

@@ -27,16 +27,22 @@ impl HttpTransport {
         if error.kind() != Kind::Refused || !candidate.verifier.saw_own() {
             return error;
         }
-        match self.other_at(candidate).await {
-            Some((other, true)) => judge::own_key(&other.run),
-            Some((copy, false)) => judge::own_identity(&copy.run),
-            None => error,
+        let other = self.holder_at(candidate).await.filter(|there| !self.is_itself(there));
+        let own = self.holder.as_ref().and_then(|own| own.node_id.as_ref());
+        match (other, own) {
+            (Some(other), Some(own)) if other.is_other_node(own) => judge::own_key(&other.run),
+            (Some(copy), Some(_)) => judge::own_identity(&copy.run),
+            _ => error,
         }
     }
 
-    /// Asks who answers there with this node's own key: another run, and whether it is one of another node; none where
-    /// it is this one, or does not say.
-    async fn other_at(&self, candidate: &Candidate) -> Option<(KeyHolder, bool)> {
+    /// Whether this is the very run of the node that asks.
+    pub(super) fn is_itself(&self, there: &KeyHolder) -> bool {
+        self.holder.as_ref().is_some_and(|own| there.run.id == own.run.id)
+    }
+
+    /// Asks who answers there with this node's own key; none where that is not said.
+    pub(super) async fn holder_at(&self, candidate: &Candidate) -> Option<KeyHolder> {
         let (key, own) = (self.key.as_ref()?, self.holder.as_ref()?);
         let verifier = Verifier::of_own(Arc::clone(key));
         let http = client(
@@ -56,7 +62,6 @@ impl HttpTransport {
         }
         let there = KeyHolder::from_header(response.headers().get(RUN_HEADER)?.as_bytes())?;
         let address = response.remote_addr().map(|address| address.ip());
-        let is_other_node = there.is_other_node(own.node_id.as_ref()?);
-        (there.run.id != own.run.id).then(|| (there.at(address), is_other_node))
+        Some(there.at(address))
     }
 }

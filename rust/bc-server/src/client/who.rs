@@ -5,7 +5,11 @@
 
 use std::{io, time::Duration};
 
-use bc_core::{basics::Kind, generation::Envelope, role::inquiry::Heard};
+use bc_core::{
+    basics::{Error, Kind},
+    generation::Envelope,
+    role::inquiry::Heard,
+};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use tokio::{
@@ -42,7 +46,9 @@ impl HttpTransport {
         let response = match candidate.send(request, within).await {
             Ok(response) => response,
             Err(error) => {
-                let error = self.explained(candidate, error).await;
+                if error.kind() == Kind::Refused && candidate.verifier.saw_own() {
+                    return self.who_has_own_key(candidate, &error).await;
+                }
                 return match error.kind() {
                     Kind::Unreachable => at_the_port(&candidate.base, error.message()).await,
                     Kind::Trust | Kind::Protocol => Heard::Unproven(error.message().to_owned()),
@@ -71,6 +77,16 @@ impl HttpTransport {
                 },
                 Err(_) => Heard::Unproven("its answer is not one of ours".to_owned()),
             },
+        }
+    }
+}
+
+impl HttpTransport {
+    /// Says who it is at an address where this node's own key was shown.
+    async fn who_has_own_key(&self, candidate: &Candidate, refused: &Error) -> Heard {
+        match self.holder_at(candidate).await {
+            Some(there) if self.is_itself(&there) => Heard::Itself,
+            _ => Heard::Unproven(self.explained(candidate, refused.clone()).await.message().to_owned()),
         }
     }
 }

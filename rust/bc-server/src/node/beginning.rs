@@ -10,19 +10,20 @@ use bc_core::{
     generation::Role,
     keys::PeersFile,
     node::Event,
-    role::{self, Plan, Recorded, Source, Start, signpost},
+    role::{self, Database, Epochs, Known, Peers, Plan, Recorded, Source, Start, signpost},
     settings::Face,
     standby::store::disk,
     status::{Phase, Topic},
 };
 use tracing::{error, warn};
 
-use super::{Assembly, Parts, RoleFile, certificate_watch, peers_file};
+use super::{Assembly, Parts, RoleFile, certificate_watch, fence::Fenced, peer_book::PeerBook, peers_file};
 
 impl Assembly {
     /// Decides the role of the node, records it, and starts the parts for it.
     pub(super) fn start(self, recorded: RoleFile) -> Result<Parts, Error> {
-        let decision = role::start(self.settings.flag, &recorded);
+        let book = PeerBook::open(&self);
+        let decision = self.decide(&recorded, &book);
         let plan = Plan::of(decision, self.settings.face);
         self.board.update(|status| {
             status.role = plan.role;
@@ -64,7 +65,38 @@ impl Assembly {
                 _state: self.state,
             });
         }
-        self.run(plan, certificate, before, promoted_ms)
+        if plan.role == Role::Fenced {
+            let fenced = Fenced {
+                state: Arc::clone(&self.state),
+                settings: Arc::clone(&self.settings),
+                board: Arc::clone(&self.board),
+                book: Arc::clone(&book),
+            };
+            fenced.show(None, plan.phase);
+        }
+        self.run(plan, certificate, recorded, promoted_ms, book)
+    }
+
+    /// Decides by what is known before anything runs. In a GoCD that runs already nobody is asked first: the agent did.
+    fn decide(&self, recorded: &RoleFile, book: &PeerBook) -> Start {
+        let (own, highest) = self.board.look(|status| (status.epoch.clone(), status.highest().epoch));
+        let is_asked = self.settings.face == Face::Plugin || self.settings.is_guarded;
+        let nobody_to_ask = is_asked || book.names().is_empty();
+        role::start(&Known {
+            flag: self.settings.flag,
+            recorded,
+            epochs: Epochs::Known {
+                own: &own,
+                highest: &highest,
+            },
+            peers: if nobody_to_ask {
+                Peers::Said(&[])
+            } else {
+                Peers::NotAsked
+            },
+            strict: self.settings.guard_is_strict,
+            database: Database::Unknown,
+        })
     }
 
     /// Writes down the role that was decided, where that is news. Returns when this node was promoted, where it is a
@@ -101,7 +133,11 @@ impl Assembly {
     /// anew. Where GoCD runs already it is abandoned: carried out later, it would put old files in the place of newer
     /// ones.
     fn end_interrupted_apply(&self, plan: Plan) -> Plan {
-        let ended = if plan.phase == Phase::Releasing {
+        let gocd_waits = match plan.phase {
+            Phase::Starting => self.settings.face == Face::Agent,
+            phase => phase == Phase::Releasing,
+        };
+        let ended = if gocd_waits {
             disk::finish_interrupted(self.state.path(), &self.settings.layout, Arc::clone(&self.clock))
         } else {
             disk::abandon(self.state.path()).map(|was_there| {
@@ -114,7 +150,7 @@ impl Assembly {
             })
         };
         if let Err(problem) = ended {
-            if plan.phase == Phase::Releasing {
+            if gocd_waits {
                 let message = format!(
                     "a sync of this server's time as a standby was interrupted and cannot be finished, so GoCD would \
                      start on a part of one set and a part of another: {problem}. Mend that and restart this server, or \

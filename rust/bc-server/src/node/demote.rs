@@ -86,7 +86,8 @@ impl Demotion<'_> {
         if let Err(error) = role::forget(self.state.path()).and_then(|_| self.decided()) {
             return error.into();
         }
-        let next = match role::start(self.settings.flag, &Ok(None)) {
+        let epoch = self.board.look(|status| status.epoch.clone());
+        let next = match role::start(&role::Known::here(self.settings.flag, &Ok(None), &epoch)) {
             role::Start::Release => "with no flag, as now, GoCD then starts as a primary at once".to_owned(),
             _ => format!("under {}, as now, it then is a standby again", self.settings.flag),
         };

@@ -100,7 +100,10 @@ impl Said {
 
     /// Says that GoCD must wait, where the node still holds it.
     fn say(&self) {
-        if self.board.look(|status| status.phase == Phase::Holding) {
+        if self
+            .board
+            .look(|status| matches!(status.phase, Phase::Holding | Phase::Starting))
+        {
             self.events.push(Event::Hold(self.board.picture().headline()));
         }
     }

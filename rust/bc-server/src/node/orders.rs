@@ -23,6 +23,7 @@ use super::{
     audit_writer::AuditWriter,
     demote::{self, Demotion},
     generation_orders,
+    guard::Guarding,
     promote::{Begun, Promotion},
     retention,
     rotation::{self, Rotation},
@@ -41,6 +42,7 @@ pub(crate) fn start(
     answering: &Supervisor,
     context: &Context,
     promotion: &Arc<Promotion>,
+    guard: Option<Arc<Guarding>>,
 ) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
@@ -57,6 +59,7 @@ pub(crate) fn start(
         puller: promotion.puller.clone(),
         promotion: Arc::clone(promotion),
         audit: assembly.audit.clone(),
+        guard,
     });
     let rights = Rights {
         operator_group: assembly.settings.operator_group.clone(),
@@ -101,7 +104,7 @@ fn told_to(board: Arc<StatusBoard>) -> Tell {
         let Err(problem) = socket else {
             return board.clear(&Topic::LocalSocket);
         };
-        let holds = board.look(|status| status.phase == Phase::Holding);
+        let holds = board.look(|status| matches!(status.phase, Phase::Holding | Phase::Starting));
         let (severity, meaning) = if holds {
             (Severity::Critical, "Until then nobody can promote this server.")
         } else {
@@ -122,6 +125,7 @@ struct Orders {
     puller: Option<PullerOrders>,
     promotion: Arc<Promotion>,
     audit: AuditWriter,
+    guard: Option<Arc<Guarding>>,
 }
 
 impl Orders {
@@ -218,6 +222,14 @@ impl ControlHandler for Orders {
             }
             Order::Demote { forget: false } => self.demotion().demote(),
             Order::Demote { forget: true } => self.demotion().forget(),
+            Order::IgnorePeer { peer } => match &self.guard {
+                Some(guard) => guard.ignore(&peer),
+                None => Reply::refused(
+                    "this server waits for no peer",
+                    "The command is for a server that is to be the primary and is held, since a peer does not prove who it \
+                     is: `gocd-bc status`.",
+                ),
+            },
             Order::Acknowledge => demote::acknowledge(&self.promotion.state, &self.board),
             Order::DropGenerations { id } => retention::let_go(&self.promotion.state, &self.board, id).await,
             Order::Promote {

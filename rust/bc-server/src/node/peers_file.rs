@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bc_core::{
     basics::{Error, Severity},
-    keys::{Peer, Peers, PeersFile, trust::Judge},
+    keys::{OwnKeys, Peer, Peers, PeersFile, trust::Judge},
     settings::Settings,
     status::{StatusBoard, Topic},
 };
@@ -39,8 +39,12 @@ fn read(file: &PeersFile, board: &StatusBoard) -> Result<Peers, Error> {
 /// Makes what tells how the primary is judged, anew at each connection: the peers file may change while we run. One
 /// that cannot be read trusts nobody.
 pub(super) fn trust_source(assembly: &Assembly, settings: Arc<Settings>) -> TrustSource {
-    let own = Arc::clone(&assembly.own);
-    let board = Arc::clone(&assembly.board);
+    trust_source_of(&assembly.own, &assembly.board, settings)
+}
+
+/// The same for a part that has no assembly any more.
+pub(super) fn trust_source_of(own: &Arc<OwnKeys>, board: &Arc<StatusBoard>, settings: Arc<Settings>) -> TrustSource {
+    let (own, board) = (Arc::clone(own), Arc::clone(board));
     let file = PeersFile::of(&settings.layout);
     Arc::new(move || {
         // In the middle of a handshake, on whatever thread that is.

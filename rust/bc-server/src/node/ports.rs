@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::{Error, Severity},
-    status::{Status, StatusBoard, Topic},
+    status::{Phase, Status, StatusBoard, Topic},
 };
 use rustls::ServerConfig;
 use tokio::{task::JoinHandle, time::sleep};
@@ -152,8 +152,16 @@ impl Ports {
         }
     }
 
-    /// Keeps GoCD's own port bound and answers there until the node closes.
+    /// Keeps GoCD's own port bound and answers there until the node closes. While it is not decided whether GoCD is held,
+    /// the port stays closed.
     async fn serve_gocd_port(self, address: SocketAddr) {
+        let mut changes = self.board.changes();
+        while self.board.look(|status| status.phase != Phase::Holding) {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
         let property = "cruise.server.port";
         let Some(bound) = self.bound(property, || held::bind(address)).await else {
             return;
@@ -203,7 +211,6 @@ mod tests {
         generation::{Role, Run},
         keys::Token,
         settings::Settings,
-        status::Phase,
     };
     use tokio::{sync::watch, time::timeout};
 

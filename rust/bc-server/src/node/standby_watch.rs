@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Assembly,
+    peer_book::PeerBook,
     supervisor::{Part, Supervisor, blocking},
 };
 
@@ -25,7 +26,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 const SAY_STRANGERS_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads the list of standbys, and keeps the board and its file up to date for as long as the node lives.
-pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standbys> {
+pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor, book: &Arc<PeerBook>) -> Arc<Standbys> {
     let (standbys, problem) = Standbys::open(
         assembly.state.path(),
         PeersFile::of(&assembly.settings.layout),
@@ -40,6 +41,10 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
     let standbys = Arc::new(standbys.by(&assembly.run));
     let watch = StandbyWatch {
         standbys: Arc::clone(&standbys),
+        note_places: {
+            let book = Arc::clone(book);
+            Arc::new(move |standbys| book.reported(standbys))
+        },
         board: Arc::clone(&assembly.board),
         refused: BTreeSet::new(),
         unwritten: is_unread,
@@ -53,9 +58,14 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) -> Arc<Standby
     standbys
 }
 
+/// Notes where standbys are.
+type NotePlaces = Arc<dyn Fn(&[StandbyStatus]) + Send + Sync>;
+
 #[derive(Clone)]
 struct StandbyWatch {
     standbys: Arc<Standbys>,
+    /// Notes where they are, for the next start of this node.
+    note_places: NotePlaces,
     board: Arc<StatusBoard>,
     /// Topics of standbys that do not follow.
     refused: BTreeSet<Topic>,
@@ -77,8 +87,13 @@ impl StandbyWatch {
         });
         loop {
             self.show();
-            let standbys = Arc::clone(&self.standbys);
-            match blocking(move || standbys.save_if_due()).await {
+            let (standbys, note_places) = (Arc::clone(&self.standbys), Arc::clone(&self.note_places));
+            let list = self.board.look(|status| status.standbys.clone());
+            let saved = blocking(move || {
+                note_places(&list);
+                standbys.save_if_due()
+            });
+            match saved.await {
                 Err(error) => {
                     self.board
                         .raise(&Topic::StandbysFile, Severity::Warning, error.to_string());
@@ -282,6 +297,7 @@ mod tests {
         assert_eq!(problem, None);
         StandbyWatch {
             standbys: Arc::new(standbys.by(&run("primarygo"))),
+            note_places: Arc::new(|_| {}),
             board: Arc::new(StatusBoard::new(
                 Status::new("me", Role::Primary, Phase::Running, 0),
                 Arc::new(SystemClock),

@@ -6,7 +6,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bc_core::primary::{Offer, Offered};
+use bc_core::{
+    generation::Role,
+    primary::{Offer, Offered},
+};
 
 use crate::context::Context;
 
@@ -44,9 +47,14 @@ impl IntoResponse for NoSource {
     }
 }
 
-/// The source of what a request asks for: the offer of a primary; the refusal where this node is none.
+/// The source of what a request asks for: the offer of a primary; the refusal where this node is none, or none any more.
 pub(super) fn offer(context: &Context) -> Result<&Arc<Offer>, NoSource> {
-    context.offer.as_ref().ok_or(NoSource::NotPrimary)
+    let is_primary = context.status.look(|status| status.role == Role::Primary);
+    context
+        .offer
+        .as_ref()
+        .filter(|_| is_primary)
+        .ok_or(NoSource::NotPrimary)
 }
 
 /// The source of what a request asks for: the newest generation that this node offers; the refusal where there is none

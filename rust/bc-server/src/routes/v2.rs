@@ -11,7 +11,7 @@ use axum::{
 use bc_core::{
     basics::Digest,
     database::position::Told,
-    generation::{Acceptance, Envelope, ManifestDocument, Run, concern, delta},
+    generation::{Acceptance, Envelope, ManifestDocument, Role, Run, concern, delta},
     primary::{Offer, Offered},
     status::{Status, StatusBoard, concerns},
 };
@@ -55,6 +55,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
     let generation = status.generation.as_ref();
     let position = status.database_position();
     Envelope {
+        highest: Some(status.highest()),
         node_id: status.node_id,
         role: status.role,
         epoch: status.epoch,
@@ -78,9 +79,13 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
 
 /// The envelope of what is on offer, with what this node knows to be wrong with it.
 fn envelope(context: &Context, offer: &Offer, offered: &Offered, now_ms: i64) -> Envelope {
-    let told = |status: &Status| (concerns::of(&status.problems), status.database_position());
-    let (concerns, position) = context.status.look(told);
+    let told = |status: &Status| {
+        let concerns = concerns::of(&status.problems);
+        (concerns, status.database_position(), status.highest())
+    };
+    let (concerns, position, highest) = context.status.look(told);
     Envelope {
+        highest: Some(highest),
         concerns,
         database: position,
         ..offer.envelope(offered, now_ms)
@@ -113,7 +118,11 @@ pub(super) async fn manifest(
             Ok(()) = changes.changed() => {}
             () = closing => {}
             () = other_concerns(&context.status, &headers) => {}
+            () = no_longer_primary(&context.status) => {}
             () = sleep(wait(&headers)) => {}
+        }
+        if let Err(nothing) = source::offer(&context) {
+            return nothing.into_response();
         }
         offered = offer.current();
     }
@@ -132,6 +141,17 @@ fn too_early(context: &Context) -> Response {
     let mut response = (headers, source::NoSource::TooEarly).into_response();
     response.headers_mut().insert(CONCERNS_HEADER, concerns);
     response
+}
+
+/// Waits until this node is a primary no longer: it gives out nothing from then on.
+async fn no_longer_primary(board: &StatusBoard) {
+    let mut changes = board.changes();
+    while board.look(|status| status.role == Role::Primary) {
+        if changes.changed().await.is_err() {
+            // The node is being closed.
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Waits until this node has other concerns than the client knows; for ever where the client does not say which it

@@ -162,6 +162,7 @@ fn nobody_there(url: &PrimaryUrl, heard: &[(String, Heard)]) -> Failure {
         Heard::Unproven(why) | Heard::Mute(why) | Heard::NotAsked(why) | Heard::Silence(why) => {
             failure.caused_by(format!("{address}: {why}"))
         }
+        Heard::Itself => failure.caused_by(format!("{address}: it leads to this server itself")),
         Heard::Node { .. } => failure,
     })
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    role::{Recorded, Start, start, state_dir::StateDir, unacknowledged},
+    role::{Known, Recorded, Start, start, state_dir::StateDir, unacknowledged},
     settings::Flag,
 };
 
@@ -176,7 +176,7 @@ fn a_restart_after_each_step_does_what_the_documentation_says() {
             if steps(Place::Held, cause.clone()).contains(&step) {
                 take(&mut begin(Place::Held, cause.clone()), &state, flag, step);
             }
-            let decided = match start(flag, &Recorded::load(state.path())) {
+            let decided = match start(&Known::here(flag, &Recorded::load(state.path()), &Epoch::default())) {
                 Start::Release => "releases",
                 Start::HoldStandby => "holds",
                 Start::Ask => "asks",

@@ -32,6 +32,7 @@ impl<T: Transport> Puller<T> {
             self.board.clear(&Topic::Concerns);
         }
         self.board.update(|status| {
+            status.note_epoch(&envelope.epoch, &envelope.node_id);
             let Some(primary) = &mut status.primary else { return };
             if !primary.connected {
                 primary.connected = true;

@@ -1,0 +1,80 @@
+//! What a node does once another one has a higher epoch: it writes that down, and says so.
+//!
+//! In this order, so that a crash in between asks again and finds the same: the highest epoch in the ledger, from whom it
+//! is known, and the role last.
+
+use std::sync::Arc;
+
+use bc_core::{
+    basics::{Error, Severity},
+    generation::{Highest, Role},
+    role::{Recorded, Source, StateDir, guard::Winner, signpost},
+    settings::{Face, Settings},
+    status::{Phase, StatusBoard, Topic, peers::fenced_message},
+};
+use tracing::{error, warn};
+
+use super::peer_book::PeerBook;
+
+/// What is fenced.
+#[derive(Clone)]
+pub(crate) struct Fenced {
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) book: Arc<PeerBook>,
+}
+
+impl Fenced {
+    /// Says on the board that this node is fenced and in which phase it is: from here on it gives out nothing.
+    pub(crate) fn show(&self, winner: Option<&Winner>, phase: Phase) {
+        let by = self.book.highest();
+        let message = fenced_message(by.as_ref());
+        error!("CRITICAL {message}");
+        self.board.update(|status| {
+            status.role = Role::Fenced;
+            status.phase = phase;
+            status.deciding = None;
+            status.fenced_by = by;
+            if let Some(winner) = winner {
+                status.highest_epoch = Some(Highest {
+                    epoch: winner.epoch.clone(),
+                    node_id: winner.node_id.clone(),
+                });
+            }
+        });
+        self.board.clear(&Topic::Guard);
+        self.board.raise(&Topic::Fenced, Severity::Critical, message);
+    }
+
+    /// Writes down that this node is fenced by `winner`. It touches files.
+    ///
+    /// # Errors
+    /// Something could not be written. The next start asks again then.
+    pub(crate) fn record(&self, winner: &Winner) -> Result<(), Error> {
+        self.book.won(winner);
+        self.state.change_ledger(|ledger| {
+            if ledger.highest_epoch.number < winner.epoch.number {
+                ledger.highest_epoch = winner.epoch.clone();
+            }
+        })?;
+        let before = Recorded::load(self.state.path()).ok().flatten();
+        let source = winner
+            .is_there
+            .then(|| winner.address.parse().ok())
+            .flatten()
+            .map(|url| Source {
+                url,
+                fingerprint: None,
+                authority: None,
+            });
+        let now_ms = self.board.now_ms();
+        Recorded::next(before.as_ref(), Role::Fenced, self.settings.flag, source, now_ms).save(self.state.path())?;
+        if self.settings.face != Face::Cli
+            && let Err(problem) = signpost::leave(&self.settings.layout)
+        {
+            warn!("{problem}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,345 @@
+//! Asks the peers of a server that is to be the primary, before GoCD may run, and does what follows.
+//!
+//! All at once, again and again until each has answered or `bc.guard.wait` is over. What their answers mean is
+//! `bc_core::role::guard`, what follows `bc_core::role::start`. Where they hold this node, it goes on asking: what has
+//! been put right lets it start, and a person can go on without a peer (`gocd-bc guard ignore`).
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bc_core::{
+    basics::{Severity, lock, words},
+    generation::{Epoch, Role},
+    keys::Token,
+    node::{Event, Events, Reply},
+    role::{
+        Database, Epochs, Known, Peers, Start,
+        guard::{Guard, Said},
+        inquiry::Heard,
+        start,
+    },
+    status::{Deciding, Phase, StatusBoard, Topic, peers::peers_of},
+};
+use futures_util::future::join_all;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Assembly, RoleFile,
+    fence::Fenced,
+    peer_book::{Asked, PeerBook},
+    supervisor::{Part, Supervisor, blocking},
+};
+
+/// The longest pause between two questions before it is decided.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two questions while this node is held.
+const PAUSE_HELD: Duration = Duration::from_secs(5);
+
+/// A node that waits for its peers.
+pub(crate) struct Guarding {
+    fenced: Fenced,
+    events: Arc<Events>,
+    book: Arc<PeerBook>,
+    token: watch::Receiver<Option<Token>>,
+    recorded: RoleFile,
+    own_epoch: Option<Epoch>,
+    guard: Mutex<Guard>,
+    nudge: Notify,
+    /// Whether the wait is over.
+    waited: AtomicBool,
+}
+
+/// Asks the peers in the background until it is decided that GoCD may run, or that this node is fenced.
+pub(crate) fn start_asking(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    token: &watch::Receiver<Option<Token>>,
+    book: Arc<PeerBook>,
+    recorded: RoleFile,
+    own_epoch: Option<Epoch>,
+) -> Arc<Guarding> {
+    let guard = Guard::new(
+        assembly.state.node_id().clone(),
+        assembly.run.id.clone(),
+        own_epoch.clone(),
+        book.names(),
+    );
+    let guarding = Arc::new(Guarding {
+        fenced: Fenced {
+            state: Arc::clone(&assembly.state),
+            settings: Arc::clone(&assembly.settings),
+            board: Arc::clone(&assembly.board),
+            book: Arc::clone(&book),
+        },
+        events: Arc::clone(&assembly.events),
+        book,
+        token: token.clone(),
+        recorded,
+        own_epoch,
+        guard: Mutex::new(guard),
+        nudge: Notify::new(),
+        waited: AtomicBool::new(false),
+    });
+    let part = Part {
+        name: "guard",
+        does: "asks the other nodes whether one of them was promoted",
+    };
+    guarding.show();
+    let (asking, stop) = (Arc::clone(&guarding), assembly.stop.clone());
+    supervisor.supervise_until_done(part, move || {
+        let (asking, stop) = (Arc::clone(&asking), stop.clone());
+        async move {
+            stop.run_until_cancelled(asking.run()).await;
+        }
+    });
+    guarding
+}
+
+impl Guarding {
+    /// Lets this node go on without a peer, by the word of a person.
+    pub(crate) fn ignore(&self, peer: &str) -> Reply {
+        if !matches!(self.board().look(|status| status.role), Role::Primary) {
+            return Reply::refused(
+                "this server is fenced: a node that has proven itself has a higher epoch, and nobody is waited for",
+                "`gocd-bc status` says what to do.",
+            );
+        }
+        if !lock(&self.guard).ignore(peer) {
+            return Reply::refused(
+                format!(
+                    "{} is none of the peers that this server waits for",
+                    words::shown(peer, 200)
+                ),
+                format!("It waits for {}.", self.book.names().join(", ")),
+            );
+        }
+        warn!("it was ordered to start without the peer {peer}, for this start");
+        self.nudge.notify_one();
+        Reply::Done {
+            message: format!("this start goes on without {peer}"),
+        }
+    }
+
+    fn board(&self) -> &Arc<StatusBoard> {
+        &self.fenced.board
+    }
+
+    /// Says on the board whom this node waits for, and until when.
+    fn show(&self) {
+        let wait_ms = i64::try_from(self.fenced.settings.guard_wait.as_millis()).unwrap_or(i64::MAX);
+        let peers = self.book.names();
+        self.board().update(|status| {
+            status.deciding = Some(Deciding {
+                peers,
+                until_ms: status.now_ms.saturating_add(wait_ms),
+            });
+        });
+        if let Some(deciding) = self.board().look(|status| status.deciding.clone()) {
+            info!("{}; GoCD waits", deciding.description());
+        }
+    }
+
+    /// Asks until it is decided.
+    async fn run(self: Arc<Self>) {
+        let end = Instant::now() + self.fenced.settings.guard_wait;
+        let (answers, mut heard) = mpsc::unbounded_channel();
+        let asked = self.book.asked(&self.token);
+        let asking = join_all(asked.into_iter().map(|(name, asked)| {
+            let (this, answers) = (Arc::clone(&self), answers.clone());
+            async move { this.ask(name, asked, answers).await }
+        }));
+        tokio::pin!(asking);
+        let mut is_over = false;
+        loop {
+            let is_waiting = !self.waited.load(Ordering::Relaxed);
+            tokio::select! {
+                _ = &mut asking, if !is_over => is_over = true,
+                Some((name, answers)) = heard.recv() => self.hear(&name, answers).await,
+                () = self.nudge.notified() => {}
+                () = sleep_until(end), if is_waiting => self.waited.store(true, Ordering::Relaxed),
+            }
+            if self.decide().await {
+                return;
+            }
+        }
+    }
+
+    /// Asks one peer again and again.
+    async fn ask(&self, name: String, asked: Asked, answers: mpsc::UnboundedSender<(String, Vec<(String, Heard)>)>) {
+        let transport = match asked {
+            Asked::There(transport) => transport,
+            Asked::Not(heard) => {
+                drop(answers.send((name.clone(), vec![(name, *heard)])));
+                return;
+            }
+        };
+        let pause = PAUSE.min(self.fenced.settings.guard_wait / 4);
+        loop {
+            let heard = transport.who().await;
+            if answers.send((name.clone(), heard)).is_err() {
+                return;
+            }
+            let is_held = self.waited.load(Ordering::Relaxed);
+            sleep(if is_held { PAUSE_HELD.min(10 * pause) } else { pause }).await;
+        }
+    }
+
+    /// Hears what one peer has answered.
+    async fn hear(&self, name: &str, answers: Vec<(String, Heard)>) {
+        let node = {
+            let mut guard = lock(&self.guard);
+            guard.hear(name, answers);
+            let word = guard.words().find(|(peer, _)| *peer == name).and_then(|(_, word)| word);
+            let node = word.and_then(|word| word.node.clone());
+            let answered = node.is_some().then(|| name.to_owned());
+            self.board().update(|status| {
+                let now_ms = status.now_ms;
+                status.peers = peers_of(&guard, &status.peers, answered.as_slice(), now_ms);
+            });
+            node
+        };
+        if let Some(node) = node {
+            let (book, name) = (Arc::clone(&self.book), name.to_owned());
+            // A failure is on the board.
+            drop(
+                blocking(move || {
+                    book.heard(&name, &node);
+                    Ok(())
+                })
+                .await,
+            );
+        }
+    }
+
+    /// Decides by what is known so far, and carries that out. Returns whether nothing is left to be asked.
+    async fn decide(&self) -> bool {
+        let (decision, guard) = {
+            let guard = lock(&self.guard);
+            let said = guard.said();
+            let is_enough = guard.is_decided() || guard.is_complete() || self.waited.load(Ordering::Relaxed);
+            let epochs = match &self.own_epoch {
+                Some(own) => Epochs::Known { own, highest: own },
+                None => Epochs::Unknown,
+            };
+            let decision = start(&Known {
+                flag: self.fenced.settings.flag,
+                recorded: &self.recorded,
+                epochs,
+                peers: if is_enough { Peers::Said(&said) } else { Peers::NotAsked },
+                strict: self.fenced.settings.guard_is_strict,
+                database: Database::Unknown,
+            });
+            (decision, guard.clone())
+        };
+        match decision {
+            Start::AskPeers => false,
+            Start::Release => {
+                self.release(&guard);
+                true
+            }
+            Start::HoldFenced => {
+                self.fence(&guard).await;
+                true
+            }
+            hold => {
+                self.hold(hold, &guard);
+                false
+            }
+        }
+    }
+
+    /// Lets GoCD go on.
+    fn release(&self, guard: &Guard) {
+        let silent = guard.who(Said::Unreachable);
+        if !silent.is_empty() {
+            warn!(
+                "GoCD starts although not all peers could be asked whether they were promoted: {}",
+                named(&silent)
+            );
+        }
+        self.board().clear(&Topic::Guard);
+        self.board().update(|status| {
+            status.phase = Phase::Releasing;
+            status.deciding = None;
+        });
+        self.events.push(Event::release(self.fenced.settings.flag));
+    }
+
+    /// Writes down that this node is fenced, and holds GoCD.
+    async fn fence(&self, guard: &Guard) {
+        let Some(winner) = guard.winner().cloned() else { return };
+        let (fenced, of_winner) = (self.fenced.clone(), winner.clone());
+        if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
+            // The next start asks again, and this one holds whatever was written.
+            error!("{problem}");
+            self.board()
+                .raise(&Topic::Role, Severity::Critical, problem.to_string());
+        }
+        self.fenced.show(Some(&winner), Phase::Holding);
+    }
+
+    /// Says why this node stays held, and what to do.
+    fn hold(&self, decision: Start, guard: &Guard) {
+        self.waited.store(true, Ordering::Relaxed);
+        let message = match decision {
+            Start::HoldConflict => format!(
+                "this server stays held, since another node claims to be the primary as well: {}. Find out which one is to \
+                 be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
+                named(&guard.who(Said::Conflict))
+            ),
+            Start::HoldUnproven => {
+                let unproven = guard.who(Said::Unproven);
+                let lines: Vec<_> = unproven
+                    .iter()
+                    .map(|(peer, _)| format!("`gocd-bc guard ignore {peer}`"))
+                    .collect();
+                format!(
+                    "this server stays held, since it cannot be proven who answers in the place of another node, which may \
+                     have been promoted: {}. Mend that, and it starts by itself; or make sure that no other server runs as \
+                     a primary, and go on without: {}.",
+                    named(&unproven),
+                    lines.join(", ")
+                )
+            }
+            Start::HoldUnreachable => {
+                let silent = guard.who(Said::Unreachable);
+                let lines: Vec<_> = silent
+                    .iter()
+                    .map(|(peer, _)| format!("`gocd-bc guard ignore {peer}`"))
+                    .collect();
+                format!(
+                    "this server stays held by bc.guard=strict, since not all peers could be asked whether they were \
+                     promoted: {}. It starts by itself once they answer; or make sure that no other server runs as a \
+                     primary, and go on without: {}.",
+                    named(&silent),
+                    lines.join(", ")
+                )
+            }
+            Start::HoldReadOnly => "this server stays held, since GoCD's database takes no writes".to_owned(),
+            _ => "this server stays held: which epoch it has is not known, and nobody says".to_owned(),
+        };
+        let is_news = self.board().raise(&Topic::Guard, Severity::Critical, message.as_str());
+        if is_news {
+            error!("CRITICAL {message}");
+        }
+        self.board().update(|status| {
+            status.phase = Phase::Holding;
+            status.deciding = None;
+        });
+    }
+}
+
+/// Names peers, each with how it showed.
+fn named(peers: &[(&str, &str)]) -> String {
+    let named: Vec<_> = peers.iter().map(|(peer, how)| format!("{peer} ({how})")).collect();
+    named.join("; ")
+}
