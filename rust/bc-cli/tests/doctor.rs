@@ -128,6 +128,44 @@ fn what_is_found_of_files_is_mended_by_what_is_said_to_type() {
 }
 
 #[test]
+fn a_file_that_the_configuration_names_is_compared_on_both_nodes_by_digest() {
+    const NAMED: &str = "config/password.properties";
+    let place = Place::new();
+    let (_primary, _standby, _) = healthy(&place);
+    let write = |node: &str, text: &str| place.file(&format!("{node}/{NAMED}"), text, NOBODY);
+    write("primary", "admin=of-this-year\n");
+    write("standby", "admin=of-last-year\n");
+    for state_dir in [PRIMARY_STATE, STANDBY_STATE] {
+        let answer = wait_for("the other file to be found", || {
+            let answer = doctor(&place, state_dir);
+            (!found(&answer, "named-files").is_empty()).then_some(answer)
+        });
+        let seen = found(&answer, "named-files")[0]["seen"].to_string();
+        assert!(
+            seen.contains("password.properties (PasswordFilePath) is another one at https://"),
+            "{seen}"
+        );
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert!(!answer.stdout.contains("-year"), "{answer:?}");
+    }
+    fs::remove_file(place.path(&format!("standby/{NAMED}"))).expect("remove");
+    for (state_dir, what) in [
+        (PRIMARY_STATE, "is not at https://"),
+        (STANDBY_STATE, "is not on this server"),
+    ] {
+        wait_for("the missing file to be found", || {
+            let answer = doctor(&place, state_dir);
+            let found = found(&answer, "named-files");
+            let is_said = |finding: &Value| finding["seen"].as_str().is_some_and(|seen| seen.contains(what));
+            (found.len() == 1 && is_said(&found[0])).then_some(())
+        });
+    }
+    write("standby", "admin=of-this-year\n");
+    wait_until_well(&place, STANDBY_STATE);
+    wait_until_well(&place, PRIMARY_STATE);
+}
+
+#[test]
 fn where_nobody_answers_it_is_said_in_time_and_nothing_is_well() {
     let place = Place::new();
     let (primary, standby, _) = healthy(&place);

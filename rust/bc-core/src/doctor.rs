@@ -11,14 +11,15 @@
 //! | `node`, `pair` | the decisions about the node here, and about both nodes |
 //! | `start` | the decisions about how GoCD is started: jar, agent, flag, settings |
 //! | `host` | the decisions about files, disks and processes |
+//! | `named_files` | the decision about the files that the configuration names |
 //! | `database` | the decisions about GoCD's database, by who watches it |
 //! | `postgresql` | the decisions about PostgreSQL on this host |
 //! | `cluster` | what is asked of that |
 //! | `host_lines` | what kind of host was looked at, for people |
 //! | `document` | the list of checks for people |
 //!
-//! Stands on [`crate::basics`], [`crate::gocd`], [`crate::database`], [`crate::generation`], [`crate::settings`] and
-//! [`crate::status`].
+//! Stands on [`crate::basics`], [`crate::gocd`], [`crate::database`], [`crate::generation`], [`crate::settings`],
+//! [`crate::status`] and [`crate::node`].
 
 mod check;
 pub mod cluster;
@@ -29,6 +30,7 @@ mod finding;
 mod host;
 mod host_lines;
 mod level;
+mod named_files;
 mod node;
 mod pair;
 mod postgresql;
@@ -67,7 +69,7 @@ fn judge(check: Check, facts: &Facts) -> Verdict {
         Check::Restart => start::restart(facts),
         Check::SyncedFiles => host::synced_files(facts),
         Check::SecretFiles => host::secret_files(facts),
-        Check::NamedFiles => host::named_files(facts),
+        Check::NamedFiles => named_files::named_files(facts),
         Check::ConfigGit => host::config_git(facts),
         Check::FreeSpace => host::free_space(facts),
         Check::Clocks => pair::clocks(facts),

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use bc_core::{
+    basics::Error,
     generation::Run,
     keys::Token,
-    node::both::Both,
+    node::{
+        both::Both,
+        named_files::{self, NamedFile},
+    },
     primary::{Offer, Offered, Standbys},
     settings::Settings,
     status::StatusBoard,
@@ -42,6 +46,16 @@ impl Context {
     pub(crate) async fn both_nodes(&self) -> Both {
         self.md5s
             .both_nodes(&self.files, &self.status, self.offer.as_ref())
+            .await
+    }
+
+    /// Looks at the files that the configuration here names, in turn with those who want MD5s: a disk that hangs keeps one
+    /// thread. None where there was no time, and none without a token.
+    pub(crate) async fn named_files(&self) -> Option<Result<Vec<NamedFile>, Error>> {
+        let token = self.token.borrow().clone()?;
+        let settings = Arc::clone(&self.settings);
+        self.md5s
+            .in_turn(&self.files, move |_, _| named_files::look(&settings.layout, &token))
             .await
     }
 

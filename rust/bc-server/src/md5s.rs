@@ -66,9 +66,9 @@ impl Md5Desk {
         self.in_turn(files, work).await.flatten()
     }
 
-    /// Computes MD5s on a thread that may wait for disks, after whatever others asked for. None where it takes too
+    /// Computes MD5s, or what else others ask of files, on a thread that may wait for disks, after whatever others asked for. None where it takes too
     /// long; it then goes on, whether or not anybody waits.
-    async fn in_turn<R: Send + 'static>(
+    pub(crate) async fn in_turn<R: Send + 'static>(
         &self,
         files: &Handle,
         work: impl FnOnce(&Md5s, &dyn Fn() -> bool) -> R + Send + 'static,

@@ -9,6 +9,7 @@
 //! | `/metrics` | token | the status as OpenMetrics text, for Prometheus |
 //! | `/api/v2/node` | token | the envelope: who this node is |
 //! | `/api/v2/database` | token | where this node's database is, while it takes writes |
+//! | `/api/v2/named-files` | token | keyed digests of the files that this node's configuration names, in every role |
 //! | `/api/v2/manifest` | token | the files on offer; waits for a change if asked to |
 //! | `/api/v2/blobs/{sha256}` | token | the bytes with this digest, whole or from an offset |
 //! | `/api/v2/blobs/{sha256}/from/{former}` | token | what leads to them from those with the digest `former`, if that is short |
@@ -97,6 +98,7 @@ pub const ROUTES: &[Route] = &[
     guarded("/metrics", || get(metrics::metrics)),
     guarded("/api/v2/node", || get(v2::node)),
     guarded("/api/v2/database", || get(v2::database)),
+    guarded("/api/v2/named-files", || get(v2::named_files)),
     guarded("/api/v2/manifest", || get(v2::manifest)),
     guarded("/api/v2/blobs/{sha256}", || get(v2::blob)),
     guarded("/api/v2/blobs/{sha256}/from/{former}", || get(v2::delta)),

@@ -151,12 +151,14 @@ checks! {
     matters: "cipher.aes decrypts all secrets of cruise-config.xml, and whoever has the token gets both from the primary.";
     type: "chmod o= /etc/go/business-continuity-token /etc/go/cipher.aes /etc/go/db.properties";
 
-    NamedFiles = 142 "named-files" Warning, "The files that the configuration names are on both nodes";
+    NamedFiles = 142 "named-files" Warning, "The files that the configuration names are on both nodes, and the same";
     means: "cruise-config.xml names a file outside of what is synced, such as the password file of a plugin, and that file \
-            is not on this node.";
-    matters: "After a promotion nobody may be able to log in.";
+            is not on both nodes, or not the same. Each node looks up what its own configuration names, and they compare \
+            digests that are keyed with the token: neither a path nor the content of such a file is sent. A node of the \
+            version before does not tell, and is not compared.";
+    matters: "After a promotion nobody may be able to log in, or only with the passwords of last year.";
     type: "-Dbc.sync.extra=password.properties    # on both nodes, for a file beside cruise-config.xml\n\
-           scp primarygo:/etc/go/password.properties /etc/go/";
+           scp primarygo:/etc/go/password.properties /etc/go/    # on the standby";
 
     ConfigGit = 143 "config-git" Critical, "GoCD can read the history of its configuration";
     means: "db/config.git holds every configuration that GoCD has accepted. It is damaged, or the user that runs GoCD may not \

@@ -1,7 +1,10 @@
 //! What was seen of an installation. Whatever could not be seen is the reason why, never a guess.
 
 use super::cluster::Cluster;
-use crate::status::Status;
+use crate::{
+    node::named_files::{NamedFile, Told},
+    status::Status,
+};
 
 /// Something, or why it is not known.
 pub type Known<T> = Result<T, String>;
@@ -38,6 +41,8 @@ pub struct Here {
     pub process: Known<Option<Process>>,
     /// The files and folders that are synced, or decide about it.
     pub files: Known<Vec<File>>,
+    /// The files that the configuration names.
+    pub named_files: Known<Vec<NamedFile>>,
     /// What is left of each disk that GoCD and the node write to.
     pub disks: Known<Vec<Disk>>,
     /// Processes of GoCD's agent on this host: each with its user.
@@ -141,6 +146,8 @@ pub struct Other {
     pub url: String,
     /// What it says of itself.
     pub node: Result<Status, Silence>,
+    /// What it tells of the files that its configuration names; none where it was not asked, or is of the version before.
+    pub named_files: Option<Known<Told>>,
     /// How far its clock is ahead of the one here, in milliseconds; none where nobody can say.
     pub clock_ahead_ms: Option<i64>,
 }

@@ -88,14 +88,6 @@ pub(super) fn secret_files(facts: &Facts) -> Verdict {
     Verdict::of(seen.collect())
 }
 
-/// Whether the files that the configuration names are here.
-pub(super) fn named_files(facts: &Facts) -> Verdict {
-    match facts.status() {
-        Some(status) if status.sync.is_some() => Verdict::of(said(facts, Check::NamedFiles)),
-        _ => Verdict::Elsewhere,
-    }
-}
-
 /// Whether GoCD can read the history of its configuration.
 pub(super) fn config_git(facts: &Facts) -> Verdict {
     let Some(here) = &facts.here else {

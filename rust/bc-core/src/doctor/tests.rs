@@ -16,6 +16,7 @@ use crate::{
     },
     generation,
     keys::Standing,
+    node::named_files::{self, Content, NamedFile},
     settings::Face,
     status::{OwnJar, Phase, Problem, Status, Stranger, Surroundings, SyncStatus, Topic},
 };
@@ -191,6 +192,20 @@ fn volume(file_system: &str) -> Volume {
     }
 }
 
+fn named_file(content: Content) -> NamedFile {
+    NamedFile {
+        path: "/etc/go/users".to_owned(),
+        property: "PasswordFilePath".to_owned(),
+        name: Digest::of(b"/etc/go/users"),
+        content,
+    }
+}
+
+/// The same where the other node tells this of the file that the configuration names.
+fn named_there(content: Content) -> Facts {
+    but(|facts| facts.others[0].named_files = Some(Ok(named_files::Told::of(&[named_file(content)]))))
+}
+
 fn config_git(broken: Option<&str>) -> ConfigGit {
     ConfigGit {
         path: "/db/config.git".to_owned(),
@@ -248,6 +263,7 @@ fn well() -> Facts {
                 file("/plugins/other.jar", FileKind::Read, 0, 0o644),
                 file("/plugins", FileKind::Folder, 1000, 0o750),
             ]),
+            named_files: Ok(vec![named_file(Content::Of(Digest::of(b"x")))]),
             disks: Ok(vec![disk(2 << 30)]),
             agents: Ok(vec![(9, 1001)]),
             volume: Ok(Some(volume("ext4"))),
@@ -258,6 +274,7 @@ fn well() -> Facts {
         others: vec![Other {
             url: "https://primarygo:8155".to_owned(),
             node: Ok(node("cd", generation::Role::Primary, Phase::Running)),
+            named_files: Some(Ok(named_files::Told::of(&[named_file(Content::Of(Digest::of(b"x")))]))),
             clock_ahead_ms: Some(-200),
         }],
         clusters: Some(Ok(vec![cluster()])),
@@ -388,7 +405,12 @@ fn broken(check: Check) -> Vec<Facts> {
         Check::SecretFiles => vec![here(|here| {
             here.files = Ok(vec![file("/etc/go/cipher.aes", FileKind::Secret, 1000, 0o644)]);
         })],
-        Check::NamedFiles => vec![saying(Topic::MissingFiles, "password.properties is not here")],
+        Check::NamedFiles => vec![
+            saying(Topic::MissingFiles, "password.properties is not here"),
+            here(|here| here.named_files = Ok(vec![named_file(Content::Missing)])),
+            named_there(Content::Missing),
+            named_there(Content::Of(Digest::of(b"y"))),
+        ],
         Check::ConfigGit => vec![here(|here| {
             here.config_git = Ok(Some(config_git(Some("it has no HEAD"))))
         })],
@@ -541,6 +563,7 @@ fn what_cannot_be_found_out_is_never_well() {
         Check::GocdVersion,
         Check::PluginVersion,
         Check::OtherNodeSays,
+        Check::NamedFiles,
     ] {
         assert!(matches!(judge(check, &facts), Verdict::Unknown(_)), "{check}");
     }
@@ -561,6 +584,7 @@ fn a_host_that_tells_nothing_is_not_well() {
         here.agents = Err(why());
         here.volume = Err(why());
         here.config_git = Err(why());
+        here.named_files = Err(why());
     });
     for check in [
         Check::Flag,
@@ -571,6 +595,7 @@ fn a_host_that_tells_nothing_is_not_well() {
         Check::AgentUser,
         Check::StateVolume,
         Check::ConfigGit,
+        Check::NamedFiles,
     ] {
         assert_eq!(judge(check, &facts), Verdict::Unknown(why()), "{check}");
     }
@@ -653,4 +678,51 @@ fn commands_that_a_node_names_are_those_to_type() {
         "no thread; run `ulimit -u 1000`, or `ulimit -u 1000` of `root`",
     );
     assert_eq!(examine(&facts).findings[0].commands, ["ulimit -u 1000"]);
+}
+
+#[test]
+fn named_files_are_compared_where_both_can_be_read_and_named() {
+    let unread = || Content::Unread("cannot read /etc/go/users".to_owned());
+    for facts in [
+        named_there(unread()),
+        here(|here| here.named_files = Ok(vec![named_file(unread())])),
+        but(|facts| facts.others[0].named_files = Some(Err("it does not say".to_owned()))),
+    ] {
+        assert!(matches!(judge(Check::NamedFiles, &facts), Verdict::Unknown(_)));
+    }
+    let named = |name: &[u8]| NamedFile {
+        name: Digest::of(name),
+        ..named_file(Content::Missing)
+    };
+    for facts in [
+        // The version before, a change on its way, and a configuration that names none.
+        but(|facts| facts.others[0].named_files = None),
+        but(|facts| facts.others[0].named_files = Some(Ok(named_files::Told::of(&[named(b"another")])))),
+        here(|here| here.named_files = Ok(Vec::new())),
+    ] {
+        assert_eq!(judge(Check::NamedFiles, &facts), Verdict::Well);
+    }
+}
+
+#[test]
+fn a_file_is_copied_from_the_primary_and_no_shell_reads_its_name() {
+    let commands = |path: &str, is_standby: bool| {
+        let mut facts = named_there(Content::Missing);
+        let own = facts.here.as_mut().expect("here").named_files.as_mut().expect("known");
+        own[0].path = path.to_owned();
+        status(&mut facts).sync = is_standby.then(SyncStatus::default);
+        let findings = examine(&facts).findings;
+        let found = findings.into_iter().find(|finding| finding.name == "named-files");
+        found.expect("it differs").commands
+    };
+    let page = "gocd-bc explain named-files";
+    let from_the_primary = "scp primarygo:/etc/go/users /etc/go/users";
+    assert_eq!(commands("/etc/go/users", true), [from_the_primary, page]);
+    assert_eq!(
+        commands("/etc/go/users", false),
+        ["scp /etc/go/users primarygo:/etc/go/users", page]
+    );
+    for odd in ["/a;reboot", "/a b", "/$(reboot)", "/a'b", "-oProxyCommand=x", "/a\nb"] {
+        assert_eq!(commands(odd, true), [page], "{odd}");
+    }
 }

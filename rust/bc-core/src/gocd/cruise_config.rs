@@ -3,7 +3,10 @@
 //! [`CruiseConfig::read`] is that pass. [`paths`] names elements for people, and is a second pass that is only worth
 //! its time when there is something to complain of.
 
-use std::sync::LazyLock;
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use memchr::{memchr, memmem};
 use zeroize::Zeroizing;
@@ -55,6 +58,13 @@ pub(crate) struct MentionedFile {
     pub property: String,
     /// Its value.
     pub path: String,
+}
+
+impl MentionedFile {
+    /// Where the file is for a GoCD that works in this folder; none where the property names none.
+    pub(crate) fn place(&self, working_dir: &Path) -> Option<PathBuf> {
+        (!self.path.is_empty()).then(|| working_dir.join(&self.path))
+    }
 }
 
 impl CruiseConfig {

@@ -7,10 +7,11 @@
 use std::{fmt, fs, io, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::basics::{Error, Kind, properties, random, regular_file};
+use crate::basics::{Digest, Error, Kind, properties, random, regular_file};
 
 /// The longest token file that is read, in bytes.
 pub(crate) const MAX_FILE_SIZE: u64 = 16 * 1024;
@@ -132,6 +133,18 @@ impl Token {
         (same_user & same_password).into()
     }
 
+    /// The keyed digest of these bytes for one purpose (HMAC-SHA-256): the same wherever the token and the bytes are the
+    /// same. Who has it and not the token can try no guess at the bytes, however few these are; so it goes only to those
+    /// who have shown the token.
+    pub(crate) fn keyed_digest(&self, purpose: &str, bytes: &[u8]) -> Digest {
+        let key = [Sha256::digest(&self.user), Sha256::digest(&self.password)].concat();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(bytes);
+        Digest::from(<[u8; 32]>::from(mac.finalize().into_bytes()))
+    }
+
     /// The value of an HTTP `Authorization` header that presents this token. Secret.
     pub fn basic_credentials(&self) -> String {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", self.user, self.password));
@@ -212,6 +225,30 @@ mod tests {
         fs::create_dir(&path).expect("a folder");
         let error = Token::load(&path).expect_err("refused");
         assert!(error.message().ends_with("is no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_keyed_digest_is_another_one_for_another_token_purpose_or_content() {
+        let token = parse("user = password").expect("valid");
+        let digest = token.keyed_digest("content", b"abc");
+        assert_eq!(
+            digest,
+            parse("user:password").expect("valid").keyed_digest("content", b"abc")
+        );
+        // Computed by Python's hmac and hashlib.
+        assert_eq!(
+            digest.to_string(),
+            "eeaf9156aa50e51f37f97fc66bec951dfa0451fbb4ed0fb3663405a134d268e7"
+        );
+        for (other, purpose, bytes) in [
+            ("user = passwort", "content", "abc"),
+            ("userp = assword", "content", "abc"),
+            ("user = password", "name", "abc"),
+            ("user = password", "content", "abd"),
+        ] {
+            let other = parse(other).expect("valid").keyed_digest(purpose, bytes.as_bytes());
+            assert_ne!(digest, other, "{purpose} {bytes}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Asks another node for its whole status, as `gocd-bc doctor` does: any node answers, also a held one.
+//! Asks another node for its whole status and for what its configuration names, as `gocd-bc doctor` does: any node answers,
+//! also a held one.
 
 use std::time::Duration;
 
 use bc_core::{
     basics::{Error, Kind},
     doctor::facts::Silence,
+    node::named_files::Told,
     status::Status,
 };
 use futures_util::future::join_all;
@@ -14,7 +16,10 @@ use tokio::time::timeout;
 
 use super::{Candidate, HttpTransport, MAX_MANIFEST, answer, key_of, no_answer, not_ours, whole_body};
 
-/// The document that holds it.
+/// The longest answer to what the files are that a configuration names.
+const MAX_NAMED_FILES: usize = 64 * 1024;
+
+/// The document that holds the status.
 #[derive(Deserialize)]
 struct Document {
     status: Status,
@@ -34,9 +39,13 @@ impl HttpTransport {
             .iter()
             .map(|candidate| self.ask_for_status(candidate, within));
         let mut silences = Vec::new();
-        for answer in join_all(asked).await {
+        for (index, answer) in join_all(asked).await.into_iter().enumerate() {
             match answer {
-                Ok(status) => return Ok(status),
+                Ok(status) => {
+                    // Only a transport that was made for this asks so, and has no other address yet.
+                    let _ = self.answered.set(index);
+                    return Ok(status);
+                }
                 Err(silence) => silences.push(silence),
             }
         }
@@ -45,6 +54,29 @@ impl HttpTransport {
             .iter()
             .position(|silence| !matches!(silence, Silence::Unreachable(_)));
         Err(silences.swap_remove(said.unwrap_or(0)))
+    }
+
+    /// Asks the node whose status was told what the files are that its configuration names; none from one of the version
+    /// before.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub async fn named_files(&self) -> Result<Option<Told>, Error> {
+        let (candidate, what) = (self.followed(), "what its files are");
+        let body = self
+            .ask_if_there(candidate, "/api/v2/named-files", MAX_NAMED_FILES, what)
+            .await?;
+        let Some(body) = body else { return Ok(None) };
+        let told: Option<Told> =
+            serde_json::from_slice(&body).map_err(|_| not_ours(&candidate.base, "digests of files that are none"))?;
+        let not_now = || {
+            let what = format!(
+                "{} cannot look now at the files that its configuration names",
+                candidate.base
+            );
+            Error::new(Kind::Busy, what, "Ask again.")
+        };
+        told.ok_or_else(not_now).map(Some)
     }
 
     /// Asks one address for the whole status of the node there.

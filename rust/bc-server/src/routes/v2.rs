@@ -10,8 +10,9 @@ use axum::{
 };
 use bc_core::{
     basics::Digest,
-    database::position::Told,
+    database::position,
     generation::{Acceptance, Envelope, ManifestDocument, Role, Run, concern, delta},
+    node::named_files::Told,
     primary::{Offer, Offered},
     status::{Status, StatusBoard, concerns},
 };
@@ -44,9 +45,16 @@ pub(super) async fn node(State(context): State<Context>) -> Json<Envelope> {
 }
 
 /// Answers where the database of a primary is and what it is like, while it takes writes.
-pub(super) async fn database(State(context): State<Context>) -> Result<Json<Option<Told>>, source::NoSource> {
+pub(super) async fn database(State(context): State<Context>) -> Result<Json<Option<position::Told>>, source::NoSource> {
     source::offer(&context)?;
     Ok(Json(context.status.look(Status::database_told)))
+}
+
+/// Answers what the files are that the configuration here names, to whoever has the same token, in every role. None while
+/// nobody can say: the disk hangs, or the configuration is being written.
+pub(super) async fn named_files(State(context): State<Context>) -> Json<Option<Told>> {
+    let looked = context.named_files().await.and_then(Result::ok);
+    Json(looked.map(|files| Told::of(&files)))
 }
 
 /// The envelope of a node that offers nothing, by its status.

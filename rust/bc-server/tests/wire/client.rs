@@ -1,6 +1,7 @@
 //! The standby's client against a real primary, and against everything that is none.
 
 use std::{
+    fs,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -13,6 +14,7 @@ use bc_core::{
     basics::{Digest, Error, Fingerprint, Kind as ErrorKind, Properties},
     generation::Name,
     keys::{Identity, OwnKeys, Peer, Peers, Trust, trust::Judge},
+    node::named_files::{self, Told},
     settings::{CertificateAuthority, Property, Settings},
     standby::{ManifestReply, Transport},
 };
@@ -617,6 +619,55 @@ async fn a_blob_that_stops_half_way_is_no_success() {
             .await
             .expect_err("not whole");
         assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn each_node_tells_digests_of_the_files_that_its_own_configuration_names() {
+    let text = "<cruise><property><key>PasswordFilePath</key><value>config/users</value></property></cruise>";
+    let mut told = Vec::new();
+    for kind in [Kind::Primary, Kind::Held] {
+        let node = Node::start(kind).await;
+        let transport = node.transport();
+        let empty = transport.named_files().await.expect("an answer");
+        assert_eq!(empty, Some(Told::default()), "nothing is configured yet");
+        let config = node.folder.path().join("config");
+        fs::create_dir(&config).expect("folder");
+        fs::write(config.join("cruise-config.xml"), text).expect("write");
+        fs::write(config.join("users"), "admin=secret").expect("write");
+        let own = named_files::look(&node.context.settings.layout, &common::token()).expect("readable");
+        let heard = transport.named_files().await.expect("an answer").expect("it tells");
+        assert_eq!(heard.content(own[0].name).as_ref(), Some(&own[0].content));
+        told.push(heard);
+        // GoCD is writing it.
+        fs::write(config.join("cruise-config.xml"), "<cruise>").expect("write");
+        let error = transport.named_files().await.expect_err("not now");
+        assert!(error.message().contains("cannot look now"), "{error}");
+    }
+    assert_eq!(told[0], told[1], "where the files are does not matter");
+}
+
+#[tokio::test]
+async fn a_node_of_the_version_before_tells_nothing_of_named_files_and_nonsense_is_refused() {
+    let (_folder, identity) = identity();
+    let token = watch::Sender::new(Some(common::token()));
+    let cases: [(&'static [u8], bool); 3] = [
+        (
+            b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+                Content-Length: 0\r\n\r\n",
+            true,
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false),
+        (
+            b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n",
+            false,
+        ),
+    ];
+    for (answer, is_older) in cases {
+        let (address, _) = fake(tls::server::config(&identity).expect("config"), answer).await;
+        let transport = transport(address, pinned(identity.fingerprint()), &token);
+        let heard = transport.named_files().await;
+        assert_eq!(heard.ok(), is_older.then_some(None), "{}", answer.escape_ascii());
     }
 }
 

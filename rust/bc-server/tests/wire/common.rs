@@ -93,10 +93,13 @@ impl Node {
         });
         let token = watch::Sender::new(Some(token()));
         let board = Arc::new(StatusBoard::new(status(kind), Arc::new(SystemClock)));
+        let properties: Properties = [("user.dir", folder.path().display().to_string())]
+            .into_iter()
+            .collect();
         let context = Context {
             files: tokio::runtime::Handle::current(),
             md5s: Md5Desk::new(nodes, CancellationToken::new()),
-            settings: Arc::new(Settings::parse(&Properties::default(), |_| false).0),
+            settings: Arc::new(Settings::parse(&properties, |_| false).0),
             status: Arc::clone(&board),
             token: token.subscribe(),
             standbys: offer.is_some().then(|| standbys(folder.path(), &identity, &run)),

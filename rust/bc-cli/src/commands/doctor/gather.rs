@@ -92,12 +92,20 @@ fn of_gocd(search: &Search) -> Result<Facts, Failure> {
         let why = late.of("the disk");
         (nothing_seen(&node, &why), None)
     });
+    // They may lie on a disk of their own, which may hang.
+    let named = within(FILES_WITHIN, {
+        let (layout, token) = (node.layout.clone(), token.clone());
+        move || files::named(layout.as_ref(), token.as_ref())
+    });
     here.node = asked.wait().unwrap_or_else(|late| Err(late.of("the node here")));
     let mut others = Vec::new();
     if let Ok(Some(status)) = &here.node {
         others = others::ask(&node, status, token.as_ref());
         here.old_ports = others::old_ports(status, &others);
     }
+    here.named_files = named
+        .wait()
+        .unwrap_or_else(|late| Err(late.of("the disk of the files that the configuration names")));
     Ok(Facts {
         here: Some(here),
         others,
@@ -152,6 +160,7 @@ fn nothing_seen(node: &Node, why: &str) -> Here {
         wrapper: None,
         process: Err(why.to_owned()),
         files: Err(why.to_owned()),
+        named_files: Err(why.to_owned()),
         disks: Err(why.to_owned()),
         agents: Err(why.to_owned()),
         volume: Err(why.to_owned()),

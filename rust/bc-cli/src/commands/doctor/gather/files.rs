@@ -10,6 +10,8 @@ use bc_core::{
     database::configured,
     doctor::facts::{ConfigGit, Disk, File, FileKind, Known, Volume},
     generation::Layout,
+    keys::Token,
+    node::named_files::{self, NamedFile},
 };
 
 /// The owners and modes of what is synced, and of what decides about it. What is not there is left out.
@@ -103,6 +105,13 @@ pub(super) fn disks(layout: &Layout) -> Known<Vec<Disk>> {
 #[cfg(not(unix))]
 pub(super) fn disks(_: &Layout) -> Known<Vec<Disk>> {
     Ok(Vec::new())
+}
+
+/// The files that the configuration names, as digests that are keyed with the token.
+pub(super) fn named(layout: Option<&Layout>, token: Option<&Token>) -> Known<Vec<NamedFile>> {
+    let layout = layout.ok_or("which GoCD the node belongs to is not known: name its folder with --gocd DIR")?;
+    let token = token.ok_or("without a token here the files of both nodes cannot be compared")?;
+    named_files::look(layout, token).map_err(|error| error.to_string())
 }
 
 /// What the state folder lies on, where this is a container.

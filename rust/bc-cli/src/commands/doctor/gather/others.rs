@@ -14,14 +14,17 @@ use bc_core::{
     generation::Role,
     gocd::version,
     keys::{OwnKeys, PeersFile, Token, Trust, trust::Judge},
+    node::named_files::Told,
     settings::{PrimaryUrl, Settings},
     status::Status,
 };
 use bc_server::{client::HttpTransport, tls::client::TrustSource};
-use tokio::sync::watch;
+use tokio::{runtime::Runtime, sync::watch};
 
 use super::{Late, Node, OTHERS_WITHIN, within};
 
+/// One that has answered tells what its files are within this time.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 /// GoCD's own port.
 const GOCD_PORT: u16 = 8153;
 /// It answers within this time.
@@ -40,12 +43,30 @@ pub(super) fn ask(node: &Node, status: &Status, token: Option<&Token>) -> Vec<Ot
             (url, answer)
         })
         .collect();
-    let heard = asked.into_iter().map(|(url, answer)| {
-        let late = |late: Late| (Err(Silence::Unreachable(late.of(&url))), None);
-        let (node, clock_ahead_ms) = answer.wait().unwrap_or_else(late);
+    let heard: Vec<_> = asked
+        .into_iter()
+        .map(|(url, answer)| {
+            let late = |late: Late| Heard {
+                node: Err(Silence::Unreachable(late.of(&url))),
+                clock_ahead_ms: None,
+                asking: None,
+            };
+            let Heard {
+                node,
+                clock_ahead_ms,
+                asking,
+            } = answer.wait().unwrap_or_else(late);
+            let files = asking.map(|asking| within(NAMED_WITHIN, move || asking.named_files()));
+            (url, node, clock_ahead_ms, files)
+        })
+        .collect();
+    let heard = heard.into_iter().map(|(url, node, clock_ahead_ms, files)| {
+        let late = |late: Late| Err(late.of(&url));
+        let named_files = files.and_then(|files| files.wait().unwrap_or_else(late).transpose());
         Other {
             url,
             node,
+            named_files,
             clock_ahead_ms,
         }
     });
@@ -117,36 +138,68 @@ fn judge(node: &Node, status: &Status) -> Judge {
     Judge::of(&settings, PeersFile::of(layout).load(), &OwnKeys::new(node_id, own))
 }
 
-/// Asks the node at `url` for its status.
-fn status_of(
-    url: &str,
-    own: Fingerprint,
-    judge: Judge,
-    token: Option<Token>,
-) -> (Result<Status, Silence>, Option<i64>) {
-    let now = || millis(SystemTime::now());
-    let begun = now();
-    let status = asked(url, own, judge, token);
-    // It was taken somewhere between; on a way that long nobody can tell.
-    let (ended, most) = (now(), MOST_CLOCK_ERROR_MS);
-    let ahead = status.as_ref().ok().filter(|_| ended - begun < most);
-    let ahead = ahead.map(|status| status.now_ms - (begun + ended) / 2);
-    (status, ahead)
+/// What another node said first.
+struct Heard {
+    node: Result<Status, Silence>,
+    clock_ahead_ms: Option<i64>,
+    /// The way to ask it for more; none where it did not answer.
+    asking: Option<Asking>,
 }
 
-/// Asks the node at `url` over a connection of its own.
-fn asked(url: &str, own: Fingerprint, judge: Judge, token: Option<Token>) -> Result<Status, Silence> {
-    let unknown = |why: String| Silence::Unknown(why);
-    let url: PrimaryUrl = url
-        .parse()
-        .map_err(|mistake| unknown(format!("the address {url} {mistake}")))?;
-    let trust: TrustSource = Arc::new(move || judge.clone());
-    let (_sender, token) = watch::channel(token);
-    let transport =
-        HttpTransport::new(&url, own, trust, token, OTHERS_WITHIN).map_err(|error| unknown(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| unknown(format!("no runtime: {error}")))?;
-    runtime.block_on(transport.status(OTHERS_WITHIN))
+/// A connection to another node, and what drives it.
+struct Asking {
+    transport: HttpTransport,
+    runtime: Runtime,
+}
+
+impl Asking {
+    /// Makes the way to the node at `url`.
+    fn open(url: &str, own: Fingerprint, judge: Judge, token: Option<Token>) -> Result<Self, String> {
+        let url: PrimaryUrl = url.parse().map_err(|mistake| format!("the address {url} {mistake}"))?;
+        let trust: TrustSource = Arc::new(move || judge.clone());
+        let (_sender, token) = watch::channel(token);
+        let transport =
+            HttpTransport::new(&url, own, trust, token, OTHERS_WITHIN).map_err(|error| error.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("no runtime: {error}"))?;
+        Ok(Self { transport, runtime })
+    }
+
+    /// Asks for the status of the node there.
+    fn status(&self) -> Result<Status, Silence> {
+        self.runtime.block_on(self.transport.status(OTHERS_WITHIN))
+    }
+
+    /// Asks what the files are that its configuration names; none from a node of the version before.
+    fn named_files(&self) -> Result<Option<Told>, String> {
+        let told = self.runtime.block_on(self.transport.named_files());
+        told.map_err(|error| error.to_string())
+    }
+}
+
+/// Asks the node at `url` for its status.
+fn status_of(url: &str, own: Fingerprint, judge: Judge, token: Option<Token>) -> Heard {
+    let now = || millis(SystemTime::now());
+    let asking = match Asking::open(url, own, judge, token) {
+        Ok(asking) => asking,
+        Err(why) => {
+            return Heard {
+                node: Err(Silence::Unknown(why)),
+                clock_ahead_ms: None,
+                asking: None,
+            };
+        }
+    };
+    let begun = now();
+    let node = asking.status();
+    // It was taken somewhere between; on a way that long nobody can tell.
+    let (ended, most) = (now(), MOST_CLOCK_ERROR_MS);
+    let ahead = node.as_ref().ok().filter(|_| ended - begun < most);
+    Heard {
+        clock_ahead_ms: ahead.map(|status| status.now_ms - (begun + ended) / 2),
+        asking: node.is_ok().then_some(asking),
+        node,
+    }
 }

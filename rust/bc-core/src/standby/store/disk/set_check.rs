@@ -70,8 +70,7 @@ impl DiskStore {
         let working_dir = self.layout.working_dir();
         Ok(mentioned
             .into_iter()
-            .filter(|file| !file.path.is_empty())
-            .map(|file| (working_dir.join(&file.path), file))
+            .filter_map(|file| Some((file.place(working_dir)?, file)))
             .filter(|(path, _)| matches!(path.try_exists(), Ok(false)))
             .map(|(path, file)| MissingFile {
                 property: file.property,
