@@ -10,11 +10,13 @@ use super::lsn::Lsn;
 /// The statement: one row of texts, for [`Look::of`].
 ///
 /// The timeline of a primary is read from the name of the file that it writes: after a promotion
-/// `pg_control_checkpoint()` has the former one until the next checkpoint ends, minutes later.
+/// `pg_control_checkpoint()` has the former one until the next checkpoint ends, minutes later. That of a standby is the one
+/// on which it receives, where the user may see that (`pg_monitor`): what `pg_control_recovery()` says lags by as much.
 pub const STATEMENT: &str = "\
 select current_setting('server_version_num'), pg_is_in_recovery(), current_setting('transaction_read_only'), \
 (select system_identifier from pg_control_system()), \
-case when pg_is_in_recovery() then (select min_recovery_end_timeline from pg_control_recovery()) \
+case when pg_is_in_recovery() then coalesce((select nullif(max(received_tli), 0) from pg_stat_wal_receiver), \
+(select min_recovery_end_timeline from pg_control_recovery())) \
 else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end, \
 case when pg_is_in_recovery() then null else pg_current_wal_lsn() end, \
 pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), \
