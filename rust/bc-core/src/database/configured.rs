@@ -123,6 +123,8 @@ pub struct Login {
     /// Which of several servers belongs to this node.
     pub local_host: LocalHost,
     password: Zeroizing<String>,
+    /// Where that is from, for people; none where there is none.
+    password_of: Option<String>,
     /// `user.home` of GoCD's JVM.
     home: Option<PathBuf>,
 }
@@ -131,6 +133,11 @@ impl Login {
     /// The password with which this user logs in to GoCD's database; empty where there is none.
     pub fn password(&self) -> &str {
         &self.password
+    }
+
+    /// Which property or file has the password, as a sentence part: `db.password in db.properties`; none where none has one.
+    pub fn password_of(&self) -> Option<&str> {
+        self.password_of.as_deref()
     }
 
     /// The file of the certificates that the database server's is checked against, where it is checked at all.
@@ -240,14 +247,20 @@ fn read_as(
         let user = url.user.as_deref().or_else(|| text("db.user"));
         Ok(user.ok_or_else(|| wrong("db.user", "is missing"))?.to_owned())
     };
-    let password = || match url.password() {
-        Some(password) => Ok(Zeroizing::new(password.to_owned())),
-        None => match text("db.encryptedPassword") {
-            Some(encrypted) => decrypted(encrypted, cipher),
-            None => Ok(Zeroizing::new(given("db.password").unwrap_or_default().to_owned())),
-        },
+    let of = |key: &str| match file.get(key) {
+        Some(_) => format!("{key} in {FILE}"),
+        None => format!("{key} among the arguments of GoCD's JVM"),
     };
-    let (user, password) = match watcher {
+    let password = || match (url.password(), text("db.encryptedPassword"), given("db.password")) {
+        (Some(password), ..) => Ok((
+            Zeroizing::new(password.to_owned()),
+            Some(format!("the one in {}", of("db.url"))),
+        )),
+        (None, Some(encrypted), _) => Ok((decrypted(encrypted, cipher)?, Some(of("db.encryptedPassword")))),
+        (None, None, Some(password)) => Ok((Zeroizing::new(password.to_owned()), Some(of("db.password")))),
+        (None, None, None) => Ok((Zeroizing::default(), None)),
+    };
+    let (user, (password, password_of)) = match watcher {
         Watcher::Gocd => (user()?, password()?),
         Watcher::Own {
             user: own,
@@ -255,9 +268,12 @@ fn read_as(
         } => (
             own.clone().map_or_else(user, Ok)?,
             match (password_file, own) {
-                (Some(path), _) => first_line(own_password, path)?,
+                (Some(path), _) => {
+                    let of = format!("what bc.db.password.file names, {}", path.display());
+                    (first_line(own_password, path)?, Some(of))
+                }
                 // The password of GoCD's user is nobody else's.
-                (None, Some(_)) => Zeroizing::default(),
+                (None, Some(_)) => (Zeroizing::default(), None),
                 (None, None) => password()?,
             },
         ),
@@ -274,6 +290,7 @@ fn read_as(
         user,
         local_host: LocalHost::default(),
         password,
+        password_of,
         home: system.get(HOME).map(PathBuf::from),
     })))
 }

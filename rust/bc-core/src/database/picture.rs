@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer::{Answer, named},
+    configured::Login,
     facts::Platform,
     finding::Finding,
     following::Following,
@@ -186,7 +187,10 @@ impl Picture {
                     };
                     format!("{following}, {bytes} bytes and {at_least}{seconds} s behind{unheard}")
                 }
-                _ => format!("{following}; how far behind is not known"),
+                _ if self.is_unheard => {
+                    format!("{following}; how far behind is not known: nobody says where the primary's is")
+                }
+                _ => format!("{following}; how far behind is not known yet"),
             };
         }
         let words = |server: &ServerPicture| match (&server.role, &server.error) {
@@ -199,8 +203,8 @@ impl Picture {
 }
 
 impl ServerPicture {
-    /// The picture of a database server that answered so, or did not answer, to `user` who asked for `database`.
-    pub(super) fn of(answer: &Answer, user: &str, database: &str) -> Self {
+    /// The picture of a database server that answered so, or did not answer, to this login.
+    pub(super) fn of(answer: &Answer, login: &Login) -> Self {
         let look = answer.look.as_ref().ok();
         let facts = answer.facts.as_deref().filter(|_| look.is_some());
         let address = answer.server.to_string();
@@ -219,7 +223,7 @@ impl ServerPicture {
                 .look
                 .as_ref()
                 .err()
-                .map(|refusal| refusal.error(&address, user, database).message().to_owned()),
+                .map(|refusal| refusal.error(&address, login).message().to_owned()),
             address,
         }
     }

@@ -3,7 +3,7 @@
 //! Full is not gone, starting is not gone, and one that takes a connection and then says nothing is not up. What is known is
 //! known from the code of the error (SQLSTATE), since messages are in the server's language.
 
-use super::{facts::Platform, finding::Fault};
+use super::{configured::Login, facts::Platform, finding::Fault};
 use crate::basics::{Error, Kind};
 
 /// Where the words are that only the server itself has.
@@ -91,9 +91,9 @@ impl Refusal {
         }
     }
 
-    /// The refusal of a database server as an error for people: `server` is where, `user` who asked, `database` for
-    /// what.
-    pub fn error(&self, server: &str, user: &str, database: &str) -> Error {
+    /// The refusal of a database server as an error for people: `server` is where, `login` who asked for what.
+    pub fn error(&self, server: &str, login: &Login) -> Error {
+        let (user, database) = (login.user.as_str(), login.database());
         let (kind, message, guidance) = match self {
             Refusal::NoSuchHost => (
                 Kind::Unreachable,
@@ -137,11 +137,16 @@ impl Refusal {
             ),
             Refusal::Password => (
                 Kind::Setting,
-                format!("PostgreSQL at {server} refuses the password of {user}"),
-                format!(
-                    "Compare db.password, or what bc.db.password.file holds, with what `\\password {user}` set in psql on \
-                     the primary database."
-                ),
+                match login.password_of() {
+                    Some(of) => format!("PostgreSQL at {server} refuses the password of {user}: {of}"),
+                    None => format!("PostgreSQL at {server} wants a password of {user}, and none is set"),
+                },
+                match login.password_of() {
+                    Some(_) => format!("Compare it with what `\\password {user}` set in psql on the primary database."),
+                    None => "Write it into db.password in db.properties; that of bc.db.user into the file that \
+                             bc.db.password.file names."
+                        .to_owned(),
+                },
             ),
             Refusal::NotAllowed => (
                 Kind::Setting,
@@ -180,6 +185,72 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        basics::Properties,
+        database::configured::{self, Configured, Files, Source, Watcher},
+    };
+
+    /// A login as the watcher of a node whose `db.properties` and properties of the JVM say this besides where it is.
+    fn login(file: &str, system: &str, watcher: Watcher) -> Login {
+        let file = format!("db.url=jdbc:postgresql://primarydb:5432/cruise\ndb.user=gocd\n{file}");
+        let system = Properties::parse(system.as_bytes(), "system").expect("valid");
+        let source = Source {
+            watcher,
+            ..Source::new("/etc/go".as_ref(), "/etc/go/cipher.aes".into(), &system)
+        };
+        let files = Files::new(Some(file.into_bytes()), None, Some(b"of its own\n".to_vec()));
+        match configured::read_of(&source, &files).expect("valid") {
+            Configured::PostgreSql(login) => *login,
+            Configured::NotCovered(what) => panic!("{what}"),
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_refused_is_named_by_where_it_is_written() {
+        let said = |file: &str, system: &str, watcher: Watcher| {
+            let error = Refusal::Password.error("primarydb:5432", &login(file, system, watcher));
+            assert!(!error.to_string().contains("hush"), "{error}");
+            error.message().to_owned()
+        };
+        let own = |user: Option<&str>, file: Option<&str>| Watcher::Own {
+            user: user.map(str::to_owned),
+            password_file: file.map(Into::into),
+        };
+        for (file, system, watcher, end) in [
+            (
+                "db.password=hush",
+                "",
+                Watcher::Gocd,
+                "refuses the password of gocd: db.password in db.properties",
+            ),
+            (
+                "",
+                "db.password=hush",
+                Watcher::Gocd,
+                "refuses the password of gocd: db.password among the arguments of GoCD's JVM",
+            ),
+            ("", "", Watcher::Gocd, "wants a password of gocd, and none is set"),
+            (
+                "db.password=hush",
+                "",
+                own(Some("eye"), Some("/etc/go/eye")),
+                "refuses the password of eye: what bc.db.password.file names, /etc/go/eye",
+            ),
+            (
+                "db.password=hush",
+                "",
+                own(Some("eye"), None),
+                "wants a password of eye, and none is set",
+            ),
+        ] {
+            assert_eq!(
+                said(file, system, watcher),
+                format!("PostgreSQL at primarydb:5432 {end}")
+            );
+        }
+        let url = "db.url=jdbc:postgresql://primarydb/cruise?password=hush";
+        assert!(said(url, "", Watcher::Gocd).ends_with("the one in db.url in db.properties"));
+    }
 
     #[test]
     fn one_that_is_full_or_starting_is_there() {
@@ -211,7 +282,7 @@ mod tests {
             Refusal::Managed(Platform::Aurora),
             Refusal::Other("XX001".to_owned()),
         ] {
-            let error = refusal.error("primarydb:5432", "gocd", "cruise");
+            let error = refusal.error("primarydb:5432", &login("db.password=x", "", Watcher::Gocd));
             assert!(error.message().contains("primarydb:5432"), "{error}");
             assert!(error.guidance().ends_with('.'), "{error}");
         }

@@ -121,12 +121,8 @@ impl Watch {
         primary: Option<Option<&Told>>,
         now: Duration,
     ) -> Picture {
-        let user = &login.user;
         let mut picture = Picture {
-            servers: answers
-                .iter()
-                .map(|answer| ServerPicture::of(answer, user, login.database()))
-                .collect(),
+            servers: answers.iter().map(|answer| ServerPicture::of(answer, login)).collect(),
             ..Picture::default()
         };
         let mut findings: Vec<Finding> = login
@@ -188,7 +184,7 @@ impl Watch {
             true => Severity::Critical,
             false => Severity::Warning,
         };
-        let error = refusal.error(&answer.name(), &login.user, login.database());
+        let error = refusal.error(&answer.name(), login);
         Some(Finding::new(refusal.fault(), severity, error.to_string()))
     }
 

@@ -71,6 +71,8 @@ impl Watch {
         let written = self.samples.newest();
         let following = self.history.note(look, written, now);
         picture.following = Some(following);
+        // One that was asked a moment ago may answer yet.
+        picture.is_unheard = now.saturating_sub(self.heard.unwrap_or_default()) >= TOLD_WITHIN;
         let strays = self.strays(look, told, following, now);
         // How far two that went different ways are apart says nothing.
         if !strays && self.ahead.is_none() {
@@ -142,7 +144,6 @@ impl Watch {
             None => (None, false),
         };
         let (behind, is_at_least) = age(replayed);
-        picture.is_unheard = self.heard.is_some_and(|heard| now.saturating_sub(heard) >= TOLD_WITHIN);
         picture.behind_bytes = Some(written.bytes_since(replayed));
         picture.behind_s = behind;
         picture.loss_bytes = Some(written.bytes_since(received));

@@ -116,11 +116,26 @@ fn a_standby_that_streams_is_well_and_says_how_far_it_is() {
         (100, Some(&now), "streaming, 0 bytes and 1 s behind"),
         (60, Some(&now), "streaming, 40 bytes and at least 1 s behind"),
         (60, Some(&before), "streaming, 0 bytes and 1 s behind"),
-        (60, None, "streaming; how far behind is not known"),
+        (60, None, "streaming; how far behind is not known yet"),
     ] {
         let picture = of(position, told);
         assert_eq!((picture.line().as_str(), picture.findings.len()), (line, 0));
     }
+}
+
+#[test]
+fn a_primary_that_never_said_where_its_database_is_is_named_once_it_had_time() {
+    let login = login();
+    let mut watch = Watch::default();
+    let mut line = |second| {
+        let answers = [answer(&login, look(Role::Standby, 60))];
+        watch.note(&login, &answers, Some(None), s(second)).line()
+    };
+    assert_eq!(line(1), "streaming; how far behind is not known yet");
+    assert_eq!(
+        line(6),
+        "streaming; how far behind is not known: nobody says where the primary's is"
+    );
 }
 
 #[test]
