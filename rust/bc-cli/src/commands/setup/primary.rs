@@ -5,7 +5,7 @@ use bc_core::{
     database::other_host::{OtherHost, other_host},
     keys::{Identity, Token},
     role::StateDir,
-    settings::{Face, Flag},
+    settings::{Face, Flag, PrimaryUrl},
 };
 use bc_setup::{console::Console, plan::Plan};
 
@@ -124,13 +124,19 @@ fn database(host: &GocdHost) -> Result<String, Failure> {
 fn tell_standby(host: &GocdHost, key: Option<Fingerprint>, console: &mut dyn Console) -> Result<(), Failure> {
     let Some(key) = key else { return Ok(()) };
     let layout = &host.settings.layout;
+    let url = host.url();
+    let name = url
+        .parse::<PrimaryUrl>()
+        .map_or("HOST".to_owned(), |url| url.host().to_string());
+    let folder = layout.cruise_config_dir().display().to_string();
+    let bring: String = [layout.token().as_path(), host.database_file()]
+        .iter()
+        .map(|file| format!("  scp root@{name}:{} {folder}/\n", file.display()))
+        .collect();
     console.show(&format!(
-        "\nThe key of this server: {key}\n\nOn the standby, once it has {token} and {database} of this server:\n  \
-         gocd-bc setup standby --primary {url} --fingerprint {key} --database HOST --write\n\
-         where HOST is its PostgreSQL server.\n",
-        token = layout.token().display(),
-        database = host.database_file().display(),
-        url = host.url(),
+        "\nThe key of this server: {key}\n\nOn the standby, as root (any other way to bring both files there is as good: they \
+         have passwords in them):\n{bring}  gocd-bc setup standby --primary {url} --fingerprint {key} --database HOST \
+         --write\nwhere HOST is its PostgreSQL server, and {folder} its configuration folder.\n",
     ))?;
     Ok(())
 }
