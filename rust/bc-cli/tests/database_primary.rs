@@ -166,6 +166,32 @@ fn every_version_becomes_ready_and_a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_gocd_on_another_host_is_let_in_and_stays_so_when_it_is_not_named_again() {
+    let place = Place::new();
+    let server = primary_of(bc_testkit::postgres::programs::newest_of_debian());
+    let done = setup(&place, &server, &["--write", "--restart", "--gocd-host", "10.98.0.8"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let rules =
+        "select count(*) from pg_hba_file_rules where address = '10.98.0.8' and user_name = '{all}' and error is null";
+    assert_eq!(server.sql(rules), "1", "{done:?}");
+    let before = files(&server);
+    for again in [&["--write"][..], &["--write", "--gocd-host", "10.98.0.8"]] {
+        let answer = setup(&place, &server, again);
+        assert!(
+            answer.code == 0 && answer.stdout.contains("Nothing to change."),
+            "{answer:?}"
+        );
+        assert_eq!(files(&server), before);
+    }
+    let refused = setup(&place, &server, &["--gocd-host", "localhost"]);
+    assert_eq!(refused.code, 64, "{refused:?}");
+    assert!(
+        refused.stderr.contains("Name the host of GoCD by its address"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_restart_is_named_and_waited_for() {
     let place = Place::new();
     let server = primary_of(15);

@@ -280,6 +280,46 @@ impl Commanded {
 }
 
 #[test]
+fn a_gocd_on_another_host_than_the_standbys_database_is_let_in() {
+    let pair = Pair::new(postgres::programs::newest_of_debian());
+    let shown = pair.run(&["--gocd-host", "10.98.0.8"]);
+    assert!(
+        shown.code == 0 && shown.stdout.contains("lacks lines for GoCD"),
+        "{shown:?}"
+    );
+    let lets_in = |address: &str| {
+        let rules = format!("select count(*) from pg_hba_file_rules where address = '{address}' and error is null");
+        pair.standby.sql(&rules)
+    };
+    let done = pair.run(&["--write", "--gocd-host", "10.98.0.8"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    pair.follows();
+    assert_eq!(lets_in("10.98.0.8"), "1", "{done:?}");
+    let again = pair.run(&["--write"]);
+    assert!(again.code == 0 && !again.stdout.contains("->"), "{again:?}");
+    // One that runs reads its file again, and goes on streaming.
+    let read = || pair.standby.sql("select pg_conf_load_time()");
+    let receiver = || pair.standby.sql("select pid from pg_stat_wal_receiver");
+    let (read_before, receiver_before) = (read(), receiver());
+    let more = pair.run(&["--write", "--gocd-host", "10.98.0.9"]);
+    assert_eq!(more.code, 0, "{more:?}");
+    assert_eq!(
+        (lets_in("10.98.0.8"), lets_in("10.98.0.9")),
+        ("1".to_owned(), "1".to_owned())
+    );
+    until("it to be read", LONG, || (read() != read_before).then_some(()));
+    assert_eq!(receiver(), receiver_before);
+    // A copy that is taken anew brings the primary's file.
+    let anew = pair.run(&["--write", "--anew"]);
+    assert_eq!(anew.code, 0, "{anew:?}");
+    pair.follows();
+    assert_eq!(
+        (lets_in("10.98.0.8"), lets_in("10.98.0.9")),
+        ("1".to_owned(), "1".to_owned())
+    );
+}
+
+#[test]
 fn the_two_commands_make_a_pair() {
     let pair = Commanded::new();
     let begin = Instant::now();

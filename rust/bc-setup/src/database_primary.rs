@@ -61,6 +61,8 @@ pub struct Wish {
     pub standby: String,
     /// The address of this host, as the standby knows it; found by the way there where it is not said.
     pub address: Option<IpAddr>,
+    /// Hosts of a GoCD that uses this database, where that is not this host.
+    pub gocd: Vec<String>,
     /// The role that the standby logs in with.
     pub role: String,
     /// The slot of the standby.
@@ -113,7 +115,7 @@ pub fn run(wish: &Wish, console: &mut dyn Console) -> Result<Outcome, Error> {
     let addresses = Addresses::of(&wish.standby, wish.address)?;
     let settings = Settings::look(&cluster, &server, &addresses, wish.share.as_deref())?;
     let certificate = Certificate::look(&cluster, &server, &settings, &addresses)?;
-    let hba = HbaFile::look(&server, &wish.role, &addresses)?;
+    let hba = HbaFile::look(&server, wish, &addresses)?;
     let role = Role::look(&cluster, &server, wish)?;
     let slot = Slot::look(&cluster, &server, &wish.slot)?;
     let grants = Grants::look(&cluster, &server, wish)?;

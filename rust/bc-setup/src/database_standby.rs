@@ -9,7 +9,8 @@
 //! | the server here stops, and both folders change places | the next run goes on here |
 //! | the server starts, and streams | the next run waits for it, and says what is in the way |
 //!
-//! What was in the data folder stays beside it.
+//! What was in the data folder stays beside it. The first step is [`Pair::look`], what it comes to is an [`Intent`], and
+//! [`Pair::carry_out`] does all the rest.
 
 mod configuration;
 mod follow;
@@ -31,24 +32,29 @@ use bc_core::{
         words,
     },
     database::{
-        conninfo::{Upstream, application_name},
+        conninfo::{Conninfo, Upstream, application_name},
         fit::{self, Misfit},
         followed::{self, Goal},
-        hba::Replication,
+        hba::{self, Replication},
         messages::Names,
         recovery::{self, Recovery, Share},
         url::{Server, TlsMode},
     },
 };
+use tempfile::TempPath;
 use zeroize::Zeroizing;
 
 pub(crate) use self::follow::{places, said_since};
-use self::own::Own;
+use self::{
+    configuration::{Change, Configuration},
+    own::Own,
+};
 use crate::{
     base_backup::BaseBackup,
     cluster::{Cluster, Control, Which},
     console::Console,
-    data_folder::DataFolder,
+    data_folder::{DataFolder, Lock},
+    foreign_file::ForeignFile,
     passfile,
     plan::Plan,
     replication::Remote,
@@ -62,6 +68,8 @@ pub struct Wish {
     pub primary: Server,
     /// Which cluster of this host becomes its standby. A data folder may be empty or missing.
     pub cluster: Which,
+    /// Hosts of a GoCD that uses the database here, where that is not this host.
+    pub gocd: Vec<String>,
     /// The role that replicates.
     pub user: String,
     /// The file with its password.
@@ -91,140 +99,162 @@ pub struct Wish {
 /// # Errors
 /// What does not fit, or what failed: run again it goes on from there.
 pub fn run(wish: &Wish, console: &mut dyn Console) -> Result<(), Error> {
-    let addresses = primary::addresses(&wish.primary)?;
-    let place = place::find(&wish.cluster)?;
-    if let Some(folder) = &wish.share {
-        share::checked(&place.owner, folder)?;
+    let pair = Pair::look(wish)?;
+    let mut intent = Intent::of(&pair)?;
+    console.show(&intent.plan.to_string())?;
+    if let Some(misfit) = intent.obstacle.take() {
+        return Err(Error::new(Kind::Refused, misfit.what, misfit.mend));
     }
-    let password = password(wish, &place)?;
-    let secret = passfile::temporary(&place.owner, &wish.user, &password)?;
-    let own_address = primary::own_address(&addresses);
-    let names = names(wish, &place.data, own_address);
-    let upstream = upstream(wish, passfile::FILE);
-    let asked = self::upstream(wish, &secret.display().to_string()).conninfo();
-    let remote = primary::ask(&place, &wish.primary, &addresses, &asked, &names)?;
-    let primary_major = fit::major(remote.version);
-    let cluster = place.cluster(primary_major)?;
-    let own = own::look(&cluster)?;
-    refuse(wish, &cluster, &own, &remote, &addresses)?;
-
-    let folder = DataFolder::new(&cluster.data, &cluster.owner)?;
-    let is_standby = own.is_standby_of(remote.system) && !wish.anew;
-    let is_ready = folder.has_ready() && !wish.anew;
-    let backup = BaseBackup {
-        cluster: &cluster,
-        conninfo: &asked,
-        slot: &wish.slot,
-        tablespaces: &wish.tablespaces,
-        names: &names,
-    };
-    let free = free(folder.disk());
-    let recovery = recovery(wish, upstream, &cluster, &own, &remote);
-
-    let mut plan = Plan::default();
-    plan.is("primary", described(&wish.primary, &remote));
-    plan.is("cluster here", cluster.to_string());
-    let misfits = misfits(wish, &own, &cluster, &remote, own_address);
-    if is_standby {
-        plan.is("data", "a copy of the primary");
-    } else if is_ready {
-        plan.change(
-            "data",
-            "a base backup waits beside it",
-            "moved in",
-            "an earlier run took it",
-        );
-    } else {
-        let size = match wish.writes {
-            // The base backup says it itself, before anything comes.
-            true => None,
-            false => backup.size()?,
-        };
-        let misfit = size.and_then(|size| room(size, free, folder.disk()));
-        plan_copy(&mut plan, &folder, &own, size, free);
-        if let Some(misfit) = misfit {
-            plan.is("room", misfit.what.clone());
-            console.show(&plan.to_string())?;
-            return Err(Error::new(Kind::Refused, misfit.what, misfit.mend));
-        }
-    }
-    let configuration = configuration::Configuration {
-        cluster: &cluster,
-        recovery: &recovery,
-        settings: &own.settings,
-        user: &wish.user,
-        password: &password,
-    };
-    let changes = if is_standby {
-        configuration.differences()?
-    } else {
-        configuration.all()
-    };
-    for change in &changes {
-        plan.change(change.name.clone(), change.now.clone(), change.then.clone(), change.why);
-    }
-    let pair = route::pair(&addresses, own_address);
-    let admitted = Replication {
-        role: &wish.user,
-        addresses: &pair,
-    };
-    if configuration.hba(&admitted)?.is_some() {
-        plan.change(
-            "pg_hba.conf",
-            "lacks lines for GoCD on this host, or for the other server",
-            "it has them",
-            "for after a promotion, when the roles swap",
-        );
-    }
-    if !wish.starts {
-        plan.is("start", "left to whoever starts the container");
-    }
-    console.show(&plan.to_string())?;
-    if let Some(misfit) = misfits.iter().find(|misfit| misfit.severity == Severity::Critical) {
-        return Err(Error::new(Kind::Refused, misfit.what.clone(), misfit.mend.clone()));
-    }
-    for misfit in &misfits {
+    for misfit in &intent.misfits {
         console.say(&format!("{}: {}. {}", misfit.severity, misfit.what, misfit.mend));
     }
-    let has_to_change = !plan.changes_nothing();
-    if !wish.writes {
-        if has_to_change {
+    match (wish.writes, intent.plan.changes_nothing()) {
+        (true, _) => pair.carry_out(&intent, console),
+        (false, true) => pair.report(console),
+        (false, false) => {
             console.say("Nothing was changed: --write does it.");
-            return Ok(());
+            Ok(())
         }
-        return follow::report(&cluster, wish, &asked, &names, console);
+    }
+}
+
+/// Both servers, as they were found.
+struct Pair<'a> {
+    wish: &'a Wish,
+    /// The primary, with a passfile that the programs of this run read.
+    asked: Conninfo,
+    /// Removes that file.
+    _secret: TempPath,
+    names: Names,
+    remote: Remote,
+    cluster: Cluster,
+    own: Own,
+    own_address: Option<IpAddr>,
+    folder: DataFolder,
+    /// What is free on the disk of the data folder.
+    free: Option<u64>,
+    /// What the standby is to be told.
+    recovery: Recovery,
+    password: Zeroizing<String>,
+    /// The addresses of both.
+    addresses: Vec<IpAddr>,
+    /// Those of a GoCD on a host of its own.
+    gocd: Vec<IpAddr>,
+}
+
+/// What is to be done, and what is in the way.
+struct Intent {
+    plan: Plan,
+    /// Whether a standby of that primary is there, which is only told otherwise.
+    is_standby: bool,
+    /// Whether an earlier run has taken the base backup.
+    is_ready: bool,
+    changes: Vec<Change>,
+    /// What does not fit, and can be lived with.
+    misfits: Vec<Misfit>,
+    /// What does not fit, so that nothing is done.
+    obstacle: Option<Misfit>,
+}
+
+impl<'a> Pair<'a> {
+    /// Looks at both servers, and refuses what cannot become a pair.
+    fn look(wish: &'a Wish) -> Result<Self, Error> {
+        let addresses = primary::addresses(&wish.primary)?;
+        let place = place::find(&wish.cluster)?;
+        if let Some(folder) = &wish.share {
+            share::checked(&place.owner, folder)?;
+        }
+        let password = password(wish, &place)?;
+        let secret = passfile::temporary(&place.owner, &wish.user, &password)?;
+        let own_address = primary::own_address(&addresses);
+        let names = names(wish, &place.data, own_address);
+        let asked = upstream(wish, &secret.display().to_string()).conninfo();
+        let remote = primary::ask(&place, &wish.primary, &addresses, &asked, &names)?;
+        let cluster = place.cluster(fit::major(remote.version))?;
+        let own = own::look(&cluster)?;
+        refuse(wish, &cluster, &own, &remote, &addresses)?;
+        let folder = DataFolder::new(&cluster.data, &cluster.owner)?;
+        let mut gocd = route::of_gocd(&wish.gocd)?;
+        gocd.extend(let_in_here(&cluster)?);
+        Ok(Self {
+            free: free(folder.disk()),
+            recovery: recovery(wish, upstream(wish, passfile::FILE), &cluster, &own, &remote),
+            addresses: route::pair(&addresses, own_address),
+            wish,
+            asked,
+            _secret: secret,
+            names,
+            remote,
+            cluster,
+            own,
+            own_address,
+            folder,
+            password,
+            gocd,
+        })
     }
 
-    if !is_standby {
+    fn backup(&self) -> BaseBackup<'_> {
+        BaseBackup {
+            cluster: &self.cluster,
+            conninfo: &self.asked,
+            slot: &self.wish.slot,
+            tablespaces: &self.wish.tablespaces,
+            names: &self.names,
+        }
+    }
+
+    fn configuration(&self) -> Configuration<'_> {
+        Configuration {
+            cluster: &self.cluster,
+            recovery: &self.recovery,
+            settings: &self.own.settings,
+            user: &self.wish.user,
+            password: &self.password,
+        }
+    }
+
+    fn admitted(&self) -> Replication<'_> {
+        Replication {
+            role: &self.wish.user,
+            addresses: &self.addresses,
+            gocd: &self.gocd,
+        }
+    }
+
+    /// What keeps a base backup of this size from fitting.
+    fn room(&self, size: u64) -> Option<Misfit> {
+        room(size, self.free, self.folder.disk())
+    }
+
+    /// Does what was shown.
+    fn carry_out(&self, intent: &Intent, console: &mut dyn Console) -> Result<(), Error> {
+        if !intent.is_standby {
+            self.take_a_copy(intent.is_ready, console)?;
+        } else if !intent.changes.is_empty() {
+            self.folder.tidy()?;
+            self.configuration().amend(&self.cluster.data)?;
+        }
+        let is_admitted = self.configuration().write_hba(&self.admitted(), console)?;
+        if !self.wish.starts {
+            console.say("The data folder is ready. Start the container on it: it follows the primary.");
+            return Ok(());
+        }
+        follow::start(&self.cluster, &intent.changes, is_admitted, console, &self.names)?;
+        self.report(console)
+    }
+
+    /// Takes a copy of the primary, unless one `is_ready`, and puts it in the place of the data folder; no server runs here
+    /// then.
+    fn take_a_copy(&self, is_ready: bool, console: &mut dyn Console) -> Result<(), Error> {
+        let Self {
+            wish, cluster, folder, ..
+        } = self;
         let lock = folder.lock()?;
-        Remote::make_slot(cluster.program("psql"), &asked, &wish.slot, &names)?;
-        if !is_ready {
-            if own.is_standby && cluster.is_running {
-                // It uses the slot. Whom it follows writes for others now, or for nobody.
-                console.say(&format!("Stopping {}.", cluster.name));
-                cluster.stop()?;
-            }
-            console.say(&format!("Taking a base backup from {}.", wish.primary));
-            let to = folder.begin()?;
-            let enough = |size: u64| match room(size, free, folder.disk()) {
-                Some(misfit) => Err(Error::new(Kind::DiskFull, misfit.what, misfit.mend)),
-                None => Ok(()),
-            };
-            if let Err(error) = backup.take(&to, &lock, &enough, console) {
-                folder.abandon();
-                return Err(error);
-            }
-            let left_out = configuration.left_out(&to)?;
-            if !left_out.is_empty() {
-                console.say(&format!(
-                    "Of the primary's settings these do not come along: {}.",
-                    left_out.join(", ")
-                ));
-            }
-            configuration.write_into(&to)?;
-            folder.complete()?;
-        } else {
-            configuration.write_into(&folder.ready())?;
+        Remote::make_slot(cluster.program("psql"), &self.asked, &wish.slot, &self.names)?;
+        match is_ready {
+            true => self.configuration().write_into(&folder.ready())?,
+            false => self.fetch(&lock, console)?,
         }
         if cluster.refreshed().is_running {
             console.say(&format!("Stopping {}.", cluster.name));
@@ -237,18 +267,106 @@ pub fn run(wish: &Wish, console: &mut dyn Console) -> Result<(), Error> {
                 aside.display()
             ));
         }
-        folder.settle()?;
-    } else if !changes.is_empty() {
-        folder.tidy()?;
-        configuration.amend(&cluster.data)?;
+        folder.settle()
     }
-    configuration.write_hba(&admitted, console)?;
-    if !wish.starts {
-        console.say("The data folder is ready. Start the container on it: it follows the primary.");
-        return Ok(());
+
+    /// Fetches a base backup into a folder beside the data folder, and tells it whom to follow.
+    fn fetch(&self, lock: &Lock, console: &mut dyn Console) -> Result<(), Error> {
+        let Self {
+            wish, cluster, folder, ..
+        } = self;
+        if self.own.is_standby && cluster.is_running {
+            // It uses the slot. Whom it follows writes for others now, or for nobody.
+            console.say(&format!("Stopping {}.", cluster.name));
+            cluster.stop()?;
+        }
+        console.say(&format!("Taking a base backup from {}.", wish.primary));
+        let to = folder.begin()?;
+        let enough = |size: u64| match self.room(size) {
+            Some(misfit) => Err(Error::new(Kind::DiskFull, misfit.what, misfit.mend)),
+            None => Ok(()),
+        };
+        if let Err(error) = self.backup().take(&to, lock, &enough, console) {
+            folder.abandon();
+            return Err(error);
+        }
+        let configuration = self.configuration();
+        let left_out = configuration.left_out(&to)?;
+        if !left_out.is_empty() {
+            console.say(&format!(
+                "Of the primary's settings these do not come along: {}.",
+                left_out.join(", ")
+            ));
+        }
+        configuration.write_into(&to)?;
+        folder.complete()
     }
-    follow::start(&cluster, &changes, console, &names)?;
-    follow::report(&cluster, wish, &asked, &names, console)
+
+    /// Waits until the standby streams, and says how far behind it is.
+    fn report(&self, console: &mut dyn Console) -> Result<(), Error> {
+        follow::report(&self.cluster, self.wish, &self.asked, &self.names, console)
+    }
+}
+
+impl Intent {
+    /// Decides what is to be done to make a pair of these.
+    fn of(pair: &Pair<'_>) -> Result<Self, Error> {
+        let (wish, configuration) = (pair.wish, pair.configuration());
+        let is_standby = pair.own.is_standby_of(pair.remote.system) && !wish.anew;
+        let mut intent = Self {
+            plan: Plan::default(),
+            is_standby,
+            is_ready: pair.folder.has_ready() && !wish.anew,
+            changes: match is_standby {
+                true => configuration.differences()?,
+                false => configuration.all(),
+            },
+            misfits: misfits(wish, &pair.own, &pair.cluster, &pair.remote, pair.own_address),
+            obstacle: None,
+        };
+        let critical = |misfit: &Misfit| misfit.severity == Severity::Critical;
+        intent.obstacle = intent.misfits.iter().find(|misfit| critical(misfit)).cloned();
+        let plan = &mut intent.plan;
+        plan.is("primary", described(&wish.primary, &pair.remote));
+        plan.is("cluster here", pair.cluster.to_string());
+        if is_standby {
+            plan.is("data", "a copy of the primary");
+        } else if intent.is_ready {
+            plan.change(
+                "data",
+                "a base backup waits beside it",
+                "moved in",
+                "an earlier run took it",
+            );
+        } else {
+            let size = match wish.writes {
+                // The base backup says it itself, before anything comes.
+                true => None,
+                false => pair.backup().size()?,
+            };
+            plan_copy(plan, &pair.folder, &pair.own, size, pair.free);
+            if let Some(misfit) = size.and_then(|size| pair.room(size)) {
+                plan.is("room", misfit.what.clone());
+                intent.obstacle = Some(misfit);
+                return Ok(intent);
+            }
+        }
+        for change in &intent.changes {
+            plan.change(change.name.clone(), change.now.clone(), change.then.clone(), change.why);
+        }
+        if configuration.lets_in_others(&pair.admitted(), is_standby)? {
+            plan.change(
+                "pg_hba.conf",
+                "lacks lines for GoCD, or for the other server",
+                "it has them",
+                "for now, and for after a promotion, when the roles swap",
+            );
+        }
+        if !wish.starts {
+            plan.is("start", "left to whoever starts the container");
+        }
+        Ok(intent)
+    }
 }
 
 /// What keeps this host's data from becoming a copy of that server's, whoever wants it.
@@ -345,6 +463,13 @@ fn room(size: u64, free: Option<u64>, disk: &Path) -> Option<Misfit> {
 fn free(disk: &Path) -> Option<u64> {
     let disk = nix::sys::statvfs::statvfs(disk).ok()?;
     Some(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+}
+
+/// The addresses of a GoCD on another host that the cluster here lets in: where its `pg_hba.conf` is in the data folder, the
+/// primary's takes the place of that.
+fn let_in_here(cluster: &Cluster) -> Result<Vec<IpAddr>, Error> {
+    let file = ForeignFile::read_bytes(&cluster.configuration.join("pg_hba.conf"))?;
+    Ok(hba::gocd_of(&String::from_utf8_lossy(file.bytes())))
 }
 
 fn password(wish: &Wish, place: &place::Place) -> Result<Zeroizing<String>, Error> {

@@ -81,6 +81,7 @@ fn follow(old: &Postgres, new: &Postgres, writes: bool) -> (Result<(), Error>, S
             port: new.port(),
         },
         cluster: Which::Data(old.data()),
+        gocd: Vec::new(),
         user: ROLE.to_owned(),
         password_file: Some(file),
         slot: SLOT.to_owned(),

@@ -64,6 +64,9 @@ pub(crate) struct DatabasePrimaryArguments {
     /// The address by which the standby knows this host, if it is not the one on the way there
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<IpAddr>,
+    /// The host of the GoCD that uses this database, if it is not this host; may be repeated
+    #[arg(long, value_name = "HOST")]
+    pub(crate) gocd_host: Vec<String>,
     /// The role that the standby logs in with
     #[arg(long, value_name = "NAME", default_value = followed::ROLE)]
     pub(crate) user: String,

@@ -57,6 +57,7 @@ fn database_primary(arguments: DatabasePrimaryArguments) -> Result<ExitCode, Err
         cluster: which(arguments.cluster),
         standby: arguments.standby,
         address: arguments.address,
+        gocd: arguments.gocd_host,
         role: arguments.user,
         slot: arguments.slot,
         database: arguments.database,

@@ -1,5 +1,9 @@
 //! `pg_hba.conf`: the lines by which the servers of a pair let each other replicate, and GoCD in from its own host.
 //!
+//! A GoCD on another host than its database is named once: its line stays when ours are written anew without a word of it,
+//! or the next run of a command would lock GoCD out.
+//!
+//!
 //! They name the database `postgres` too: from there `pg_rewind` reads what a former primary lacks, as the same role. It
 //! gets to see nothing that a base backup would not show it.
 //! The first line that matches decides, and `all` in the column of databases does not match replication. So our lines
@@ -18,35 +22,49 @@ const DATABASES: &str = "replication,postgres";
 /// leads to; the file of a package lets it in by loopback alone. `md5` takes a password that is kept as SCRAM by SCRAM, and
 /// takes those that were made before 14 as well.
 const GOCD: &str = "host all all samehost md5 # GoCD on this host";
+/// The end of the line for a GoCD on a host of its own, by which it is known as ours.
+const GOCD_ELSEWHERE: &str = "md5 # GoCD on its own host";
 /// Ends our lines.
 const END: &str = "# gocd-bc: end";
 
-/// Who is let in to replicate.
+/// Who is let in: to replicate, and as GoCD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replication<'a> {
     /// The role.
     pub role: &'a str,
     /// From where: both servers of the pair, since their roles swap.
     pub addresses: &'a [IpAddr],
+    /// The addresses of a GoCD that uses this database from another host.
+    pub gocd: &'a [IpAddr],
 }
 
 impl Replication<'_> {
-    /// The lines of `pg_hba.conf` for who replicates, without line ends.
-    pub fn lines(&self) -> Vec<String> {
+    /// Our lines in a `pg_hba.conf` that is this one now, without line ends.
+    pub fn lines(&self, text: &str) -> Vec<String> {
         let line = |address: &IpAddr| {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
             format!(
-                "hostssl {DATABASES} {} {address}/{bits} scram-sha-256",
-                quoted(self.role)
+                "hostssl {DATABASES} {} {} scram-sha-256",
+                quoted(self.role),
+                only(address)
             )
         };
-        self.addresses.iter().map(line).chain([GOCD.to_owned()]).collect()
+        let mut lines: Vec<String> = self.addresses.iter().map(line).chain([GOCD.to_owned()]).collect();
+        let named = self
+            .gocd
+            .iter()
+            .map(|address| format!("host all all {} {GOCD_ELSEWHERE}", only(address)));
+        for line in Parts::of(text).gocd.into_iter().chain(named) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
     }
 
     /// A `pg_hba.conf` that lets in who replicates, made of the one that is there. Done twice it is the same as once.
     pub fn admitted_by(&self, text: &str) -> String {
         let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        let mut kept = without_ours(text);
+        let mut kept = Parts::of(text).theirs;
         let position = kept
             .iter()
             .enumerate()
@@ -56,33 +74,62 @@ impl Replication<'_> {
         if position > 0 && !kept[position - 1].ends_with('\n') {
             kept[position - 1].push_str(end);
         }
-        let ours = [vec![BEGIN.to_owned()], self.lines(), vec![END.to_owned()]].concat();
+        let ours = [vec![BEGIN.to_owned()], self.lines(text), vec![END.to_owned()]].concat();
         kept.splice(position..position, ours.into_iter().map(|line| format!("{line}{end}")));
         kept.concat()
     }
 }
 
-/// All lines but ours, each with its end. A line of another form that somebody wrote between our comments is kept.
-fn without_ours(text: &str) -> Vec<String> {
-    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-    while let Some(begin) = lines.iter().position(|line| line.trim().starts_with(BEGIN_MARK)) {
-        let rest = &lines[begin + 1..];
-        let end = rest.iter().position(|line| line.trim() == END);
-        // Where our end was lost, ours are those that look like ours.
-        let length = end.unwrap_or_else(|| rest.iter().take_while(|line| is_like_ours(line)).count());
-        let theirs: Vec<&str> = rest[..length]
-            .iter()
-            .copied()
-            .filter(|line| !is_like_ours(line))
-            .collect();
-        let behind = begin + 1 + length + usize::from(end.is_some());
-        lines.splice(begin..behind, theirs);
+/// The addresses of a GoCD on another host that a `pg_hba.conf` lets in by our lines.
+pub fn gocd_of(text: &str) -> Vec<IpAddr> {
+    let address = |line: String| line.split_whitespace().nth(3)?.split('/').next()?.parse().ok();
+    Parts::of(text).gocd.into_iter().filter_map(address).collect()
+}
+
+/// An address as a file of rules has it.
+fn only(address: &IpAddr) -> String {
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    format!("{address}/{bits}")
+}
+
+fn is_gocd_elsewhere(line: &str) -> bool {
+    let address = line.trim().strip_prefix("host all all ");
+    let address = address.and_then(|rest| rest.strip_suffix(GOCD_ELSEWHERE)?.strip_suffix(' '));
+    address.is_some_and(|address| !address.contains(char::is_whitespace))
+}
+
+/// What a `pg_hba.conf` consists of.
+struct Parts {
+    /// All lines but ours, each with its end. A line of another form that somebody wrote between our comments is among them.
+    theirs: Vec<String>,
+    /// Of ours those that let a GoCD in which is on another host.
+    gocd: Vec<String>,
+}
+
+impl Parts {
+    fn of(text: &str) -> Self {
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut gocd = Vec::new();
+        while let Some(begin) = lines.iter().position(|line| line.trim().starts_with(BEGIN_MARK)) {
+            let rest = &lines[begin + 1..];
+            let end = rest.iter().position(|line| line.trim() == END);
+            // Where our end was lost, ours are those that look like ours.
+            let length = end.unwrap_or_else(|| rest.iter().take_while(|line| is_like_ours(line)).count());
+            let (ours, theirs): (Vec<&str>, Vec<&str>) = rest[..length].iter().partition(|line| is_like_ours(line));
+            let elsewhere = ours.into_iter().filter(|line| is_gocd_elsewhere(line));
+            gocd.extend(elsewhere.map(|line| line.trim().to_owned()));
+            let behind = begin + 1 + length + usize::from(end.is_some());
+            lines.splice(begin..behind, theirs);
+        }
+        Self {
+            theirs: lines.into_iter().map(str::to_owned).collect(),
+            gocd,
+        }
     }
-    lines.into_iter().map(str::to_owned).collect()
 }
 
 fn is_like_ours(line: &str) -> bool {
-    if line.trim() == GOCD {
+    if line.trim() == GOCD || is_gocd_elsewhere(line) {
         return true;
     }
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -194,6 +241,7 @@ host    replication     all             ::1/128                 scram-sha-256
         Replication {
             role,
             addresses: &addresses,
+            gocd: &[],
         }
         .admitted_by(text)
     }
@@ -273,12 +321,49 @@ host    replication     all             ::1/128                 scram-sha-256
             Replication {
                 role,
                 addresses: &addresses,
+                gocd: &[],
             }
-            .lines()[0]
+            .lines("")[0]
                 .clone()
         };
         assert!(of("Go CD").contains(" \"Go CD\" 10.0.0.6/32 "));
         assert!(of("all").contains(" \"all\" "));
+    }
+
+    #[test]
+    fn a_gocd_on_another_host_is_let_in_and_stays_when_nobody_names_it_again() {
+        let addresses = pair();
+        let gocd: Vec<IpAddr> = vec!["10.0.0.8".parse().expect("an address")];
+        let role = "gocd_replication";
+        let with = |gocd: &[IpAddr], text: &str| {
+            let admitted = Replication {
+                role,
+                addresses: &addresses,
+                gocd,
+            };
+            admitted.admitted_by(text)
+        };
+        let line = "host all all 10.0.0.8/32 md5 # GoCD on its own host";
+        let once = with(&gocd, DEBIAN);
+        assert_eq!(once.lines().filter(|other| *other == line).count(), 1, "{once}");
+        assert_eq!(with(&gocd, &once), once);
+        assert_eq!(with(&[], &once), once, "the next run locks nobody out");
+        assert_eq!((gocd_of(DEBIAN), gocd_of(&once)), (Vec::new(), gocd.clone()));
+        let another: Vec<IpAddr> = vec!["2001:db8::8".parse().expect("an address")];
+        let both = with(&another, &once);
+        assert!(
+            both.contains(line) && both.contains("host all all 2001:db8::8/128 md5 # GoCD on its own host"),
+            "{both}"
+        );
+        assert_eq!(
+            with(&[], &both.replace(&format!("{line}\n"), ""))
+                .matches("10.0.0.8")
+                .count(),
+            0,
+            "a person took it out"
+        );
+        // One that stands elsewhere is somebody else's.
+        assert_eq!(with(&[], &format!("{line}\n{DEBIAN}")).matches(line).count(), 1);
     }
 
     /// Lines as people write them, some of them ours.
@@ -289,6 +374,7 @@ host    replication     all             ::1/128                 scram-sha-256
             Just("hostssl replication gocd_replication 10.0.0.9/32 scram-sha-256".to_owned()),
             Just("host replication all all reject".to_owned()),
             Just(GOCD.to_owned()),
+            Just(format!("host all all 10.0.0.8/32 {GOCD_ELSEWHERE}")),
             Just("host all all all \\".to_owned()),
             Just("include more.conf".to_owned()),
             "[ -~]{0,40}",

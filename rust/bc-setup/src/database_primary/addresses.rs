@@ -1,9 +1,6 @@
 //! Which hosts the pair of databases is: the standby's addresses, and those of this host on the way there.
 
-use std::{
-    fmt,
-    net::{IpAddr, ToSocketAddrs},
-};
+use std::{fmt, net::IpAddr};
 
 use bc_core::basics::{Error, Kind};
 
@@ -21,7 +18,7 @@ pub(super) struct Addresses {
 impl Addresses {
     /// Finds the standby by its address or name, and this host's address on the way there.
     pub(super) fn of(standby: &str, own: Option<IpAddr>) -> Result<Self, Error> {
-        let standby = resolved(standby)?;
+        let standby = route::addresses_of(standby, "the standby's database host")?;
         let own = match own {
             Some(own) => vec![own],
             None => standby.iter().filter_map(route::own_towards).collect(),
@@ -55,38 +52,6 @@ impl fmt::Display for Addresses {
             true => f.write_str(" (both on one host: good for a trial)"),
             false => Ok(()),
         }
-    }
-}
-
-fn resolved(host: &str) -> Result<Vec<IpAddr>, Error> {
-    let wrong = |what: String| Error::new(Kind::Setting, what, "Name the standby's database host by its address.");
-    if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return match address.is_unspecified() || address.is_multicast() {
-            true => Err(wrong(format!("{address} is the address of no host"))),
-            false => Ok(vec![address]),
-        };
-    }
-    let found = (host, 0).to_socket_addrs();
-    let found = found.map_err(|error| wrong(format!("the name {host} leads nowhere: {error}")))?;
-    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if let Some(own) = addresses.iter().find(|address| address.is_loopback()) {
-        return Err(wrong(format!(
-            "the name {host} leads to {own}, which is this host itself"
-        )));
-    }
-    let of_v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
-    if of_v4 > 1 || addresses.len() - of_v4 > 1 {
-        let listed: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-        return Err(wrong(format!(
-            "the name {host} leads to several hosts: {}",
-            listed.join(", ")
-        )));
-    }
-    match addresses.is_empty() {
-        true => Err(wrong(format!("the name {host} leads nowhere"))),
-        false => Ok(addresses),
     }
 }
 

@@ -11,8 +11,8 @@ use bc_core::{
     database::hba::Replication,
 };
 
-use super::addresses::Addresses;
-use crate::{foreign_file::ForeignFile, plan::Plan, superuser::Superuser};
+use super::{Wish, addresses::Addresses};
+use crate::{foreign_file::ForeignFile, plan::Plan, route, superuser::Superuser};
 
 /// `pg_reload_conf()` says yes to a file that is then ignored as a whole; this view reads it at each query. What it says of
 /// a line that cannot match while TLS is off keeps no server from taking the file.
@@ -30,18 +30,20 @@ pub(super) struct HbaFile {
 
 impl HbaFile {
     /// Looks at the `pg_hba.conf` of a server, and refuses one with a mistake in it.
-    pub(super) fn look(server: &Superuser, role: &str, addresses: &Addresses) -> Result<Self, Error> {
+    pub(super) fn look(server: &Superuser, wish: &Wish, addresses: &Addresses) -> Result<Self, Error> {
         let path = server.value("show hba_file")?.unwrap_or_default();
         let file = ForeignFile::read(Path::new(&path))?;
         refuse_mistakes(server, &file, "has a mistake already")?;
         let addresses: Vec<IpAddr> = addresses.all();
+        let gocd = route::of_gocd(&wish.gocd)?;
         let replication = Replication {
-            role,
+            role: &wish.role,
             addresses: &addresses,
+            gocd: &gocd,
         };
         Ok(Self {
             text: replication.admitted_by(file.text()),
-            lines: replication.lines(),
+            lines: replication.lines(file.text()),
             file,
             kept: RefCell::new(None),
         })
@@ -50,6 +52,7 @@ impl HbaFile {
     /// Adds to the plan what is done about the primary's `pg_hba.conf`.
     pub(super) fn plan(&self, plan: &mut Plan) {
         for line in &self.lines {
+            // The addresses of the pair are written anew together.
             match self.has_work() {
                 true => plan.change("pg_hba.conf", "missing", line, ""),
                 false => plan.is("pg_hba.conf", line),

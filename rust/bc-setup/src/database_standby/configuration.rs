@@ -108,7 +108,7 @@ impl Configuration<'_> {
             owner.act(|| atomic::write(&data.join(file.name), file.text.as_bytes(), 0o600))??;
         }
         passfile::write(owner, data, self.user, self.password)?;
-        if self.cluster.configuration == self.cluster.data {
+        if self.comes_along() {
             for name in OWN_FILES {
                 self.bring(name, data)?;
             }
@@ -123,10 +123,25 @@ impl Configuration<'_> {
         self.cluster.owner.act(|| fs::read_to_string(path).unwrap_or_default())
     }
 
-    /// The file that says who is let in here, and what it is to be so that the other server is; none where it is that. Where
-    /// it is in the data folder, it comes along from the primary, which lets both in already.
-    pub(super) fn hba(&self, admitted: &Replication<'_>) -> Result<Option<(ForeignFile, String)>, Error> {
-        if self.cluster.configuration == self.cluster.data || admitted.addresses.is_empty() {
+    /// Whether others are to be let in who are not yet. A copy that is still to come brings the primary's file with it, where
+    /// that is in the data folder: it lets both servers in, and not the GoCD that uses the one here.
+    pub(super) fn lets_in_others(&self, admitted: &Replication<'_>, is_standby: bool) -> Result<bool, Error> {
+        if self.comes_along() && !is_standby {
+            return Ok(!admitted.gocd.is_empty());
+        }
+        Ok(self.hba(admitted)?.is_some())
+    }
+
+    /// Whether the configuration is in the data folder, so that the primary's comes along.
+    fn comes_along(&self) -> bool {
+        self.cluster.configuration == self.cluster.data
+    }
+
+    /// The file that says who is let in here, and what it is to be so that all are who have to; none where it is that. Where
+    /// it came along from the primary, it lets both servers in already.
+    fn hba(&self, admitted: &Replication<'_>) -> Result<Option<(ForeignFile, String)>, Error> {
+        let lets_in_both = self.comes_along() || admitted.addresses.is_empty();
+        if lets_in_both && admitted.gocd.is_empty() {
             return Ok(None);
         }
         let file = ForeignFile::read(&self.cluster.configuration.join("pg_hba.conf"))?;
@@ -134,10 +149,10 @@ impl Configuration<'_> {
         Ok((file.exists() && text != file.text()).then_some((file, text)))
     }
 
-    /// Lets the other server in here.
-    pub(super) fn write_hba(&self, admitted: &Replication<'_>, console: &mut dyn Console) -> Result<(), Error> {
+    /// Lets the other server in here, and GoCD. Whether anything was to be done for it.
+    pub(super) fn write_hba(&self, admitted: &Replication<'_>, console: &mut dyn Console) -> Result<bool, Error> {
         let Some((file, text)) = self.hba(admitted)? else {
-            return Ok(());
+            return Ok(false);
         };
         if let Some(kept) = file.replace(&text, 0o640)? {
             console.say(&format!(
@@ -146,7 +161,7 @@ impl Configuration<'_> {
                 kept.display()
             ));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A file of the configuration that the primary has elsewhere is taken from what is here, or is PostgreSQL's own.

@@ -35,10 +35,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(600);
 /// As much of the end of a log is read.
 const LOG_END: u64 = 64 << 10;
 
-/// Starts the standby, or lets the one that runs know what has changed.
+/// Starts the standby, or lets the one that runs know what has changed; `is_admitted` says that this is who is let in.
 pub(super) fn start(
     cluster: &Cluster,
     changes: &[Change],
+    is_admitted: bool,
     console: &mut dyn Console,
     names: &Names,
 ) -> Result<(), Error> {
@@ -53,10 +54,13 @@ pub(super) fn start(
             console.say(&format!("Restarting {}.", cluster.name));
             now.restart()
         }
-        true if changes.is_empty() => Ok(()),
+        true if changes.is_empty() && !is_admitted => Ok(()),
         true => {
             let server = Superuser::open(&now, "postgres")?;
             server.value("select pg_reload_conf()")?;
+            if changes.is_empty() {
+                return Ok(());
+            }
             // A receiver keeps the connection and the password that it has.
             server
                 .value("select pg_terminate_backend(pid) from pg_stat_wal_receiver")

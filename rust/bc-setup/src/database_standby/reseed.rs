@@ -52,6 +52,8 @@ mod slots;
 struct Primary {
     /// The addresses of both.
     pair: Vec<IpAddr>,
+    /// Those of a GoCD on a host of its own.
+    gocd: Vec<IpAddr>,
     password: Zeroizing<String>,
     /// With a passfile that the programs of this run read.
     asked: Conninfo,
@@ -131,6 +133,7 @@ impl Primary {
             asked: super::upstream(wish, &secret.display().to_string()).conninfo(),
             names: super::names(wish, &cluster.data, own_address),
             pair: route::pair(&addresses, own_address),
+            gocd: route::of_gocd(&wish.gocd)?,
             password,
             _passfile: secret,
         })
@@ -182,6 +185,7 @@ fn go(
     let admitted = Replication {
         role: &wish.user,
         addresses: &primary.pair,
+        gocd: &primary.gocd,
     };
     configuration.write_hba(&admitted, console)?;
     Remote::make_slot(cluster.program("psql"), &primary.asked, &wish.slot, &primary.names)?;
@@ -189,7 +193,7 @@ fn go(
         console.say("The data folder is ready. Start the container on it: it follows the primary.");
         return Ok(());
     }
-    follow::start(cluster, &[], console, &primary.names)?;
+    follow::start(cluster, &[], false, console, &primary.names)?;
     follow::report(cluster, wish, &primary.asked, &primary.names, console)?;
     slots::drop_former(&cluster.refreshed(), &wish.slot, console)?;
     if let Some(kept) = kept {

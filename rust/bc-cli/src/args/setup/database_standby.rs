@@ -23,6 +23,9 @@ pub(crate) struct DatabaseStandbyArguments {
     /// The file with the password of the role, which `gocd-bc setup database-primary` made on the primary's host
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// The host of the GoCD that uses the database here, if it is not this host; may be repeated
+    #[arg(long, value_name = "HOST")]
+    pub(crate) gocd_host: Vec<String>,
     /// The role that replicates
     #[arg(long, value_name = "NAME", default_value = followed::ROLE)]
     pub(crate) user: String,

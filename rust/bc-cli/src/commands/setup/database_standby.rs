@@ -18,6 +18,7 @@ pub(super) fn run(arguments: DatabaseStandbyArguments) -> Result<ExitCode, Error
     let wish = Wish {
         primary: arguments.primary,
         cluster: which(arguments.cluster),
+        gocd: arguments.gocd_host,
         user: arguments.user,
         password_file: arguments.password_file,
         slot: arguments.slot,
