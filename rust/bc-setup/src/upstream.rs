@@ -143,6 +143,13 @@ impl Upstream {
         Some(format!("{}. {}", said.cause, said.mend))
     }
 
+    /// Whether that server is on this host, by loopback or a socket. No name is looked up for it.
+    pub fn is_here(&self) -> bool {
+        let host = self.conninfo.get("hostaddr").unwrap_or(self.host());
+        let is_loopback = |address: IpAddr| address.is_loopback();
+        host == "localhost" || host.starts_with('/') || host.parse().is_ok_and(is_loopback)
+    }
+
     fn host(&self) -> &str {
         let host = self.conninfo.get("host").filter(|host| !host.is_empty());
         host.or(self.conninfo.get("hostaddr")).unwrap_or("localhost")

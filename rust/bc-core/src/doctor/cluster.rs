@@ -146,6 +146,8 @@ pub struct Upstream {
     pub reason: Option<String>,
     /// Whether nothing came back from it at all.
     pub is_silent: bool,
+    /// Whether it is on this host, as in a trial.
+    pub is_here: bool,
 }
 
 /// A line of `pg_hba.conf` that is wrong.

@@ -186,6 +186,7 @@ pub(super) fn followable(facts: &Facts) -> Verdict {
             .settings
             .get("listen_addresses")
             .is_some_and(|value| is_of_host(value))
+            && !has_other_here(inside)
         {
             let what = format!("{} listens on this host alone: no standby reaches it", cluster.name);
             let restart = cluster.restart.as_str();
@@ -228,6 +229,13 @@ fn set(cluster: &Cluster, name: &str, value: &str) -> String {
 fn is_of_host(listen_addresses: &str) -> bool {
     let mut addresses = listen_addresses.split(',').map(str::trim);
     addresses.all(|address| ["", "localhost", "127.0.0.1", "::1"].contains(&address))
+}
+
+/// Whether the other server of the pair is on this host too, as in a trial: a standby receives from this one, or it follows
+/// one here. Loopback is all that both need.
+fn has_other_here(inside: &Inside) -> bool {
+    let has_senders = inside.facts.as_ref().is_some_and(|facts| facts.senders > 0);
+    has_senders || inside.upstream.as_ref().is_some_and(|upstream| upstream.is_here)
 }
 
 /// Whether GoCD's role may promote.

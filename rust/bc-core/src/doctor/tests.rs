@@ -726,3 +726,29 @@ fn a_file_is_copied_from_the_primary_and_no_shell_reads_its_name() {
         assert_eq!(commands(odd, true), [page], "{odd}");
     }
 }
+
+#[test]
+fn loopback_is_enough_for_a_pair_on_one_host() {
+    let listens = |inside: &mut Inside| {
+        let setting = ("listen_addresses".to_owned(), "127.0.0.1".to_owned());
+        inside.settings.extend([setting]);
+    };
+    assert!(matches!(
+        judge(Check::Followable, &with_inside(listens)),
+        Verdict::Wrong(_)
+    ));
+    let followed = with_inside(|inside| {
+        listens(inside);
+        inside.facts = database::facts::Facts::of(r#"{"senders":1}"#);
+    });
+    let follows = with_inside(|inside| {
+        listens(inside);
+        inside.upstream = Some(Upstream {
+            is_here: true,
+            ..Upstream::default()
+        });
+    });
+    for facts in [followed, follows] {
+        assert_eq!(judge(Check::Followable, &facts), Verdict::Well);
+    }
+}

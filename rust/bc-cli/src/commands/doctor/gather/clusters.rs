@@ -223,16 +223,19 @@ mod linux {
             return Upstream::default();
         };
         let is_all = !followed.has_archive();
+        let is_here = followed.is_here();
         match followed.ask(cluster) {
             Ok(told) => Upstream {
                 is_all,
                 told: Some(told),
                 reason: followed.said_by_log(cluster),
                 is_silent: false,
+                is_here,
             },
             Err(error) if error.kind() == Kind::File => Upstream {
                 is_all,
                 reason: followed.said_by_log(cluster),
+                is_here,
                 ..Upstream::default()
             },
             Err(error) => Upstream {
@@ -244,6 +247,7 @@ mod linux {
                     error.guidance()
                 )),
                 is_silent: error.kind() == Kind::Unreachable,
+                is_here,
             },
         }
     }
