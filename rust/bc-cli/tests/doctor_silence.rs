@@ -209,3 +209,49 @@ fn listeners_that_say_nothing_are_said_in_time() {
         assert_eq!(level(&answer, check), Some("CRITICAL".into()), "{check}: {answer:?}");
     }
 }
+
+#[test]
+fn where_gocd_is_down_its_database_is_looked_at_all_the_same() {
+    let place = Place::new();
+    let server = Postgres::primary();
+    folders(&place);
+    let properties = |text: &str| drop(place.file("standby/config/db.properties", text, NOBODY));
+    properties(&server.properties());
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", nobody.local_addr().expect("bound"));
+    // It leaves a state folder behind.
+    let node = standby(&place, &url, &SETTINGS);
+    wait_for("the node", || status(&place, "standby").is_object().then_some(()));
+    drop(node.end());
+    let arguments = ["doctor", "--json", "--state-dir", STANDBY_STATE];
+    let examined = |what: &str| examined(what, place.command(&arguments));
+    let is_silent = |answer: &Answer| assert_eq!(level(answer, "node-answers"), Some("CRITICAL".into()), "{answer:?}");
+
+    let answer = examined("GoCD is down");
+    is_silent(&answer);
+    let host = answer.json()["host"].to_string();
+    assert!(host.contains("GoCD's database: ") && host.contains("primary"), "{host}");
+    assert_eq!(level(&answer, "database-answers"), None, "{answer:?}");
+
+    server.freeze(true);
+    let answer = examined("GoCD is down and its database is frozen");
+    is_silent(&answer);
+    assert_eq!(level(&answer, "database-answers"), Some("WARNING".into()), "{answer:?}");
+    assert_eq!(level(&answer, "collations"), Some("UNKNOWN".into()), "{answer:?}");
+    server.freeze(false);
+
+    properties(&server.properties_as("gocd", "another-password"));
+    let answer = examined("GoCD is down and cannot log in to its database");
+    is_silent(&answer);
+    assert!(level(&answer, "database-answers").is_some(), "{answer:?}");
+    assert!(!answer.stdout.contains("another-password"), "{answer:?}");
+
+    properties("db.url=jdbc:postgresql://127.0.0.1:x/cruise\n");
+    let answer = examined("GoCD is down and its db.properties is wrong");
+    is_silent(&answer);
+    assert_eq!(
+        level(&answer, "database-settings"),
+        Some("CRITICAL".into()),
+        "{answer:?}"
+    );
+}

@@ -38,6 +38,7 @@ mod start;
 
 pub use self::{
     check::Check,
+    database::of_one_look,
     document::document,
     finding::{Diagnosis, Finding, Verdict},
     host_lines::describe_host,

@@ -112,6 +112,8 @@ mod token_watch;
 mod unprotected;
 mod waiting;
 
+pub use self::database::look_at_database;
+
 /// Longest wait for our threads when a node closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 

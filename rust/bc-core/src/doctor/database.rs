@@ -34,7 +34,7 @@ const LASTS_ON_STANDBY: Duration = Duration::from_secs(20);
 
 /// What is found of GoCD's database by one of its checks.
 pub(super) fn judge(check: Check, facts: &Facts) -> Verdict {
-    let node = facts.status().and_then(|status| status.database.as_ref());
+    let node = facts.database();
     let looked = looked(facts);
     let by_node = node.is_some() && is_matter_of_node(check, facts);
     let by_look = looked.iter().any(|looked| looked.is_matter(check));
@@ -85,6 +85,25 @@ pub(super) fn judge(check: Check, facts: &Facts) -> Verdict {
     }
 }
 
+/// What one look at GoCD's database says, by the login of GoCD and the rules of its node. Whether it is a standby's is told
+/// by the servers that answer, and where none does by `is_standby`.
+pub fn of_one_look(login: &Login, answers: &[Answer], is_standby: bool) -> Picture {
+    let has = |role| {
+        let looks = answers.iter().filter_map(|answer| answer.look.as_ref().ok());
+        looks.into_iter().any(|look| look.role == role)
+    };
+    let is_standby = match (has(Role::Primary), has(Role::Standby)) {
+        (false, false) => is_standby,
+        (is_primary, _) => !is_primary,
+    };
+    // Nobody says where the primary's is.
+    let primary = is_standby.then_some(None);
+    let mut watch = Watch::default();
+    watch.note(login, answers, primary, Duration::ZERO);
+    let lasts = if is_standby { LASTS_ON_STANDBY } else { LASTS };
+    watch.note(login, answers, primary, lasts)
+}
+
 /// What PostgreSQL on this host is now, for people.
 pub(super) fn state(cluster: &Cluster) -> String {
     if !cluster.is_running {
@@ -124,10 +143,10 @@ fn role_of(check: Check) -> Option<Role> {
 
 /// Whether the node here would find what a check is about.
 fn is_matter_of_node(check: Check, facts: &Facts) -> bool {
-    match (role_of(check), facts.status().map(|status| status.role)) {
-        (Some(Role::Standby), Some(role)) => role == generation::Role::Standby,
-        (Some(_), Some(role)) => role == generation::Role::Primary,
-        (_, role) => role.is_some(),
+    match (role_of(check), facts.role()) {
+        (Some(Role::Standby), role) => role == Some(generation::Role::Standby),
+        (Some(_), role) => role == Some(generation::Role::Primary),
+        (None, _) => true,
     }
 }
 

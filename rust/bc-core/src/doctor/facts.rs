@@ -2,6 +2,8 @@
 
 use super::cluster::Cluster;
 use crate::{
+    database::{look, picture::Picture},
+    generation::Role,
     node::named_files::{NamedFile, Told},
     status::Status,
 };
@@ -16,6 +18,8 @@ pub struct Facts {
     pub here: Option<Here>,
     /// The other nodes of the pair, as far as this one knows of them.
     pub others: Vec<Other>,
+    /// GoCD's database as this host sees it; none where the node here says it.
+    pub database: Option<Picture>,
     /// The PostgreSQL clusters on this host; none where nobody looked.
     pub clusters: Option<Known<Vec<Cluster>>>,
 }
@@ -169,5 +173,29 @@ impl Facts {
     /// What the node here says; none where it does not.
     pub(super) fn status(&self) -> Option<&Status> {
         self.here.as_ref()?.node.as_ref().ok()?.as_ref()
+    }
+
+    /// GoCD's database: what the node here says of it, or where that is silent what this host sees.
+    pub(super) fn database(&self) -> Option<&Picture> {
+        match self.status() {
+            Some(status) => status.database.as_ref(),
+            None => self.database.as_ref(),
+        }
+    }
+
+    /// The role of the GoCD here: its node's, or where that is silent that of its database; none where that is silent too.
+    pub(super) fn role(&self) -> Option<Role> {
+        if let Some(status) = self.status() {
+            return Some(status.role);
+        }
+        let has = |role| {
+            let servers = self.database.iter().flat_map(|database| &database.servers);
+            servers.filter_map(|server| server.role).any(|other| other == role)
+        };
+        match (has(look::Role::Primary), has(look::Role::Standby)) {
+            (true, _) => Some(Role::Primary),
+            (false, true) => Some(Role::Standby),
+            (false, false) => None,
+        }
     }
 }

@@ -18,7 +18,7 @@ pub fn describe_host(facts: &Facts) -> Vec<String> {
             .iter()
             .map(|other| format!("The other node: {}", other.url)),
     );
-    if let Some(database) = facts.status().and_then(|status| status.database.as_ref()) {
+    if let Some(database) = facts.database() {
         lines.push(format!("GoCD's database: {}", database.line()));
     }
     for cluster in facts.clusters.iter().flatten().flatten() {

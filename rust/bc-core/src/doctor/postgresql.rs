@@ -275,7 +275,7 @@ pub(super) fn promote_grant(facts: &Facts) -> Verdict {
 
 /// Whether the user with which the node here watches a database elsewhere may promote it.
 fn promote_grant_of_node(facts: &Facts) -> Verdict {
-    let database = facts.status().and_then(|status| status.database.as_ref());
+    let database = facts.database();
     let servers = database.map_or(&[][..], |database| &database.servers);
     // Whoever runs it for others promotes it in another way, and version 11 has a file for that.
     let is_old = |version: &str| version.starts_with("11.");

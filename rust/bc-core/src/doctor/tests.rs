@@ -277,6 +277,7 @@ fn well() -> Facts {
             named_files: Some(Ok(named_files::Told::of(&[named_file(Content::Of(Digest::of(b"x")))]))),
             clock_ahead_ms: Some(-200),
         }],
+        database: None,
         clusters: Some(Ok(vec![cluster()])),
     }
 }
@@ -725,6 +726,43 @@ fn a_file_is_copied_from_the_primary_and_no_shell_reads_its_name() {
     for odd in ["/a;reboot", "/a b", "/$(reboot)", "/a'b", "-oProxyCommand=x", "/a\nb"] {
         assert_eq!(commands(odd, true), [page], "{odd}");
     }
+}
+
+#[test]
+fn where_the_node_is_silent_its_database_is_judged_by_a_look_of_our_own() {
+    let silent = |server: &str, fault: Option<Fault>| {
+        let mut facts = but(|facts| facts.here.as_mut().expect("here").node = Ok(None));
+        facts.clusters = None;
+        facts.database = Some(Picture {
+            servers: vec![serde_json::from_str(server).expect("a server")],
+            findings: fault
+                .map(|fault| database::finding::Finding::critical(fault, "it is wrong"))
+                .into_iter()
+                .collect(),
+            ..Picture::default()
+        });
+        facts
+    };
+    let primary = r#"{"address":"db:5432","role":"primary","version":"15.18"}"#;
+    let standby = r#"{"address":"db:5432","role":"standby","version":"15.18"}"#;
+    let dead = r#"{"address":"db:5432","error":"it is silent"}"#;
+    for (server, check, verdict) in [
+        (primary, Check::DatabaseAnswers, Verdict::Well),
+        (primary, Check::SlotLost, Verdict::Well),
+        (primary, Check::Replication, Verdict::Elsewhere),
+        (standby, Check::Replication, Verdict::Well),
+        (standby, Check::SlotLost, Verdict::Elsewhere),
+    ] {
+        assert_eq!(judge(check, &silent(server, None)), verdict, "{server} {check}");
+    }
+    let frozen = silent(dead, Some(Fault::Frozen));
+    assert!(matches!(judge(Check::DatabaseAnswers, &frozen), Verdict::Wrong(_)));
+    assert!(matches!(judge(Check::Collations, &frozen), Verdict::Unknown(_)));
+    let lines = describe_host(&silent(standby, None));
+    assert!(
+        lines.iter().any(|line| line.starts_with("GoCD's database: ")),
+        "{lines:?}"
+    );
 }
 
 #[test]

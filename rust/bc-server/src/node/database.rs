@@ -15,6 +15,7 @@ use bc_core::{
         position::Told,
         watch::Watch,
     },
+    doctor,
     generation::Role,
     role::claim::Verdict,
     status::{Phase, Status, StatusBoard, Topic},
@@ -67,6 +68,19 @@ pub(super) fn start(
         node_id: assembly.state.node_id().clone(),
     };
     supervisor.supervise(part, move || watcher.clone().watch());
+}
+
+/// Looks once at GoCD's database as the watch of a node does each second, for whoever cannot ask the node. `files` is where
+/// files may be read, and `is_standby` counts where no server answers. It takes some seconds where one is silent.
+pub async fn look_at_database(source: &Source, files: &Handle, is_standby: bool) -> Picture {
+    match configured(source) {
+        Ok(Configured::PostgreSql(login)) => {
+            let answers = Lines::new(files.clone()).ask(&login, false).await;
+            doctor::of_one_look(&login, &answers, is_standby)
+        }
+        Ok(Configured::NotCovered(what)) => Picture::not_watched(Some(what), not_covered(what)),
+        Err(error) => Picture::not_watched(None, Finding::critical(Fault::Settings, error.to_string())),
+    }
 }
 
 /// What the part is made of.

@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod clusters;
+mod database;
 mod files;
 mod old_ports;
 mod others;
@@ -85,7 +86,7 @@ fn of_gocd(search: &Search) -> Result<Facts, Failure> {
         move || client::status(&node.state_dir).map_err(|failure| failure.message().to_owned())
     });
     let read = within(FILES_WITHIN, {
-        let node = Arc::clone(&node);
+        let (node, installation) = (Arc::clone(&node), installation.clone());
         move || here(&node, installation.as_ref())
     });
     let (mut here, token) = read.wait().unwrap_or_else(|late| {
@@ -98,6 +99,10 @@ fn of_gocd(search: &Search) -> Result<Facts, Failure> {
         move || files::named(layout.as_ref(), token.as_ref())
     });
     here.node = asked.wait().unwrap_or_else(|late| Err(late.of("the node here")));
+    let looking = match &here.node {
+        Ok(Some(_)) => None,
+        _ => database::begin(&node, installation.as_ref()),
+    };
     let mut others = Vec::new();
     if let Ok(Some(status)) = &here.node {
         others = others::ask(&node, status, token.as_ref());
@@ -109,6 +114,7 @@ fn of_gocd(search: &Search) -> Result<Facts, Failure> {
     Ok(Facts {
         here: Some(here),
         others,
+        database: looking.and_then(database::heard),
         clusters: None,
     })
 }
