@@ -4,7 +4,12 @@
 //! and no more, a limit that the server is told does nothing once it is frozen, and a request to cancel is answered by
 //! nobody then. So a connection that has not answered in time is dropped together with its task.
 
-use std::{error::Error as StdError, io, net::IpAddr, time::Duration};
+use std::{
+    error::Error as StdError,
+    io,
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
 
 use bc_core::{
     basics::NodeId,
@@ -33,6 +38,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// What the server's list of connections calls us.
 const APPLICATION: &str = "gocd-bc";
+
+/// Whether an address is one of this host: only such a one can be bound to.
+pub fn is_own_address(address: &IpAddr) -> bool {
+    UdpSocket::bind((*address, 0)).is_ok()
+}
 
 /// A connection to one server. Dropping it closes it.
 pub struct Connection {

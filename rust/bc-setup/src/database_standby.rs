@@ -372,8 +372,7 @@ impl Intent {
 /// What keeps this host's data from becoming a copy of that server's, whoever wants it.
 fn refuse(wish: &Wish, cluster: &Cluster, own: &Own, remote: &Remote, addresses: &[IpAddr]) -> Result<(), Error> {
     let primary = &wish.primary;
-    let is_here =
-        cluster.is_running && cluster.port == primary.port && addresses.iter().all(|one| primary::is_local(*one));
+    let is_here = cluster.is_running && cluster.port == primary.port && addresses.iter().all(route::is_own);
     if is_here && own.system() == Some(remote.system) {
         return Err(Error::new(
             Kind::Refused,

@@ -16,6 +16,12 @@ pub(crate) fn own_towards(other: &IpAddr) -> Option<IpAddr> {
     (!own.is_unspecified()).then_some(own)
 }
 
+/// Whether an address is one of this host: only such a one can be bound to. `bc_server::database` asks so too, which this
+/// crate does not import.
+pub(crate) fn is_own(address: &IpAddr) -> bool {
+    UdpSocket::bind((*address, 0)).is_ok()
+}
+
 /// The addresses of both servers, the other one's first, those of this host behind them unless they are the same.
 pub(crate) fn pair(other: &[IpAddr], own: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut both = other.to_vec();

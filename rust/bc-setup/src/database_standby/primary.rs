@@ -1,6 +1,6 @@
 //! Who is meant by the primary: what its name leads to from here, and who answers there.
 
-use std::net::{IpAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, ToSocketAddrs};
 
 use bc_core::{
     basics::error::{Error, Kind},
@@ -85,11 +85,6 @@ pub(super) fn own_address(addresses: &[IpAddr]) -> Option<IpAddr> {
     addresses.iter().find_map(route::own_towards)
 }
 
-/// Whether an address is one of this host.
-pub(super) fn is_local(address: IpAddr) -> bool {
-    TcpListener::bind((address, 0)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,9 +105,9 @@ mod tests {
 
     #[test]
     fn our_own_addresses_are_known() {
-        assert!(is_local([127, 0, 0, 1].into()));
+        assert!(route::is_own(&[127, 0, 0, 1].into()));
         // Of the range that is for documents alone.
-        assert!(!is_local([192, 0, 2, 1].into()));
+        assert!(!route::is_own(&[192, 0, 2, 1].into()));
         assert_eq!(own_address(&[[127, 0, 0, 1].into()]), Some([127, 0, 0, 1].into()));
     }
 }

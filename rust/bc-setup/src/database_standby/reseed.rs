@@ -117,7 +117,7 @@ pub fn run(wish: &Wish, console: &mut dyn Console) -> Result<(), Error> {
 impl Primary {
     fn of(wish: &Wish, cluster: &Cluster) -> Result<Self, Error> {
         let addresses = primary::addresses(&wish.primary)?;
-        let is_local = addresses.iter().all(|address| primary::is_local(*address));
+        let is_local = addresses.iter().all(route::is_own);
         if is_local && cluster.port == wish.primary.port && cluster.is_running {
             return Err(Error::new(
                 Kind::Refused,

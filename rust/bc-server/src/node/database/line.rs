@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{IpAddr, ToSocketAddrs, UdpSocket},
+    net::{IpAddr, ToSocketAddrs},
     sync::Arc,
     time::Duration,
 };
@@ -33,7 +33,7 @@ use super::{
     EVERY,
     claim::{Claim, Claimant},
 };
-use crate::database::{Connection, is_pooler};
+use crate::database::{Connection, is_own_address, is_pooler};
 
 /// The longest wait before a server that refused is asked again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -244,9 +244,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Found> {
             addresses.push(found.ip());
         }
     }
-    // Only an address of one's own can be bound to.
-    let is_own = |address: &IpAddr| UdpSocket::bind((*address, 0)).is_ok();
-    let is_local = addresses.iter().any(is_own);
+    let is_local = addresses.iter().any(is_own_address);
     match addresses.is_empty() {
         true => Err(io::ErrorKind::NotFound.into()),
         false => Ok(Found { addresses, is_local }),

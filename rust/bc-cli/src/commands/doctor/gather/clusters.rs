@@ -1,14 +1,12 @@
 //! The PostgreSQL clusters of this host, as their superuser sees them.
 
-use std::{
-    net::{TcpListener, ToSocketAddrs},
-    path::PathBuf,
-};
+use std::{net::ToSocketAddrs, path::PathBuf};
 
 use bc_core::{
     doctor::{cluster::Cluster, facts::Known},
     status::Status,
 };
+use bc_server::database::is_own_address;
 
 /// Of the clusters of a host those that are a matter of the pair. A host that has GoCD as well may have others, and ones
 /// that nobody starts: there only GoCD's own counts. Elsewhere one that was left behind by an upgrade does not.
@@ -28,10 +26,7 @@ fn local_ports(status: &Status) -> Vec<u16> {
     let servers = status.database.iter().flat_map(|database| &database.servers);
     let local = servers.filter_map(|server| {
         let addresses: Vec<_> = server.address.to_socket_addrs().ok()?.collect();
-        // Only an address of this host can be listened on.
-        let is_own = addresses
-            .iter()
-            .any(|address| TcpListener::bind((address.ip(), 0)).is_ok());
+        let is_own = addresses.iter().any(|address| is_own_address(&address.ip()));
         is_own.then(|| addresses.first().map(|address| address.port()))?
     });
     local.collect()
