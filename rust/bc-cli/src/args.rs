@@ -27,7 +27,8 @@ Examples:
   gocd-bc identity show                on the primary, to compare with what the standby saw
   gocd-bc trust FINGERPRINT            on the standby
   gocd-bc sync --allow-deletions       on the standby, when plugins were removed on purpose
-  gocd-bc promote --without-database   on the standby, when the primary is lost
+  gocd-bc promote --dry-run            on the standby, any day: what a promotion would do
+  gocd-bc promote                      on the standby, when the primary is lost
   gocd-bc history                      who promoted what, and when
 
 Wrong use of the command ends with 64."
@@ -129,23 +130,41 @@ pub(crate) enum Command {
     /// Each shows what is and what would change.
     #[command(subcommand)]
     Setup(SetupCommand),
-    /// Let GoCD run on this standby
+    /// Make this standby the primary: promote its database and let GoCD run
     ///
-    /// Pulls once more from the primary if it can, reads every live file, mends what is not what was verified, then
-    /// lets the held GoCD go on. This version does not promote the database and cannot see whether the old primary is
-    /// stopped: stop the primary, promote PostgreSQL, then run this with --without-database. Ends with 0 when GoCD
-    /// runs, with 1 when the node refused or cannot be asked, with 2 when GoCD was released but not seen running in
-    /// time.
+    /// Shows what was looked at and what would be lost, and asks for the name of this server; a script says --yes. Then
+    /// pulls once more from the primary if it can, reads every live file, mends what is not what was verified, waits until
+    /// the database has replayed what it received, promotes it (bc.db.promote) and lets the held GoCD go on. Each step is
+    /// written down: after a crash the same command goes on from there. Ends with 0 when GoCD runs, with 1 when it was
+    /// refused or the node cannot be asked, with 2 when GoCD was released but not seen running in time.
     Promote {
-        /// Leave the database alone: it is promoted already, and no other primary runs
+        /// Show what was looked at and change nothing; ends as the promotion would
         #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short = 'y')]
+        yes: bool,
+        /// Also where more of the database would be lost than bc.promote.max.lag allows
+        #[arg(long)]
+        accept_loss: bool,
+        /// Leave the database alone: it is promoted already, and no other primary runs; nothing is asked
+        #[arg(long, conflicts_with_all = ["dry_run", "accept_loss"])]
         without_database: bool,
         /// Also on files that are not what was verified and cannot be mended, or where nothing was ever synced
         #[arg(long)]
         as_it_is: bool,
+        /// End a promotion that came to no end before it touched the database, and follow the primary again
+        #[arg(long, conflicts_with_all = ["dry_run", "yes", "accept_loss", "without_database", "as_it_is"])]
+        abort: bool,
+        /// How long the database may take to replay what it received [default: 30]
+        #[arg(long, value_name = "SECONDS")]
+        replay_wait: Option<u64>,
         /// How long to wait until GoCD runs; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 300)]
         wait: u64,
+        /// Print JSON: what was looked at, and what the promotion came to
+        #[arg(long)]
+        json: bool,
     },
     /// Make this server a standby from its next start on
     ///

@@ -15,8 +15,6 @@
 //! | `token` | `gocd-bc token generate` and `check` |
 //! | `trust` | `gocd-bc trust` |
 
-use bc_core::node::Order;
-
 use crate::{
     args::{self, Arguments, Command, GenerationsCommand, GuardCommand, IdentityCommand, TokenCommand},
     exit_code::ExitCode,
@@ -79,15 +77,30 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Sync(arguments) => sync::run(&search, &arguments),
         Command::Generations(GenerationsCommand::Drop { id, .. }) => generations::let_go(&search, id),
         Command::Promote {
+            dry_run,
+            yes,
+            accept_loss,
             without_database,
             as_it_is,
+            abort,
+            replay_wait,
             wait,
+            json,
         } => {
-            let order = Order::Promote {
+            let wish = promote::Wish {
+                dry_run,
+                yes,
+                accept_loss,
                 without_database,
                 as_it_is,
+                replay_wait,
+                wait,
+                json,
             };
-            promote::run(&search, &order, wait)
+            match abort {
+                true => promote::abort(&search),
+                false => promote::run(&search, &wish),
+            }
         }
         Command::Setup(command) => setup::run(&search, command),
         Command::Demote { forget } => demote::run(&search, forget),

@@ -19,6 +19,7 @@ use bc_core::{
     basics::{Fingerprint, Severity},
     generation::Role,
     node::{Order, Reply},
+    role::preflight::{Loss, Preflight},
     settings::Face,
     standby::store::Permit,
     status::{Phase, Problem, Status, Topic},
@@ -53,6 +54,7 @@ impl ControlHandler for SmallNode {
             | Order::Diff { .. }
             | Order::Restore { .. }
             | Order::Verify
+            | Order::AbortPromotion
             | Order::RotateIdentity { .. } => Reply::Refused {
                 message: "nothing is kept here".to_owned(),
                 guidance: String::new(),
@@ -69,6 +71,13 @@ impl ControlHandler for SmallNode {
                     message: "it is done".to_owned(),
                 }
             }
+            Order::Preflight { .. } => Reply::Preflight {
+                preflight: Box::new(Preflight {
+                    at_ms: 1,
+                    checks: Vec::new(),
+                    loss: Loss::default(),
+                }),
+            },
             Order::Promote {
                 without_database: false,
                 ..
@@ -203,7 +212,10 @@ fn promote_tells_its_steps_and_waits() {
         operator_group: None,
         operator_is_owner: true,
     });
-    let refused = running.place.run(&["promote", "--state-dir", "state"]);
+    let unsaid = running.place.run(&["promote", "--state-dir", "state"]);
+    assert_eq!(unsaid.code, 64, "{unsaid:?}");
+    assert!(unsaid.stderr.contains("--yes"), "nobody sits there: {unsaid:?}");
+    let refused = running.place.run(&["promote", "--yes", "--state-dir", "state"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
         refused.stderr.contains("error: the database is not promoted"),

@@ -11,6 +11,7 @@
 //! | what came of asking, and where there was no answer | [`answer`], [`refusal`] |
 //! | what a primary tells its standbys | [`position`] |
 //! | positions in the write-ahead log, seconds behind, whether it gets on | [`lsn`], [`lag`], [`following`] |
+//! | how the database of a standby is promoted | [`promotion`] |
 //! | how a former primary comes back, and how its timelines stand to the new one's | [`reseed`] |
 //! | what one server's history file and `pg_controldata` say of it | [`timeline`], [`control_data`] |
 //! | what is asked seldom: settings, slots, collations, who runs it for others | [`facts`] |
@@ -41,6 +42,7 @@ pub mod other_host;
 pub mod passfile;
 pub mod picture;
 pub mod position;
+pub mod promotion;
 pub mod recovery;
 pub mod refusal;
 pub mod reseed;

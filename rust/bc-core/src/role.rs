@@ -10,8 +10,10 @@
 //! | `source` | which primary that is, and how it is proven |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
 //! | `promotion` | the course of a promotion: which step comes next |
+//! | `preflight` | what speaks against a promotion, before anything is changed |
 //! | `signpost` | what holds a standby that lost its flag together with `bc.state.dir` |
 //! | `promotion::written` | what a promotion writes: epoch, note, record |
+//! | `promotion::journal` | what is written down of a promotion itself, step by step |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
 //! | `state_dir` | the state folder: its lock, the node id |
 //! | `claim` | what a running primary claims in GoCD's database |
@@ -21,7 +23,8 @@
 //! Where our library cannot be loaded Java goes by one line of the record, `hold`, and by a flag that appeared or is
 //! another one; of a question to the primary that nobody can ask that makes a hold.
 //!
-//! Stands on [`crate::basics`], [`crate::durable`], [`crate::generation`], [`crate::settings`] and [`crate::keys`].
+//! Stands on [`crate::basics`], [`crate::durable`], [`crate::database`], [`crate::generation`], [`crate::settings`] and
+//! [`crate::keys`].
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +35,7 @@ pub mod known_peers;
 pub mod ledger;
 pub mod lock_holder;
 mod plan;
+pub mod preflight;
 pub mod promotion;
 mod record;
 pub mod signpost;

@@ -46,6 +46,8 @@
 //! | `bc.db.user` | | who logs in to the database to watch it, in place of GoCD's own user; malformed: nobody |
 //! | `bc.db.password.file` | | a file with that user's password in its first line; malformed: nobody logs in |
 //! | `bc.db.local.host` | | which of several hosts in `db.url` is this node's, with or without its port; malformed: none is |
+//! | `bc.db.promote` | `auto` | how `gocd-bc promote` promotes the database: `auto`, `trigger:FILE`, `command:COMMAND`, `wait` or `none`; malformed: not at all, and a promotion with the database is refused |
+//! | `bc.promote.max.lag` | `16 MiB, 60 s` | how much of the database's log a promotion may lose without `--accept-loss`: bytes, and seconds; malformed: nothing |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
 //!
 //! The rest of the room:
@@ -53,6 +55,7 @@
 //! - `property`: the names of all settings;
 //! - `reader`: how the value of each setting is read;
 //! - `restriction`: settings that restrict;
+//! - `max_lag`: how much a promotion may lose;
 //! - `primary_url`: the address of a node as administrators write it.
 //!
 //! Stands on [`crate::basics`], [`crate::database`] and [`crate::generation`].
@@ -68,10 +71,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     basics::{Fingerprint, Properties, words},
-    database::configured,
+    database::{configured, promotion::Way},
     generation::Layout,
 };
 
+mod max_lag;
 #[cfg(test)]
 mod never_wider;
 pub mod primary_url;
@@ -80,7 +84,7 @@ mod reader;
 mod restriction;
 pub mod wrapper_conf;
 
-pub use self::{primary_url::PrimaryUrl, property::Property, restriction::Restriction};
+pub use self::{max_lag::MaxLag, primary_url::PrimaryUrl, property::Property, restriction::Restriction};
 
 use self::reader::{Reader, bytes, launcher_jar};
 
@@ -190,6 +194,10 @@ pub struct Settings {
     pub database: configured::Source,
     /// Whether the database is watched.
     pub watches_database: bool,
+    /// Who promotes the database; none where that is not understood.
+    pub db_promote: Option<Way>,
+    /// How much of the database a promotion may lose.
+    pub max_lag: MaxLag,
     /// Our TLS port; none where `bc.listen` is malformed, which opens nothing.
     pub listen: Option<SocketAddr>,
     /// The plain port for a reverse proxy.
@@ -291,6 +299,8 @@ impl Settings {
                     (text == "off").then_some(false)
                 })
                 .unwrap_or(true),
+            db_promote: reader.db_promote(),
+            max_lag: reader.max_lag(),
             face,
             flag,
             listen: reader.listen(),

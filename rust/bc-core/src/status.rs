@@ -30,7 +30,7 @@ use crate::{
         position::{Position, Told},
     },
     generation::{Epoch, Highest, Name, Reason, Role, Withheld, concern, withheld},
-    role::{known_peers, ledger::MAX_COUNT},
+    role::{known_peers, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
     settings::{Face, Flag},
 };
 
@@ -145,6 +145,12 @@ pub struct Status {
     /// GoCD's database, as it was seen a second ago; none before the first look.
     #[serde(default)]
     pub database: Option<Picture>,
+    /// The last promotion of this server, or the one that is on its way.
+    #[serde(default)]
+    pub promotion: Option<Journal>,
+    /// On a standby: what a promotion with the database would do now.
+    #[serde(default)]
+    pub preflight: Option<Preflight>,
     /// When the folders were last read through.
     pub scanned_ms: Option<i64>,
     /// On a standby: the primary.
@@ -204,6 +210,8 @@ impl Status {
             missing_files: Vec::new(),
             own_jars: Vec::new(),
             database: None,
+            promotion: None,
+            preflight: None,
             scanned_ms: None,
             primary: None,
             sync: None,

@@ -336,6 +336,8 @@ mod tests {
         Order::Promote {
             without_database: true,
             as_it_is: false,
+            accept_loss: false,
+            replay_within_s: None,
         }
     }
 

@@ -193,6 +193,16 @@ impl Connection {
         }
     }
 
+    /// Has GoCD's database carry out one statement within so long; returns the first column of its row, where it has one.
+    ///
+    /// # Errors
+    /// As [`Connection::look`].
+    pub async fn run(&self, statement: &str, within: Duration) -> Result<Option<String>, Refusal> {
+        let ran = timeout(within, self.client.simple_query(statement)).await;
+        let messages = ran.map_err(|_| Refusal::Silent)?.map_err(|error| refusal(&error))?;
+        Ok(row(&messages, 1).ok().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
     /// Asks GoCD's database one statement, in time.
     async fn ask(&self, statement: &str) -> Result<Vec<SimpleQueryMessage>, Refusal> {
         let answer = timeout(ANSWER_WITHIN, self.client.simple_query(statement)).await;

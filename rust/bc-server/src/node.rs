@@ -72,6 +72,7 @@ use self::{
     threads::Threads,
 };
 use crate::{
+    client::HttpTransport,
     context::Context,
     md5s::Md5Desk,
     rejection_log::RejectionLog,
@@ -466,7 +467,10 @@ impl Assembly {
         let following = plan
             .follows
             .then(|| standby::start(&self, (&supervisor, &answering), &context, store.clone(), newest));
-        let (puller, watching) = following.flatten().unzip();
+        let (puller, primary, watching) = match following.flatten() {
+            Some((puller, primary, watching)) => (Some(puller), Some(primary), Some(watching)),
+            None => (None, None, None),
+        };
         ending.extend(watching);
         ending.extend(ports::start(
             &self,
@@ -476,7 +480,11 @@ impl Assembly {
         ));
         let place = if holds { Place::Held } else { Place::Running };
         let (serving, serve) = plan.may_serve.then(mpsc::channel).unzip();
-        let promotion = Arc::new(self.promotion(place, puller, store, serving));
+        let promotion = Arc::new(self.promotion(place, (puller, primary), store, serving));
+        promotion.show_last();
+        if holds && plan.follows && self.settings.watches_database {
+            promote::preflight::start(&answering, &promotion);
+        }
         let guard = plan.guards.then(|| {
             let own = self.board.look(|status| status.epoch.clone());
             guard::start_asking(
@@ -526,19 +534,27 @@ impl Assembly {
     fn promotion(
         &self,
         place: Place,
-        puller: Option<PullerOrders>,
+        (puller, primary): (Option<PullerOrders>, Option<Arc<HttpTransport>>),
         store: standby::SharedStore,
         serve: Option<mpsc::Sender<()>>,
     ) -> Promotion {
         Promotion {
             board: Arc::clone(&self.board),
             clock: Arc::clone(&self.clock),
+            settings: Arc::clone(&self.settings),
             state: Arc::clone(&self.state),
+            run: Arc::clone(&self.run),
             flag: self.settings.flag,
             place,
             accept_wait: self.settings.accept_wait,
             events: Arc::clone(&self.events),
             puller,
+            primary,
+            database: promote::Database::of(&self.settings),
+            launcher: self.settings.launcher_jar.as_ref().and_then(|path| {
+                let waits = self.settings.face == Face::Agent;
+                Some((path.clone(), promote::Stamp::of(path).filter(|_| waits)?))
+            }),
             store: Arc::new(move || store.open()),
             serve,
             running: AtomicBool::new(false),

@@ -81,6 +81,8 @@ mod tests {
         let order = Order::Promote {
             without_database: true,
             as_it_is: false,
+            accept_loss: false,
+            replay_within_s: None,
         };
         let ordered = |allowed, last_word: Reply| Ordered::new(&order, allowed, &last_word);
         let done = || Reply::Done {

@@ -1,6 +1,7 @@
-//! `gocd-bc promote`: lets GoCD run on a held standby, and waits until it does.
+//! `gocd-bc promote`: shows what speaks against it, asks, has the node promote itself, and waits until GoCD runs.
 
 use std::{
+    io::{self, BufRead, IsTerminal},
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -8,46 +9,188 @@ use std::{
 
 use bc_core::{
     generation::Role,
-    node::Order,
+    node::{Order, Reply},
+    role::{
+        preflight::{Preflight, Verdict},
+        promotion::Journal,
+    },
     settings::Face,
     status::{Phase, Status},
 };
+use bc_server::node::host_name;
+use serde::Serialize;
 
 use crate::{
     client,
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
-    output::{self, LiveLine},
+    output::{self, LiveLine, table},
 };
 
 /// How often the node is asked whether it runs.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Runs `gocd-bc promote`: orders the promotion and follows it. `wait` is in seconds.
-pub(crate) fn run(search: &Search, order: &Order, wait: u64) -> Result<ExitCode, Failure> {
+/// What was typed.
+pub(crate) struct Wish {
+    pub(crate) dry_run: bool,
+    pub(crate) yes: bool,
+    pub(crate) accept_loss: bool,
+    pub(crate) without_database: bool,
+    pub(crate) as_it_is: bool,
+    /// In seconds.
+    pub(crate) replay_wait: Option<u64>,
+    /// In seconds.
+    pub(crate) wait: u64,
+    pub(crate) json: bool,
+}
+
+/// The JSON form.
+#[derive(Serialize)]
+struct Shown<'a> {
+    preflight: Option<&'a Preflight>,
+    promotion: Option<&'a Journal>,
+}
+
+/// Runs `gocd-bc promote`: orders the promotion and follows it.
+pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
     let Some(before) = client::status(&node.state_dir)? else {
         return Err(client::nobody_answers(&node.state_dir));
     };
-    let reply = client::ask(&node.state_dir, order, |step| output::say(&format!("  {step}\n")))?
+    let preflight = match wish.without_database {
+        true => None,
+        false => Some(looked_at(&node.state_dir, wish)?),
+    };
+    if let Some(preflight) = &preflight {
+        if wish.dry_run && wish.json {
+            output::print_json(&Shown {
+                preflight: Some(preflight),
+                promotion: None,
+            })?;
+        } else {
+            show(preflight, wish)?;
+        }
+        if preflight.refusals().next().is_some() {
+            return Err(refused(preflight));
+        }
+        if wish.dry_run {
+            return Ok(ExitCode::Ok);
+        }
+        if !wish.yes {
+            confirm(host_name().as_deref())?;
+        }
+    }
+    let order = Order::Promote {
+        without_database: wish.without_database,
+        as_it_is: wish.as_it_is,
+        accept_loss: wish.accept_loss,
+        replay_within_s: wish.replay_wait,
+    };
+    let reply = client::ask(&node.state_dir, &order, |step| output::say(&format!("  {step}\n")))?
         .ok_or_else(|| client::nobody_answers(&node.state_dir))?;
     output::say(&format!("  {}\n", client::done(reply)?));
-    if wait == 0 {
+    if wish.wait == 0 {
         return Ok(ExitCode::Ok);
     }
-    match wait_until_running(&node.state_dir, before.face, Duration::from_secs(wait)) {
-        Some(status) => {
-            output::print(&match before.face {
-                Face::Cli => "The node goes on as the primary. There is no JVM in it: start GoCD now.\n".to_owned(),
-                _ => format!("GoCD runs, and this node is the primary ({}).\n", status.node_id),
-            })?;
-            Ok(ExitCode::Ok)
-        }
-        None => Err(Failure::new(
+    let Some(status) = wait_until_running(&node.state_dir, before.face, Duration::from_secs(wish.wait)) else {
+        return Err(Failure::new(
             ExitCode::Unconfirmed,
-            format!("GoCD was released, but did not run {wait} s later"),
+            format!("GoCD was released, but did not run {} s later", wish.wait),
             "It may still be starting: look at go-server.log, at the log of the wrapper and at `gocd-bc status`.",
+        ));
+    };
+    if wish.json {
+        output::print_json(&Shown {
+            preflight: preflight.as_ref(),
+            promotion: status.promotion.as_ref(),
+        })?;
+        return Ok(ExitCode::Ok);
+    }
+    output::print(&match before.face {
+        Face::Cli => "The node goes on as the primary. There is no JVM in it: start GoCD now.\n".to_owned(),
+        _ => format!("GoCD runs, and this node is the primary ({}).\n", status.node_id),
+    })?;
+    Ok(ExitCode::Ok)
+}
+
+/// Runs `gocd-bc promote --abort`.
+pub(crate) fn abort(search: &Search) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    client::order(&node.state_dir, &Order::AbortPromotion)
+}
+
+/// Has the node look at all that may speak against its promotion.
+fn looked_at(state_dir: &Path, wish: &Wish) -> Result<Preflight, Failure> {
+    let order = Order::Preflight {
+        accept_loss: wish.accept_loss,
+    };
+    match client::ask(state_dir, &order, |_| {})?.ok_or_else(|| client::nobody_answers(state_dir))? {
+        Reply::Preflight { preflight } => Ok(*preflight),
+        other => Err(client::unexpected(&other)),
+    }
+}
+
+/// Shows the table of a promotion's preflight: as data where it is all that was asked for, else as talk.
+fn show(preflight: &Preflight, wish: &Wish) -> Result<(), Failure> {
+    let word = |verdict| match verdict {
+        Verdict::Fine => "ok",
+        Verdict::Warns => "WARNING",
+        Verdict::Refuses => "REFUSES",
+    };
+    let rows: Vec<Vec<String>> = preflight
+        .checks
+        .iter()
+        .map(|check| {
+            let (about, verdict) = (check.about.words().to_owned(), word(check.verdict).to_owned());
+            vec![about, verdict, check.seen.clone()]
+        })
+        .collect();
+    let text = format!("{}\nThis promotion loses {}.\n\n", table(&rows), preflight.loss.words());
+    match wish.dry_run {
+        true => output::print(&text),
+        false => {
+            output::say(&text);
+            Ok(())
+        }
+    }
+}
+
+/// The failure that the preflight of a promotion is, with all ways on.
+fn refused(preflight: &Preflight) -> Failure {
+    let seen: Vec<&str> = preflight
+        .refusals()
+        .map(|check| check.seen.trim_end_matches('.'))
+        .collect();
+    let ways: Vec<&str> = preflight.refusals().map(|check| check.way.as_str()).collect();
+    Failure::new(
+        ExitCode::Failed,
+        format!("the promotion is refused: {}", seen.join("; ")),
+        ways.join("\n"),
+    )
+}
+
+/// Asks whoever sits there for the name of this server: whoever types it has looked where he is.
+fn confirm(name: Option<&str>) -> Result<(), Failure> {
+    let name = name.unwrap_or("promote");
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "nobody is there to say that this server is to be the primary",
+            "Run the command with --yes.",
+        ));
+    }
+    output::say(&format!(
+        "From then on this server is the primary, and the old one must not run. Type its name, {name}, to go on: "
+    ));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == name => Ok(()),
+        _ => Err(Failure::new(
+            ExitCode::Failed,
+            "that is not its name, so nothing was changed",
+            "",
         )),
     }
 }

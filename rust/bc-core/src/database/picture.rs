@@ -46,6 +46,12 @@ pub struct Picture {
     /// On a standby: whether the primary has not said for seconds where its database is, so that it may have written more.
     #[serde(default)]
     pub is_unheard: bool,
+    /// On a standby: where the primary last said that its database is; none before it did.
+    #[serde(default)]
+    pub primary_written: Option<Lsn>,
+    /// On a standby: seconds since the primary last said so.
+    #[serde(default)]
+    pub heard_s: Option<u64>,
     /// What is wrong with it, the worst first.
     #[serde(default)]
     pub findings: Vec<Finding>,

@@ -12,6 +12,7 @@ use super::audit::History;
 use crate::{
     basics::{Error, Fingerprint},
     generation::{Entry, Name},
+    role::preflight::Preflight,
     standby::store::{Permit, diff::Diff, generations::KeptGeneration, verify::Verified},
     status::Status,
 };
@@ -36,7 +37,22 @@ pub enum Order {
         /// Also where the live files are not what was verified and cannot be made so.
         #[serde(default)]
         as_it_is: bool,
+        /// Also where more of the database would be lost than the settings allow.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accept_loss: bool,
+        /// How long the database may take to replay what it received, in seconds; none for 30.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replay_within_s: Option<u64>,
     },
+    /// What a promotion with the database would do now. It asks the primary and reads files, so not everybody may order
+    /// it; what was found last is in the status.
+    Preflight {
+        /// As for [`Order::Promote`].
+        #[serde(default)]
+        accept_loss: bool,
+    },
+    /// End a promotion that came to no end, and go on as a standby.
+    AbortPromotion,
     /// Make this node a standby from its next start on.
     Demote {
         /// Remove the record of what it was instead: its flag alone decides then.
@@ -163,6 +179,11 @@ pub enum Reply {
     Diff {
         /// In all files.
         difference: Box<Diff>,
+    },
+    /// What speaks against a promotion.
+    Preflight {
+        /// Line by line.
+        preflight: Box<Preflight>,
     },
     /// What was found.
     Verified {

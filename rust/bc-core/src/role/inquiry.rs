@@ -144,6 +144,11 @@ impl Inquiry {
         verdict
     }
 
+    /// What `address` said last to the inquiry, as it was understood.
+    pub fn heard(&self, address: &str) -> Option<&Heard> {
+        self.last.get(address)
+    }
+
     /// The verdict at the end of the inquiry's wait.
     pub fn at_the_end(&self) -> Verdict {
         if self.last.is_empty() {

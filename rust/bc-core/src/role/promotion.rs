@@ -1,24 +1,33 @@
-//! The course of a promotion without the database: which step comes next, by what the one before came to.
+//! The course of a promotion: which step comes next, by what the one before came to.
 //!
-//! The order is what keeps it safe: nothing is published before the live set is whole, the epoch is durable before
-//! anybody could meet this node as a primary, the note before the role that it tells of, and GoCD goes on last.
+//! The order is what keeps it safe: nothing is published before the live set is whole and the database has replayed what
+//! it received; the epoch is durable before anybody could meet this node as a primary and before the database is touched,
+//! the note before the role that it tells of, and GoCD goes on last. The last pull comes before the epoch, since a primary
+//! that hears of a higher one offers nothing any more, and a promotion that ends before it has changed nothing.
 //!
-//! The steps in their order, who takes them, and what the next start does where the node ends right after one:
+//! The steps in their order, who takes them, what the next start does where the node ends right after one, and what
+//! `gocd-bc promote --abort` makes of it then:
 //!
-//! | step | GoCD is held | GoCD runs already | restart, ordered | restart, by itself |
-//! |---|---|---|---|---|
-//! | `LastPull` | always | never | holds | asks |
-//! | `BackToAccepted` | always | never | holds | asks |
-//! | `MakeWhole` | always | never | holds | asks |
-//! | `AskOnceMore` | by itself | by itself | holds | asks |
-//! | `BeginEpoch` | always | always | holds | asks |
-//! | `Note` | always | always | holds | asks |
-//! | `RecordRole` | always | always | releases | releases |
-//! | `Release` | always | always | releases | releases |
+//! | step | GoCD is held | GoCD runs already | restart, ordered | restart, by itself | abort |
+//! |---|---|---|---|---|---|
+//! | `Preflight` | with the database | never | holds | asks | follows on |
+//! | `LastPull` | always | never | holds | asks | follows on |
+//! | `BackToAccepted` | always | never | holds | asks | follows on |
+//! | `MakeWhole` | always | never | holds | asks | follows on |
+//! | `AskOnceMore` | by itself | by itself | holds | asks | follows on |
+//! | `ReplayDatabase` | with the database | never | holds | asks | follows on |
+//! | `BeginEpoch` | always | always | holds | asks | follows on |
+//! | `PromoteDatabase` | with the database | never | holds | asks | refuses |
+//! | `Checkpoint` | with the database | never | holds | asks | refuses |
+//! | `Note` | always | always | holds | asks | refuses |
+//! | `RecordRole` | always | always | releases | releases | refuses |
+//! | `Release` | always | always | releases | releases | refuses |
 //!
 //! So a crash before the role is recorded leaves a standby: one that was ordered waits for the order to be repeated, one
 //! that promoted itself asks again. Each step can be taken again: another promotion begins an epoch above the one that
-//! nobody led, and a note says nothing in another epoch than its own.
+//! nobody led, a database that was promoted already is found to be, and a note says nothing in another epoch than its own.
+//! A step is written down before it is taken and after it ([`Journal`]): a promotion that had begun to promote the
+//! database goes on by the same order, and nothing else makes of that node a standby again than to make its database one.
 //!
 //! What follows on what a step came to:
 //!
@@ -34,7 +43,10 @@
 //! | `Failed` | ends | ends | ends |
 //!
 //! A promotion that ends leaves the standby that this node was, and whoever carries it out lets pulls and syncs go on.
-//! The steps that write into the state folder are in `written`.
+//! The steps that write into the state folder are in `written`, what is written down of the promotion itself is in
+//! `journal`.
+
+use serde::{Deserialize, Serialize};
 
 use super::{Phase, inquiry::Verdict};
 use crate::{
@@ -42,11 +54,17 @@ use crate::{
     generation::{Epoch, Role},
 };
 
+mod journal;
 mod written;
 
+pub use journal::{FILE, Journal, Outcome, Taken};
+
 /// One step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// All is looked at that may speak against it ([`super::preflight`]).
+    Preflight,
     /// The primary is asked for its newest files once more, and then nothing is pulled any more. A primary that does
     /// not answer is no failure; an apply that does not come to its end is one.
     LastPull,
@@ -59,8 +77,15 @@ pub enum Step {
     /// Where nobody ordered it, everybody is asked once more: reading all files takes its time, and a primary may have
     /// come meanwhile.
     AskOnceMore,
-    /// A new epoch, above all that were ever seen, is durable.
+    /// The database has replayed all that it received, and all that its primary has where that still sends.
+    ReplayDatabase,
+    /// A new epoch, above all that were ever seen, is durable, and everybody who asks is told of it.
     BeginEpoch,
+    /// The database is promoted, and seen to take writes.
+    PromoteDatabase,
+    /// A checkpoint of the database is asked for, where the user may: before it has ended, nobody can tell by its control
+    /// file that it was promoted, and a rewind of the former primary would find nothing to do.
+    Checkpoint,
     /// What nobody ordered is written down until a person has seen it; a promotion that was ordered ends an older note.
     Note,
     /// From here on this node is the primary, also after a crash.
@@ -85,6 +110,8 @@ pub enum Cause {
     Order {
         /// Also on files that are not what was verified.
         as_it_is: bool,
+        /// Whether the database is promoted as well.
+        with_database: bool,
     },
     /// This node, since its flag is gone and nobody answers.
     Itself {
@@ -182,7 +209,16 @@ impl Course {
             let message = format!("this node is a {role} and does not hold GoCD");
             return Err(Error::new(Kind::Refused, message, guidance));
         }
+        if place == Place::Running && cause.is_with_database() {
+            return Err(Error::new(
+                Kind::Refused,
+                "GoCD runs on this server already, so its database is the one that it uses",
+                "Make sure that this database takes writes and that no other primary runs, then run `gocd-bc promote \
+                 --without-database`.",
+            ));
+        }
         let step = match (place, &cause) {
+            (Place::Held, cause) if cause.is_with_database() => Step::Preflight,
             (Place::Held, _) => Step::LastPull,
             (Place::Running, Cause::Itself { .. }) => Step::AskOnceMore,
             (Place::Running, Cause::Order { .. }) => Step::BeginEpoch,
@@ -213,7 +249,7 @@ impl Course {
 
     /// Whether the person who promotes takes the files as they are, verified or not.
     pub fn takes_files_as_they_are(&self) -> bool {
-        matches!(self.cause, Cause::Order { as_it_is: true })
+        matches!(self.cause, Cause::Order { as_it_is: true, .. })
     }
 
     /// Says what a step of the promotion came to, and hears what follows; the tables are at the head of this module.
@@ -252,16 +288,59 @@ impl Course {
 
     /// The step of a promotion that follows the one that was taken.
     fn after(&self) -> Option<Step> {
-        Some(match (self.step, &self.cause) {
-            (Step::LastPull, _) => Step::BackToAccepted,
-            (Step::BackToAccepted, _) => Step::MakeWhole,
-            (Step::MakeWhole, Cause::Itself { .. }) => Step::AskOnceMore,
-            (Step::MakeWhole, Cause::Order { .. }) | (Step::AskOnceMore, _) => Step::BeginEpoch,
-            (Step::BeginEpoch, _) => Step::Note,
-            (Step::Note, _) => Step::RecordRole,
-            (Step::RecordRole, _) => Step::Release,
-            (Step::Release, _) => return None,
+        let with_database = self.cause.is_with_database();
+        Some(match self.step {
+            Step::Preflight => Step::LastPull,
+            Step::LastPull => Step::BackToAccepted,
+            Step::BackToAccepted => Step::MakeWhole,
+            Step::MakeWhole if matches!(self.cause, Cause::Itself { .. }) => Step::AskOnceMore,
+            Step::MakeWhole | Step::AskOnceMore if with_database => Step::ReplayDatabase,
+            Step::MakeWhole | Step::AskOnceMore | Step::ReplayDatabase => Step::BeginEpoch,
+            Step::BeginEpoch if with_database => Step::PromoteDatabase,
+            Step::PromoteDatabase => Step::Checkpoint,
+            Step::BeginEpoch | Step::Checkpoint => Step::Note,
+            Step::Note => Step::RecordRole,
+            Step::RecordRole => Step::Release,
+            Step::Release => return None,
         })
+    }
+}
+
+impl Cause {
+    /// Whether the promotion promotes the database as well.
+    pub fn is_with_database(&self) -> bool {
+        matches!(
+            self,
+            Cause::Order {
+                with_database: true,
+                ..
+            }
+        )
+    }
+}
+
+impl Step {
+    /// The step of a promotion for people: what is done.
+    pub fn words(self) -> &'static str {
+        match self {
+            Step::Preflight => "look at all that may speak against it",
+            Step::LastPull => "pull once more from the primary, then no more",
+            Step::BackToAccepted => "go back to the configuration that GoCD has accepted",
+            Step::MakeWhole => "read every live file",
+            Step::AskOnceMore => "ask the primary once more",
+            Step::ReplayDatabase => "wait until the database has replayed what it received",
+            Step::BeginEpoch => "begin a new epoch",
+            Step::PromoteDatabase => "promote the database",
+            Step::Checkpoint => "ask the database for a checkpoint",
+            Step::Note => "note that nobody ordered it",
+            Step::RecordRole => "record the role",
+            Step::Release => "release GoCD",
+        }
+    }
+
+    /// Whether a promotion that has begun this step can no longer be undone by this node alone.
+    pub fn is_past_return(self) -> bool {
+        self >= Step::PromoteDatabase
     }
 }
 

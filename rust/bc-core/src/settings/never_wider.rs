@@ -219,6 +219,28 @@ fn row(property: Property) -> Row {
         Property::DbLocalHost => restriction(&["//db/cruise", "db,other", "db other", "gocd@db"], |wrong, _| {
             wrong.database.local_host == LocalHost::Nobody
         }),
+        // Nobody is promoted in a way that nobody meant: it is refused.
+        Property::DbPromote => restriction(
+            &[
+                "pg_promote",
+                "Auto",
+                "trigger:promote",
+                "command:",
+                "patronictl failover",
+            ],
+            |wrong, _| wrong.db_promote.is_none(),
+        ),
+        Property::PromoteMaxLag => restriction(
+            &[
+                "16",
+                "60 s 16 MiB",
+                "MiB, 60 s",
+                "16 MiB, soon",
+                "16 MiB, 60 s, 3",
+                "-1, 60 s",
+            ],
+            |wrong, _| wrong.max_lag == MaxLag::NOTHING,
+        ),
         Property::LogLevel => as_absent!(log_level, &["LOUD", "6", "OFF"]),
         Property::GocdPort => restriction(&["x", "99999", "-1", "8153/tcp"], |wrong, _| {
             wrong.gocd_listen.is_none()

@@ -97,6 +97,10 @@ properties! {
     DbPasswordFile = "bc.db.password.file",
     /// Which of several hosts of the database belongs to this node.
     DbLocalHost = "bc.db.local.host",
+    /// Who promotes the database.
+    DbPromote = "bc.db.promote",
+    /// How much a promotion may lose.
+    PromoteMaxLag = "bc.promote.max.lag",
     /// What is logged.
     LogLevel = "bc.log.level",
     /// The port of GoCD.

@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::{CertificateAuthority, CertificateFiles, Fence, Flag, Mistake, Property, Restriction};
+use super::{CertificateAuthority, CertificateFiles, Fence, Flag, MaxLag, Mistake, Property, Restriction};
 use crate::{
     basics::{Fingerprint, Properties, percent, stray_ends::without_stray_ends, words},
-    database::configured::{LocalHost, Watcher},
+    database::{
+        configured::{LocalHost, Watcher},
+        promotion::Way,
+    },
     generation::{ExtraName, Layout},
     settings::primary_url::{DEFAULT_PORT, PrimaryUrl, UrlMistake},
 };
@@ -303,6 +306,22 @@ impl<'a> Reader<'a> {
             Restriction::To(host) => LocalHost::Named(host),
             Restriction::Malformed => LocalHost::Nobody,
         }
+    }
+
+    /// Reads who promotes the database (`bc.db.promote`); none where that is not understood.
+    pub(super) fn db_promote(&mut self) -> Option<Way> {
+        let wanted = "auto, trigger:FILE, command:COMMAND, wait or none";
+        let until = "a promotion with the database is refused";
+        self.restriction(Property::DbPromote, wanted, until, Way::parse)
+            .or(Way::Auto)
+    }
+
+    /// Reads how much of the database a promotion may lose (`bc.promote.max.lag`).
+    pub(super) fn max_lag(&mut self) -> MaxLag {
+        let wanted = "bytes and seconds, such as 16 MiB, 60 s";
+        let until = "a promotion that loses anything asks for --accept-loss";
+        let read = self.restriction(Property::PromoteMaxLag, wanted, until, MaxLag::parse);
+        read.or(MaxLag::default()).unwrap_or(MaxLag::NOTHING)
     }
 
     /// Reads the list of further files to sync (`bc.sync.extra`). Where the list is wrong it is not known which ones:

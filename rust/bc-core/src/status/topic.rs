@@ -62,6 +62,8 @@ topics! {
     KnownPeers = "known peers",
     /// A promotion that nobody ordered.
     UnorderedPromotion = "unordered promotion",
+    /// A promotion that came half way.
+    HalfPromotion = "half promotion",
     /// GoCD runs although a standby was asked for.
     Unprotected = "unprotected",
     /// No further thread can be had.

@@ -26,6 +26,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+pub(super) use self::line::is_local;
 use self::{claim::Claimant, line::Lines};
 
 use super::{
@@ -220,7 +221,7 @@ impl Files {
 }
 
 /// Reads where GoCD's database is from `db.properties`, `cipher.aes`, the JVM's properties and our own.
-fn configured(source: &Source) -> Result<Configured, Error> {
+pub(super) fn configured(source: &Source) -> Result<Configured, Error> {
     let read = |path| regular_file::read_if_there(path, regular_file::LARGEST_OF_OURS);
     let password = match &source.watcher {
         Who::Own {

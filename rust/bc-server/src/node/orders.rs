@@ -1,6 +1,6 @@
 //! Answers the local socket.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::{Clock, Error, Fingerprint, Kind, Severity},
@@ -24,7 +24,7 @@ use super::{
     demote::{self, Demotion},
     generation_orders,
     guard::Guarding,
-    promote::{Begun, Promotion},
+    promote::{self, Begun, Promotion, WithDatabase},
     retention,
     rotation::{self, Rotation},
     supervisor::{Part, Supervisor},
@@ -214,12 +214,24 @@ impl ControlHandler for Orders {
             }
             Order::Restore { id } => generation_orders::restore(self.puller.as_ref(), &self.board, id).await,
             Order::Promote {
-                without_database: true,
+                without_database,
                 as_it_is,
+                accept_loss,
+                replay_within_s,
             } => {
-                let begun = Begun::ByOrder { as_it_is, progress };
+                let with = WithDatabase {
+                    accepts_loss: accept_loss,
+                    replay_within: replay_within_s.map_or(promote::REPLAYED_WITHIN, Duration::from_secs),
+                };
+                let begun = Begun::ByOrder {
+                    as_it_is,
+                    database: (!without_database).then_some(with),
+                    progress,
+                };
                 Arc::clone(&self.promotion).begin(begun).await
             }
+            Order::Preflight { accept_loss } => self.promotion.answer_preflight(accept_loss).await,
+            Order::AbortPromotion => self.promotion.abort().await,
             Order::Demote { forget: false } => self.demotion().demote(),
             Order::Demote { forget: true } => self.demotion().forget(),
             Order::IgnorePeer { peer } => match &self.guard {
@@ -232,13 +244,6 @@ impl ControlHandler for Orders {
             },
             Order::Acknowledge => demote::acknowledge(&self.promotion.state, &self.board),
             Order::DropGenerations { id } => retention::let_go(&self.promotion.state, &self.board, id).await,
-            Order::Promote {
-                without_database: false,
-                ..
-            } => Reply::refused(
-                "this version does not promote the database and cannot see yet whether the old primary is stopped",
-                "Stop the old primary, promote PostgreSQL yourself, then run `gocd-bc promote --without-database`.",
-            ),
         }
     }
 }

@@ -4,13 +4,17 @@
 //! |---|---|
 //! | this one | takes step after step, and tells the board |
 //! | `files` | the steps that touch files: the last pull, the accepted configuration, the reading of all |
+//! | `database` | the steps that touch the database: the replay, the promotion, the checkpoint |
+//! | `preflight` | gathers what speaks against a promotion, also while none is on its way |
+//! | `command` | runs what an administrator has set |
 //! | `rest` | keeps the store from making anything live meanwhile |
 //! | `caller` | who began it, and hears of each step |
 //!
-//! Without the database. A pull that fails never blocks the promotion: the primary is usually down when somebody
+//! Each step is written down before it is taken and after it ([`Journal`]). A pull that fails never blocks the promotion: the primary is usually down when somebody
 //! promotes. An apply that does not end does: GoCD must not start on files that change under it.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,32 +24,43 @@ use std::{
 };
 
 use bc_core::{
-    basics::{Clock, Error},
-    generation::Role,
+    basics::{Clock, Error, Kind, Severity},
+    generation::{Role, Run},
     node::{Event, Events, Reply},
     role::{
         StateDir,
-        promotion::{Came, Cause, Course, Next, Place, Step},
+        promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step},
     },
-    settings::Flag,
+    settings::{Flag, Settings},
     standby::{pull::PullOrder, store::disk::DiskStore},
     status::{Phase, StatusBoard, Topic},
 };
+use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{error, info, warn};
 
-pub(crate) use self::caller::{AskAgain, Begun};
 use self::{caller::Caller, rest::Rest};
+pub(crate) use self::{
+    caller::{AskAgain, Begun, WithDatabase},
+    database::{Database, REPLAYED_WITHIN},
+    preflight::Stamp,
+};
 use super::PullerOrders;
+use crate::client::HttpTransport;
 
 mod caller;
+mod command;
+mod database;
 mod files;
+pub(super) mod preflight;
 mod rest;
 
 /// What a node needs to be promoted.
 pub(crate) struct Promotion {
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) state: Arc<StateDir>,
+    pub(crate) run: Arc<Run>,
     pub(crate) flag: Flag,
     /// Whether GoCD waits for it or runs already.
     pub(crate) place: Place,
@@ -54,6 +69,11 @@ pub(crate) struct Promotion {
     pub(crate) events: Arc<Events>,
     /// None where there is nothing to pull from.
     pub(crate) puller: Option<PullerOrders>,
+    /// The way to the primary that is followed; none where there is none.
+    pub(crate) primary: Option<Arc<HttpTransport>>,
+    pub(crate) database: Database,
+    /// GoCD's launcher as it was when this node opened; none where no JVM waits with it.
+    pub(crate) launcher: Option<(PathBuf, Stamp)>,
     /// The store of this node, opened where it is not yet.
     pub(crate) store: Arc<dyn Fn() -> Result<Arc<DiskStore>, Error> + Send + Sync>,
     /// Told where GoCD runs already and this node is to begin to serve; none where it must not.
@@ -69,6 +89,9 @@ const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
 struct Way {
     course: Course,
     caller: Caller,
+    journal: Journal,
+    accepts_loss: bool,
+    replay_within: Duration,
     /// Keeps the store from making anything live, once GoCD may start on what is.
     rest: Option<Rest>,
 }
@@ -83,7 +106,7 @@ impl Drop for Running<'_> {
 }
 
 impl Promotion {
-    /// Promotes this node without touching the database.
+    /// Promotes this node.
     pub(crate) async fn begin(self: Arc<Self>, begun: Begun) -> Reply {
         if self.running.swap(true, Ordering::AcqRel) {
             return Reply::refused("a promotion is already running", "Follow it with `gocd-bc status`.");
@@ -96,6 +119,71 @@ impl Promotion {
         reply
     }
 
+    /// Answers what a promotion with the database would do now, and shows it.
+    pub(crate) async fn answer_preflight(&self, accepts_loss: bool) -> Reply {
+        let role = self.board.look(|status| status.role);
+        if role != Role::Standby {
+            return Reply::refused(
+                format!("this node is a {role}, so there is nothing to promote"),
+                "Run the command on the standby.",
+            );
+        }
+        let found = self.preflight(accepts_loss).await;
+        self.board.update(|status| status.preflight = Some(found.clone()));
+        Reply::Preflight {
+            preflight: Box::new(found),
+        }
+    }
+
+    /// Ends a promotion that came to no end before it touched the database, and has this node follow on.
+    pub(crate) async fn abort(&self) -> Reply {
+        if self.is_running() {
+            return Reply::refused(
+                "a promotion is running",
+                "Wait for its end, and follow it with `gocd-bc status`.",
+            );
+        }
+        self.undo().await.unwrap_or_else(Reply::from)
+    }
+
+    /// Undoes what a promotion left that came to no end.
+    async fn undo(&self) -> Result<Reply, Error> {
+        let role = self.board.look(|status| status.role);
+        let journal = self.last_journal().await?;
+        let Some(mut journal) =
+            journal.filter(|journal| journal.outcome != Some(Outcome::Complete) && role == Role::Standby)
+        else {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("this node is a {role} and has no promotion that came to no end"),
+                "To make a promoted server a standby again, run `gocd-bc demote`.",
+            ));
+        };
+        if journal.is_half_way() {
+            return Err(Error::new(
+                Kind::Refused,
+                "that promotion had begun to promote the database, so it is not undone by this node",
+                "Run `gocd-bc promote` again, which goes on from there. To go back all the same, make the database a standby \
+                 again (`gocd-bc setup database-standby --reseed`), then run `gocd-bc sync --accept-rollback`.",
+            ));
+        }
+        // The epoch that nobody led stays the highest; whom this node followed is right all the same.
+        let state = Arc::clone(&self.state);
+        let accepted = spawn_blocking(move || {
+            state.change_ledger(|ledger| {
+                ledger.accepted_epoch = ledger.followed.as_ref().map(|followed| followed.epoch.clone());
+            })
+        });
+        accepted.await.unwrap_or_else(|_| Err(unwritten()))?;
+        journal.ends(Outcome::Aborted, None);
+        self.write_down(&journal).await?;
+        self.go_on_following(None);
+        info!("the promotion that came to no end is undone");
+        Ok(Reply::Done {
+            message: "the promotion is undone, and this node follows the primary as before".to_owned(),
+        })
+    }
+
     /// Whether a promotion runs or has succeeded.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
@@ -104,34 +192,47 @@ impl Promotion {
     /// Carries out a promotion step by step, as its course says what is next.
     async fn carry_out(self: &Arc<Self>, begun: Begun) -> Result<Reply, Error> {
         let (role, phase) = self.board.look(|status| (status.role, status.phase));
-        let (cause, caller) = begun.parts();
+        let (cause, with_database, caller) = begun.parts();
         let course = Course::begin(self.place, cause, role, phase, self.serve.is_some())?;
         match course.cause() {
-            Cause::Order { .. } => info!("promotion without the database was ordered"),
+            Cause::Order { with_database, .. } => {
+                let how = if *with_database { "with" } else { "without" };
+                info!("promotion {how} the database was ordered");
+            }
             Cause::Itself { reason, .. } => error!("CRITICAL this server promotes itself: {reason}"),
         }
-        let mut step = course.step();
+        let before = match self.last_journal().await {
+            // A person says what it was.
+            Err(error) if with_database.is_none() => {
+                warn!("{error}");
+                None
+            }
+            before => before?,
+        };
         let mut way = Way {
+            journal: Journal::begin(course.cause(), before.as_ref(), self.clock.now_ms()),
             course,
             caller,
+            accepts_loss: with_database.is_some_and(|with| with.accepts_loss),
+            replay_within: with_database.map_or(REPLAYED_WITHIN, |with| with.replay_within),
             rest: None,
         };
-        loop {
-            let came = self.take(step, &mut way).await.unwrap_or_else(Came::Failed);
-            match way.course.came_to(came) {
-                Next::Take(next) => {
-                    if step == Step::MakeWhole {
-                        way.caller.say(way.course.files()).await;
-                    }
-                    step = next;
-                }
-                Next::Ended(error) => {
-                    warn!("the promotion ended, and this node is what it was: {error}");
-                    self.go_on_following(way.rest.take());
-                    return Err(error);
-                }
-                Next::Complete => break,
-            }
+        let ended = self.take_all(&mut way).await;
+        let outcome = match &ended {
+            Ok(()) => Outcome::Complete,
+            Err(_) => Outcome::Ended,
+        };
+        way.journal.ends(outcome, ended.as_ref().err());
+        if let Err(unwritten) = self.write_down(&way.journal).await {
+            warn!("{unwritten}");
+        }
+        if let Err(error) = ended {
+            warn!("the promotion ended, and this node is what it was: {error}");
+            self.go_on_following(way.rest.take());
+            return Err(match way.journal.is_half_way() {
+                true => half_way(&error),
+                false => error,
+            });
         }
         let message = match self.place {
             Place::Held => "GoCD is being released",
@@ -142,9 +243,103 @@ impl Promotion {
         })
     }
 
+    /// Takes all steps of a promotion, each written down before it and after it. What comes after one is written together
+    /// with what comes before the next.
+    async fn take_all(self: &Arc<Self>, way: &mut Way) -> Result<(), Error> {
+        let mut step = way.course.step();
+        loop {
+            way.journal.step_begins(step, self.clock.now_ms());
+            self.write_down(&way.journal).await?;
+            let begun = Instant::now();
+            let came = self.take(step, way).await.unwrap_or_else(Came::Failed);
+            if let Came::Began(epoch) = &came {
+                way.journal.epoch = Some(epoch.clone());
+            }
+            let next = way.course.came_to(came);
+            if matches!(next, Next::Take(_)) && step == Step::MakeWhole {
+                way.caller.say(way.course.files()).await;
+            }
+            let said = way.caller.take_said();
+            let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match &next {
+                Next::Ended(error) => way.journal.step_ends(took_ms, &error.to_string()),
+                Next::Take(_) | Next::Complete => {
+                    way.journal.step_ends(took_ms, &said);
+                    way.caller.tell(&format!("{} ms: {}", took_ms, step.words())).await;
+                }
+            }
+            match next {
+                Next::Take(next) => step = next,
+                Next::Ended(error) => return Err(error),
+                Next::Complete => return Ok(()),
+            }
+        }
+    }
+
+    /// What is written down of the last promotion of this node.
+    async fn last_journal(&self) -> Result<Option<Journal>, Error> {
+        let state = Arc::clone(&self.state);
+        let read = spawn_blocking(move || Journal::load(state.path())).await;
+        read.unwrap_or_else(|_| Err(unwritten()))
+    }
+
+    /// Writes down how far a promotion is, and shows it.
+    async fn write_down(&self, journal: &Journal) -> Result<(), Error> {
+        self.board.update(|status| status.promotion = Some(journal.clone()));
+        match journal.half_way_message() {
+            Some(message) if !journal.is_interrupted() => {
+                self.board.raise(&Topic::HalfPromotion, Severity::Critical, message);
+            }
+            _ => self.board.clear(&Topic::HalfPromotion),
+        }
+        let (state, journal) = (Arc::clone(&self.state), journal.clone());
+        let written = spawn_blocking(move || journal.save(state.path())).await;
+        written.unwrap_or_else(|_| Err(unwritten()))
+    }
+
+    /// Shows what an earlier run of this node has written down of its last promotion, and says so where that came half
+    /// way.
+    pub(crate) fn show_last(&self) {
+        match Journal::load(self.state.path()) {
+            Ok(Some(journal)) => {
+                let is_standby = self.board.look(|status| status.role) == Role::Standby;
+                if let Some(message) = journal.half_way_message().filter(|_| is_standby) {
+                    error!("CRITICAL {message}");
+                    self.board.raise(&Topic::HalfPromotion, Severity::Critical, message);
+                }
+                self.board.update(|status| status.promotion = Some(journal.clone()));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                error!("CRITICAL {error}");
+                self.board
+                    .raise(&Topic::HalfPromotion, Severity::Critical, error.to_string());
+            }
+        }
+    }
+
+    /// Looks at all that may speak against a promotion, as its first step.
+    async fn look_before(&self, way: &Way) -> Result<Came, Error> {
+        let found = self.preflight(way.accepts_loss).await;
+        self.board.update(|status| status.preflight = Some(found.clone()));
+        let refusals: Vec<_> = found.refusals().collect();
+        if refusals.is_empty() {
+            let loses = format!("nothing speaks against it; it loses {}", found.loss.words());
+            way.caller.say(&loses).await;
+            return Ok(Came::Done);
+        }
+        let seen: Vec<&str> = refusals.iter().map(|check| check.seen.trim_end_matches('.')).collect();
+        let ways: Vec<&str> = refusals.iter().map(|check| check.way.as_str()).collect();
+        Err(Error::new(Kind::Refused, seen.join("; "), ways.join(" ")))
+    }
+
     /// Takes one step of a promotion.
     async fn take(self: &Arc<Self>, step: Step, way: &mut Way) -> Result<Came, Error> {
         match step {
+            Step::Preflight => self.look_before(way).await,
+            Step::ReplayDatabase => self.replay_database(way).await,
+            Step::PromoteDatabase => self.promote_database(way).await,
+            Step::Checkpoint => self.checkpoint(way).await,
             Step::LastPull => self.last_pull(&way.caller).await,
             Step::BackToAccepted => self.back_to_accepted(&way.caller).await,
             Step::MakeWhole => self.make_whole(way).await,
@@ -224,6 +419,28 @@ impl Promotion {
             tokio::spawn(async move { drop(puller.send(PullOrder::Now).await) });
         }
     }
+}
+
+/// The error of a promotion that cannot be written down, since the program failed in it.
+fn unwritten() -> Error {
+    Error::new(
+        Kind::File,
+        "the promotion could not be written down: the program failed",
+        "Report it with what this server's standard error says.",
+    )
+}
+
+/// The error of a promotion that ended after it had begun to promote the database.
+fn half_way(error: &Error) -> Error {
+    Error::new(
+        error.kind(),
+        error.message(),
+        format!(
+            "{} The promotion of the database had begun: GoCD is held until this command is run again, which goes on from \
+             there.",
+            error.guidance()
+        ),
+    )
 }
 
 #[cfg(test)]

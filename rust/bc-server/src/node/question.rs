@@ -146,6 +146,8 @@ impl Question {
                 let order = Order::Promote {
                     without_database: true,
                     as_it_is: false,
+                    accept_loss: false,
+                    replay_within_s: None,
                 };
                 let audit = self.audit.clone();
                 // What is said does not wait for a disk.

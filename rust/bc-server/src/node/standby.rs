@@ -53,7 +53,7 @@ pub(crate) fn start(
     context: &Context,
     shared: SharedStore,
     newest: Newest,
-) -> Option<(PullerOrders, JoinHandle<()>)> {
+) -> Option<(PullerOrders, Arc<HttpTransport>, JoinHandle<()>)> {
     // A missing or malformed address is on the board already, with all other mistakes.
     let url = assembly.settings.primary_url.clone()?;
     let trust = peers_file::trust_source(assembly, Arc::clone(&assembly.settings));
@@ -91,6 +91,7 @@ pub(crate) fn start(
     );
     let touched = Arc::new(Notify::new());
     let watching = live_watch::start(assembly, supervisor, &touched);
+    let to_primary = Arc::clone(&transport);
     let following = Following {
         options: Options {
             node_id: assembly.state.node_id().clone(),
@@ -116,7 +117,7 @@ pub(crate) fn start(
         Ok(store) => following.begin(store, taken),
         Err(problem) => following.begin_later(problem, taken),
     }
-    Some((orders, watching))
+    Some((orders, to_primary, watching))
 }
 
 /// The one store of this node, for all who need it; opened by whoever needs it first.

@@ -18,7 +18,12 @@ use bc_core::{
     },
     generation::{Acceptance, Concern, Epoch, Highest, Name, PluginIdentity, Reason, Role, Run, Withheld},
     keys::Standing,
-    role::{guard::Said, known_peers},
+    role::{
+        guard::Said,
+        known_peers,
+        preflight::{About, Check, Loss, Preflight, Verdict},
+        promotion::{Cause, Journal, Outcome, Step, Taken},
+    },
     settings::{Face, Flag},
     status::{
         Counters, Deciding, FORMAT, Fetching, FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar,
@@ -99,6 +104,17 @@ fn each_word_of_the_status_is_in_the_document() {
             "database.following",
             words!(Following: Streaming, Restoring, Disconnected, Stuck, Paused, Flapping),
         ),
+        (
+            "promotion.steps[].step",
+            words!(Step: Preflight, LastPull, BackToAccepted, MakeWhole, AskOnceMore, ReplayDatabase, BeginEpoch,
+                PromoteDatabase, Checkpoint, Note, RecordRole, Release),
+        ),
+        ("promotion.outcome", words!(Outcome: Complete, Ended, Aborted)),
+        (
+            "preflight.checks[].about",
+            words!(About: OtherPrimary, Database, Lineage, Replay, Lag, Generation, Secrets, GocdVersion, Launcher, Room),
+        ),
+        ("preflight.checks[].verdict", words!(Verdict: Fine, Warns, Refuses)),
         (
             "strangers[].standing",
             words!(Standing: Trusted, Seen, Unproven, Removed, Foreign),
@@ -383,8 +399,44 @@ fn filled(role: Role) -> Status {
             loss_bytes: follows.then_some(1),
             loss_s: follows.then_some(1),
             is_unheard: true,
+            primary_written: follows.then(|| position().written),
+            heard_s: follows.then_some(1),
             findings: vec![Finding::warning(Fault::Pooled, "message")],
             told: None,
+        }),
+        promotion: Some(Journal {
+            epoch: Some(Epoch::default()),
+            timeline: Some(2),
+            steps: vec![Taken {
+                step: Step::Preflight,
+                began_ms: 1,
+                took_ms: Some(1),
+                said: "said".to_owned(),
+            }],
+            outcome: Some(Outcome::Ended),
+            reason: word(),
+            ..Journal::begin(
+                &Cause::Order {
+                    as_it_is: false,
+                    with_database: true,
+                },
+                None,
+                1,
+            )
+        }),
+        preflight: Some(Preflight {
+            at_ms: 1,
+            checks: vec![Check {
+                about: About::Database,
+                verdict: Verdict::Refuses,
+                seen: "seen".to_owned(),
+                way: "way".to_owned(),
+            }],
+            loss: Loss {
+                bytes: Some(1),
+                seconds: Some(1),
+                edits: Some(0),
+            },
         }),
         scanned_ms: Some(1),
         primary: Some(PrimaryStatus {

@@ -144,6 +144,8 @@ impl Watch {
             None => (None, false),
         };
         let (behind, is_at_least) = age(replayed);
+        picture.primary_written = Some(written);
+        picture.heard_s = self.heard.map(|heard| now.saturating_sub(heard).as_secs());
         picture.behind_bytes = Some(written.bytes_since(replayed));
         picture.behind_s = behind;
         picture.loss_bytes = Some(written.bytes_since(received));

@@ -9,11 +9,24 @@ use crate::{
 const PLACES: [Place; 2] = [Place::Held, Place::Running];
 
 fn ordered() -> Cause {
-    Cause::Order { as_it_is: false }
+    Cause::Order {
+        as_it_is: false,
+        with_database: false,
+    }
 }
 
 fn as_it_is() -> Cause {
-    Cause::Order { as_it_is: true }
+    Cause::Order {
+        as_it_is: true,
+        with_database: false,
+    }
+}
+
+fn with_database() -> Cause {
+    Cause::Order {
+        as_it_is: false,
+        with_database: true,
+    }
 }
 
 fn by_itself() -> Cause {
@@ -81,33 +94,74 @@ fn table(head: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// The steps of a promotion for each way to begin one at this place: ordered, by itself, with the database where that is
+/// done there.
+fn ways(place: Place) -> [Vec<Step>; 3] {
+    let with_database = match place {
+        Place::Held => steps(place, with_database()),
+        Place::Running => Vec::new(),
+    };
+    [steps(place, ordered()), steps(place, by_itself()), with_database]
+}
+
 #[test]
 fn the_steps_of_the_documentation_are_the_steps() {
-    let ways: Vec<_> = PLACES
-        .into_iter()
-        .map(|place| [ordered(), by_itself()].map(|cause| steps(place, cause)))
-        .collect();
     let rows = table("step");
-    let order: Vec<_> = ways[0][1].iter().map(|step| format!("{step:?}")).collect();
     let documented: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
-    assert_eq!(documented, order, "a held node that promotes itself takes every step");
-    for (row, step) in rows.iter().zip(&ways[0][1]) {
-        for (cell, [ordered, by_itself]) in row[1..].iter().zip(&ways) {
-            let who = match (ordered.contains(step), by_itself.contains(step)) {
-                (true, true) => "always",
-                (false, true) => "by itself",
-                (false, false) => "never",
-                (true, false) => "ordered",
+    let name = |step: &Step| format!("{step:?}");
+    for (place, column) in PLACES.into_iter().zip(1..) {
+        let ways = ways(place);
+        for row in &rows {
+            let [ordered, by_itself, with_database] = ways
+                .each_ref()
+                .map(|steps| steps.iter().any(|step| name(step) == row[0]));
+            let who = match (ordered, by_itself, with_database) {
+                (true, true, _) => "always",
+                (false, true, _) => "by itself",
+                (false, false, true) => "with the database",
+                (false, false, false) => "never",
+                (true, false, _) => "ordered",
             };
-            assert_eq!(cell, who, "{step:?}");
+            assert_eq!(row[column], who, "{}", row[0]);
+        }
+        for steps in ways {
+            let place_of = |step: &Step| documented.iter().position(|documented| *documented == name(step));
+            assert!(steps.iter().all(|step| place_of(step).is_some()), "{steps:?}");
+            assert!(steps.is_sorted_by_key(place_of), "{steps:?}");
+            assert!(steps.is_sorted(), "{steps:?}");
         }
     }
-    for steps in ways.iter().flatten() {
-        assert!(
-            steps.is_sorted_by_key(|step| order.iter().position(|name| *name == format!("{step:?}"))),
-            "{steps:?}"
-        );
+}
+
+#[test]
+fn a_gocd_that_runs_already_is_not_promoted_with_the_database() {
+    let begun = Course::begin(Place::Running, with_database(), Role::Standby, Phase::Running, true);
+    let refused = begun.expect_err("it uses that database");
+    assert!(refused.guidance().contains("--without-database"), "{refused}");
+}
+
+#[test]
+fn what_abort_makes_of_a_promotion_is_what_the_documentation_says() {
+    for (row, step) in table("step").iter().zip(every_step()) {
+        let mut journal = Journal::begin(&with_database(), None, 1);
+        journal.step_begins(step, 2);
+        journal.step_ends(1, "");
+        let abort = match journal.is_past_return() {
+            true => "refuses",
+            false => "follows on",
+        };
+        assert_eq!(row[5], abort, "{step:?}");
+        assert_eq!(row[0], format!("{step:?}"));
     }
+}
+
+/// Each one once, in their order.
+fn every_step() -> Vec<Step> {
+    let mut steps = steps(Place::Held, with_database());
+    steps.extend(self::steps(Place::Held, by_itself()));
+    steps.sort();
+    steps.dedup();
+    steps
 }
 
 #[test]
@@ -167,8 +221,12 @@ fn open(folder: &Path) -> StateDir {
 #[test]
 fn a_restart_after_each_step_does_what_the_documentation_says() {
     // As the flag is when it begins, and at the next start.
-    for (column, cause, flag) in [(3, ordered(), Flag::Property), (4, by_itself(), Flag::None)] {
-        for (row, step) in table("step").iter().zip(steps(Place::Held, by_itself())) {
+    for (column, cause, flag) in [
+        (3, ordered(), Flag::Property),
+        (3, with_database(), Flag::Property),
+        (4, by_itself(), Flag::None),
+    ] {
+        for (row, step) in table("step").iter().zip(every_step()) {
             let folder = tempfile::tempdir().expect("folder");
             let state = open(folder.path());
             let recorded = Recorded::new(Role::Standby, Flag::Property, 1);
@@ -193,6 +251,7 @@ fn every_step_can_be_taken_again() {
         (ordered(), by_itself()),
         (by_itself(), ordered()),
         (by_itself(), by_itself()),
+        (with_database(), with_database()),
     ] {
         for last in steps(Place::Held, former.clone()) {
             let folder = tempfile::tempdir().expect("folder");

@@ -236,6 +236,11 @@ impl Name {
     }
 }
 
+/// Whether the host of GoCD's database is this machine. It may wait for a resolver.
+pub(in crate::node) fn is_local(host: &str, port: u16) -> bool {
+    resolve(host, port).is_ok_and(|found| found.is_local)
+}
+
 /// Looks up the addresses of the host of GoCD's database, and whether one of them is of this machine.
 fn resolve(host: &str, port: u16) -> io::Result<Found> {
     let mut addresses = Vec::new();

@@ -16,7 +16,11 @@ use bc_core::{
 use tokio::{sync::oneshot, time::timeout};
 use tracing::warn;
 
-use super::{Promotion, Way, caller::Caller, rest::Rest};
+use super::{
+    Promotion, Way,
+    caller::{Caller, Who},
+    rest::Rest,
+};
 
 /// Longest wait for a puller that is in the middle of something.
 const PULLER_ANSWERS: Duration = Duration::from_secs(90);
@@ -37,7 +41,7 @@ impl Promotion {
             Some(Ok(Outcome::Paused)) | None => None,
         };
         let came = Came::of_last_pull(heard);
-        if matches!((&came, caller), (Came::Answered(_), Caller::Node(_))) {
+        if matches!((&came, &caller.who), (Came::Answered(_), Who::Node(_))) {
             // That ends it, and is said then.
             return Ok(came);
         }

@@ -6,7 +6,6 @@ use bc_core::{
     basics::{Digest, Kind, Properties, SystemClock},
     generation::{Envelope, Epoch, Lineage, ManifestDocument, manifest::FORMAT},
     role::{Recorded, inquiry::Verdict, unacknowledged::Unacknowledged},
-    settings::{Flag, Settings},
     standby::{
         pull::Outcome,
         store::{Permit, disk},
@@ -29,10 +28,17 @@ fn held() -> Held {
     let state = Arc::new(StateDir::open(folder.path()).expect("opens"));
     let status = Status::new(state.node_id(), Role::Standby, Phase::Holding, 0);
     let (puller, orders) = mpsc::channel(4);
+    let properties = Properties::from_iter([("user.dir", folder.path().to_str().expect("UTF-8"))]);
+    let (settings, _) = Settings::parse(&properties, |_| false);
     let promotion = Promotion {
         board: Arc::new(StatusBoard::new(status, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
+        run: Arc::new(Run::begin(None, state.path(), 0).expect("a run")),
         state,
+        database: Database::of(&settings),
+        settings: Arc::new(settings),
+        primary: None,
+        launcher: None,
         flag: Flag::Property,
         place: Place::Held,
         accept_wait: Duration::from_secs(60),
@@ -51,7 +57,12 @@ fn held() -> Held {
 
 fn by_order(as_it_is: bool) -> (Begun, mpsc::Receiver<String>) {
     let (progress, steps) = mpsc::channel(64);
-    (Begun::ByOrder { as_it_is, progress }, steps)
+    let begun = Begun::ByOrder {
+        as_it_is,
+        database: None,
+        progress,
+    };
+    (begun, steps)
 }
 
 fn by_itself(again: fn() -> Verdict) -> Begun {

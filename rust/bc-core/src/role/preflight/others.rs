@@ -1,0 +1,74 @@
+//! Whether another node is the primary.
+
+use super::{About, Check, Facts};
+use crate::{generation::Role, role::inquiry::Heard};
+
+/// Whether another node answers as the primary: what of all its addresses says most decides.
+pub(super) fn primary(facts: &Facts) -> Check {
+    const ABOUT: About = About::OtherPrimary;
+    let find = |wanted: fn(&Heard) -> bool| facts.heard.iter().find(|(_, heard)| wanted(heard));
+    if let Some((address, Heard::Node { node_id, epoch, .. })) = find(|heard| {
+        matches!(
+            heard,
+            Heard::Node {
+                role: Role::Primary,
+                ..
+            }
+        )
+    }) {
+        return Check::refuses(
+            ABOUT,
+            format!(
+                "{address} answers as the primary (node {node_id:.8}, epoch {})",
+                epoch.number
+            ),
+            "Stop GoCD there first, and keep it from starting again: two active servers deploy everything twice.",
+        );
+    }
+    if let Some((address, Heard::Unproven(how))) = find(|heard| matches!(heard, Heard::Unproven(_))) {
+        return Check::refuses(
+            ABOUT,
+            format!("{address} answers, and it cannot be proven who that is: {how}"),
+            "Make sure that no GoCD runs there. If it is no server of this pair, correct bc.primary.url; to promote without \
+             asking anybody, promote the database yourself and run `gocd-bc promote --without-database`.",
+        );
+    }
+    if let Some((address, Heard::Mute(how))) = find(|heard| matches!(heard, Heard::Mute(_))) {
+        return Check::warns(
+            ABOUT,
+            format!("something is at {address} and does not answer: {how}"),
+            "A server that is frozen may go on: make sure that it is off.",
+        );
+    }
+    if let Some((address, Heard::NotAsked(why))) = find(|heard| matches!(heard, Heard::NotAsked(_))) {
+        return Check::warns(
+            ABOUT,
+            format!("{address} could not be asked: {why}"),
+            "Make sure that no other primary runs.",
+        );
+    }
+    if facts.heard.iter().all(|(_, heard)| *heard == Heard::Itself) {
+        return Check::warns(
+            ABOUT,
+            "nobody could be asked, since bc.primary.url names no other server",
+            "Make sure that no other primary runs.",
+        );
+    }
+    let silent: Vec<String> = facts
+        .heard
+        .iter()
+        .map(|(address, heard)| said(address, heard))
+        .collect();
+    Check::fine(ABOUT, format!("none answers: {}", silent.join("; ")))
+}
+
+/// What an address said that is no primary.
+fn said(address: &str, heard: &Heard) -> String {
+    match heard {
+        Heard::Node { role, epoch, .. } => format!("{address} is a {role} in epoch {}", epoch.number),
+        Heard::Silence(how) | Heard::Unproven(how) | Heard::Mute(how) | Heard::NotAsked(how) => {
+            format!("{address}: {how}")
+        }
+        Heard::Itself => format!("{address} leads to this server itself"),
+    }
+}
