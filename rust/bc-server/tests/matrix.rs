@@ -224,8 +224,24 @@ fn is_cut_off(pair: &Pair) {
     );
 }
 
-/// The timeline is the new one at once, for every user.
+/// The timeline is the new one at once, for every user; and soon on a standby that follows, for those who may see what it
+/// receives: the control data has it minutes later.
 fn is_promoted(pair: &Pair) {
+    let follower = Postgres::backup_of(&pair.standby);
+    let conninfo = format!("host=127.0.0.1 port={} user=postgres", pair.standby.port());
+    follower.follow(&[("primary_conninfo", &conninfo)]);
+    if follower.major() >= 12 {
+        // It came along from the standby, which has no such slot itself; the file of 11 was made anew.
+        follower.append_recovery("primary_slot_name", "");
+    }
+    follower.start();
+    let on_timeline = |user: &str, timeline: u32| {
+        until("the follower to receive", LONG, || {
+            let look = pair.look_as(user, &follower).ok()?;
+            (look.receiver.is_some() && look.timeline == Some(timeline)).then_some(())
+        });
+    };
+    on_timeline("watcher", 1);
     let before = pair.look(&pair.standby);
     pair.standby.promote();
     for user in USERS {
@@ -238,5 +254,8 @@ fn is_promoted(pair: &Pair) {
         );
         assert_eq!((look.system, look.receiver), (before.system, None), "{user}");
         assert!(look.written >= before.replayed, "{look:?}");
+    }
+    for user in ["watcher", "almighty"] {
+        on_timeline(user, 2);
     }
 }
