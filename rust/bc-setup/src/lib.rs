@@ -35,34 +35,29 @@
     )
 )]
 
-#[cfg(target_os = "linux")]
-pub mod base_backup;
-#[cfg(target_os = "linux")]
-pub mod cluster;
 pub mod console;
-#[cfg(target_os = "linux")]
-pub mod data_folder;
-#[cfg(target_os = "linux")]
-pub mod database_primary;
-#[cfg(target_os = "linux")]
-pub mod database_standby;
 pub mod foreign_file;
-#[cfg(target_os = "linux")]
-pub mod os_user;
-#[cfg(target_os = "linux")]
-pub mod passfile;
 pub mod plan;
+
 #[cfg(target_os = "linux")]
-pub mod program;
+pub use self::linux::*;
+
+/// What concerns PostgreSQL; its files are beside this one.
 #[cfg(target_os = "linux")]
-pub mod replication;
-#[cfg(target_os = "linux")]
-mod route;
-#[cfg(target_os = "linux")]
-mod share;
-#[cfg(target_os = "linux")]
-pub mod superuser;
-#[cfg(target_os = "linux")]
-pub mod upstream;
-#[cfg(target_os = "linux")]
-mod wait;
+#[path = "."]
+mod linux {
+    pub mod base_backup;
+    pub mod cluster;
+    pub mod data_folder;
+    pub mod database_primary;
+    pub mod database_standby;
+    pub mod os_user;
+    pub mod passfile;
+    pub mod program;
+    pub mod replication;
+    pub(crate) mod route;
+    pub(crate) mod share;
+    pub mod superuser;
+    pub mod upstream;
+    pub(crate) mod wait;
+}
