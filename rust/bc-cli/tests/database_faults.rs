@@ -138,7 +138,8 @@ impl Site {
     fn forgets(&self) {
         for server in [&self.pair.primary, &self.pair.standby] {
             if server.runs() {
-                let ends = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'gocd-bc'";
+                let ends =
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'gocd-bc%'";
                 drop(server.try_sql("postgres", ends));
             }
         }
@@ -225,7 +226,7 @@ fn servers_that_are_frozen_full_or_wait_are_named_and_set_right_by_what_is_said(
             let most = primary.fill();
             site.forgets();
             let rest = primary.fill();
-            let count = "select count(*) from pg_stat_activity where application_name = 'gocd-bc'";
+            let count = "select count(*) from pg_stat_activity where application_name like 'gocd-bc%'";
             (primary.sql(count) == "0").then_some((most, rest))
         });
         let said = site.says("full");

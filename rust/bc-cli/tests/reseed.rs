@@ -108,7 +108,7 @@ impl Pair {
                 break;
             }
             kills += 1;
-            milliseconds += milliseconds / 4 + 10;
+            milliseconds += milliseconds / 2 + 10;
             assert!(milliseconds < 120_000, "{said}");
         }
         assert!(kills > 3, "{way}: killed {kills} times only");

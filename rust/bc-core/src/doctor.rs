@@ -94,7 +94,8 @@ fn judge(check: Check, facts: &Facts) -> Verdict {
         | Check::Collations
         | Check::Extensions
         | Check::MigrationLock
-        | Check::Pooler => database::judge(check, facts),
+        | Check::Pooler
+        | Check::DamagedPages => database::judge(check, facts),
         Check::ClusterRuns => postgresql::runs(facts),
         Check::ClusterRules => postgresql::rules(facts),
         Check::ClusterSettings => postgresql::settings(facts),

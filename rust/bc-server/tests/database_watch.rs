@@ -17,7 +17,7 @@ use bc_core::{
 };
 use bc_server::database::Connection;
 use bc_testkit::{
-    postgres::{DATABASE, PASSWORD, Postgres, USER, for_every_major},
+    postgres::{DATABASE, PASSWORD, Postgres, USER, for_every_major, for_majors},
     wait::until,
 };
 use tokio::{
@@ -230,10 +230,18 @@ fn what_is_in_gocds_database_is_read_and_waited_for_no_longer_than_it_takes() {
     );
     let holder = lock().expect("it is held").holder;
     assert_eq!(holder.as_deref(), Some("primarygo (10.0.0.5)"));
-    server.sql_in(
-        DATABASE,
-        "update databasechangeloglock set locked = false, lockgranted = null, lockedby = null where id = 1",
-    );
+    // Migrations end within minutes: one that lasts is somebody's who was killed.
+    let mut watch = Watch::default();
+    let mut note = |second| {
+        let answer = pair.ask(&pair.primary);
+        watch.note(&pair.primary, &[answer], None, Duration::from_secs(second))
+    };
+    assert!(note(0).findings.is_empty());
+    let findings = note(300).findings;
+    assert_eq!(findings[0].name, Fault::Locked, "{findings:?}");
+    let typed = findings[0].message.split('`').find(|part| part.starts_with("update "));
+    server.sql_in(DATABASE, typed.expect("what takes it back"));
+    assert!(note(301).findings.is_empty());
     assert_eq!(lock(), None);
     // As on a machine with another glibc than the one that made the indexes.
     let differ = || pair.ask(&pair.primary).facts.expect("it answers").collations_differ;
@@ -261,7 +269,7 @@ fn what_is_in_gocds_database_is_read_and_waited_for_no_longer_than_it_takes() {
 
 #[test]
 fn a_copy_that_is_none_is_told_from_one() {
-    for_every_major(|major| {
+    for_majors(&[11, 14, 18], |major| {
         let primary = Postgres::primary_of(major);
         let other = Postgres::primary_of(major);
         let standby = Postgres::standby_of(&primary);
@@ -297,7 +305,7 @@ fn two_majors_are_no_pair() {
 
 #[test]
 fn a_standby_by_an_archive_alone_is_well_while_it_gets_on() {
-    for_every_major(|major| {
+    for_majors(&[11, 12, 18], |major| {
         let primary = Postgres::primary_of(major);
         let share = primary.folder_of("share");
         primary.archive_to(&share);
@@ -318,7 +326,7 @@ fn a_standby_by_an_archive_alone_is_well_while_it_gets_on() {
 
 #[test]
 fn slots_and_archives_of_a_primary_are_looked_after() {
-    for_every_major(|major| {
+    for_majors(&[11, 13, 16, 18], |major| {
         let primary = Postgres::primary_of(major);
         let standby = Postgres::standby_of(&primary);
         let mut pair = Pair::of(&primary, &standby);
@@ -344,13 +352,38 @@ fn slots_and_archives_of_a_primary_are_looked_after() {
             type_in(&primary, &message);
             pair.wait_until_well();
         }
-        primary.sql("select pg_drop_replication_slot('gocd_bc')");
+        primary.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots");
         primary.configure("postgresql.conf", "archive_mode = on\narchive_command = 'false'");
         primary.restart();
         primary.switch_log();
         pair.wait_for(Fault::ArchiverFails);
         primary.configure("postgresql.conf", "archive_command = 'true'");
         pair.wait_until_well();
+    });
+}
+
+/// A disk that changes what is on it, of which PostgreSQL tells as soon as somebody reads that.
+#[test]
+fn pages_of_a_standby_that_are_damaged_are_said() {
+    for_majors(&[12, 18], |major| {
+        let primary = Postgres::checked_primary_of(major);
+        primary.sql_in(
+            DATABASE,
+            "create table pipelines as select generate_series(1, 1000) as id",
+        );
+        let standby = Postgres::standby_of(&primary);
+        standby.catch_up_with(&primary);
+        let mut pair = Pair::of(&primary, &standby);
+        pair.wait_until_well();
+        let file = standby.sql_in(DATABASE, "select pg_relation_filepath('pipelines')");
+        standby.stop();
+        standby.damage(&file);
+        standby.start();
+        let read = standby.try_sql(DATABASE, "select count(*) from pipelines");
+        assert!(read.is_err(), "{major}: {read:?}");
+        let message = pair.wait_for(Fault::DamagedPages);
+        let anew = "gocd-bc setup database-standby --primary HOST --anew --write";
+        assert!(message.contains(anew), "{message}");
     });
 }
 

@@ -35,7 +35,7 @@ pub const DATABASE: &str = "cruise";
 pub const MAJORS: [u32; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
 
 /// How long a server may take on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
 
 /// Does the same for every version at the same time, and returns what came of it in the order of [`MAJORS`].
 ///
@@ -98,7 +98,18 @@ impl Postgres {
     /// # Panics
     /// There is none of that version (`cargo xtask tools` brings it), or it does not start.
     pub fn primary_of(major: u32) -> Self {
-        let server = Self::cluster_of(major);
+        Self::primary_with(Self::cluster_of(major))
+    }
+
+    /// The same, with checksums of its pages.
+    ///
+    /// # Panics
+    /// As [`Self::primary_of`].
+    pub fn checked_primary_of(major: u32) -> Self {
+        Self::primary_with(Self::made_by_initdb(major, &["--data-checksums"]))
+    }
+
+    fn primary_with(server: Self) -> Self {
         server.write(
             "pg_hba.conf",
             "local all all trust\nhost replication postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
@@ -117,21 +128,21 @@ impl Postgres {
     /// # Panics
     /// As [`Self::primary_of`].
     pub fn cluster_of(major: u32) -> Self {
+        Self::made_by_initdb(major, &[])
+    }
+
+    fn made_by_initdb(major: u32, more: &[&str]) -> Self {
         let server = Self::place_of(major);
-        server.run(
-            "initdb",
-            &[
-                "-U",
-                "postgres",
-                "--auth=trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "--no-sync",
-                "-D",
-            ],
-            Some(&server.data()),
-        );
+        let usual = [
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ];
+        server.run("initdb", &[&usual, more, &["-D"]].concat(), Some(&server.data()));
         server.append("postgresql.conf", "fsync = off\nssl = off\n");
         server.settle();
         server

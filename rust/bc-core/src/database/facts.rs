@@ -44,6 +44,10 @@ pub fn statement(version: u32) -> String {
     } else {
         "false"
     };
+    let damaged = match version {
+        ..120_000 => "null::boolean",
+        _ => "(select sum(checksum_failures) > 0 from pg_stat_database)",
+    };
     let limits: Vec<String> = LIMITS
         .iter()
         .map(|name| format!("'{name}', current_setting('{name}')::bigint"))
@@ -61,6 +65,7 @@ pub fn statement(version: u32) -> String {
          then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, restart_lsn)::bigint) end)) \
          from pg_replication_slots where slot_type = 'physical' and not temporary), \
          'archiver_fails', (select last_failed_time > coalesce(last_archived_time, 'epoch') from pg_stat_archiver), \
+         'has_damage', {damaged}, \
          'collations_differ', {collations}, \
          'missing_extensions', (select json_agg(e.extname) from pg_extension e left join pg_available_extension_versions a \
          on a.name = e.extname and a.version = e.extversion where a.name is null), \
@@ -108,6 +113,8 @@ pub struct Facts {
     pub slots: Option<Vec<Slot>>,
     /// Whether the newest try to archive failed; none where it never tried.
     pub archiver_fails: Option<bool>,
+    /// Whether it has read pages whose checksum is wrong; none before 12, and where it has no checksums.
+    pub has_damage: Option<bool>,
     /// Whether text is sorted otherwise here than where its indexes were made; none where that is not known.
     pub collations_differ: Option<bool>,
     /// Extensions that GoCD's database uses and of which this machine has no files.
@@ -287,6 +294,8 @@ mod tests {
             (120_020, "pg_promote", true),
             (140_020, "datcollversion", false),
             (150_018, "datcollversion", true),
+            (110_022, "checksum_failures", false),
+            (120_020, "checksum_failures", true),
         ] {
             assert_eq!(statement(version).contains(words), has, "{version} {words}");
         }

@@ -113,6 +113,8 @@ faults! {
 
     /// Commits would wait for a standby after a promotion.
     SynchronousNames = "synchronous-names",
+    /// It has read pages that are damaged.
+    DamagedPages = "damaged-pages",
     /// Its text is sorted otherwise than when the indexes were made.
     Collations = "collations",
     /// An extension that is used has no files on this machine.

@@ -9,6 +9,7 @@
 //! | no answer twice in a row on a primary, or from another host of `db.url` | WARNING: GoCD says so too |
 //! | the name of the host leads to several machines, a pooler is between | WARNING |
 //! | the lock of GoCD's migrations is held for five minutes | WARNING |
+//! | pages that were read are damaged | CRITICAL: a promotion would go on with them, or GoCD works with them |
 //! | text is sorted otherwise than when its indexes were made, an extension has no files here | WARNING |
 //!
 //! What only a standby says is in `standby`, what only a primary says in `primary`.
@@ -214,6 +215,9 @@ impl Watch {
             }
         }
         let Some(facts) = seen.facts else { return findings };
+        if facts.has_damage == Some(true) {
+            findings.push(damaged(&name, seen));
+        }
         if facts.collations_differ == Some(true) {
             findings.push(other_collations(&name, login, seen.look));
         }
@@ -279,6 +283,28 @@ fn several_machines(answer: &Answer) -> Option<Finding> {
             ),
         )
     })
+}
+
+/// Says that pages of a database are damaged.
+fn damaged(name: &str, seen: Seen<'_>) -> Finding {
+    let own = match seen.look.role {
+        Role::Standby => {
+            "Look at that disk (`dmesg`, `smartctl -a DEVICE`), and take a new copy on its machine: `gocd-bc setup \
+             database-standby --primary HOST --anew --write`, where HOST is the host of the primary's database."
+        }
+        _ => {
+            "Look at that disk (`dmesg`, `smartctl -a DEVICE`): the standby's database has pages of its own, and where nothing is \
+             found of it `gocd-bc promote` there goes on without this one."
+        }
+    };
+    Finding::critical(
+        Fault::DamagedPages,
+        format!(
+            "the database at {name} has read pages whose checksum is wrong (`select datname, checksum_failures from \
+             pg_stat_database`): what is in them is lost there. {}",
+            mend(seen.facts, own)
+        ),
+    )
 }
 
 /// Says that a database sorts text otherwise than when its indexes were made.

@@ -310,6 +310,13 @@ checks! {
               the former one.";
     type: "cat /etc/go/db.properties    # name PostgreSQL's own port";
 
+    DamagedPages = 217 "damaged-pages" Critical, "No page of a database is damaged";
+    means: "The server has read pages whose checksum is wrong. It tells that since version 12, and where data_checksums is on.";
+    matters: "What is in such a page is lost, and every statement that needs it fails: at the promotion, where nobody looks \
+              before.";
+    type: "psql -c 'select datname, checksum_failures from pg_stat_database'\n\
+           gocd-bc setup database-standby --primary primarydb --anew --write    # on the host of a standby's";
+
     ClusterRuns = 301 "cluster-runs" Critical, "The PostgreSQL cluster on this host runs and answers";
     means: "This host has the files of a PostgreSQL server that does not run, or one that runs and says nothing.";
     matters: "If it is GoCD's, GoCD does not run without it, and a standby's falls behind.";

@@ -303,6 +303,7 @@ fn check_of(fault: Fault) -> Check {
         Fault::SlotFills | Fault::SlotInactive => Check::SlotFills,
         Fault::ArchiverFails => Check::Archiver,
         Fault::CommitsWait | Fault::SynchronousNames => Check::Synchronous,
+        Fault::DamagedPages => Check::DamagedPages,
         Fault::Collations => Check::Collations,
         Fault::MissingExtensions => Check::Extensions,
         Fault::Locked => Check::MigrationLock,

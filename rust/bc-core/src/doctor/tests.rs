@@ -489,6 +489,7 @@ fn broken(check: Check) -> Vec<Facts> {
         ],
         Check::MigrationLock => vec![with_fault(Fault::Locked)],
         Check::Pooler => vec![with_fault(Fault::Pooled)],
+        Check::DamagedPages => vec![with_fault(Fault::DamagedPages)],
         Check::ClusterRuns => vec![
             with_cluster(|cluster| cluster.is_running = false),
             closed(Closed::Silent(5)),

@@ -26,6 +26,17 @@ impl Postgres {
         self.signal(if freezes { Signal::SIGSTOP } else { Signal::SIGCONT });
     }
 
+    /// Changes a byte in the middle of the first page of one of its files, as a disk does that fails. It must not run.
+    ///
+    /// # Panics
+    /// There is no such file.
+    pub fn damage(&self, file: &str) {
+        let path = self.data().join(file);
+        let mut bytes = fs::read(&path).expect("it is there");
+        bytes[8000] ^= 0xff;
+        fs::write(path, bytes).expect("written");
+    }
+
     /// Ends it at once, as a crash does.
     ///
     /// # Panics
