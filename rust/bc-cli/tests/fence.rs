@@ -8,10 +8,13 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     net::TcpListener,
+    thread,
     time::{Duration, Instant},
 };
 
+use bc_testkit::fault_proxy::{Fault, FaultProxy};
 use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, pair, pair_with, primary_in, status, wait_for};
 use serde_json::Value;
 use support::{Answer, Place};
@@ -200,4 +203,257 @@ fn both_boot_and_exactly_the_one_with_the_higher_epoch_runs_in_either_order() {
         fs::write(state.join("role"), "role=primary\nflag=none\nhold=no\n").expect("write");
         fs::remove_file(state.join("ledger.json")).expect("remove");
     }
+}
+
+/// Where a node is reached only while this lets connections pass.
+fn cut_off(place: &Place) -> (Foreground, Foreground, FaultProxy) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let behind = listener.local_addr().expect("bound");
+    drop(listener);
+    let line = FaultProxy::start(behind);
+    let (listen, shown) = (
+        format!("bc.listen={behind}"),
+        format!("bc.external.url=https://{}", line.address()),
+    );
+    let (first, following, _) = pair_with(place, &["--property", &listen, "--property", &shown]);
+    (first, following, line)
+}
+
+#[test]
+fn a_primary_that_was_only_cut_off_ends_within_fifteen_seconds_of_the_line_healing() {
+    let place = Place::new();
+    let (old, _winner, line) = cut_off(&place);
+    knows_its_standby(&place);
+    let heard = wait_for("the peers are asked while it runs", || {
+        let status = status(&place, "primary");
+        (status["peers"][0]["said"] == "agrees").then_some(status)
+    });
+    assert_eq!(heard["peers"][0]["role"], "standby", "{heard}");
+    line.set(Fault::Cut);
+    promote(&place);
+    runs(&place, "standby");
+    assert_eq!(runs(&place, "primary")["epoch"]["number"], 1, "nothing tells it yet");
+    let address = status(&place, "primary")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    line.set(Fault::None);
+    let healed = Instant::now();
+    let shown = fenced(&place, "primary");
+    assert!(healed.elapsed() < Duration::from_secs(15), "{:?}", healed.elapsed());
+    let (severity, message) = problem(&shown, "fenced").expect("said");
+    assert!(
+        severity == "CRITICAL" && message.contains("took over with epoch 2"),
+        "{message}"
+    );
+    let (_, log) = old.end();
+    assert!(log.contains("GoCD ends here now (bc.fence=exit)"), "{log}");
+    drop(address);
+}
+
+#[test]
+fn with_warn_a_replaced_primary_runs_on_and_gives_out_nothing() {
+    let place = Place::new();
+    let (first, _winner, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    first.end();
+    let _old = primary_in(&place, "primary", &address, &["--property", "bc.fence=warn"]);
+    runs(&place, "primary");
+    promote(&place);
+    let shown = wait_for("it says so", || {
+        let status = status(&place, "primary");
+        (status["role"] == "fenced").then_some(status)
+    });
+    assert_eq!(shown["phase"], "running", "{shown}");
+    let asked = place.run(&["sync", "--state-dir", STANDBY_STATE]);
+    assert_ne!(asked.code, 0, "it is a primary: {asked:?}");
+    let message = wait_for("it is said", || problem(&status(&place, "primary"), "fenced"));
+    assert_eq!(message.0, "CRITICAL");
+}
+
+#[test]
+fn a_state_folder_from_before_the_promotion_changes_nothing() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    first.end();
+    let copy = place.path("before");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([place.path(PRIMARY_STATE), copy.clone()])
+        .status();
+    assert!(copied.expect("runs").success());
+    promote(&place);
+    runs(&place, "standby");
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    old.end();
+    // Restored from a snapshot.
+    fs::remove_dir_all(place.path(PRIMARY_STATE)).expect("remove");
+    fs::rename(copy, place.path(PRIMARY_STATE)).expect("restore");
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    old.end();
+    // Lost as a whole: whom to ask is in the settings alone, and a key of its own is not trusted there.
+    fs::remove_dir_all(place.path(PRIMARY_STATE)).expect("remove");
+    let of_winner = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    let peers = format!("bc.peers=https://{of_winner}");
+    let _old = primary_in(&place, "primary", &address, &["--property", &peers]);
+    fenced(&place, "primary");
+    drop(following);
+}
+
+/// What the primary says once it stays held, and its log so far.
+fn held(place: &Place) -> String {
+    wait_for("it stays held", || {
+        let status = status(place, "primary");
+        let (severity, message) = problem(&status, "guard")?;
+        assert_eq!(
+            (status["phase"].as_str(), &*severity),
+            (Some("holding"), "CRITICAL"),
+            "{message}"
+        );
+        Some(message)
+    })
+}
+
+#[test]
+fn an_answer_without_proof_holds_until_a_person_goes_on_without_it() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    let of_standby = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    let peer = format!("https://{of_standby}");
+    first.end();
+
+    // Another token: the standby refuses ours.
+    let token = "primary/config/business-continuity-token";
+    let right = fs::read_to_string(place.path(token)).expect("read");
+    place.file(token, "somebody = else-with-a-long-password", support::NOBODY);
+    let node = primary_in(&place, "primary", &address, &[]);
+    let message = held(&place);
+    assert!(
+        message.contains("refuses our token") && message.contains(&format!("`gocd-bc guard ignore {peer}`")),
+        "{message}"
+    );
+    let wrong = place.run(&["guard", "ignore", "https://nobody:1", "--state-dir", PRIMARY_STATE]);
+    assert!(wrong.code == 1 && wrong.stderr.contains(&peer), "{wrong:?}");
+    let ignored = place.run(&["guard", "ignore", &peer, "--state-dir", PRIMARY_STATE]);
+    assert_eq!(ignored.code, 0, "{ignored:?}");
+    runs(&place, "primary");
+    let history = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/audit.jsonl"))).expect("audited");
+    assert!(history.contains("ignore-peer") && history.contains(&peer), "{history}");
+    node.end();
+
+    // For that start alone; and what is put right lets it start by itself.
+    let node = primary_in(&place, "primary", &address, &[]);
+    held(&place);
+    place.file(token, &right, support::NOBODY);
+    runs(&place, "primary");
+    node.end();
+    following.end();
+
+    // Nonsense in the place of the peer.
+    let listener = TcpListener::bind(&of_standby).expect("free");
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut request = [0; 64];
+            let _ = connection.read(&mut request);
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        }
+    });
+    let _node = primary_in(&place, "primary", &address, &[]);
+    let message = held(&place);
+    assert!(message.contains("gocd-bc guard ignore"), "{message}");
+}
+
+#[test]
+fn another_server_in_the_place_of_a_peer_proves_nothing() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    let of_standby = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    first.end();
+    following.end();
+    pair::gocd(&place, "other");
+    for name in ["cruise-config.xml", "business-continuity-token"] {
+        let text = fs::read_to_string(place.path(&format!("primary/config/{name}"))).expect("read");
+        place.file(&format!("other/config/{name}"), &text, support::NOBODY);
+    }
+    let _other = primary_in(&place, "other", &of_standby, &[]);
+    wait_for("it listens", || status(&place, "other")["listening"].as_str().map(drop));
+    let _node = primary_in(&place, "primary", &address, &[]);
+    let message = held(&place);
+    assert!(message.contains("shows the key"), "{message}");
+}
+
+#[test]
+fn strict_waits_for_all_peers_and_so_does_a_list_of_them_that_is_damaged() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    let of_standby = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    first.end();
+    following.end();
+    let node = primary_in(&place, "primary", &address, &["--property", "bc.guard=strict"]);
+    let message = held(&place);
+    assert!(
+        message.contains("bc.guard=strict") && message.contains(&of_standby),
+        "{message}"
+    );
+    node.end();
+    let file = place.path(&format!("{PRIMARY_STATE}/known-peers.json"));
+    let mut text = fs::read(&file).expect("read");
+    text[20] ^= 1;
+    fs::write(&file, &text).expect("write");
+    let node = primary_in(&place, "primary", &address, &[]);
+    let message = held(&place);
+    assert!(message.contains("gocd-bc guard ignore known-peers.json"), "{message}");
+    let (severity, _) = problem(&status(&place, "primary"), "known peers").expect("named");
+    assert_eq!(severity, "CRITICAL");
+    let ignored = place.run(&["guard", "ignore", "known-peers.json", "--state-dir", PRIMARY_STATE]);
+    assert_eq!(ignored.code, 0, "{ignored:?}");
+    runs(&place, "primary");
+    drop(node);
+}
+
+#[test]
+fn two_primaries_in_one_epoch_hold_both() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    let of_standby = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    following.end();
+    // What a person does who takes the record and the flag away.
+    for name in ["role", "ledger.json"] {
+        fs::remove_file(place.path(STANDBY_STATE).join(name)).expect("remove");
+    }
+    first.end();
+    let one = primary_in(&place, "primary", &address, &["--property", "bc.guard.wait=30000"]);
+    let peers = format!("bc.peers=https://{address}");
+    let _other = primary_in(&place, "standby", &of_standby, &["--property", &peers]);
+    let message = held(&place);
+    assert!(
+        message.contains("claims to be the primary as well") && message.contains("`gocd-bc promote --take-over`"),
+        "{message}"
+    );
+    wait_for("the other one holds too", || {
+        problem(&status(&place, "standby"), "guard").filter(|_| status(&place, "standby")["phase"] == "holding")
+    });
+    drop(one);
 }

@@ -6,6 +6,7 @@
 //! | `record` | the file `role`, which keeps the decision |
 //! | `guard` | what the peers of a node that is to be the primary say of epochs |
 //! | `known_peers` | the file `known-peers.json`: where they are |
+//! | `ticks` | whether this process stood still |
 //! | `inquiry` | a standby whose flag is gone asks the primary that it followed |
 //! | `source` | which primary that is, and how it is proven |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
@@ -42,6 +43,7 @@ pub mod signpost;
 mod source;
 mod start;
 pub mod state_dir;
+pub mod ticks;
 pub mod unacknowledged;
 
 pub use self::{

@@ -30,7 +30,7 @@ use crate::{
         position::{Position, Told},
     },
     generation::{Epoch, Highest, Name, Reason, Role, Withheld, concern, withheld},
-    role::{known_peers, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
+    role::{guard::Said, known_peers, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
     settings::{Face, Flag},
 };
 
@@ -323,6 +323,16 @@ impl Status {
                 node_id: (self.role == Role::Primary || self.epoch != Epoch::default()).then(|| self.node_id.clone()),
             },
         }
+    }
+
+    /// How many of the other nodes on the status have not proven themselves when they were last asked.
+    pub fn silent_peers(&self) -> usize {
+        let is_silent = |peer: &&PeerStatus| {
+            !peer
+                .said
+                .is_some_and(|said| !matches!(said, Said::Unreachable | Said::Unproven))
+        };
+        self.peers.iter().filter(is_silent).count()
     }
 
     /// How bad the worst problem on the status is.

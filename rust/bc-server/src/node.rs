@@ -21,6 +21,7 @@
 //! | `promote` | promotes the node: lets GoCD run |
 //! | `peer_book` | keeps the list of the other nodes, and makes the connections to them |
 //! | `guard` | asks them before a server that is to be the primary starts |
+//! | `peer_watch` | asks them again and again while a primary runs |
 //! | `fence` | writes down and says that another node has a higher epoch |
 //! | `question` | asks the primary where the flag of a standby is gone |
 //! | `database` | watches GoCD's database |
@@ -94,6 +95,7 @@ mod live_watch;
 pub(crate) mod log;
 mod orders;
 mod peer_book;
+mod peer_watch;
 mod peers_file;
 mod ports;
 mod primary;
@@ -446,6 +448,7 @@ impl Assembly {
             let (offer, reading) = primary::start(&self, &supervisor)?;
             ending.push(reading);
             scan_watch::start(&self, &supervisor);
+            peer_watch::start(&self, &supervisor, &token, &book);
             Some(offer)
         } else {
             None

@@ -2,7 +2,7 @@
 //!
 //! The same node as in the plugin and the agent, opened with the same settings. Log lines go to stderr. A standby that
 //! is promoted closes and opens again, as agent and plugin take over from each other in a JVM: the recorded role then
-//! makes it a primary.
+//! makes it a primary. So does a primary that another node has replaced: it is held then.
 
 use std::{env, path::Path, time::Duration};
 
@@ -77,7 +77,7 @@ fn is_named(arguments: &NodeArguments, name: &str) -> bool {
     arguments.property.iter().any(|(given, _)| given == name)
 }
 
-/// Runs a node without a JVM until the process is asked to end; after a promotion it opens again.
+/// Runs a node without a JVM until the process is asked to end; where its role changes it opens again.
 fn run(properties: &Properties) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     let (settings, mistakes) = Settings::parse(properties, may_be_there);
@@ -102,14 +102,15 @@ fn run(properties: &Properties) -> Result<ExitCode, Failure> {
                 properties.set("bc.guarded", "true");
                 node = Node::open(&properties)?;
             }
-            Some(Event::Exit(code)) => {
+            Some(Event::Exit(_)) => {
+                // As a JVM that ends and is started again.
+                log(
+                    tracing::Level::ERROR,
+                    "this node ends, and opens again as it is by now; stop GoCD beside it",
+                );
                 close(&node);
-                let message = format!("the node ended itself with {code}");
-                return Err(Failure::new(
-                    ExitCode::Critical,
-                    message,
-                    "The reason is in the lines above.",
-                ));
+                properties.set("bc.guarded", "");
+                node = Node::open(&properties)?;
             }
             // The dashboard and `gocd-bc status` show what is wrong.
             Some(Event::Health(_) | Event::Hold(_)) | None => {}

@@ -132,11 +132,12 @@ impl Guard {
         }
     }
 
-    /// Asks these peers from now on, and forgets what others have told the guard.
+    /// Asks these peers anew, and forgets what was told to the guard before: while a primary runs, the newest word counts
+    /// and so does a silence.
     pub fn ask(&mut self, peers: impl IntoIterator<Item = String>) {
         self.asked = peers.into_iter().collect();
-        self.words.retain(|peer, _| self.asked.contains(peer));
-        self.winners.retain(|peer, _| self.asked.contains(peer));
+        self.words.clear();
+        self.winners.clear();
     }
 
     /// Goes on without this peer, by the word of a person. Returns whether the guard asks it.
@@ -146,6 +147,11 @@ impl Guard {
             self.ignored.insert(peer.to_owned());
         }
         is_asked
+    }
+
+    /// Whether a person has let the guard go on without a peer.
+    pub fn ignores(&self) -> bool {
+        !self.ignored.is_empty()
     }
 
     /// Whether every peer of the guard has said something that no longer wait would change.

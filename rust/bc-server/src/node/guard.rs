@@ -44,6 +44,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two questions while this node is held.
 const PAUSE_HELD: Duration = Duration::from_secs(5);
 
+/// Time for the answer to an order to reach whoever gave it.
+const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
+
 /// A node that waits for its peers.
 pub(crate) struct Guarding {
     fenced: Fenced,
@@ -243,7 +246,7 @@ impl Guarding {
         match decision {
             Start::AskPeers => false,
             Start::Release => {
-                self.release(&guard);
+                self.release(&guard).await;
                 true
             }
             Start::HoldFenced => {
@@ -258,7 +261,7 @@ impl Guarding {
     }
 
     /// Lets GoCD go on.
-    fn release(&self, guard: &Guard) {
+    async fn release(&self, guard: &Guard) {
         let silent = guard.who(Said::Unreachable);
         if !silent.is_empty() {
             warn!(
@@ -271,6 +274,10 @@ impl Guarding {
             status.phase = Phase::Releasing;
             status.deciding = None;
         });
+        if guard.ignores() {
+            // The order is answered before the node closes.
+            sleep(ANSWER_TRAVELS).await;
+        }
         self.events.push(Event::release(self.fenced.settings.flag));
     }
 

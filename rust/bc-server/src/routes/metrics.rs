@@ -94,6 +94,11 @@ impl Page<'_> {
             "Number of the epoch that this node knows of",
             status.epoch.number,
         )?;
+        self.gauge(
+            "silent_peers",
+            "Other nodes that have not proven themselves when they were last asked whether they were promoted",
+            status.silent_peers() as u64,
+        )?;
         self.seconds(
             "open",
             "Time since the node opened",

@@ -1,0 +1,258 @@
+//! Asks the peers of a running primary whether one of them was promoted, for as long as it runs.
+//!
+//! Every ten seconds, and at once where this process stood still or its clock was moved. On a higher epoch it gives out no
+//! files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
+//! primaries in one epoch end as well: at their next start both hold until a person has decided.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bc_core::{
+    basics::Severity,
+    generation::Role,
+    keys::Token,
+    node::{Event, Events},
+    role::{
+        guard::{Guard, Said, Winner},
+        inquiry::Heard,
+        ticks::{TICK, Ticks},
+    },
+    settings::{Face, Fence},
+    status::{Phase, Topic, peers::peers_of},
+};
+use futures_util::future::join_all;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Assembly,
+    fence::Fenced,
+    peer_book::{Asked, PeerBook},
+    supervisor::{Part, Supervisor, blocking},
+};
+
+/// From one question to the next.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The longest wait for an answer: with the interval it stays below 15 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// Silence of a peer that is said.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Time for log and health messages to be said before the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The code with which the process ends: a temporary failure, by sysexits.
+const EXIT_CODE: i32 = 75;
+
+/// Watches in the background whether a peer was promoted.
+pub(crate) fn start(
+    assembly: &Assembly,
+    supervisor: &Supervisor,
+    token: &watch::Receiver<Option<Token>>,
+    book: &Arc<PeerBook>,
+) {
+    let fenced = Fenced {
+        state: Arc::clone(&assembly.state),
+        settings: Arc::clone(&assembly.settings),
+        board: Arc::clone(&assembly.board),
+        book: Arc::clone(book),
+    };
+    let part = Part {
+        name: "peers",
+        does: "asks the other nodes whether one of them was promoted",
+    };
+    let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
+    supervisor.supervise(part, move || {
+        let own = fenced.board.look(|status| status.epoch.clone());
+        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []);
+        let watch = PeerWatch {
+            fenced: fenced.clone(),
+            events: Arc::clone(&events),
+            token: token.clone(),
+            guard,
+            silent_since: BTreeMap::new(),
+        };
+        watch.run()
+    });
+}
+
+struct PeerWatch {
+    fenced: Fenced,
+    events: Arc<Events>,
+    token: watch::Receiver<Option<Token>>,
+    guard: Guard,
+    /// Since when each peer has not proven itself.
+    silent_since: BTreeMap<String, Instant>,
+}
+
+impl PeerWatch {
+    /// Asks again and again, until this node is fenced.
+    async fn run(mut self) {
+        let begun = Instant::now();
+        let mut ticks = Ticks::begin(self.fenced.board.now_ms(), Duration::ZERO);
+        let mut due = begun;
+        while self.fenced.board.look(|status| status.role == Role::Primary) {
+            let jumped = ticks.jumped(self.fenced.board.now_ms(), begun.elapsed());
+            if jumped {
+                warn!(
+                    "this process stood still for a while, or its clock was moved; the other nodes are asked at once"
+                );
+            }
+            if jumped || Instant::now() >= due {
+                due = Instant::now() + INTERVAL - jitter(self.fenced.board.now_ms());
+                self.round().await;
+                // The time that the answers took is no jump.
+                ticks = Ticks::begin(self.fenced.board.now_ms(), begun.elapsed());
+                if self.guard.is_decided() {
+                    self.end().await;
+                } else {
+                    self.fenced.board.clear(&Topic::Guard);
+                }
+            }
+            sleep(TICK).await;
+        }
+        // There is nothing more to be asked, and this part is not to be started again.
+        std::future::pending::<()>().await;
+    }
+
+    /// Asks all peers once.
+    async fn round(&mut self) {
+        let (book, token) = (Arc::clone(&self.fenced.book), self.token.clone());
+        let Ok(asked) = blocking(move || Ok(book.asked(&token))).await else {
+            return;
+        };
+        self.guard.ask(asked.iter().map(|(name, _)| name.clone()));
+        let answers = join_all(asked.into_iter().map(|(name, asked)| async move {
+            let heard = match asked {
+                Asked::Not(heard) => vec![(name.clone(), *heard)],
+                Asked::There(transport) => timeout(ANSWER_WITHIN, transport.who()).await.unwrap_or_else(|_| {
+                    let silence = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+                    vec![(name.clone(), Heard::Mute(silence))]
+                }),
+            };
+            (name, heard)
+        }))
+        .await;
+        let mut answered = Vec::new();
+        for (name, heard) in answers {
+            if heard
+                .iter()
+                .any(|(_, heard)| matches!(heard, Heard::Node { .. } | Heard::Itself))
+            {
+                answered.push(name.clone());
+            }
+            self.guard.hear(&name, heard);
+        }
+        self.note(&answered).await;
+        self.show(&answered);
+    }
+
+    /// Notes who has proven itself.
+    async fn note(&self, answered: &[String]) {
+        let nodes: Vec<_> = self
+            .guard
+            .words()
+            .filter(|(name, _)| answered.iter().any(|answered| answered == name))
+            .filter_map(|(name, word)| Some((name.to_owned(), word?.node.clone()?)))
+            .collect();
+        let book = Arc::clone(&self.fenced.book);
+        let noted = blocking(move || {
+            nodes.iter().for_each(|(name, node)| book.heard(name, node));
+            Ok(())
+        });
+        // A failure is on the board.
+        drop(noted.await);
+    }
+
+    /// Shows what the peers said, and says which of them are silent.
+    fn show(&mut self, answered: &[String]) {
+        let now = Instant::now();
+        let names: Vec<_> = self.guard.words().map(|(name, _)| name.to_owned()).collect();
+        self.silent_since
+            .retain(|name, _| names.contains(name) && !answered.contains(name));
+        for name in names.iter().filter(|name| !answered.contains(name)) {
+            self.silent_since.entry(name.clone()).or_insert(now);
+        }
+        let mut silent: Vec<_> = self
+            .silent_since
+            .iter()
+            .filter(|(_, since)| now.duration_since(**since) >= SILENCE)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        silent.sort_unstable();
+        let message = (!silent.is_empty()).then(|| {
+            format!(
+                "this primary has not heard from its peers for a minute or longer: {}. Whether one of them was promoted \
+                 meanwhile is not known here. See whether they run, and whether the line to them is cut; `gocd-bc status` \
+                 says what each answers. One that is gone for good is forgotten with `gocd-bc trust --remove` and its key, \
+                 or in bc.peers.",
+                silent.join(", ")
+            )
+        });
+        self.fenced.board.warn(&Topic::Peers, Severity::Warning, message);
+        let guard = &self.guard;
+        self.fenced.board.update(|status| {
+            let now_ms = status.now_ms;
+            status.peers = peers_of(guard, &status.peers, answered, now_ms);
+        });
+    }
+
+    /// Does what follows where a peer has a higher epoch, or is a primary as well.
+    async fn end(&self) {
+        let winner = self.guard.winner().cloned();
+        match &winner {
+            Some(winner) => self.fence(winner).await,
+            None => {
+                let conflicts = self.guard.who(Said::Conflict);
+                let named: Vec<_> = conflicts.iter().map(|(peer, how)| format!("{peer} ({how})")).collect();
+                let message = format!(
+                    "another node claims to be the primary as well, and GoCD may do everything twice: {}. Find out which \
+                     one is to be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
+                    named.join("; ")
+                );
+                if self
+                    .fenced
+                    .board
+                    .raise(&Topic::Guard, Severity::Critical, message.as_str())
+                {
+                    error!("CRITICAL {message}");
+                }
+            }
+        }
+        let settings = &self.fenced.settings;
+        if settings.fence == Fence::Warn {
+            return;
+        }
+        if settings.face == Face::Plugin && !settings.agent_present {
+            error!(
+                "CRITICAL GoCD is not ended here, since the Java agent that would hold it afterwards is missing: stop it by \
+                 hand"
+            );
+            return;
+        }
+        error!("CRITICAL GoCD ends here now (bc.fence=exit), and stays held when it is started again");
+        sleep(LAST_WORDS).await;
+        self.events.push(Event::Exit(EXIT_CODE));
+        std::future::pending::<()>().await;
+    }
+
+    /// Ends the file routes at once, then writes down that this node is fenced, and says so.
+    async fn fence(&self, winner: &Winner) {
+        info!("{} has epoch {}", winner.address, winner.epoch.number);
+        self.fenced.board.update(|status| status.role = Role::Fenced);
+        let (fenced, of_winner) = (self.fenced.clone(), winner.clone());
+        if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
+            // The next start asks again.
+            error!("{problem}");
+            self.fenced
+                .board
+                .raise(&Topic::Role, Severity::Critical, problem.to_string());
+        }
+        self.fenced.show(Some(winner), Phase::Running);
+    }
+}
+
+/// Up to a second, so that many nodes do not ask at the same instant.
+fn jitter(now_ms: i64) -> Duration {
+    Duration::from_millis(now_ms.rem_euclid(1000).unsigned_abs())
+}
