@@ -48,6 +48,7 @@
 //! | `bc.db.local.host` | | which of several hosts in `db.url` is this node's, with or without its port; malformed: none is |
 //! | `bc.db.promote` | `auto` | how `gocd-bc promote` promotes the database: `auto`, `trigger:FILE`, `command:COMMAND`, `wait` or `none`; malformed: not at all, and a promotion with the database is refused |
 //! | `bc.promote.max.lag` | `16 MiB, 60 s` | how much of the database's log a promotion may lose without `--accept-loss`: bytes, and seconds; malformed: nothing |
+//! | `bc.promote.hook` | | a command that is run once GoCD was released by a promotion, such as one that moves an address |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
 //!
 //! The rest of the room:
@@ -198,6 +199,8 @@ pub struct Settings {
     pub db_promote: Option<Way>,
     /// How much of the database a promotion may lose.
     pub max_lag: MaxLag,
+    /// What is run once this server is promoted.
+    pub promote_hook: Option<String>,
     /// Our TLS port; none where `bc.listen` is malformed, which opens nothing.
     pub listen: Option<SocketAddr>,
     /// The plain port for a reverse proxy.
@@ -301,6 +304,7 @@ impl Settings {
                 .unwrap_or(true),
             db_promote: reader.db_promote(),
             max_lag: reader.max_lag(),
+            promote_hook: reader.text(Property::PromoteHook).map(str::to_owned),
             face,
             flag,
             listen: reader.listen(),

@@ -485,6 +485,9 @@ impl Assembly {
         let (serving, serve) = plan.may_serve.then(mpsc::channel).unzip();
         let promotion = Arc::new(self.promotion(place, (puller, primary), store, serving));
         promotion.show_last();
+        if offers {
+            promote::hook::start(&supervisor, &promotion);
+        }
         if holds && plan.follows && self.settings.watches_database {
             promote::preflight::start(&answering, &promotion);
         }

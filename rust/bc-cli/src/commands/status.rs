@@ -3,6 +3,7 @@
 use bc_core::{
     basics::{Severity, words::size},
     database::picture::{Picture, ServerPicture},
+    generation::Role,
     settings::{Face, Flag},
     status::{Phase, PrimaryStatus, StandbyStatus, Status, SyncStatus},
 };
@@ -149,6 +150,12 @@ fn about(status: &Status) -> Vec<Vec<String>> {
         if let Some(loss) = database.loss_line() {
             row("promotion", format!("now {loss}"));
         }
+    }
+    if let Some(preflight) = status.preflight.as_ref().filter(|_| status.role == Role::Standby) {
+        row("promote", preflight.line());
+    }
+    if let Some(promotion) = &status.promotion {
+        row("promoted", promotion.line());
     }
     if let Some(generation) = &status.generation {
         row(

@@ -262,6 +262,22 @@ impl Loss {
 }
 
 impl About {
+    /// The name of a line of the preflight, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            About::OtherPrimary => "other-primary",
+            About::Database => "database",
+            About::Lineage => "lineage",
+            About::Replay => "replay",
+            About::Lag => "lag",
+            About::Generation => "generation",
+            About::Secrets => "secrets",
+            About::GocdVersion => "gocd-version",
+            About::Launcher => "launcher",
+            About::Room => "room",
+        }
+    }
+
     /// The name of a line of the preflight, for people.
     pub fn words(self) -> &'static str {
         match self {

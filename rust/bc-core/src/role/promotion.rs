@@ -338,6 +338,24 @@ impl Step {
         }
     }
 
+    /// The name of a step of the promotion, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Preflight => "preflight",
+            Step::LastPull => "last-pull",
+            Step::BackToAccepted => "back-to-accepted",
+            Step::MakeWhole => "make-whole",
+            Step::AskOnceMore => "ask-once-more",
+            Step::ReplayDatabase => "replay-database",
+            Step::BeginEpoch => "begin-epoch",
+            Step::PromoteDatabase => "promote-database",
+            Step::Checkpoint => "checkpoint",
+            Step::Note => "note",
+            Step::RecordRole => "record-role",
+            Step::Release => "release",
+        }
+    }
+
     /// Whether a promotion that has begun this step can no longer be undone by this node alone.
     pub fn is_past_return(self) -> bool {
         self >= Step::PromoteDatabase

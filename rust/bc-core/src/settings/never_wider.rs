@@ -241,6 +241,8 @@ fn row(property: Property) -> Row {
             ],
             |wrong, _| wrong.max_lag == MaxLag::NOTHING,
         ),
+        // Any text is a command; an empty one is none.
+        Property::PromoteHook => as_absent!(promote_hook, &[]),
         Property::LogLevel => as_absent!(log_level, &["LOUD", "6", "OFF"]),
         Property::GocdPort => restriction(&["x", "99999", "-1", "8153/tcp"], |wrong, _| {
             wrong.gocd_listen.is_none()

@@ -101,6 +101,8 @@ properties! {
     DbPromote = "bc.db.promote",
     /// How much a promotion may lose.
     PromoteMaxLag = "bc.promote.max.lag",
+    /// What is run once this server is promoted.
+    PromoteHook = "bc.promote.hook",
     /// What is logged.
     LogLevel = "bc.log.level",
     /// The port of GoCD.

@@ -62,6 +62,8 @@ topics! {
     KnownPeers = "known peers",
     /// A promotion that nobody ordered.
     UnorderedPromotion = "unordered promotion",
+    /// The command that was to be run after a promotion.
+    PromoteHook = "promote hook",
     /// A promotion that came half way.
     HalfPromotion = "half promotion",
     /// GoCD runs although a standby was asked for.

@@ -9,6 +9,7 @@ use bc_core::{
     basics::{Digest, Severity, words},
     database::picture::Picture,
     generation::{Name, Role},
+    role::preflight::Preflight,
     settings::PrimaryUrl,
     status::{FileState, FileStatus, PrimaryStatus, StandbyStatus, Status},
 };
@@ -78,6 +79,17 @@ impl Fragment<'_> {
     /// The title of the dashboard, which a browser shows on the page's tab: the worst first.
     fn title(&self) -> String {
         format!("{} {} · GoCD Business Continuity", self.severity(), self.status.role)
+    }
+
+    /// What a promotion would do now, for the dashboard of a standby.
+    fn preflight(&self) -> Option<&Preflight> {
+        let preflight = self.status.preflight.as_ref();
+        preflight.filter(|_| self.status.role == Role::Standby)
+    }
+
+    /// Whether the dashboard has something to say of the last promotion, or of the next.
+    fn has_promotion(&self) -> bool {
+        self.status.promotion.is_some() || self.preflight().is_some()
     }
 
     /// Whether the dashboard is a primary's.
@@ -157,6 +169,11 @@ fn database_state(database: &Picture) -> &'static str {
         Some(Severity::Warning) => "warning",
         Some(Severity::Critical) => "critical",
     }
+}
+
+/// The style of what a promotion would do now.
+fn preflight_class(preflight: &Preflight) -> &'static str {
+    class(&preflight.severity())
 }
 
 fn database_class(database: &Picture) -> &'static str {

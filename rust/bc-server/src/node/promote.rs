@@ -7,6 +7,7 @@
 //! | `database` | the steps that touch the database: the replay, the promotion, the checkpoint |
 //! | `preflight` | gathers what speaks against a promotion, also while none is on its way |
 //! | `command` | runs what an administrator has set |
+//! | `hook` | has it run after a promotion |
 //! | `rest` | keeps the store from making anything live meanwhile |
 //! | `caller` | who began it, and hears of each step |
 //!
@@ -51,6 +52,7 @@ mod caller;
 mod command;
 mod database;
 mod files;
+pub(super) mod hook;
 pub(super) mod preflight;
 mod rest;
 

@@ -3,7 +3,7 @@
 //! Metrics of a primary that is followed are there on standbys alone. A moment that never was has no sample: an
 //! alert on `absent()` tells it from zero.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     extract::State,
@@ -14,6 +14,7 @@ use bc_core::{
     basics::Severity,
     database::picture as database,
     generation::Role,
+    role::promotion::Outcome,
     status::{Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
 };
 use prometheus_client::{
@@ -54,6 +55,7 @@ impl Collector for Picture {
         let mut page = Page { encoder };
         let status = &self.0;
         page.node(status)?;
+        page.promotion(status)?;
         page.generation(status)?;
         page.standbys(status)?;
         if let Some(sync) = &status.sync {
@@ -198,6 +200,48 @@ impl Page<'_> {
                 .encode_gauge(&1_u64)?;
         }
         Ok(())
+    }
+
+    /// Writes the metrics of the last promotion, and of what the next would do.
+    fn promotion(&mut self, status: &Status) -> fmt::Result {
+        if let Some(promotion) = &status.promotion {
+            self.gauge(
+                "promotion_complete",
+                "1 where the last promotion of this server was carried out, else 0",
+                u64::from(promotion.outcome == Some(Outcome::Complete)),
+            )?;
+            self.seconds(
+                "promotion_age",
+                "Time since the last promotion of this server began",
+                Some(status.age_ms(promotion.began_ms)),
+            )?;
+            let steps = promotion.steps.iter().filter_map(|taken| {
+                let seconds = Duration::from_millis(taken.took_ms?).as_secs_f64();
+                Some((taken.step.name(), seconds))
+            });
+            self.gauges(
+                "promotion_step",
+                "How long each step of the last promotion of this server took",
+                Some(Unit::Seconds),
+                "step",
+                steps,
+            )?;
+        }
+        let Some(preflight) = status.preflight.as_ref().filter(|_| status.role == Role::Standby) else {
+            return Ok(());
+        };
+        self.gauge(
+            "preflight_refusals",
+            "How much speaks against a promotion with the database now",
+            preflight.refusals().count() as u64,
+        )?;
+        self.gauges(
+            "preflight_refused",
+            "1 for each thing that speaks against a promotion with the database now, by its name",
+            None,
+            "about",
+            preflight.refusals().map(|check| (check.about.name(), 1)),
+        )
     }
 
     /// Writes the metrics of the newest generation.

@@ -415,6 +415,7 @@ fn filled(role: Role) -> Status {
             }],
             outcome: Some(Outcome::Ended),
             reason: word(),
+            hook: word(),
             ..Journal::begin(
                 &Cause::Order {
                     as_it_is: false,

@@ -169,6 +169,7 @@ fn nothing_speaks_against_a_promotion_where_all_is_well() {
     assert_eq!(found.checks.iter().map(|check| check.about).collect::<Vec<_>>(), rows());
     for check in &found.checks {
         assert_eq!((check.verdict, check.way.as_str()), (Verdict::Fine, ""), "{check:?}");
+        assert_eq!(serde_json::to_value(check.about).expect("plain"), check.about.name());
     }
     assert_eq!(found.severity(), Severity::Ok);
     assert_eq!(

@@ -72,6 +72,12 @@ pub struct Journal {
     /// Why it ended, for people.
     #[serde(default)]
     pub reason: Option<String>,
+    /// What the command of `bc.promote.hook` came to, for people; none before it has run.
+    #[serde(default)]
+    pub hook: Option<String>,
+    /// Whether that command is still to be run well.
+    #[serde(default)]
+    pub hook_is_due: bool,
     /// Whether a promotion before this one had begun to promote the database: then it was this server that did.
     #[serde(default)]
     pub resumes: bool,
@@ -90,6 +96,8 @@ impl Journal {
             steps: Vec::new(),
             outcome: None,
             reason: None,
+            hook: None,
+            hook_is_due: false,
             resumes: before.is_some_and(Self::is_half_way),
         }
     }
@@ -134,6 +142,23 @@ impl Journal {
     pub fn ends(&mut self, outcome: Outcome, reason: Option<&Error>) {
         self.outcome = Some(outcome);
         self.reason = reason.map(|error| words::shown(&error.to_string(), words::LONGEST_MESSAGE));
+    }
+
+    /// The last promotion in one line for people: when it was, what came of it, and how long that took.
+    pub fn line(&self) -> String {
+        let came = match self.outcome {
+            Some(Outcome::Complete) => "complete",
+            Some(Outcome::Ended) => "not carried out",
+            Some(Outcome::Aborted) => "undone",
+            None => "on its way, or broken off",
+        };
+        let took: u64 = self.steps.iter().filter_map(|taken| taken.took_ms).sum();
+        let reason = self
+            .reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        format!("{came}, {}, {took} ms{reason}", words::moment(self.began_ms))
     }
 
     /// What a standby says of a promotion of its own that has promoted the database and nothing more; none where there

@@ -155,6 +155,13 @@ fn what_abort_makes_of_a_promotion_is_what_the_documentation_says() {
     }
 }
 
+#[test]
+fn json_has_the_names_of_the_steps() {
+    for step in every_step() {
+        assert_eq!(serde_json::to_value(step).expect("plain"), step.name());
+    }
+}
+
 /// Each one once, in their order.
 fn every_step() -> Vec<Step> {
     let mut steps = steps(Place::Held, with_database());

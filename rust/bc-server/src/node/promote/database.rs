@@ -15,6 +15,7 @@ use bc_core::{
         refusal::Refusal,
         url::Server,
     },
+    generation::Epoch,
     role::promotion::Came,
     settings::{MaxLag, Settings},
     status::StatusBoard,
@@ -344,7 +345,7 @@ impl Promotion {
                 ))
             }
             Method::Command(command) => {
-                let variables = self.variables(way);
+                let variables = self.variables(way.journal.epoch.as_ref());
                 let running = command::run("bc.db.promote", command.clone(), variables);
                 let ended = way.caller.still("the command of bc.db.promote runs", running).await;
                 let text = format!("the command of bc.db.promote {ended}");
@@ -419,8 +420,8 @@ impl Promotion {
     }
 
     /// What a command is told of the promotion.
-    pub(super) fn variables(&self, way: &Course) -> Vec<(&'static str, String)> {
-        let epoch = way.journal.epoch.as_ref().map(|epoch| epoch.number.to_string());
+    pub(super) fn variables(&self, epoch: Option<&Epoch>) -> Vec<(&'static str, String)> {
+        let epoch = epoch.map(|epoch| epoch.number.to_string());
         vec![
             ("GOCD_BC_NODE", self.state.node_id().to_string()),
             ("GOCD_BC_EPOCH", epoch.unwrap_or_default()),

@@ -71,12 +71,29 @@ impl Stamp {
     }
 }
 
+/// What files say.
+struct OnDisk {
+    /// The sequence of the generation that is applied.
+    applied: Option<u64>,
+    secrets: Secrets,
+    free: Option<u64>,
+    launcher: Launcher,
+    /// Whether a promotion before has begun to promote the database.
+    resumes: bool,
+}
+
 impl Promotion {
     /// Looks at all that may speak against a promotion with the database.
     pub(crate) async fn preflight(&self, accepts_loss: bool) -> Preflight {
         let (heard, user_and_trigger, files) = tokio::join!(self.heard(), self.user_and_trigger(), self.read_files());
         let (user, trigger) = user_and_trigger.unwrap_or_default();
-        let (secrets, free, launcher, resumes) = files;
+        let OnDisk {
+            applied,
+            secrets,
+            free,
+            launcher,
+            resumes,
+        } = files;
         let facts = self.board.look(|status| Facts {
             at_ms: self.clock.now_ms(),
             heard: heard.clone(),
@@ -87,7 +104,7 @@ impl Promotion {
             resumes,
             max_lag: self.database.max_lag,
             accepts_loss,
-            applied: status.generation.as_ref().map(|generation| generation.sequence),
+            applied,
             has_newest: status.sync.as_ref().is_some_and(|sync| sync.has_newest),
             secrets: secrets.clone(),
             gocd: status.gocd_version.clone(),
@@ -140,9 +157,9 @@ impl Promotion {
     }
 
     /// What files say. Where they do not within some seconds, nothing is claimed of them.
-    async fn read_files(&self) -> (Secrets, Option<u64>, Launcher, bool) {
+    async fn read_files(&self) -> OnDisk {
         let settings = Arc::clone(&self.settings);
-        let (state, launcher) = (Arc::clone(&self.state), self.launcher.clone());
+        let (state, launcher, store) = (Arc::clone(&self.state), self.launcher.clone(), Arc::clone(&self.store));
         let reading = spawn_blocking(move || {
             let launcher = match launcher {
                 None => Launcher::Unknown,
@@ -151,12 +168,14 @@ impl Promotion {
             };
             let resumes = matches!(Journal::load(state.path()), Ok(Some(journal)) if journal.is_half_way());
             let layout = &settings.layout;
-            (
-                preflight::read_secrets(layout),
-                preflight::free(layout),
+            OnDisk {
+                // The board knows it only once the primary has answered.
+                applied: store().ok().and_then(|store| Some(store.position()?.sequence)),
+                secrets: preflight::read_secrets(layout),
+                free: preflight::free(layout),
                 launcher,
                 resumes,
-            )
+            }
         });
         match timeout(READ_WITHIN, reading).await {
             Ok(Ok(read)) => read,
@@ -165,7 +184,13 @@ impl Promotion {
                     "it has not been read within {} s: a disk of this server hangs",
                     READ_WITHIN.as_secs()
                 );
-                (Secrets::Unread(why), None, Launcher::Unknown, false)
+                OnDisk {
+                    applied: None,
+                    secrets: Secrets::Unread(why),
+                    free: None,
+                    launcher: Launcher::Unknown,
+                    resumes: false,
+                }
             }
         }
     }
