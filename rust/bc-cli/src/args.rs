@@ -144,9 +144,13 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short = 'y')]
         yes: bool,
-        /// Also where more of the database would be lost than bc.promote.max.lag allows
+        /// Also where more of the database would be lost than bc.promote.max.lag allows; with --take-over, also what
+        /// the other server did meanwhile
         #[arg(long)]
         accept_loss: bool,
+        /// Make a server the primary again that is fenced, or held since another one claims to be the primary
+        #[arg(long, conflicts_with_all = ["dry_run", "without_database", "as_it_is", "abort", "json"])]
+        take_over: bool,
         /// Leave the database alone: it is promoted already, and no other primary runs; nothing is asked
         #[arg(long, conflicts_with_all = ["dry_run", "accept_loss"])]
         without_database: bool,

@@ -80,6 +80,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             dry_run,
             yes,
             accept_loss,
+            take_over,
             without_database,
             as_it_is,
             abort,
@@ -97,9 +98,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 wait,
                 json,
             };
-            match abort {
-                true => promote::abort(&search),
-                false => promote::run(&search, &wish),
+            match (abort, take_over) {
+                (true, _) => promote::abort(&search),
+                (false, true) => promote::take_over(&search, &wish),
+                (false, false) => promote::run(&search, &wish),
             }
         }
         Command::Setup(command) => setup::run(&search, command),

@@ -457,3 +457,67 @@ fn two_primaries_in_one_epoch_hold_both() {
     });
     drop(one);
 }
+
+fn on_old(place: &Place, arguments: &[&str]) -> Answer {
+    place.run(&[arguments, &["--state-dir", PRIMARY_STATE]].concat())
+}
+
+#[test]
+fn a_fenced_server_becomes_the_standby_of_the_one_that_took_over() {
+    let place = Place::new();
+    let (_winner, address) = replaced(&place);
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    let demoted = on_old(&place, &["demote"]);
+    assert_eq!(demoted.code, 0, "{demoted:?}");
+    assert!(
+        demoted
+            .stdout
+            .contains("restart it, and it will follow https://127.0.0.1:")
+            && demoted.stdout.contains("setup database-standby --reseed"),
+        "{demoted:?}"
+    );
+    old.end();
+    let _standby = primary_in(&place, "primary", &address, &[]);
+    wait_for("it follows", || {
+        let status = status(&place, "primary");
+        (status["role"] == "standby" && status["sync"]["in_sync"] == true).then_some(())
+    });
+    pair::comment_of(&place, "standby", "of the new primary");
+    wait_for("an edit of the new primary arrives", || {
+        pair::config(&place, "primary")
+            .contains("of the new primary")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_fenced_server_is_the_primary_again_only_deliberately_and_the_other_one_is_fenced_then() {
+    let place = Place::new();
+    let (winner, address) = replaced(&place);
+    let of_winner = status(&place, "standby")["listening"]
+        .as_str()
+        .expect("listens")
+        .to_owned();
+    let _old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    let back = ["promote", "--take-over", "--accept-loss", "--yes", "--wait", "60"];
+    let alive = on_old(&place, &back);
+    assert!(
+        alive.code == 1 && alive.stderr.contains("answers as a primary"),
+        "{alive:?}"
+    );
+    winner.end();
+    let without = on_old(&place, &back[..2]);
+    assert!(
+        without.code == 1 && without.stderr.contains("--accept-loss"),
+        "{without:?}"
+    );
+    let taken = on_old(&place, &back);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    assert_eq!(runs(&place, "primary")["epoch"]["number"], 3);
+    let _winner = primary_in(&place, "standby", &of_winner, &[]);
+    let shown = fenced(&place, "standby");
+    assert_eq!(shown["fenced_by"]["epoch"]["number"], 3, "{shown}");
+    assert_eq!(runs(&place, "primary")["epoch"]["number"], 3);
+}

@@ -66,11 +66,13 @@ impl ControlHandler for SmallNode {
                 message: "the primary's cruise-config.xml is another server's".to_owned(),
                 guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
             },
-            Order::Demote { .. } | Order::Acknowledge | Order::IgnorePeer { .. } | Order::DropGenerations { .. } => {
-                Reply::Done {
-                    message: "it is done".to_owned(),
-                }
-            }
+            Order::Demote { .. }
+            | Order::Acknowledge
+            | Order::IgnorePeer { .. }
+            | Order::TakeOver { .. }
+            | Order::DropGenerations { .. } => Reply::Done {
+                message: "it is done".to_owned(),
+            },
             Order::Preflight { .. } => Reply::Preflight {
                 preflight: Box::new(Preflight {
                     at_ms: 1,

@@ -23,6 +23,7 @@
 //! | `guard` | asks them before a server that is to be the primary starts |
 //! | `peer_watch` | asks them again and again while a primary runs |
 //! | `fence` | writes down and says that another node has a higher epoch |
+//! | `take_over` | makes a fenced or held server the primary again, by a person's order |
 //! | `question` | asks the primary where the flag of a standby is gone |
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
@@ -70,6 +71,7 @@ use self::{
     audit_writer::AuditWriter,
     promote::Promotion,
     supervisor::{PartThreads, RestartWaits, Supervisor},
+    take_over::TakeOver,
     threads::Threads,
 };
 use crate::{
@@ -110,6 +112,7 @@ mod standby_watch;
 mod store_keeper;
 mod supervisor;
 mod sync_order;
+mod take_over;
 mod threads;
 mod token_watch;
 mod unprotected;
@@ -502,7 +505,8 @@ impl Assembly {
                 Some(own),
             )
         });
-        orders::start(&self, &supervisor, &answering, &context, &promotion, guard);
+        let take_over = TakeOver::of(&self, &token, &book);
+        orders::start(&self, &supervisor, &answering, &context, &promotion, (guard, take_over));
         if offers {
             let epoch = self.board.look(|status| status.epoch.clone());
             if let Some(message) = unacknowledged::message(self.state.path(), &epoch) {

@@ -114,6 +114,32 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
+/// Runs `gocd-bc promote --take-over`.
+pub(crate) fn take_over(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let Some(before) = client::status(&node.state_dir)? else {
+        return Err(client::nobody_answers(&node.state_dir));
+    };
+    if wish.accept_loss && !wish.yes {
+        confirm(host_name().as_deref())?;
+    }
+    let order = Order::TakeOver {
+        accept_loss: wish.accept_loss,
+    };
+    let reply = client::ask(&node.state_dir, &order, |_| {})?.ok_or_else(|| client::nobody_answers(&node.state_dir))?;
+    output::say(&format!("  {}\n", client::done(reply)?));
+    let is_seen =
+        wish.wait == 0 || wait_until_running(&node.state_dir, before.face, Duration::from_secs(wish.wait)).is_some();
+    if is_seen {
+        return Ok(ExitCode::Ok);
+    }
+    Err(Failure::new(
+        ExitCode::Unconfirmed,
+        format!("GoCD was released, but did not run {} s later", wish.wait),
+        "It may still be starting: look at go-server.log, at the log of the wrapper and at `gocd-bc status`.",
+    ))
+}
+
 /// Runs `gocd-bc promote --abort`.
 pub(crate) fn abort(search: &Search) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;

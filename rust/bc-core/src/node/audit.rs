@@ -174,7 +174,7 @@ impl Entry {
 
     /// Whether the audit tells by it who was primary when, and on which files and key.
     fn is_history(&self) -> bool {
-        ["promote", "demote", "restore", "rotate-identity"].contains(&self.verb())
+        ["promote", "take-over", "demote", "restore", "rotate-identity"].contains(&self.verb())
     }
 }
 

@@ -53,6 +53,12 @@ pub enum Order {
     },
     /// End a promotion that came to no end, and go on as a standby.
     AbortPromotion,
+    /// Make this node the primary again, which is fenced, or held since another one claims to be the primary.
+    TakeOver {
+        /// What the other node did meanwhile may be lost.
+        #[serde(default)]
+        accept_loss: bool,
+    },
     /// Make this node a standby from its next start on.
     Demote {
         /// Remove the record of what it was instead: its flag alone decides then.

@@ -67,8 +67,15 @@ impl Demotion<'_> {
             ));
         }
         if phase == Phase::Holding {
+            let database = match self.board.look(|status| status.role) {
+                Role::Fenced => {
+                    ". Its database must be a replica of the new primary's by then: `gocd-bc setup database-standby \
+                     --reseed` makes it one"
+                }
+                _ => "",
+            };
             return self.done(format!(
-                "this server is a standby, with or without a flag: restart it, and it will {whom}"
+                "this server is a standby, with or without a flag: restart it, and it will {whom}{database}"
             ));
         }
         let message = format!(
@@ -80,7 +87,7 @@ impl Demotion<'_> {
 
     /// Removes the record of this server's role, so that the flag alone decides at the next start.
     pub(crate) fn forget(&self) -> Reply {
-        if let Some(refused) = self.refused() {
+        if let Some(refused) = self.refused().or_else(|| self.fenced()) {
             return refused;
         }
         if let Err(error) = role::forget(self.state.path()).and_then(|_| self.decided()) {
@@ -98,18 +105,22 @@ impl Demotion<'_> {
         self.done(message)
     }
 
-    /// Refuses to demote a server that is being promoted or is fenced.
+    /// Refuses to demote a server that is being promoted.
     fn refused(&self) -> Option<Reply> {
-        if self.promotion.is_running() {
-            return Some(Reply::refused(
+        self.promotion.is_running().then(|| {
+            Reply::refused(
                 "a promotion is running",
                 "Wait for its end, and follow it with `gocd-bc status`.",
-            ));
-        }
+            )
+        })
+    }
+
+    /// Refuses to forget that a server is fenced.
+    fn fenced(&self) -> Option<Reply> {
         (self.board.look(|status| status.role) == Role::Fenced).then(|| {
             Reply::refused(
                 "this server is fenced: another node has a higher epoch",
-                "See `gocd-bc status` on the other one.",
+                "To make it the standby of that one, run `gocd-bc demote` and restart it.",
             )
         })
     }

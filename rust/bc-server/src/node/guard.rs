@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_HELD: Duration = Duration::from_secs(5);
 
 /// Time for the answer to an order to reach whoever gave it.
-const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
+pub(super) const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
 
 /// A node that waits for its peers.
 pub(crate) struct Guarding {

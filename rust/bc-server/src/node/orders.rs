@@ -29,6 +29,7 @@ use super::{
     rotation::{self, Rotation},
     supervisor::{Part, Supervisor},
     sync_order,
+    take_over::TakeOver,
 };
 use crate::{
     context::Context,
@@ -42,7 +43,7 @@ pub(crate) fn start(
     answering: &Supervisor,
     context: &Context,
     promotion: &Arc<Promotion>,
-    guard: Option<Arc<Guarding>>,
+    (guard, take_over): (Option<Arc<Guarding>>, TakeOver),
 ) {
     let orders = Arc::new(Orders {
         state_dir: assembly.state.path().to_owned(),
@@ -60,6 +61,7 @@ pub(crate) fn start(
         promotion: Arc::clone(promotion),
         audit: assembly.audit.clone(),
         guard,
+        take_over,
     });
     let rights = Rights {
         operator_group: assembly.settings.operator_group.clone(),
@@ -126,6 +128,7 @@ struct Orders {
     promotion: Arc<Promotion>,
     audit: AuditWriter,
     guard: Option<Arc<Guarding>>,
+    take_over: TakeOver,
 }
 
 impl Orders {
@@ -232,6 +235,7 @@ impl ControlHandler for Orders {
             }
             Order::Preflight { accept_loss } => self.promotion.answer_preflight(accept_loss).await,
             Order::AbortPromotion => self.promotion.abort().await,
+            Order::TakeOver { accept_loss } => self.take_over.order(accept_loss).await,
             Order::Demote { forget: false } => self.demotion().demote(),
             Order::Demote { forget: true } => self.demotion().forget(),
             Order::IgnorePeer { peer } => match &self.guard {

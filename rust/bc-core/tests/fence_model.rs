@@ -1,0 +1,334 @@
+//! Two nodes, a line between them that is cut and healed, promotions, restarts, and state folders of an earlier day, in
+//! thousands of schedules over the functions that decide: no schedule ends with two active nodes that reach each other, and
+//! none with nobody able to become active by one command.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test, whose seed can be given"
+)]
+
+use bc_core::{
+    basics::{Error, NodeId, random},
+    generation::{Epoch, Highest, Role, RunId},
+    role::{Database, Epochs, Known, Ledger, Peers, Recorded, Start, guard::Guard, inquiry::Heard, start},
+    settings::Flag,
+};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+const SCHEDULES: u32 = 12_000;
+const LONGEST: usize = 24;
+
+/// What happens next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Boot(usize),
+    Stop(usize),
+    Cut,
+    Heal,
+    /// By a person: `promote`, with `--take-over` where it is fenced or held.
+    Promote(usize),
+    Demote(usize),
+    Snapshot(usize),
+    Restore(usize),
+    /// One interval of the watch passes on both.
+    Tick,
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..2usize).prop_map(Step::Boot),
+        2 => (0..2usize).prop_map(Step::Stop),
+        2 => Just(Step::Cut),
+        2 => Just(Step::Heal),
+        3 => (0..2usize).prop_map(Step::Promote),
+        1 => (0..2usize).prop_map(Step::Demote),
+        1 => (0..2usize).prop_map(Step::Snapshot),
+        1 => (0..2usize).prop_map(Step::Restore),
+        4 => Just(Step::Tick),
+    ]
+}
+
+/// What survives a restart.
+#[derive(Debug, Clone)]
+struct State {
+    ledger: Ledger,
+    record: Option<Recorded>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    Down,
+    Held,
+    Active,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    id: NodeId,
+    run: RunId,
+    state: State,
+    kept: State,
+    process: Process,
+}
+
+impl Node {
+    fn new(digit: &str, role: Role) -> Self {
+        let state = State {
+            ledger: Ledger::default(),
+            record: Some(Recorded::new(role, Flag::None, 0)),
+        };
+        Self {
+            id: digit.repeat(32).parse().unwrap(),
+            run: digit.repeat(32).try_into().unwrap(),
+            kept: state.clone(),
+            state,
+            process: Process::Down,
+        }
+    }
+
+    fn role(&self) -> Role {
+        self.state.record.as_ref().map_or(Role::Primary, |record| record.role)
+    }
+
+    fn record(&mut self, role: Role) {
+        self.state.record = Some(Recorded::new(role, Flag::None, 0));
+    }
+
+    /// What it answers to whoever asks who it is.
+    fn answer(&self) -> Heard {
+        Heard::Node {
+            node_id: self.id.to_string(),
+            role: self.role(),
+            epoch: self.state.ledger.epoch.clone(),
+            highest: Some(Highest {
+                epoch: self.state.ledger.highest_epoch.clone(),
+                node_id: None,
+            }),
+            run: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pair {
+    nodes: [Node; 2],
+    is_cut: bool,
+    promotions: u32,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            nodes: [Node::new("a", Role::Primary), Node::new("b", Role::Standby)],
+            is_cut: false,
+            promotions: 0,
+        }
+    }
+
+    /// The guard of a node after it has asked the other one.
+    fn asked(&self, at: usize) -> Guard {
+        let (node, other) = (&self.nodes[at], &self.nodes[1 - at]);
+        let peer = "https://other:8155".to_owned();
+        let own = node.state.ledger.epoch.clone();
+        let mut guard = Guard::new(node.id.clone(), node.run.clone(), Some(own), [peer.clone()]);
+        let heard = if self.is_cut || other.process == Process::Down {
+            Heard::Silence("no connection".to_owned())
+        } else {
+            other.answer()
+        };
+        guard.hear(&peer, vec![(peer.clone(), heard)]);
+        guard
+    }
+
+    fn boot(&mut self, at: usize) {
+        if self.nodes[at].process != Process::Down {
+            return;
+        }
+        // It answers while it decides.
+        self.nodes[at].process = Process::Held;
+        self.decide(at);
+    }
+
+    fn decide(&mut self, at: usize) {
+        let guard = self.asked(at);
+        let said = guard.said();
+        let State { ledger, record } = self.nodes[at].state.clone();
+        let recorded: Result<Option<Recorded>, Error> = Ok(record);
+        let decision = start(&Known {
+            flag: Flag::None,
+            recorded: &recorded,
+            epochs: Epochs::Known {
+                own: &ledger.epoch,
+                highest: &ledger.highest_epoch,
+            },
+            peers: Peers::Said(&said),
+            strict: false,
+            database: Database::Unknown,
+        });
+        let node = &mut self.nodes[at];
+        match decision {
+            Start::Release => {
+                node.process = Process::Active;
+                node.record(Role::Primary);
+            }
+            Start::HoldFenced => self.fence(at, &guard),
+            _ => {}
+        }
+    }
+
+    /// As `bc_server::node::fence` writes it down.
+    fn fence(&mut self, at: usize, guard: &Guard) {
+        let node = &mut self.nodes[at];
+        if let Some(winner) = guard.winner()
+            && node.state.ledger.highest_epoch.number < winner.epoch.number
+        {
+            node.state.ledger.highest_epoch = winner.epoch.clone();
+        }
+        node.record(Role::Fenced);
+        node.process = Process::Held;
+    }
+
+    fn tick(&mut self) {
+        for at in [0, 1] {
+            match (self.nodes[at].process, self.nodes[at].role()) {
+                (Process::Active, _) => {
+                    let guard = self.asked(at);
+                    if guard.winner().is_some() {
+                        self.fence(at, &guard);
+                    } else if guard.is_decided() {
+                        // It ends, and its next start asks.
+                        self.nodes[at].process = Process::Held;
+                        self.decide(at);
+                    }
+                }
+                // A start that is held goes on asking.
+                (Process::Held, Role::Primary) => self.decide(at),
+                (Process::Held, Role::Standby) => self.follow(at),
+                _ => {}
+            }
+        }
+    }
+
+    /// A standby that follows learns the epoch of its primary.
+    fn follow(&mut self, at: usize) {
+        let other = self.nodes[1 - at].clone();
+        if !self.is_cut && other.process == Process::Active {
+            let ledger = &mut self.nodes[at].state.ledger;
+            if ledger.highest_epoch.number < other.state.ledger.epoch.number {
+                ledger.highest_epoch = other.state.ledger.epoch.clone();
+            }
+        }
+    }
+
+    /// A person's order: an epoch above all that this node knows or is told of.
+    fn promote(&mut self, at: usize) {
+        if self.nodes[at].process != Process::Held {
+            return;
+        }
+        let guard = self.asked(at);
+        let told = guard.winner().map(|winner| winner.epoch.clone());
+        self.promotions += 1;
+        let promotion = format!("p{}", self.promotions);
+        let node = &mut self.nodes[at];
+        let ledger = &mut node.state.ledger;
+        if let Some(told) = told.filter(|told: &Epoch| told.number > ledger.highest_epoch.number) {
+            ledger.highest_epoch = told;
+        }
+        ledger.begin_epoch(&promotion, 0);
+        node.record(Role::Primary);
+        node.process = Process::Active;
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Boot(at) => self.boot(at),
+            Step::Stop(at) => self.nodes[at].process = Process::Down,
+            Step::Cut => self.is_cut = true,
+            Step::Heal => self.is_cut = false,
+            Step::Promote(at) => self.promote(at),
+            Step::Demote(at) if self.nodes[at].process == Process::Held => self.nodes[at].record(Role::Standby),
+            Step::Demote(_) => {}
+            Step::Snapshot(at) => self.nodes[at].kept = self.nodes[at].state.clone(),
+            Step::Restore(at) => {
+                self.nodes[at].process = Process::Down;
+                self.nodes[at].state = self.nodes[at].kept.clone();
+            }
+            Step::Tick => self.tick(),
+        }
+    }
+
+    fn active(&self) -> Vec<usize> {
+        [0, 1]
+            .into_iter()
+            .filter(|at| self.nodes[*at].process == Process::Active)
+            .collect()
+    }
+}
+
+#[test]
+fn no_schedule_ends_with_two_active_nodes_or_with_none_that_a_command_makes_active() {
+    let seed = match std::env::var("BC_SEED") {
+        Ok(given) => given,
+        Err(_) => random::hex_id().unwrap(),
+    };
+    eprintln!("BC_SEED={seed}");
+    let config = Config {
+        cases: SCHEDULES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(
+        RngAlgorithm::ChaCha,
+        seed.as_bytes().first_chunk::<32>().expect("32 characters"),
+    );
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    runner
+        .run(&vec(steps(), 1..LONGEST), |schedule| {
+            let mut pair = Pair::new();
+            for step in schedule {
+                pair.take(step);
+                // Before a line heals nobody can know; after it one interval is enough.
+                if !pair.is_cut && pair.active().len() > 1 {
+                    let mut later = Pair {
+                        nodes: pair.nodes.clone(),
+                        ..pair
+                    };
+                    later.tick();
+                    prop_assert!(later.active().len() < 2, "both are active: {later:?}");
+                }
+            }
+            pair.take(Step::Heal);
+            pair.tick();
+            prop_assert!(pair.active().len() < 2, "both are active: {pair:?}");
+            for at in [0, 1] {
+                let mut pair = Pair {
+                    nodes: pair.nodes.clone(),
+                    ..pair
+                };
+                pair.boot(0);
+                pair.boot(1);
+                pair.tick();
+                if pair.active() != [at] {
+                    pair.promote(at);
+                }
+                pair.tick();
+                prop_assert_eq!(pair.active(), [at], "by one command: {:?}", pair);
+                // And it stays that one, in either order of boots.
+                for first in [0, 1] {
+                    pair.take(Step::Stop(0));
+                    pair.take(Step::Stop(1));
+                    pair.boot(first);
+                    pair.boot(1 - first);
+                    pair.tick();
+                    prop_assert_eq!(pair.active(), [at], "after a restart: {:?}", pair);
+                }
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failed| panic!("BC_SEED={seed}: {failed}"));
+}

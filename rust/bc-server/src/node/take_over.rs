@@ -1,0 +1,152 @@
+//! Makes a held server the primary again by a person's order: one that is fenced, or that holds since two nodes claim to be
+//! the primary.
+//!
+//! It begins an epoch above all that this node knows or is told of, so that whoever else runs as a primary is fenced by its
+//! own watch. Against a node that took over and still answers as a primary it is refused: stop that one first.
+
+use std::sync::Arc;
+
+use bc_core::{
+    basics::random,
+    generation::Role,
+    keys::Token,
+    node::{Event, Events, Reply},
+    role::{
+        Recorded,
+        guard::{Guard, Winner},
+        unacknowledged,
+    },
+    status::{Phase, Topic},
+};
+use futures_util::future::join_all;
+use tokio::{sync::watch, time::sleep};
+use tracing::{error, warn};
+
+use super::{
+    Assembly,
+    fence::Fenced,
+    guard::ANSWER_TRAVELS,
+    peer_book::{Asked, PeerBook},
+    supervisor::blocking,
+};
+
+/// What a held server needs to be made the primary again.
+pub(crate) struct TakeOver {
+    held: Fenced,
+    events: Arc<Events>,
+    token: watch::Receiver<Option<Token>>,
+    run: Arc<bc_core::generation::Run>,
+}
+
+impl TakeOver {
+    /// Makes what carries the order out.
+    pub(crate) fn of(assembly: &Assembly, token: &watch::Receiver<Option<Token>>, book: &Arc<PeerBook>) -> Self {
+        Self {
+            held: Fenced {
+                state: Arc::clone(&assembly.state),
+                settings: Arc::clone(&assembly.settings),
+                board: Arc::clone(&assembly.board),
+                book: Arc::clone(book),
+            },
+            events: Arc::clone(&assembly.events),
+            token: token.clone(),
+            run: Arc::clone(&assembly.run),
+        }
+    }
+
+    /// Takes over, where `accepts_loss` says that what the other node did meanwhile may be lost.
+    pub(crate) async fn order(&self, accepts_loss: bool) -> Reply {
+        let board = &self.held.board;
+        let (role, phase) = board.look(|status| (status.role, status.phase));
+        if phase != Phase::Holding || role == Role::Standby {
+            return Reply::refused(
+                format!("this node is a {role} and neither fenced nor held by its peers"),
+                "A standby is promoted with `gocd-bc promote` alone.",
+            );
+        }
+        if !accepts_loss {
+            return Reply::refused(
+                "whatever the other node did since it took over is not on this server, and is lost",
+                "If that is meant, run `gocd-bc promote --take-over --accept-loss`.",
+            );
+        }
+        let guard = self.ask().await;
+        let winner = guard.winner().cloned();
+        let answers_as_primary =
+            |word: &bc_core::role::guard::Word| word.node.as_ref().is_some_and(|node| node.role == Role::Primary);
+        let alive: Vec<_> = guard
+            .words()
+            .filter(|(_, word)| word.is_some_and(answers_as_primary))
+            .map(|(peer, _)| peer.to_owned())
+            .collect();
+        if role == Role::Fenced && !alive.is_empty() {
+            return Reply::refused(
+                format!("the node that took over answers as a primary: {}", alive.join(", ")),
+                "Stop GoCD there first. To make this server its standby, run `gocd-bc demote` and restart it.",
+            );
+        }
+        let held = self.held.clone();
+        match blocking(move || record(&held, winner.as_ref())).await {
+            Ok(message) => {
+                error!("CRITICAL {message}");
+                for topic in [Topic::Fenced, Topic::Guard] {
+                    board.clear(&topic);
+                }
+                board.update(|status| {
+                    status.role = Role::Primary;
+                    status.phase = Phase::Releasing;
+                    status.fenced_by = None;
+                });
+                let (events, flag) = (Arc::clone(&self.events), self.held.settings.flag);
+                tokio::spawn(async move {
+                    sleep(ANSWER_TRAVELS).await;
+                    events.push(Event::release(flag));
+                });
+                Reply::Done { message }
+            }
+            Err(problem) => problem.into(),
+        }
+    }
+
+    /// Asks all peers once.
+    async fn ask(&self) -> Guard {
+        let own = self.held.board.look(|status| status.epoch.clone());
+        let book = Arc::clone(&self.held.book);
+        let mut guard = Guard::new(book.own_node_id().clone(), self.run.id.clone(), Some(own), book.names());
+        let asked = book.asked(&self.token);
+        let answers = join_all(asked.into_iter().map(|(name, asked)| async move {
+            match asked {
+                Asked::There(transport) => (name, transport.who().await),
+                Asked::Not(heard) => (name.clone(), vec![(name, *heard)]),
+            }
+        }));
+        for (name, heard) in answers.await {
+            guard.hear(&name, heard);
+        }
+        guard
+    }
+}
+
+/// Writes down the new epoch, above that of `winner` too, and then the role. Returns what was done, for people.
+fn record(held: &Fenced, winner: Option<&Winner>) -> Result<String, bc_core::basics::Error> {
+    let promotion = random::hex_id()?;
+    let ledger = held.state.change_ledger(|ledger| {
+        if let Some(winner) = winner
+            && winner.epoch.number > ledger.highest_epoch.number
+        {
+            ledger.highest_epoch = winner.epoch.clone();
+        }
+        ledger.begin_epoch(&promotion, 0);
+    })?;
+    held.board.update(|status| status.epoch = ledger.epoch.clone());
+    if unacknowledged::remove(held.state.path())? {
+        warn!("that this server promoted itself once is noted no longer: a person has decided since");
+    }
+    let before = Recorded::load(held.state.path()).ok().flatten();
+    let now_ms = held.board.now_ms();
+    Recorded::next(before.as_ref(), Role::Primary, held.settings.flag, None, now_ms).save(held.state.path())?;
+    Ok(format!(
+        "this server is the primary again, by an order, with epoch {}; GoCD is being released",
+        ledger.epoch.number
+    ))
+}
