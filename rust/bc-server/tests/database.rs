@@ -191,8 +191,18 @@ fn a_server_that_speaks_german_is_understood() {
     let sessions = server.fill();
     assert_eq!(refused(&properties), Refusal::Full);
     drop(sessions);
+    server.rewrite("pg_hba.conf", "local all all trust\n");
+    until("the line to be gone", LONG, || {
+        (look(&runtime, &login(&properties)) == Err(Refusal::NotAllowed)).then_some(())
+    });
     let log = server.log();
-    assert!(log.contains("Passwort-Authentifizierung"), "{log}");
+    for german in [
+        "Passwort-Authentifizierung",
+        "kein pg_hba.conf-Eintrag",
+        "Datenbank »none« existiert nicht",
+    ] {
+        assert!(log.contains(german), "{german}: {log}");
+    }
 }
 
 /// It lets in whoever knows the password, also while there is no server behind it.
