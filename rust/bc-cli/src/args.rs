@@ -186,6 +186,18 @@ pub(crate) enum Command {
     /// A standby whose flag is gone promotes itself where the primary that it followed does not answer. It says so as
     /// CRITICAL until this command, or the next promotion or demotion.
     Acknowledge,
+    /// Show what this server found when it had been promoted
+    ///
+    /// What GoCD had in its hands, from its database: jobs on agents, locked pipelines, stages that wait; until when agents
+    /// must be back; whether the artifacts are there. Shown in the status and on the dashboard too, until
+    /// `gocd-bc landing done`.
+    Landing {
+        #[command(subcommand)]
+        command: Option<LandingCommand>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List promotions, demotions, restored generations and changed keys, with who ordered them
     ///
     /// Newest first, in the time of UTC. Also lists what was refused, with the reason. What else was ordered of the node
@@ -354,6 +366,12 @@ pub(crate) enum GenerationsCommand {
         /// Its id or the beginning of it, its sequence as #12, or 0
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LandingCommand {
+    /// Say that you have seen it: it is not shown any more
+    Done,
 }
 
 #[derive(Debug, Subcommand)]

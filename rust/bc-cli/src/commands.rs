@@ -6,6 +6,7 @@
 //! | `doctor`, `explain` | the commands of these names |
 //! | `run` | `gocd-bc primary` and `gocd-bc standby`, a node without a JVM |
 //! | `promote`, `demote`, `acknowledge` | the commands of these names |
+//! | `landing` | `gocd-bc landing`, and `done` |
 //! | `history` | `gocd-bc history` |
 //! | `sync`, `verify` | the commands of these names |
 //! | `generations` | `gocd-bc generations list`, `show`, `diff`, `restore` and `drop` |
@@ -16,7 +17,7 @@
 //! | `trust` | `gocd-bc trust` |
 
 use crate::{
-    args::{self, Arguments, Command, GenerationsCommand, GuardCommand, IdentityCommand, TokenCommand},
+    args::{self, Arguments, Command, GenerationsCommand, GuardCommand, IdentityCommand, LandingCommand, TokenCommand},
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
@@ -31,6 +32,7 @@ mod generations;
 mod guard;
 mod history;
 mod identity;
+mod landing;
 mod promote;
 mod run;
 mod setup;
@@ -106,6 +108,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Setup(command) => setup::run(&search, command),
         Command::Demote { forget } => demote::run(&search, forget),
+        Command::Landing { command: None, json } => landing::show(&search, json),
+        Command::Landing {
+            command: Some(LandingCommand::Done),
+            ..
+        } => landing::done(&search),
         Command::History { number, json } => history::run(&search, number, json),
         Command::Acknowledge => acknowledge::run(&search),
         Command::Guard(GuardCommand::Ignore { peer }) => guard::ignore(&search, peer),

@@ -68,6 +68,7 @@ impl ControlHandler for SmallNode {
             },
             Order::Demote { .. }
             | Order::Acknowledge
+            | Order::LandingDone
             | Order::IgnorePeer { .. }
             | Order::TakeOver { .. }
             | Order::DropGenerations { .. } => Reply::Done {

@@ -42,6 +42,7 @@ fn help_is_what_the_file_says() {
         &["promote"],
         &["demote"],
         &["acknowledge"],
+        &["landing"],
         &["history"],
         &["guard"],
         &["guard", "ignore"],

@@ -16,6 +16,7 @@
 //! | what one server's history file and `pg_controldata` say of it | [`timeline`], [`control_data`] |
 //! | what is asked seldom: settings, slots, collations, who runs it for others | [`facts`] |
 //! | what a node says of all that, and what it calls what is wrong | [`watch`], [`picture`], [`finding`] |
+//! | what GoCD had in its hands, by the rows of its tables | [`in_hand`] |
 //! | how a standby is told whom to follow, and with which password | [`conninfo`], [`passfile`], [`setting_file`] |
 //! | what a primary needs so that it can be followed, and whom it lets in | [`followed`], [`hba`], [`sql`] |
 //! | what makes a copy of a primary its standby, and whether a host can carry one | [`recovery`], [`fit`], [`base_backup`] |
@@ -34,6 +35,7 @@ pub mod fit;
 pub mod followed;
 pub mod following;
 pub mod hba;
+pub mod in_hand;
 pub mod lag;
 pub mod look;
 pub mod lsn;

@@ -6,6 +6,7 @@
 //! | `cruise_config` | what a standby wants to know of a `cruise-config.xml` before it becomes live |
 //! | `secret` | what in it is secret, by name or by value |
 //! | `cipher` | whether the key `cipher.aes` fits its secrets |
+//! | `artifacts` | where a `cruise-config.xml` says that artifacts are kept |
 //! | `version` | which GoCD is beside us |
 //! | `xml` | reads an XML text through, for its outline or for a visitor |
 //! | `xml::skim` | reads head and end alone, for the outline at each scan |
@@ -14,6 +15,7 @@
 //!
 //! Stands on [`crate::basics`].
 
+pub(crate) mod artifacts;
 pub(crate) mod cipher;
 pub(crate) mod cruise_config;
 pub(crate) mod secret;

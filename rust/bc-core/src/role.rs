@@ -16,6 +16,7 @@
 //! | `promotion::written` | what a promotion writes: epoch, note, record |
 //! | `promotion::journal` | what is written down of a promotion itself, step by step |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
+//! | `landing` | what a promoted server found: what GoCD had in its hands |
 //! | `state_dir` | the state folder: its lock, the node id |
 //! | `claim` | what a running primary claims in GoCD's database |
 //! | `lock_holder` | which process has that lock |
@@ -24,8 +25,8 @@
 //! Where our library cannot be loaded Java goes by one line of the record, `hold`, and by a flag that appeared or is
 //! another one; of a question to the primary that nobody can ask that makes a hold.
 //!
-//! Stands on [`crate::basics`], [`crate::durable`], [`crate::database`], [`crate::generation`], [`crate::settings`] and
-//! [`crate::keys`].
+//! Stands on [`crate::basics`], [`crate::durable`], [`crate::gocd`], [`crate::database`], [`crate::generation`],
+//! [`crate::settings`] and [`crate::keys`].
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ pub mod claim;
 pub mod guard;
 pub mod inquiry;
 pub mod known_peers;
+pub mod landing;
 pub mod ledger;
 pub mod lock_holder;
 mod plan;

@@ -30,7 +30,7 @@ use crate::{
         position::{Position, Told},
     },
     generation::{Epoch, Highest, Name, Reason, Role, Withheld, concern, withheld},
-    role::{guard::Said, known_peers, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
+    role::{guard::Said, known_peers, landing::Landing, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
     settings::{Face, Flag},
 };
 
@@ -151,6 +151,9 @@ pub struct Status {
     /// On a standby: what a promotion with the database would do now.
     #[serde(default)]
     pub preflight: Option<Preflight>,
+    /// What a promoted server found, until a person has seen it.
+    #[serde(default)]
+    pub landing: Option<Landing>,
     /// When the folders were last read through.
     pub scanned_ms: Option<i64>,
     /// On a standby: the primary.
@@ -212,6 +215,7 @@ impl Status {
             database: None,
             promotion: None,
             preflight: None,
+            landing: None,
             scanned_ms: None,
             primary: None,
             sync: None,

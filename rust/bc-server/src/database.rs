@@ -16,6 +16,7 @@ use bc_core::{
     database::{
         configured::Login,
         facts::{self, Facts, Lock},
+        in_hand::{self, InHand},
         look::{COLUMNS, Look, STATEMENT},
         refusal::Refusal,
         url::{Server, TlsMode},
@@ -201,6 +202,19 @@ impl Connection {
         let ran = timeout(within, self.client.simple_query(statement)).await;
         let messages = ran.map_err(|_| Refusal::Silent)?.map_err(|error| refusal(&error))?;
         Ok(row(&messages, 1).ok().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// Asks GoCD's database what GoCD has in its hands.
+    ///
+    /// # Errors
+    /// As [`Connection::look`]. The connection is of no use then.
+    pub async fn in_hand(&self) -> Result<InHand, Refusal> {
+        let messages = self.ask(&in_hand::statements()).await?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|column| row.get(column)).collect()),
+            _ => None,
+        });
+        InHand::of::<'_>(rows).map_err(Refusal::Other)
     }
 
     /// Asks GoCD's database one statement, in time.

@@ -27,6 +27,7 @@
 //! | `question` | asks the primary where the flag of a standby is gone |
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
+//! | `landing` | looks at what GoCD had in its hands when this server was promoted |
 //! | `retention` | lets go of what a standby had kept before it was promoted: in its time, or when a person orders it |
 //! | `reopen` | opens the node again where GoCD runs already and it is to serve |
 //! | `orders` | answers the local socket |
@@ -93,6 +94,7 @@ mod guard;
 mod health;
 mod hints;
 mod hold;
+mod landing;
 mod live_watch;
 pub(crate) mod log;
 mod orders;
@@ -515,6 +517,7 @@ impl Assembly {
             }
             if let Some(promoted_ms) = promoted_ms {
                 retention::start(&self, &supervisor, promoted_ms);
+                landing::start(&self, &answering, runtime.handle(), promoted_ms);
             }
         }
         if let Some(recorded) = recorded.ok().flatten().filter(|_| plan.asks) {

@@ -5,6 +5,7 @@
 //! which starts it anew finds the same. [`programs`] says where the programs come from.
 
 mod faults;
+mod gocd_tables;
 pub mod programs;
 mod recovery;
 

@@ -9,6 +9,7 @@ use bc_core::{
 };
 use serde::Serialize;
 
+use super::landing;
 use crate::{
     client,
     exit_code::ExitCode,
@@ -86,6 +87,11 @@ fn render(status: &Status, colours: Colours) -> String {
     {
         text.push('\n');
         text.push_str(&table(&databases(database)));
+    }
+    if let Some(landing) = &status.landing {
+        text.push_str(&format!("\n{}\n", colours.strong("After the promotion")));
+        text.push_str(&landing::render(landing, status.now_ms));
+        text.push_str("`gocd-bc landing done` takes this away.\n");
     }
     if !status.standbys.is_empty() {
         text.push('\n');

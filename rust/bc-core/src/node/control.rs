@@ -72,6 +72,8 @@ pub enum Order {
         /// As it is named on the status.
         peer: String,
     },
+    /// A person has seen what this node found when it had been promoted.
+    LandingDone,
     /// Pull from the primary now, and wait until its newest generation is live here.
     Sync(Permit),
     /// Make a kept generation live again, and pull no more until a sync resumes.

@@ -74,6 +74,8 @@ topics! {
     LocalSocket = "local socket",
     /// What was ordered cannot be written down.
     Audit = "audit",
+    /// What this node found when it had been promoted cannot be kept.
+    Landing = "landing",
     /// The token cannot be read.
     Token = "token",
     /// The certificate that an administrator gives cannot be used.

@@ -9,7 +9,7 @@ use bc_core::{
     basics::{Digest, Severity, words},
     database::picture::Picture,
     generation::{Name, Role},
-    role::preflight::Preflight,
+    role::{landing::Landing, preflight::Preflight},
     settings::PrimaryUrl,
     status::{FileState, FileStatus, PrimaryStatus, StandbyStatus, Status},
 };
@@ -109,6 +109,11 @@ impl Fragment<'_> {
                     .to_owned()
             }
         })
+    }
+
+    /// What this server found when it had been promoted, for the dashboard.
+    fn landing_lines(&self, landing: &Landing) -> Vec<String> {
+        landing.lines(self.status.now_ms)
     }
 
     /// How long ago something on the dashboard was.

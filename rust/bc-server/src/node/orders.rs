@@ -24,6 +24,7 @@ use super::{
     demote::{self, Demotion},
     generation_orders,
     guard::Guarding,
+    landing,
     promote::{self, Begun, Promotion, WithDatabase},
     retention,
     rotation::{self, Rotation},
@@ -247,6 +248,7 @@ impl ControlHandler for Orders {
                 ),
             },
             Order::Acknowledge => demote::acknowledge(&self.promotion.state, &self.board),
+            Order::LandingDone => landing::done(&self.promotion.state, &self.board),
             Order::DropGenerations { id } => retention::let_go(&self.promotion.state, &self.board, id).await,
         }
     }

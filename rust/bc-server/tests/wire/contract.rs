@@ -13,6 +13,7 @@ use bc_core::{
         facts::Platform,
         finding::{Fault, Finding},
         following::Following,
+        in_hand::{InHand, Job, Locked, Waiting},
         picture::{Picture, ServerPicture},
         position::Position,
     },
@@ -21,6 +22,7 @@ use bc_core::{
     role::{
         guard::Said,
         known_peers,
+        landing::{Artifacts, ArtifactsState, Landing},
         preflight::{About, Check, Loss, Preflight, Verdict},
         promotion::{Cause, Journal, Outcome, Step, Taken},
     },
@@ -292,6 +294,34 @@ fn position() -> Position {
 }
 
 /// A status with something in each of its fields: a new field does not compile before it is here.
+fn landing() -> Landing {
+    let word = || "word".to_owned();
+    let artifacts = Artifacts {
+        path: Some(word()),
+        state: ArtifactsState::Filled,
+        mount: Some(word()),
+    };
+    let mut landing = Landing::begin(1, 2, true, artifacts);
+    let in_hand = InHand {
+        jobs: vec![Job {
+            job: word(),
+            state: word(),
+            agent: Some(word()),
+        }],
+        job_count: 1,
+        locked: vec![Locked {
+            pipeline: word(),
+            label: Some(word()),
+        }],
+        locked_count: 1,
+        waiting: vec![Waiting { stage: word(), jobs: 1 }],
+        waiting_count: 1,
+    };
+    landing.hear(Ok(in_hand), 3);
+    landing.unknown = Some(word());
+    landing
+}
+
 fn filled(role: Role) -> Status {
     let generation = Generation {
         id: Digest::of(b"generation"),
@@ -439,6 +469,7 @@ fn filled(role: Role) -> Status {
                 edits: Some(0),
             },
         }),
+        landing: Some(landing()),
         scanned_ms: Some(1),
         primary: Some(PrimaryStatus {
             url: "https://primarygo:8155".to_owned(),
