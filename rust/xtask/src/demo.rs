@@ -6,6 +6,7 @@
 //! | `--check` | 20 changes and three of plugins, then the release of the standby; ends with one line of JSON |
 //! | `--keep-running --json` | prints where everything is as one line of JSON and stays until SIGTERM or the end of standard input |
 //! | `--database` | besides, each server has a PostgreSQL, and the commands of the product make one the standby of the other; a row is written each 100 ms, and its way is shown as well |
+//! | `--failover` | the primary is killed, the standby promoted, the former primary started again and made the standby; ends with one line of JSON |
 //! | `--database --check` | rows and changes for 5 s, then the doctor on both; ends with one line of JSON |
 //!
 //! All JVMs and databases are ended on every way out. Folders and logs of the JVMs, and logs of the databases, stay under
@@ -15,6 +16,7 @@ mod changes;
 mod check;
 mod database_check;
 mod databases;
+mod failover;
 mod folders;
 mod held;
 pub(crate) mod http;
@@ -30,6 +32,8 @@ mod sample_plugin;
 mod session;
 mod show;
 mod stop;
+mod two_active;
+mod writers;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -52,6 +56,9 @@ pub(crate) struct DemoOptions {
     /// With a PostgreSQL for each server, one of which follows the other
     #[arg(long)]
     database: bool,
+    /// Lose the primary, promote the standby, and bring the former primary back as the standby; ends with one line of JSON
+    #[arg(long, conflicts_with_all = ["check", "database", "keep_running", "json"])]
+    failover: bool,
     /// Change nothing; stay until SIGTERM or the end of standard input
     #[arg(long)]
     keep_running: bool,
@@ -80,7 +87,7 @@ fn play_and_print(project: &Project, tools: &BuildTools, options: &DemoOptions) 
     // From here on there are processes to end, so signals no longer end us at once.
     let stop = Stop::on_signals()?;
     let outcome = play(project, tools, options, &stop);
-    if stop.requested() && !options.check {
+    if stop.requested() && !options.check && !options.failover {
         return Ok(());
     }
     if outcome.is_err() {
@@ -100,9 +107,12 @@ fn build(project: &Project) -> Result<BuildTools> {
 }
 
 fn play(project: &Project, tools: &BuildTools, options: &DemoOptions, stop: &Stop) -> Result<()> {
-    let mut pair = Pair::start(project, &tools.jdk, options.database, stop)?;
-    if options.check {
-        let (line, complaints) = if options.database {
+    let mut pair = Pair::start(project, &tools.jdk, options.database || options.failover, stop)?;
+    if options.check || options.failover {
+        let (line, complaints) = if options.failover {
+            let findings = failover::run(&mut pair, stop);
+            (findings.to_json(), findings.complaints())
+        } else if options.database {
             let findings = database_check::run(&mut pair, stop);
             (findings.to_json(), findings.complaints())
         } else {

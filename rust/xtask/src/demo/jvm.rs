@@ -1,7 +1,7 @@
 //! One JVM of the demo, ended when it is dropped.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -25,9 +25,13 @@ pub(crate) struct Jvm {
 }
 
 impl Jvm {
-    /// Starts `java` with these words in `folder`; everything it prints goes to `log`.
+    /// Starts `java` with these words in `folder`; everything it prints goes to the end of `log`.
     pub(crate) fn start(name: &'static str, java: &Path, words: &[String], folder: &Path, log: &Path) -> Result<Self> {
-        let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let log_file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let same_file = log_file.try_clone().context("cannot share the log file")?;
         let child = Command::new(java)
             .args(words)
@@ -38,6 +42,13 @@ impl Jvm {
             .spawn()
             .with_context(|| format!("cannot start {}", java.display()))?;
         Ok(Self { name, child })
+    }
+
+    /// Ends it at once, as a machine that loses its power does.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("cannot kill a JVM")?;
+        self.child.wait().context("cannot wait for a JVM")?;
+        Ok(())
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! One GoCD server of the demo with our node in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -31,6 +31,22 @@ pub(crate) struct Node {
     pub(crate) jvm: Jvm,
     /// What the JVM prints.
     pub(crate) log: PathBuf,
+    pub(crate) start: Start,
+}
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) name: &'static str,
+    pub(crate) java: PathBuf,
+    pub(crate) words: Vec<String>,
+}
+
+impl Start {
+    /// Starts a server in its folder.
+    pub(crate) fn run(&self, folder: &GocdFolder, log: &Path) -> Result<Jvm> {
+        Jvm::start(self.name, &self.java, &self.words, folder.root(), log)
+    }
 }
 
 impl Node {
@@ -70,6 +86,12 @@ impl Node {
     /// Lets a held node go on and become the server.
     pub(crate) fn promote(&self, project: &Project) -> Result<()> {
         command::run(&mut self.companion(project, &["promote", "--without-database"]))
+    }
+
+    /// Starts it once more, as it was started first.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.jvm = self.start.run(&self.folder, &self.log)?;
+        Ok(())
     }
 
     /// A command to this node.

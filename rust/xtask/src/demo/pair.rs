@@ -9,8 +9,7 @@ use crate::{
         Stop,
         databases::Databases,
         folders::{self, GocdFolder, Login},
-        jvm::Jvm,
-        node::{Node, Ports},
+        node::{Node, Ports, Start},
         primary_files,
     },
     ports,
@@ -128,12 +127,18 @@ fn start(
     words.push("-jar".to_owned());
     words.push(project.host_jar().display().to_string());
     let log = folders::log(project, name);
-    let jvm = Jvm::start(name, &jdk.program("java"), &words, folder.root(), &log)?;
+    let start = Start {
+        name,
+        java: jdk.program("java"),
+        words,
+    };
+    let jvm = start.run(&folder, &log)?;
     Ok(Node {
         folder,
         ports,
         jvm,
         log,
+        start,
     })
 }
 

@@ -63,13 +63,7 @@ impl Postgres {
             .arg(server.data());
         command::read(&mut initdb)?;
         server.configure()?;
-        // Without a log it would keep our pipe open.
-        command::read(
-            server
-                .control(&["-w", "start"])
-                .arg("-l")
-                .arg(server.folder.path().join("start.log")),
-        )?;
+        server.start_again()?;
         Ok(server)
     }
 
@@ -86,6 +80,18 @@ impl Postgres {
     /// Where it listens on loopback.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it at once, as a machine that loses its power does.
+    pub(crate) fn crash(&self) -> Result<()> {
+        command::read(&mut self.control(&["-w", "-m", "immediate", "stop"])).map(drop)
+    }
+
+    /// Starts it once more.
+    pub(crate) fn start_again(&self) -> Result<()> {
+        // Without a log it would keep our pipe open.
+        let log = self.folder.path().join("start.log");
+        command::read(self.control(&["-w", "start"]).arg("-l").arg(log)).map(drop)
     }
 
     /// A superuser's session.
