@@ -312,7 +312,7 @@ fn two_primaries_on_one_database_see_each_other_in_it() {
         (written == format!("1/{node_id}")).then_some(node_id)
     });
     assert_eq!(claimed("one"), None);
-    let _other = primary_in(&place, "other", "127.0.0.1:0", &[]);
+    let other = primary_in(&place, "other", "127.0.0.1:0", &[]);
     let message = wait_for("the second one to see the first", || claimed("other"));
     assert!(message.contains(&format!("node {} runs", &node_id[..8])), "{message}");
     assert_eq!(claimed("one"), None);
@@ -328,8 +328,19 @@ fn two_primaries_on_one_database_see_each_other_in_it() {
             "ab".repeat(16)
         ),
     );
-    let message = wait_for("a higher epoch to be seen", || claimed("other"));
-    assert!(message.contains("epoch 7 of node abababab"), "{message}");
+    wait_for("it to be fenced", || {
+        (status(&place, "other")["role"] == "fenced").then_some(())
+    });
+    let (_, log) = other.end();
+    assert!(
+        log.contains("the node abababab took over with epoch 7") && log.contains("GoCD ends here now"),
+        "{log}"
+    );
+    let again = primary_in(&place, "other", "127.0.0.1:0", &[]);
+    wait_for("it to stay held", || {
+        (status(&place, "other")["role"] == "fenced").then_some(())
+    });
+    drop(again);
 }
 
 /// Which one is asked, and which one GoCD uses, is chance. In a namespace of its own, where the name leads to this machine

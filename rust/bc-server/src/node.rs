@@ -446,14 +446,15 @@ impl Assembly {
             certificate.start(&supervisor);
         }
         let offers = role == Role::Primary && phase == Phase::Running;
+        let replaced = database::Replaced::new(None);
         if offers {
-            database::start(&self, &answering, runtime.handle(), None);
+            database::start(&self, &answering, runtime.handle(), None, Some(&replaced));
         }
         let offer = if offers {
             let (offer, reading) = primary::start(&self, &supervisor)?;
             ending.push(reading);
             scan_watch::start(&self, &supervisor);
-            peer_watch::start(&self, &supervisor, &token, &book);
+            peer_watch::start(&self, &supervisor, &token, &book, &replaced);
             Some(offer)
         } else {
             None

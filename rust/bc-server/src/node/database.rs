@@ -1,5 +1,6 @@
 //! Watches GoCD's database: one question a second to each server that `db.url` names, and on a standby one to the primary,
-//! where its database is. How each server is asked is in `line`, and what a running primary claims there in `claim`.
+//! where its database is. How each server is asked is in `line`, what a running primary claims there in `claim`, and
+//! what is asked before it runs in `at_start`.
 //!
 //! What is seen goes to the board as [`bc_core::database::watch`] judges it. `db.properties` and `cipher.aes` are looked at
 //! again every ten seconds, since the first sync of a standby replaces the key that its own password was made with.
@@ -17,11 +18,15 @@ use bc_core::{
     },
     doctor,
     generation::Role,
-    role::claim::Verdict,
+    role::{
+        claim::{Row, Verdict},
+        guard::Winner,
+    },
     status::{Phase, Status, StatusBoard, Topic},
 };
 use tokio::{
     runtime::Handle,
+    sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -35,6 +40,7 @@ use super::{
 };
 use crate::client::HttpTransport;
 
+pub(super) mod at_start;
 mod claim;
 mod line;
 
@@ -46,13 +52,17 @@ const FILES_WITHIN: Duration = Duration::from_secs(2);
 /// How long the primary may take to say where its database is.
 const PRIMARY_WITHIN: Duration = Duration::from_secs(3);
 
+/// By which a primary is told who leads by its database.
+pub(super) type Replaced = watch::Sender<Option<Winner>>;
+
 /// Starts the part that watches GoCD's database, unless it is somebody else's matter. `files` is where files may be read, and on a standby `primary` the way
-/// to its primary.
+/// to its primary. A primary tells `replaced` once its database has a higher epoch than its own.
 pub(super) fn start(
     assembly: &Assembly,
     supervisor: &Supervisor,
     files: &Handle,
     primary: Option<&Arc<HttpTransport>>,
+    replaced: Option<&Replaced>,
 ) {
     if !assembly.settings.watches_database {
         return;
@@ -67,6 +77,7 @@ pub(super) fn start(
         files: files.clone(),
         primary: primary.cloned(),
         node_id: assembly.state.node_id().clone(),
+        replaced: replaced.cloned(),
     };
     supervisor.supervise(part, move || watcher.clone().watch());
 }
@@ -92,6 +103,7 @@ struct Watcher {
     files: Handle,
     primary: Option<Arc<HttpTransport>>,
     node_id: NodeId,
+    replaced: Option<Replaced>,
 }
 
 impl Watcher {
@@ -151,6 +163,9 @@ impl Watcher {
             return;
         };
         let verdict = Verdict::of(seen, &claimant.epoch);
+        if let (Verdict::Replaced(row), Some(replaced)) = (&verdict, &self.replaced) {
+            replaced.send_replace(Some(winner(&server.to_string(), row)));
+        }
         match verdict.message(&server.to_string()) {
             Some(message) => {
                 if self.board.raise(&Topic::Claim, Severity::Critical, message.clone()) {
@@ -188,6 +203,16 @@ impl Watcher {
         self.board.update(|status| status.database = Some(picture));
         let severity = severity.unwrap_or(Severity::Ok);
         self.board.set(&Topic::Database, severity, words::one_line(&texts));
+    }
+}
+
+/// Who leads by the row of GoCD's database at `server`.
+pub(super) fn winner(server: &str, row: &Row) -> Winner {
+    Winner {
+        node_id: Some(row.node_id.to_string()),
+        address: format!("the database {server}"),
+        is_there: false,
+        epoch: row.epoch.clone(),
     }
 }
 

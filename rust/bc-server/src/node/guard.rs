@@ -13,7 +13,7 @@ use std::{
 };
 
 use bc_core::{
-    basics::{Severity, lock, words},
+    basics::{NodeId, Severity, lock, words},
     generation::{Epoch, Role},
     keys::Token,
     node::{Event, Events, Reply},
@@ -27,6 +27,7 @@ use bc_core::{
 };
 use futures_util::future::join_all;
 use tokio::{
+    runtime::Handle,
     sync::{Notify, mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
@@ -34,6 +35,10 @@ use tracing::{error, info, warn};
 
 use super::{
     Assembly, RoleFile,
+    database::{
+        self,
+        at_start::{self, Says},
+    },
     fence::Fenced,
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
@@ -56,6 +61,10 @@ pub(crate) struct Guarding {
     recorded: RoleFile,
     own_epoch: Option<Epoch>,
     guard: Mutex<Guard>,
+    node_id: NodeId,
+    files: Handle,
+    /// What GoCD's database says; none before it was asked.
+    database: Mutex<Option<Says>>,
     nudge: Notify,
     /// Whether the wait is over.
     waited: AtomicBool,
@@ -89,6 +98,9 @@ pub(crate) fn start_asking(
         recorded,
         own_epoch,
         guard: Mutex::new(guard),
+        node_id: assembly.state.node_id().clone(),
+        files: supervisor.runtime().clone(),
+        database: Mutex::new(None),
         nudge: Notify::new(),
         waited: AtomicBool::new(false),
     });
@@ -160,19 +172,40 @@ impl Guarding {
             let (this, answers) = (Arc::clone(&self), answers.clone());
             async move { this.ask(name, asked, answers).await }
         }));
-        tokio::pin!(asking);
+        let asking_database = self.ask_database();
+        tokio::pin!(asking, asking_database);
         let mut is_over = false;
         loop {
             let is_waiting = !self.waited.load(Ordering::Relaxed);
             tokio::select! {
                 _ = &mut asking, if !is_over => is_over = true,
                 Some((name, answers)) = heard.recv() => self.hear(&name, answers).await,
+                () = &mut asking_database => {}
                 () = self.nudge.notified() => {}
                 () = sleep_until(end), if is_waiting => self.waited.store(true, Ordering::Relaxed),
             }
             if self.decide().await {
                 return;
             }
+        }
+    }
+
+    /// Asks GoCD's database again and again, unless it is not watched.
+    async fn ask_database(&self) {
+        let settings = &self.fenced.settings;
+        let own = self.own_epoch.clone().filter(|_| settings.watches_database);
+        loop {
+            let says = match &own {
+                Some(own) => Some(at_start::ask(&settings.database, &self.files, &self.node_id, own).await),
+                None => None,
+            };
+            let is_known = says.is_some();
+            *lock(&self.database) = Some(says.unwrap_or(Says::NOTHING));
+            self.nudge.notify_one();
+            if !is_known {
+                std::future::pending::<()>().await;
+            }
+            sleep(PAUSE_HELD).await;
         }
     }
 
@@ -228,7 +261,9 @@ impl Guarding {
         let (decision, guard) = {
             let guard = lock(&self.guard);
             let said = guard.said();
-            let is_enough = guard.is_decided() || guard.is_complete() || self.waited.load(Ordering::Relaxed);
+            let says = lock(&self.database).clone();
+            let have_said = guard.is_complete() && says.is_some();
+            let is_enough = guard.is_decided() || have_said || self.waited.load(Ordering::Relaxed);
             let epochs = match &self.own_epoch {
                 Some(own) => Epochs::Known { own, highest: own },
                 None => Epochs::Unknown,
@@ -239,7 +274,7 @@ impl Guarding {
                 epochs,
                 peers: if is_enough { Peers::Said(&said) } else { Peers::NotAsked },
                 strict: self.fenced.settings.guard_is_strict,
-                database: Database::Unknown,
+                database: says.map_or(Database::Unknown, |says| says.database),
             });
             (decision, guard.clone())
         };
@@ -283,7 +318,11 @@ impl Guarding {
 
     /// Writes down that this node is fenced, and holds GoCD.
     async fn fence(&self, guard: &Guard) {
-        let Some(winner) = guard.winner().cloned() else { return };
+        let by_database = lock(&self.database).as_ref().and_then(|says| says.replaced.clone());
+        let by_database = by_database.map(|(server, row)| database::winner(&server, &row));
+        let Some(winner) = guard.winner().cloned().or(by_database) else {
+            return;
+        };
         let (fenced, of_winner) = (self.fenced.clone(), winner.clone());
         if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
             // The next start asks again, and this one holds whatever was written.
@@ -297,7 +336,14 @@ impl Guarding {
     /// Says why this node stays held, and what to do.
     fn hold(&self, decision: Start, guard: &Guard) {
         self.waited.store(true, Ordering::Relaxed);
+        let by_database = lock(&self.database)
+            .as_ref()
+            .map(|says| says.message.clone())
+            .unwrap_or_default();
         let message = match decision {
+            Start::HoldConflict if guard.who(Said::Conflict).is_empty() => {
+                format!("this server stays held: {by_database}")
+            }
             Start::HoldConflict => format!(
                 "this server stays held, since another node claims to be the primary as well: {}. Find out which one is to \
                  be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
@@ -331,7 +377,11 @@ impl Guarding {
                     lines.join(", ")
                 )
             }
-            Start::HoldReadOnly => "this server stays held, since GoCD's database takes no writes".to_owned(),
+            Start::HoldReadOnly => format!(
+                "this server stays held, since GoCD's database takes no writes, and GoCD would end: {by_database}. If that \
+                 database is to be the primary's, promote it; then it starts by itself. If this server is to be the standby, \
+                 run `gocd-bc demote` and restart it."
+            ),
             _ => "this server stays held: which epoch it has is not known, and nobody says".to_owned(),
         };
         let is_news = self.board().raise(&Topic::Guard, Severity::Critical, message.as_str());

@@ -2,7 +2,8 @@
 //!
 //! Every ten seconds, and at once where this process stood still or its clock was moved. On a higher epoch it gives out no
 //! files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
-//! primaries in one epoch end as well: at their next start both hold until a person has decided.
+//! primaries in one epoch end as well: at their next start both hold until a person has decided. A higher epoch in GoCD's
+//! database, which `database` watches, counts as that of a peer.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Assembly,
+    database::Replaced,
     fence::Fenced,
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
@@ -50,6 +52,7 @@ pub(crate) fn start(
     supervisor: &Supervisor,
     token: &watch::Receiver<Option<Token>>,
     book: &Arc<PeerBook>,
+    replaced: &Replaced,
 ) {
     let fenced = Fenced {
         state: Arc::clone(&assembly.state),
@@ -62,6 +65,7 @@ pub(crate) fn start(
         does: "asks the other nodes whether one of them was promoted",
     };
     let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
+    let by_database = replaced.subscribe();
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
         let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []);
@@ -70,6 +74,7 @@ pub(crate) fn start(
             events: Arc::clone(&events),
             token: token.clone(),
             guard,
+            by_database: by_database.clone(),
             silent_since: BTreeMap::new(),
         };
         watch.run()
@@ -81,6 +86,8 @@ struct PeerWatch {
     events: Arc<Events>,
     token: watch::Receiver<Option<Token>>,
     guard: Guard,
+    /// Who leads by GoCD's database, once that names somebody else.
+    by_database: watch::Receiver<Option<Winner>>,
     /// Since when each peer has not proven itself.
     silent_since: BTreeMap<String, Instant>,
 }
@@ -97,6 +104,9 @@ impl PeerWatch {
                 warn!(
                     "this process stood still for a while, or its clock was moved; the other nodes are asked at once"
                 );
+            }
+            if self.by_database.borrow().is_some() {
+                self.end().await;
             }
             if jumped || Instant::now() >= due {
                 due = Instant::now() + INTERVAL - jitter(self.fenced.board.now_ms());
@@ -199,7 +209,8 @@ impl PeerWatch {
 
     /// Does what follows where a peer has a higher epoch, or is a primary as well.
     async fn end(&self) {
-        let winner = self.guard.winner().cloned();
+        let by_database = self.by_database.borrow().clone();
+        let winner = by_database.or_else(|| self.guard.winner().cloned());
         match &winner {
             Some(winner) => self.fence(winner).await,
             None => {

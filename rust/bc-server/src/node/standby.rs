@@ -78,7 +78,7 @@ pub(crate) fn start(
             return None;
         }
     };
-    database::start(assembly, answering, supervisor.runtime(), Some(&transport));
+    database::start(assembly, answering, supervisor.runtime(), Some(&transport), None);
     let (orders, taken) = mpsc::channel(4);
     let primaries = Arc::<Primaries>::default();
     report(

@@ -1,0 +1,117 @@
+//! What GoCD's database says to a server that is to be the primary, before GoCD may run on it.
+//!
+//! Each server that `db.url` names is asked once, at the same time, over a connection of its own. What does not answer, or may
+//! not be asked, says nothing: GoCD reports that by itself.
+
+use bc_core::{
+    basics::NodeId,
+    database::{
+        configured::{Configured, Login, Source},
+        look::Role,
+        refusal::Refusal,
+        url::Server,
+    },
+    generation::Epoch,
+    role::{
+        Database,
+        claim::{Holder, Row, Seen, Verdict},
+    },
+};
+use futures_util::future::join_all;
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{FILES_WITHIN, configured};
+use crate::database::Connection;
+
+/// What it says, and how, for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Says {
+    /// What counts at a start.
+    pub(crate) database: Database,
+    /// The row of a higher epoch, and where that is.
+    pub(crate) replaced: Option<(String, Row)>,
+    /// What is wrong, for people; empty where nothing is.
+    pub(crate) message: String,
+}
+
+impl Says {
+    /// It says nothing.
+    pub(crate) const NOTHING: Self = Self {
+        database: Database::Unknown,
+        replaced: None,
+        message: String::new(),
+    };
+}
+
+/// Asks GoCD's database, as its configuration says, on behalf of a node with this id and epoch.
+pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: &Epoch) -> Says {
+    let of_files = source.clone();
+    let reading = files.spawn_blocking(move || configured(&of_files));
+    let Ok(Ok(Ok(Configured::PostgreSql(login)))) = timeout(FILES_WITHIN, reading).await else {
+        return Says::NOTHING;
+    };
+    let answers = join_all(login.url.hosts.iter().map(|server| look(&login, server, node_id))).await;
+    let answered: Vec<_> = login
+        .url
+        .hosts
+        .iter()
+        .zip(answers)
+        .filter_map(|(server, answer)| Some((server, answer.ok()?)))
+        .collect();
+    of_answers(&login, &answered, own)
+}
+
+/// One server: what it is, and what is claimed there.
+async fn look(login: &Login, server: &Server, node_id: &NodeId) -> Result<(Role, Seen), Refusal> {
+    let connection = Connection::open(login, server).await?;
+    let role = connection.look().await?.role;
+    let seen = Seen {
+        holder: connection.lock_holder(node_id).await?,
+        row: connection.epoch().await?,
+    };
+    Ok((role, seen))
+}
+
+/// What all of them together say.
+fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) -> Says {
+    for (server, (_, seen)) in answered {
+        let verdict = Verdict::of(seen.clone(), own);
+        let message = verdict.message(&server.to_string()).unwrap_or_default();
+        match verdict {
+            Verdict::Replaced(row) => {
+                return Says {
+                    database: Database::HigherEpoch,
+                    replaced: Some((server.to_string(), row)),
+                    message,
+                };
+            }
+            Verdict::Contested(_) | Verdict::Locked(Holder::Other(_)) => {
+                return Says {
+                    database: Database::LockedByAnother,
+                    replaced: None,
+                    message,
+                };
+            }
+            Verdict::Leads | Verdict::LeadsUnwritten | Verdict::Locked(_) => {}
+        }
+    }
+    if answered.iter().any(|(_, (role, _))| *role == Role::Primary) {
+        return Says {
+            database: Database::Writable,
+            ..Says::NOTHING
+        };
+    }
+    // One that does not answer may be the one that takes writes.
+    if answered.len() < login.url.hosts.len() {
+        return Says::NOTHING;
+    }
+    let named: Vec<String> = answered
+        .iter()
+        .map(|(server, (role, _))| format!("{server} ({role})"))
+        .collect();
+    Says {
+        database: Database::ReadOnly,
+        replaced: None,
+        message: format!("no server of db.url takes writes: {}", named.join(", ")),
+    }
+}
