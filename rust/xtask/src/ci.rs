@@ -101,6 +101,10 @@ const STAGES: &[Stage] = &[
         run: demo::check_with_databases,
     },
     Stage {
+        name: "demo of a fail-over",
+        run: demo::check_failover,
+    },
+    Stage {
         name: "tests",
         run: |project, _| test(project),
     },

@@ -83,6 +83,15 @@ pub(crate) fn check_with_databases(project: &Project, tools: &BuildTools) -> Res
     play_and_print(project, tools, &options)
 }
 
+/// What `cargo xtask demo --failover` does, once everything is built.
+pub(crate) fn check_failover(project: &Project, tools: &BuildTools) -> Result<()> {
+    let options = DemoOptions {
+        failover: true,
+        ..DemoOptions::default()
+    };
+    play_and_print(project, tools, &options)
+}
+
 fn play_and_print(project: &Project, tools: &BuildTools, options: &DemoOptions) -> Result<()> {
     // From here on there are processes to end, so signals no longer end us at once.
     let stop = Stop::on_signals()?;
