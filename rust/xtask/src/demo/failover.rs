@@ -29,8 +29,9 @@ use crate::{
 
 /// So many edits and rows before the primary is lost.
 const WRITES: usize = 5;
-/// What is on its way when the power goes is lost with any replication that does not wait; this is what people see.
-const AFTER_THE_LAST: Duration = Duration::from_millis(300);
+/// What is on its way when the power goes is lost with any replication that does not wait. So the power goes just before the
+/// next edit would come, which a machine that is busy with builds needs as well.
+const AFTER_THE_LAST: Duration = Duration::from_millis(900);
 /// How long each step may take.
 const LONG: Duration = Duration::from_secs(120);
 /// Steps of a promotion that are the database's.
