@@ -187,6 +187,7 @@ fn every_part_that_fails_is_named_and_started_again() {
         "live watch",
         "local socket",
         "port",
+        "preflight",
         "puller",
         "reporter",
         "token",

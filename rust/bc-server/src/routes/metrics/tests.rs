@@ -147,6 +147,7 @@ fn every_number_of_a_standby_is_there() {
         (r#"gocd_bc_problems{severity="warning"}"#, 2.0),
         (r#"gocd_bc_problems{severity="critical"}"#, 1.0),
         ("gocd_bc_failed_parts", 2.0),
+        ("gocd_bc_silent_peers", 0.0),
         ("gocd_bc_withheld_files", 2.0),
         ("gocd_bc_scan_age_seconds", 0.5),
         ("gocd_bc_generation_sequence", 17.0),
