@@ -174,7 +174,8 @@ pub(crate) enum Command {
     ///
     /// It is held at its next start, with or without a flag, and follows the primary that bc.primary.url names. What
     /// runs now is not touched. With --forget the record of what it was is removed instead: go.server.mode and
-    /// start.in.standby alone decide at its next start, and without either GoCD starts as a primary at once.
+    /// start.in.standby alone decide at its next start, and without either GoCD starts as a primary, unless another node
+    /// that this one knows is one.
     Demote {
         /// Remove the record of what this server was, for a machine that is to be something else; also where no node
         /// answers

@@ -79,7 +79,7 @@ fn runs_as_primary(place: &Place) -> Value {
 #[test]
 fn a_standby_whose_flag_is_gone_stays_held_and_follows_while_the_primary_answers() {
     let place = Place::new();
-    let (_primary, following, address) = pair(&place);
+    let (primary, following, address) = pair(&place);
     following.end();
     let node = without_flag(&place, &[]);
     let message = held(&place);
@@ -98,13 +98,29 @@ fn a_standby_whose_flag_is_gone_stays_held_and_follows_while_the_primary_answers
     let forgotten = on_standby(&place, &["demote", "--forget"]);
     assert_eq!(forgotten.code, 0, "{forgotten:?}");
     assert!(
-        forgotten.stdout.contains("starts as a primary at once"),
+        forgotten.stdout.contains("starts as a primary, unless"),
         "{forgotten:?}"
     );
     let (code, log) = node.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stays held, since"), "{log}");
-    let _other = without_flag(&place, &[]);
+    // Not beside the one that runs, which goes on.
+    let beside = without_flag(&place, &[]);
+    let (_, message) = problem(&place, "guard", |message| {
+        message.contains("claims to be the primary as well")
+    });
+    assert!(message.contains("gocd-bc demote"), "{message}");
+    // Longer than from one question of a running primary to the next.
+    thread::sleep(Duration::from_secs(12));
+    let there = status(&place, "primary");
+    assert_eq!(
+        (&there["role"], &there["phase"]),
+        (&"primary".into(), &"running".into())
+    );
+    assert!(!there["problems"].to_string().contains("\"guard\""), "{there}");
+    beside.end();
+    primary.end();
+    let _alone = without_flag(&place, &[]);
     assert_eq!(runs_as_primary(&place)["epoch"]["number"], 1, "nobody promoted it");
 }
 

@@ -104,6 +104,7 @@ impl Node {
         Heard::Node {
             node_id: self.id.to_string(),
             role: self.role(),
+            waits: false,
             epoch: self.state.ledger.epoch.clone(),
             highest: Some(Highest {
                 epoch: self.state.ledger.highest_epoch.clone(),

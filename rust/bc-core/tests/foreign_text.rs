@@ -35,6 +35,7 @@ fn envelope() -> Envelope {
     Envelope {
         node_id: "0123456789abcdef".repeat(2).parse().expect("id"),
         role: Role::Primary,
+        waits: false,
         epoch: Epoch {
             number: 2,
             promotion: "ab".repeat(8),

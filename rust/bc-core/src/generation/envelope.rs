@@ -22,6 +22,9 @@ pub struct Envelope {
     pub node_id: String,
     /// The sender's role; a standby accepts only `primary`.
     pub role: Role,
+    /// Whether the sender is to be the primary, and its GoCD does not run yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// The sender's epoch.
     pub epoch: Epoch,
     /// The highest epoch that the sender knows, its own or another node's.
@@ -74,6 +77,7 @@ impl Envelope {
         Self {
             node_id: node_id.to_owned(),
             role,
+            waits: false,
             epoch: Epoch::default(),
             highest: None,
             sequence: 0,

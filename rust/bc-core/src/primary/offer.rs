@@ -248,6 +248,7 @@ impl Offer {
         Envelope {
             node_id: self.state.node_id().to_string(),
             role: Role::Primary,
+            waits: false,
             epoch: self.epoch(),
             highest: None,
             sequence: offered.sequence,

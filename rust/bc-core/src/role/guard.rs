@@ -6,6 +6,7 @@
 //! | the same number and another promotion | `Conflict`: two were promoted independently of each other |
 //! | another node that is a primary in the very same epoch | `Conflict` |
 //! | a proven node with the id of this one, in another run | `Conflict`: one of the two is a copy |
+//! | the two before, of one whose GoCD waits, while this node's runs | `Agrees`: whoever runs is not ended by one who asks |
 //! | any other proven node, or this node itself | `Agrees` |
 //! | an answer that is not proven: another key, a refused token, nonsense | `Unproven` |
 //! | nothing to the end of the wait: refused, no connection, no answer, a name that leads nowhere | `Unreachable` |
@@ -86,6 +87,7 @@ pub struct Guard {
     words: BTreeMap<String, Word>,
     winners: BTreeMap<String, Winner>,
     ignored: BTreeSet<String>,
+    runs: bool,
 }
 
 impl Guard {
@@ -105,7 +107,13 @@ impl Guard {
             words: BTreeMap::new(),
             winners: BTreeMap::new(),
             ignored: BTreeSet::new(),
+            runs: false,
         }
+    }
+
+    /// The same guard, of a primary that runs already.
+    pub fn of_running(self) -> Self {
+        Self { runs: true, ..self }
     }
 
     /// Hears what was answered at the addresses of a peer to the guard's question.
@@ -219,8 +227,10 @@ impl Guard {
             ),
             Heard::NotAsked(how) => word(Said::Unreachable, format!("could not be asked: {how}")),
             Heard::Silence(how) => word(Said::Unreachable, how.clone()),
-            Heard::Node { node_id, run, .. } if *node_id == *self.own_node_id => match run {
-                Some(run) if run.id != self.own_run => word(
+            Heard::Node {
+                node_id, run, waits, ..
+            } if *node_id == *self.own_node_id => match run {
+                Some(run) if run.id != self.own_run && self.is_disturbed_by(*waits) => word(
                     Said::Conflict,
                     format!(
                         "another server has the identity of this one, {}, and one of them is a copy: stop GoCD on the copy \
@@ -233,6 +243,7 @@ impl Guard {
             Heard::Node {
                 node_id,
                 role,
+                waits,
                 epoch,
                 highest,
                 ..
@@ -244,7 +255,7 @@ impl Guard {
                     epoch: epoch.clone(),
                     address: address.to_owned(),
                 };
-                let (said, how) = self.compare(&node, told, of);
+                let (said, how) = self.compare(&node, *waits, told, of);
                 if said == Said::Higher {
                     let winner = Winner {
                         node_id: of.map(str::to_owned),
@@ -263,8 +274,14 @@ impl Guard {
         }
     }
 
+    /// Whether a claim to be the primary in this guard's epoch counts against it: that of one whose GoCD waits does not while
+    /// ours runs. It is the other one that stays held then.
+    fn is_disturbed_by(&self, waits: bool) -> bool {
+        !(self.runs && waits)
+    }
+
     /// What the highest epoch that a proven peer knows means for this guard's node, and how to say so.
-    fn compare(&self, node: &ProvenNode, told: &Epoch, of: Option<&str>) -> (Said, String) {
+    fn compare(&self, node: &ProvenNode, waits: bool, told: &Epoch, of: Option<&str>) -> (Said, String) {
         if told.number > MAX_COUNT {
             return (Said::Unproven, "tells an epoch to which no node counts".to_owned());
         }
@@ -290,7 +307,7 @@ impl Guard {
                 ),
             );
         }
-        if is_primary && node.epoch == *own {
+        if is_primary && node.epoch == *own && self.is_disturbed_by(waits) {
             return (Said::Conflict, format!("{description}, and so is this one"));
         }
         (Said::Agrees, description)
@@ -333,6 +350,7 @@ mod tests {
         Heard::Node {
             node_id: node_id.to_owned(),
             role,
+            waits: false,
             epoch,
             highest,
             run: None,
@@ -398,6 +416,7 @@ mod tests {
             let heard = Heard::Node {
                 node_id: ME.to_owned(),
                 role: Role::Primary,
+                waits: false,
                 epoch: epoch(1, ""),
                 highest: None,
                 run,
@@ -406,6 +425,41 @@ mod tests {
         };
         assert_eq!(of(Some(own_run())), Said::Agrees);
         assert_eq!(of(Some("cd".repeat(16).try_into().expect("an id"))), Said::Conflict);
+    }
+
+    #[test]
+    fn whoever_runs_is_not_ended_by_one_who_asks() {
+        let asks = |waits| Heard::Node {
+            node_id: OTHER.to_owned(),
+            role: Role::Primary,
+            waits,
+            epoch: epoch(1, ""),
+            highest: None,
+            run: None,
+        };
+        for (runs, waits, wanted) in [
+            (true, true, Said::Agrees),
+            (true, false, Said::Conflict),
+            (false, true, Said::Conflict),
+            (false, false, Said::Conflict),
+        ] {
+            let own = guard(Some(epoch(1, "")));
+            let mut guard = if runs { own.of_running() } else { own };
+            guard.hear(PEER, vec![(PEER.to_owned(), asks(waits))]);
+            assert_eq!(guard.said(), [wanted], "{runs} {waits}");
+        }
+        // A higher epoch counts whatever that node does.
+        let mut guard = guard(Some(epoch(1, ""))).of_running();
+        let higher = Heard::Node {
+            node_id: OTHER.to_owned(),
+            role: Role::Primary,
+            waits: true,
+            epoch: epoch(2, "b"),
+            highest: None,
+            run: None,
+        };
+        guard.hear(PEER, vec![(PEER.to_owned(), higher)]);
+        assert_eq!(guard.said(), [Said::Higher]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Heard {
         node_id: String,
         /// Its role.
         role: Role,
+        /// Whether it is to be the primary, and its GoCD does not run yet.
+        waits: bool,
         /// Its epoch.
         epoch: Epoch,
         /// The highest epoch that it knows.
@@ -59,6 +61,7 @@ impl Heard {
         Heard::Node {
             node_id: envelope.node_id.clone(),
             role: envelope.role,
+            waits: envelope.waits,
             epoch: envelope.epoch.clone(),
             highest: envelope.highest.clone(),
             run: envelope.run.clone(),
@@ -202,6 +205,7 @@ mod tests {
         Heard::Node {
             node_id: "other".to_owned(),
             role,
+            waits: false,
             epoch: Epoch {
                 number,
                 promotion: String::new(),
@@ -271,6 +275,7 @@ mod tests {
         let named_as_this = |run: Option<Run>, role| Heard::Node {
             node_id: ME.to_owned(),
             role,
+            waits: false,
             epoch: Epoch::default(),
             highest: None,
             run,

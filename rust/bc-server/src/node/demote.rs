@@ -95,7 +95,10 @@ impl Demotion<'_> {
         }
         let epoch = self.board.look(|status| status.epoch.clone());
         let next = match role::start(&role::Known::here(self.settings.flag, &Ok(None), &epoch)) {
-            role::Start::Release => "with no flag, as now, GoCD then starts as a primary at once".to_owned(),
+            role::Start::Release => {
+                "with no flag, as now, GoCD then starts as a primary, unless another node that it knows is one"
+                    .to_owned()
+            }
             _ => format!("under {}, as now, it then is a standby again", self.settings.flag),
         };
         let message = format!(

@@ -68,7 +68,7 @@ pub(crate) fn start(
     let by_database = replaced.subscribe();
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
-        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []);
+        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []).of_running();
         let watch = PeerWatch {
             fenced: fenced.clone(),
             events: Arc::clone(&events),

@@ -14,7 +14,7 @@ use bc_core::{
     generation::{Acceptance, Envelope, ManifestDocument, Role, Run, concern, delta},
     node::named_files::Told,
     primary::{Offer, Offered},
-    status::{Status, StatusBoard, concerns},
+    status::{Phase, Status, StatusBoard, concerns},
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -66,6 +66,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         highest: Some(status.highest()),
         node_id: status.node_id,
         role: status.role,
+        waits: status.role == Role::Primary && status.phase != Phase::Running,
         epoch: status.epoch,
         sequence: generation.map_or(0, |generation| generation.sequence),
         gocd_version: status.gocd_version,

@@ -62,6 +62,7 @@ fn node(role: Role) -> Heard {
     Heard::Node {
         node_id: "0123456789abcdef".to_owned(),
         role,
+        waits: false,
         epoch: Epoch::default(),
         highest: None,
         run: None,
