@@ -259,6 +259,8 @@ fn a_server_whose_agent_let_it_go_before_the_order_came_is_told_to_restart_and_n
     java.args([
         "-javaagent:plugins/external/gocd-business-continuity.jar",
         "-Dbc.primary.url=https://127.0.0.1:1",
+        // Nobody answers there, and it starts at the end of the wait.
+        "-Dbc.guard.wait=1000",
         "-Dgocd.host.start.delay=3000",
     ]);
     let jvm = dir.launch("standby that was asked for late", &mut java);
