@@ -9,8 +9,8 @@
 //! | the server here stops, and both folders change places | the next run goes on here |
 //! | the server starts, and streams | the next run waits for it, and says what is in the way |
 //!
-//! What was in the data folder stays beside it. The first step is [`Pair::look`], what it comes to is an [`Intent`], and
-//! [`Pair::carry_out`] does all the rest.
+//! What was in the data folder stays beside it. The first step is `Pair::look`, what it comes to is an `Intent`, and
+//! `Pair::carry_out` does all the rest.
 
 mod configuration;
 mod follow;

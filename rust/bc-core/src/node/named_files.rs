@@ -1,6 +1,6 @@
 //! The files that `cruise-config.xml` names and that are not synced, told to another node without their names or bytes.
 //!
-//! Each node looks its own list up, by its own configuration, and tells keyed digests ([`Token::keyed_digest`]) of what the
+//! Each node looks its own list up, by its own configuration, and tells keyed digests (`Token::keyed_digest`) of what the
 //! configuration says and of what the file holds. Nothing that is heard becomes a path: it is only held against what was
 //! looked up here.
 

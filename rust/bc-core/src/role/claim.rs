@@ -9,7 +9,7 @@
 //! | [`READ_TABLE`], [`READ`] | everybody | nothing: the table may not be there |
 //! | [`HOLDER`] | everybody | nothing |
 //! | [`LOCK`] | a running primary, once in each session | nothing; behind a pooler it means nothing |
-//! | [`write`] | a running primary whose epoch is higher than the row's | to create a schema in GoCD's database, once |
+//! | [`write()`] | a running primary whose epoch is higher than the row's | to create a schema in GoCD's database, once |
 //!
 //! The lock goes with its session. A server that has not noticed that its client is gone keeps both for a while, so a holder
 //! is told apart by the node id in the name of its session ([`introduce`]): one's own of a moment ago is nobody else.
