@@ -117,17 +117,18 @@ fn generations_stay_after_a_promotion_until_a_person_or_their_time_lets_them_go(
 
     // The same with an end to it: a start as a primary removes nothing by itself.
     let url = format!("https://{address}");
-    let still = standby(
-        &place,
-        &url,
-        &["--property", "bc.generations.keep.after.promotion=3600000"],
-    );
+    // The former primary is not there any more, and nothing here is about whom this server asks.
+    let after = |ms: &str| {
+        let keep = format!("bc.generations.keep.after.promotion={ms}");
+        standby(&place, &url, &["--property", &keep, "--property", "bc.guard.wait=1000"])
+    };
+    let still = after("3600000");
     wait_for("it offers", || {
         status(&place, "standby")["generation"]["sequence"].as_u64()
     });
     assert_eq!(sequences(), [2]);
     still.end();
-    let _ends = standby(&place, &url, &["--property", "bc.generations.keep.after.promotion=500"]);
+    let _ends = after("500");
     wait_for("their time is over", || sequences().is_empty().then_some(()));
     assert!(!place.path(STANDBY_STATE).join("blobs").exists());
 }
