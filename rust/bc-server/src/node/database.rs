@@ -207,7 +207,7 @@ impl Watcher {
 }
 
 /// Who leads by the row of GoCD's database at `server`.
-pub(super) fn winner(server: &str, row: &Row) -> Winner {
+fn winner(server: &str, row: &Row) -> Winner {
     Winner {
         node_id: Some(row.node_id.to_string()),
         address: format!("the database {server}"),

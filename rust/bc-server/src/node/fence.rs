@@ -14,7 +14,7 @@ use bc_core::{
 };
 use tracing::{error, warn};
 
-use super::peer_book::PeerBook;
+use super::{Assembly, peer_book::PeerBook, supervisor::blocking};
 
 /// What is fenced.
 #[derive(Clone)]
@@ -26,6 +26,27 @@ pub(crate) struct Fenced {
 }
 
 impl Fenced {
+    /// What of a node is fenced where another one has a higher epoch.
+    pub(crate) fn of(assembly: &Assembly, book: &Arc<PeerBook>) -> Self {
+        Self {
+            state: Arc::clone(&assembly.state),
+            settings: Arc::clone(&assembly.settings),
+            board: Arc::clone(&assembly.board),
+            book: Arc::clone(book),
+        }
+    }
+
+    /// Writes down that this node is fenced by `winner`, and says so. What cannot be written is on the board: the next
+    /// start asks again, and this one gives out nothing whatever was written.
+    pub(crate) async fn fence(&self, winner: &Winner, phase: Phase) {
+        let (fenced, of_winner) = (self.clone(), winner.clone());
+        if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
+            error!("{problem}");
+            self.board.raise(&Topic::Role, Severity::Critical, problem.to_string());
+        }
+        self.show(Some(winner), phase);
+    }
+
     /// Says on the board that this node is fenced and in which phase it is: from here on it gives out nothing.
     pub(crate) fn show(&self, winner: Option<&Winner>, phase: Phase) {
         let by = self.book.highest();
@@ -51,7 +72,7 @@ impl Fenced {
     ///
     /// # Errors
     /// Something could not be written. The next start asks again then.
-    pub(crate) fn record(&self, winner: &Winner) -> Result<(), Error> {
+    fn record(&self, winner: &Winner) -> Result<(), Error> {
         self.book.won(winner);
         self.state.change_ledger(|ledger| {
             if ledger.highest_epoch.number < winner.epoch.number {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bc_core::{
-    basics::{NodeId, Severity, lock, words},
+    basics::{Severity, lock, words},
     generation::{Epoch, Role},
     keys::Token,
     node::{Event, Events, Reply},
@@ -35,10 +35,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Assembly, RoleFile,
-    database::{
-        self,
-        at_start::{self, Says},
-    },
+    database::at_start::{self, Says},
     fence::Fenced,
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
@@ -61,7 +58,6 @@ pub(crate) struct Guarding {
     recorded: RoleFile,
     own_epoch: Option<Epoch>,
     guard: Mutex<Guard>,
-    node_id: NodeId,
     files: Handle,
     /// What GoCD's database says; none before it was asked.
     database: Mutex<Option<Says>>,
@@ -86,19 +82,13 @@ pub(crate) fn start_asking(
         book.names(),
     );
     let guarding = Arc::new(Guarding {
-        fenced: Fenced {
-            state: Arc::clone(&assembly.state),
-            settings: Arc::clone(&assembly.settings),
-            board: Arc::clone(&assembly.board),
-            book: Arc::clone(&book),
-        },
+        fenced: Fenced::of(assembly, &book),
         events: Arc::clone(&assembly.events),
         book,
         token: token.clone(),
         recorded,
         own_epoch,
         guard: Mutex::new(guard),
-        node_id: assembly.state.node_id().clone(),
         files: supervisor.runtime().clone(),
         database: Mutex::new(None),
         nudge: Notify::new(),
@@ -193,18 +183,15 @@ impl Guarding {
     /// Asks GoCD's database again and again, unless it is not watched.
     async fn ask_database(&self) {
         let settings = &self.fenced.settings;
-        let own = self.own_epoch.clone().filter(|_| settings.watches_database);
-        loop {
-            let says = match &own {
-                Some(own) => Some(at_start::ask(&settings.database, &self.files, &self.node_id, own).await),
-                None => None,
-            };
-            let is_known = says.is_some();
-            *lock(&self.database) = Some(says.unwrap_or(Says::NOTHING));
+        let Some(own) = self.own_epoch.as_ref().filter(|_| settings.watches_database) else {
+            *lock(&self.database) = Some(Says::NOTHING);
             self.nudge.notify_one();
-            if !is_known {
-                std::future::pending::<()>().await;
-            }
+            return std::future::pending().await;
+        };
+        loop {
+            let says = at_start::ask(&settings.database, &self.files, self.book.own_node_id(), own).await;
+            *lock(&self.database) = Some(says);
+            self.nudge.notify_one();
             sleep(PAUSE_HELD).await;
         }
     }
@@ -318,19 +305,10 @@ impl Guarding {
 
     /// Writes down that this node is fenced, and holds GoCD.
     async fn fence(&self, guard: &Guard) {
-        let by_database = lock(&self.database).as_ref().and_then(|says| says.replaced.clone());
-        let by_database = by_database.map(|(server, row)| database::winner(&server, &row));
-        let Some(winner) = guard.winner().cloned().or(by_database) else {
-            return;
-        };
-        let (fenced, of_winner) = (self.fenced.clone(), winner.clone());
-        if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
-            // The next start asks again, and this one holds whatever was written.
-            error!("{problem}");
-            self.board()
-                .raise(&Topic::Role, Severity::Critical, problem.to_string());
+        let by_database = lock(&self.database).as_ref().and_then(|says| says.winner.clone());
+        if let Some(winner) = guard.winner().cloned().or(by_database) {
+            self.fenced.fence(&winner, Phase::Holding).await;
         }
-        self.fenced.show(Some(&winner), Phase::Holding);
     }
 
     /// Says why this node stays held, and what to do.
@@ -396,7 +374,7 @@ impl Guarding {
 }
 
 /// Names peers, each with how it showed.
-fn named(peers: &[(&str, &str)]) -> String {
+pub(super) fn named(peers: &[(&str, &str)]) -> String {
     let named: Vec<_> = peers.iter().map(|(peer, how)| format!("{peer} ({how})")).collect();
     named.join("; ")
 }

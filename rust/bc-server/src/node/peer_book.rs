@@ -51,6 +51,16 @@ pub(crate) enum Asked {
     Not(Box<Heard>),
 }
 
+impl Asked {
+    /// Asks this peer once, under its name in the book; what was heard at each of its addresses.
+    pub(crate) async fn who(self, name: &str) -> Vec<(String, Heard)> {
+        match self {
+            Asked::There(transport) => transport.who().await,
+            Asked::Not(heard) => vec![(name.to_owned(), *heard)],
+        }
+    }
+}
+
 impl PeerBook {
     /// Opens the book of known peers, with those that the settings name now.
     pub(crate) fn open(assembly: &Assembly) -> Arc<Self> {

@@ -31,7 +31,8 @@ use super::{
     Assembly,
     database::Replaced,
     fence::Fenced,
-    peer_book::{Asked, PeerBook},
+    guard::named,
+    peer_book::PeerBook,
     supervisor::{Part, Supervisor, blocking},
 };
 
@@ -54,12 +55,7 @@ pub(crate) fn start(
     book: &Arc<PeerBook>,
     replaced: &Replaced,
 ) {
-    let fenced = Fenced {
-        state: Arc::clone(&assembly.state),
-        settings: Arc::clone(&assembly.settings),
-        board: Arc::clone(&assembly.board),
-        book: Arc::clone(book),
-    };
+    let fenced = Fenced::of(assembly, book);
     let part = Part {
         name: "peers",
         does: "asks the other nodes whether one of them was promoted",
@@ -133,13 +129,10 @@ impl PeerWatch {
         };
         self.guard.ask(asked.iter().map(|(name, _)| name.clone()));
         let answers = join_all(asked.into_iter().map(|(name, asked)| async move {
-            let heard = match asked {
-                Asked::Not(heard) => vec![(name.clone(), *heard)],
-                Asked::There(transport) => timeout(ANSWER_WITHIN, transport.who()).await.unwrap_or_else(|_| {
-                    let silence = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
-                    vec![(name.clone(), Heard::Mute(silence))]
-                }),
-            };
+            let heard = timeout(ANSWER_WITHIN, asked.who(&name)).await.unwrap_or_else(|_| {
+                let silence = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+                vec![(name.clone(), Heard::Mute(silence))]
+            });
             (name, heard)
         }))
         .await;
@@ -214,12 +207,10 @@ impl PeerWatch {
         match &winner {
             Some(winner) => self.fence(winner).await,
             None => {
-                let conflicts = self.guard.who(Said::Conflict);
-                let named: Vec<_> = conflicts.iter().map(|(peer, how)| format!("{peer} ({how})")).collect();
                 let message = format!(
                     "another node claims to be the primary as well, and GoCD may do everything twice: {}. Find out which \
                      one is to be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
-                    named.join("; ")
+                    named(&self.guard.who(Said::Conflict))
                 );
                 if self
                     .fenced
@@ -251,15 +242,7 @@ impl PeerWatch {
     async fn fence(&self, winner: &Winner) {
         info!("{} has epoch {}", winner.address, winner.epoch.number);
         self.fenced.board.update(|status| status.role = Role::Fenced);
-        let (fenced, of_winner) = (self.fenced.clone(), winner.clone());
-        if let Err(problem) = blocking(move || fenced.record(&of_winner)).await {
-            // The next start asks again.
-            error!("{problem}");
-            self.fenced
-                .board
-                .raise(&Topic::Role, Severity::Critical, problem.to_string());
-        }
-        self.fenced.show(Some(winner), Phase::Running);
+        self.fenced.fence(winner, Phase::Running).await;
     }
 }
 

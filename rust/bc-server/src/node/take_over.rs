@@ -22,13 +22,7 @@ use futures_util::future::join_all;
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
-use super::{
-    Assembly,
-    fence::Fenced,
-    guard::ANSWER_TRAVELS,
-    peer_book::{Asked, PeerBook},
-    supervisor::blocking,
-};
+use super::{Assembly, fence::Fenced, guard::ANSWER_TRAVELS, peer_book::PeerBook, supervisor::blocking};
 
 /// What a held server needs to be made the primary again.
 pub(crate) struct TakeOver {
@@ -42,12 +36,7 @@ impl TakeOver {
     /// Makes what carries the order out.
     pub(crate) fn of(assembly: &Assembly, token: &watch::Receiver<Option<Token>>, book: &Arc<PeerBook>) -> Self {
         Self {
-            held: Fenced {
-                state: Arc::clone(&assembly.state),
-                settings: Arc::clone(&assembly.settings),
-                board: Arc::clone(&assembly.board),
-                book: Arc::clone(book),
-            },
+            held: Fenced::of(assembly, book),
             events: Arc::clone(&assembly.events),
             token: token.clone(),
             run: Arc::clone(&assembly.run),
@@ -115,10 +104,8 @@ impl TakeOver {
         let mut guard = Guard::new(book.own_node_id().clone(), self.run.id.clone(), Some(own), book.names());
         let asked = book.asked(&self.token);
         let answers = join_all(asked.into_iter().map(|(name, asked)| async move {
-            match asked {
-                Asked::There(transport) => (name, transport.who().await),
-                Asked::Not(heard) => (name.clone(), vec![(name, *heard)]),
-            }
+            let heard = asked.who(&name).await;
+            (name, heard)
         }));
         for (name, heard) in answers.await {
             guard.hear(&name, heard);

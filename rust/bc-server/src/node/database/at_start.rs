@@ -14,13 +14,14 @@ use bc_core::{
     generation::Epoch,
     role::{
         Database,
-        claim::{Holder, Row, Seen, Verdict},
+        claim::{Holder, Seen, Verdict},
+        guard::Winner,
     },
 };
 use futures_util::future::join_all;
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{FILES_WITHIN, configured};
+use super::{FILES_WITHIN, configured, winner};
 use crate::database::Connection;
 
 /// What it says, and how, for people.
@@ -28,8 +29,8 @@ use crate::database::Connection;
 pub(crate) struct Says {
     /// What counts at a start.
     pub(crate) database: Database,
-    /// The row of a higher epoch, and where that is.
-    pub(crate) replaced: Option<(String, Row)>,
+    /// Who leads by the row of a higher epoch.
+    pub(crate) winner: Option<Winner>,
     /// What is wrong, for people; empty where nothing is.
     pub(crate) message: String,
 }
@@ -38,7 +39,7 @@ impl Says {
     /// It says nothing.
     pub(crate) const NOTHING: Self = Self {
         database: Database::Unknown,
-        replaced: None,
+        winner: None,
         message: String::new(),
     };
 }
@@ -81,14 +82,14 @@ fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) 
             Verdict::Replaced(row) => {
                 return Says {
                     database: Database::HigherEpoch,
-                    replaced: Some((server.to_string(), row)),
+                    winner: Some(winner(&server.to_string(), &row)),
                     message,
                 };
             }
             Verdict::Contested(_) | Verdict::Locked(Holder::Other(_)) => {
                 return Says {
                     database: Database::LockedByAnother,
-                    replaced: None,
+                    winner: None,
                     message,
                 };
             }
@@ -111,7 +112,7 @@ fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) 
         .collect();
     Says {
         database: Database::ReadOnly,
-        replaced: None,
+        winner: None,
         message: format!("no server of db.url takes writes: {}", named.join(", ")),
     }
 }

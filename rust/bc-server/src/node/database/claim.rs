@@ -30,7 +30,7 @@ pub(super) struct Claimant {
 pub(super) struct Claim {
     has_lock: bool,
     looked: Option<Instant>,
-    /// Whether the epoch that this session has tried to write was refused.
+    /// The epoch that this session has tried to write and may not.
     refused: Option<Epoch>,
 }
 
