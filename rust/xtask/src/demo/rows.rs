@@ -145,6 +145,7 @@ fn join(thread: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
     }
 }
 
-fn locked(list: &Mutex<Vec<Instant>>) -> MutexGuard<'_, Vec<Instant>> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a lock guards, whatever became of a thread that had it.
+pub(crate) fn locked<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
+    guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }

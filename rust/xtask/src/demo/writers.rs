@@ -3,7 +3,7 @@
 use std::{
     fs,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -12,7 +12,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::demo::{databases::DATABASE, folders::GocdFolder, postgres::Postgres, primary_files, session::Session};
+use crate::demo::{
+    databases::DATABASE, folders::GocdFolder, postgres::Postgres, primary_files, rows::locked, session::Session,
+};
 
 /// From one edit and row to the next.
 const EVERY: Duration = Duration::from_secs(1);
@@ -138,8 +140,4 @@ impl Writing {
             left = left.saturating_sub(GRAIN);
         }
     }
-}
-
-fn locked(written: &Mutex<Written>) -> std::sync::MutexGuard<'_, Written> {
-    written.lock().unwrap_or_else(PoisonError::into_inner)
 }
