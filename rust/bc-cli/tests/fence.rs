@@ -89,6 +89,12 @@ fn replaced(place: &Place) -> (Foreground, String) {
     (following, address)
 }
 
+/// Where a node listens.
+fn address_of(place: &Place, node: &str) -> String {
+    let status = status(place, node);
+    status["listening"].as_str().expect("listens").to_owned()
+}
+
 #[test]
 fn an_old_primary_that_boots_again_is_fenced_and_says_who_took_over_and_what_to_do() {
     let place = Place::new();
@@ -179,10 +185,7 @@ fn where_peers_answer_a_start_takes_less_than_a_second_more_and_where_none_does_
 fn both_boot_and_exactly_the_one_with_the_higher_epoch_runs_in_either_order() {
     let place = Place::new();
     let (winner, address) = replaced(&place);
-    let of_winner = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_winner = address_of(&place, "standby");
     winner.end();
     for first in ["primary", "standby"] {
         let wait = ["--property", "bc.guard.wait=30000"];
@@ -233,10 +236,7 @@ fn a_primary_that_was_only_cut_off_ends_within_fifteen_seconds_of_the_line_heali
     promote(&place);
     runs(&place, "standby");
     assert_eq!(runs(&place, "primary")["epoch"]["number"], 1, "nothing tells it yet");
-    let address = status(&place, "primary")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    address_of(&place, "primary");
     line.set(Fault::None);
     let healed = Instant::now();
     let shown = fenced(&place, "primary");
@@ -248,7 +248,6 @@ fn a_primary_that_was_only_cut_off_ends_within_fifteen_seconds_of_the_line_heali
     );
     let (_, log) = old.end();
     assert!(log.contains("GoCD ends here now (bc.fence=exit)"), "{log}");
-    drop(address);
 }
 
 #[test]
@@ -296,10 +295,7 @@ fn a_state_folder_from_before_the_promotion_changes_nothing() {
     old.end();
     // Lost as a whole: whom to ask is in the settings alone, and a key of its own is not trusted there.
     fs::remove_dir_all(place.path(PRIMARY_STATE)).expect("remove");
-    let of_winner = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_winner = address_of(&place, "standby");
     let peers = format!("bc.peers=https://{of_winner}");
     let _old = primary_in(&place, "primary", &address, &["--property", &peers]);
     fenced(&place, "primary");
@@ -325,10 +321,7 @@ fn an_answer_without_proof_holds_until_a_person_goes_on_without_it() {
     let place = Place::new();
     let (first, following, address) = steady_pair(&place);
     knows_its_standby(&place);
-    let of_standby = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_standby = address_of(&place, "standby");
     let peer = format!("https://{of_standby}");
     first.end();
 
@@ -378,10 +371,7 @@ fn another_server_in_the_place_of_a_peer_proves_nothing() {
     let place = Place::new();
     let (first, following, address) = steady_pair(&place);
     knows_its_standby(&place);
-    let of_standby = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_standby = address_of(&place, "standby");
     first.end();
     following.end();
     pair::gocd(&place, "other");
@@ -401,10 +391,7 @@ fn strict_waits_for_all_peers_and_so_does_a_list_of_them_that_is_damaged() {
     let place = Place::new();
     let (first, following, address) = steady_pair(&place);
     knows_its_standby(&place);
-    let of_standby = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_standby = address_of(&place, "standby");
     first.end();
     following.end();
     let node = primary_in(&place, "primary", &address, &["--property", "bc.guard=strict"]);
@@ -434,10 +421,7 @@ fn two_primaries_in_one_epoch_hold_both() {
     let place = Place::new();
     let (first, following, address) = steady_pair(&place);
     knows_its_standby(&place);
-    let of_standby = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_standby = address_of(&place, "standby");
     following.end();
     // What a person does who takes the record and the flag away.
     for name in ["role", "ledger.json"] {
@@ -495,10 +479,7 @@ fn a_fenced_server_becomes_the_standby_of_the_one_that_took_over() {
 fn a_fenced_server_is_the_primary_again_only_deliberately_and_the_other_one_is_fenced_then() {
     let place = Place::new();
     let (winner, address) = replaced(&place);
-    let of_winner = status(&place, "standby")["listening"]
-        .as_str()
-        .expect("listens")
-        .to_owned();
+    let of_winner = address_of(&place, "standby");
     let _old = primary_in(&place, "primary", &address, &[]);
     fenced(&place, "primary");
     let back = ["promote", "--take-over", "--accept-loss", "--yes", "--wait", "60"];
