@@ -302,6 +302,39 @@ fn a_state_folder_from_before_the_promotion_changes_nothing() {
     drop(following);
 }
 
+#[test]
+fn a_damaged_epoch_file_is_never_taken_for_a_new_node() {
+    let place = Place::new();
+    let (first, following, address) = steady_pair(&place);
+    knows_its_standby(&place);
+    let ledger = place.path(&format!("{PRIMARY_STATE}/ledger.json"));
+    let damage = || fs::write(&ledger, "{").expect("write");
+    first.end();
+    damage();
+    // Its standby answers and agrees, and what it gave out says where its numbers go on: nothing is lost but time.
+    let again = primary_in(&place, "primary", &address, &[]);
+    assert_eq!(runs(&place, "primary")["epoch"]["number"], 1);
+    let (severity, message) = problem(&status(&place, "primary"), "epochs").expect("said");
+    assert!(
+        severity == "CRITICAL" && message.contains("ledger.damaged-1"),
+        "{message}"
+    );
+    pair::comment_of(&place, "primary", "after the damage");
+    wait_for("the standby follows on", || {
+        pair::config(&place, "standby")
+            .contains("after the damage")
+            .then_some(())
+    });
+    again.end();
+    // Replaced meanwhile, with the file damaged: fenced as with a whole one.
+    promote(&place);
+    runs(&place, "standby");
+    damage();
+    let _old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    drop(following);
+}
+
 /// What the primary says once it stays held, and its log so far.
 fn held(place: &Place) -> String {
     wait_for("it stays held", || {

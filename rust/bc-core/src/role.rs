@@ -9,6 +9,7 @@
 //! | `ticks` | whether this process stood still |
 //! | `inquiry` | a standby whose flag is gone asks the primary that it followed |
 //! | `source` | which primary that is, and how it is proven |
+//! | `plain` | whether anything says that a server was ever more than a plain GoCD |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
 //! | `promotion` | the course of a promotion: which step comes next |
 //! | `preflight` | what speaks against a promotion, before anything is changed |
@@ -21,6 +22,7 @@
 //! | `claim` | what a running primary claims in GoCD's database |
 //! | `lock_holder` | which process has that lock |
 //! | `ledger` | the file `ledger.json`: epoch, sequences, whom this node followed |
+//! | `memory` | which epochs a node knows, also where its ledger is damaged |
 //!
 //! Where our library cannot be loaded Java goes by one line of the record, `hold`, and by a flag that appeared or is
 //! another one; of a question to the primary that nobody can ask that makes a hold.
@@ -37,6 +39,8 @@ pub mod known_peers;
 pub mod landing;
 pub mod ledger;
 pub mod lock_holder;
+pub mod memory;
+mod plain;
 mod plan;
 pub mod preflight;
 pub mod promotion;
@@ -53,6 +57,8 @@ pub use self::{
     state_dir::StateDir,
 };
 
+pub use known_peers::KnownPeers;
+pub use plain::is_plain;
 pub use plan::Plan;
 pub use record::{FILE, Recorded, forget};
 pub use source::Source;

@@ -22,6 +22,7 @@
 //! | `peer_book` | keeps the list of the other nodes, and makes the connections to them |
 //! | `guard` | asks them before a server that is to be the primary starts |
 //! | `peer_watch` | asks them again and again while a primary runs |
+//! | `epochs` | goes by what else says it where the file of epochs is damaged |
 //! | `fence` | writes down and says that another node has a higher epoch |
 //! | `take_over` | makes a fenced or held server the primary again, by a person's order |
 //! | `question` | asks the primary where the flag of a standby is gone |
@@ -35,7 +36,7 @@
 //! | `generation_orders` | answers what the local socket is asked about kept generations, and goes back to one |
 //! | `health` | keeps GoCD's health messages up to date |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
-//! | `waiting` | opens a plugin's node later, where its state folder is still locked or something else cannot be had |
+//! | `waiting` | opens a node later: a plugin's where its state folder is still locked or something else cannot be had, an agent's where it cannot be opened at all |
 //! | `log` | makes log lines events |
 //! | `threads` | has the threads of all of these, or says why not |
 //! | `supervisor` | starts all of these, and starts again what has failed |
@@ -46,6 +47,7 @@
 
 use std::{
     env,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
     time::Duration,
 };
@@ -57,7 +59,7 @@ use bc_core::{
     keys::{Identity, OwnKeys},
     node::{Event, Events, audit::Audit},
     primary::scan::watch,
-    role::{Ledger, Plan, Recorded, StateDir, promotion::Place, unacknowledged},
+    role::{self, Ledger, Plan, Recorded, StateDir, memory::Memory, promotion::Place, unacknowledged},
     settings::{Face, Mistake, Settings},
     standby::pull::newest::Newest,
     status::{Phase, Status, StatusBoard, Surroundings, Topic},
@@ -88,6 +90,7 @@ mod beginning;
 mod certificate_watch;
 mod database;
 mod demote;
+mod epochs;
 mod fence;
 mod generation_orders;
 mod guard;
@@ -171,6 +174,8 @@ pub(crate) struct Assembly {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<Events>,
     pub(crate) state: Arc<StateDir>,
+    /// Which epochs it knew when it opened.
+    pub(crate) memory: Memory,
     pub(crate) identity: Arc<Identity>,
     pub(crate) key: Arc<NodeKey>,
     pub(crate) own: Arc<OwnKeys>,
@@ -206,7 +211,8 @@ impl Node {
     /// Opens a node from its settings: decides its role, records the decision, and starts what the role needs. Mistakes
     /// in the settings do not fail it; they are problems on its status. A plugin's node whose state folder is still
     /// open elsewhere, or for which there are not enough threads or descriptors, is no error: it opens once they can be
-    /// had.
+    /// had. Nor is it one of an agent's node, unless nothing says that its server was ever more than a plain GoCD: it says
+    /// that GoCD must wait, and tries again.
     ///
     /// # Errors
     /// The state folder cannot be used: not writable, damaged, or open in another process. [`Kind::Exhausted`] where
@@ -221,15 +227,32 @@ impl Node {
         let events = Arc::new(Events::default());
         let dispatch = log::dispatch(Arc::clone(&events), settings.log_level);
         let mut serve = None;
-        let life = match Parts::open(&settings, &mistakes, &events, &dispatch, change) {
+        let is_agent = settings.face == Face::Agent;
+        let opened = if is_agent {
+            // What the JVM is told of a panic would let a primary go.
+            panic::catch_unwind(AssertUnwindSafe(|| {
+                Parts::open(&settings, &mistakes, &events, &dispatch, change)
+            }))
+            .unwrap_or_else(|_| Err(waiting::failed()))
+        } else {
+            Parts::open(&settings, &mistakes, &events, &dispatch, change)
+        };
+        let life = match opened {
             Ok(mut parts) => {
                 serve = parts.serve.take();
                 Life::Open(Box::new(parts))
             }
-            Err(error) if settings.face == Face::Plugin && matches!(error.kind(), Kind::Busy | Kind::Exhausted) => {
+            Err(error) if waits_after(&error, &settings) => {
                 let (of_node, adopted) = (Arc::clone(&events), dispatch.clone());
+                let face = settings.face;
                 let open = move || Parts::open(&settings, &mistakes, &of_node, &adopted, |_| {});
-                Life::Waiting(waiting::start(open, error, Arc::clone(&events), dispatch.clone())?)
+                let waiting = waiting::start(open, face, error, Arc::clone(&events), dispatch.clone());
+                match waiting {
+                    Ok(waiting) => Life::Waiting(waiting),
+                    // It was said that GoCD must wait, and nobody is left to say anything else.
+                    Err(_) if is_agent => Life::Closed,
+                    Err(error) => return Err(error),
+                }
             }
             Err(error) => return Err(error),
         };
@@ -360,7 +383,7 @@ impl Assembly {
         let identity = Arc::new(Identity::load_or_create(state.path())?);
         let key = NodeKey::new(Shown::identity(&identity)?);
         let own = Arc::new(OwnKeys::new(state.node_id().clone(), identity.fingerprint()));
-        let ledger = state.ledger()?;
+        let memory = epochs::remember(&state, &recorded);
         let now_ms = clock.now_ms();
         let run = Arc::new(Run::begin(standby::host_name(), state.path(), now_ms)?);
         let status = Status {
@@ -369,10 +392,10 @@ impl Assembly {
             flag: settings.flag,
             surroundings: Some(surroundings(&settings)),
             highest_epoch: Some(Highest {
-                node_id: whose(&ledger, state.node_id()),
-                epoch: ledger.highest_epoch,
+                node_id: whose(&memory.ledger, state.node_id()),
+                epoch: memory.highest.clone(),
             }),
-            epoch: ledger.epoch,
+            epoch: memory.ledger.epoch.clone(),
             external_url: settings.external_url.clone(),
             file_check_interval_ms: settings.file_check_interval.as_millis() as u64,
             primary_check_interval_ms: settings.primary_check_interval.as_millis() as u64,
@@ -398,6 +421,7 @@ impl Assembly {
             clock,
             events,
             state,
+            memory,
             identity,
             key,
             own,
@@ -498,15 +522,8 @@ impl Assembly {
             promote::preflight::start(&answering, &promotion);
         }
         let guard = plan.guards.then(|| {
-            let own = self.board.look(|status| status.epoch.clone());
-            guard::start_asking(
-                &self,
-                &supervisor,
-                &token,
-                Arc::clone(&book),
-                recorded.clone(),
-                Some(own),
-            )
+            let own = self.memory.own.clone();
+            guard::start_asking(&self, &supervisor, &token, Arc::clone(&book), recorded.clone(), own)
         });
         let take_over = TakeOver::of(&self, &token, &book);
         orders::start(&self, &supervisor, &answering, &context, &promotion, (guard, take_over));
@@ -573,6 +590,16 @@ impl Assembly {
             serve,
             running: AtomicBool::new(false),
         }
+    }
+}
+
+/// Whether a node that did not open for this reason is opened later. Where it is an agent's, GoCD waits for it, unless
+/// nothing says that this server was ever one of a pair.
+fn waits_after(error: &Error, settings: &Settings) -> bool {
+    match settings.face {
+        Face::Plugin => matches!(error.kind(), Kind::Busy | Kind::Exhausted),
+        Face::Agent => !role::is_plain(settings),
+        Face::Cli => false,
     }
 }
 

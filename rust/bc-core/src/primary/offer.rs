@@ -36,7 +36,7 @@ mod given_out;
 mod offered_file;
 mod written;
 
-pub use self::written::Unwritten;
+pub use self::written::{Unwritten, has_given_out};
 
 /// A generation as it is offered.
 #[derive(Debug, Clone)]

@@ -163,6 +163,8 @@ pub enum Verdict {
     Replaced(Row),
     /// The same number is there, of another promotion.
     Contested(Row),
+    /// Another node's is there, and which one this node has is not known.
+    Foreign(Row),
 }
 
 impl Verdict {
@@ -176,6 +178,19 @@ impl Verdict {
             (Some(row), _) if row.standing(own) == Standing::Same => Verdict::Leads,
             _ => Verdict::LeadsUnwritten,
         }
+    }
+
+    /// What a node makes of what it has seen, where it may not know its own epoch: then whoever else wrote the row leads, and
+    /// what it wrote itself is its epoch.
+    pub fn of_known(seen: Seen, node_id: &NodeId, own: Option<&Epoch>) -> Self {
+        let Some(own) = own else {
+            return match (seen.row, seen.holder) {
+                (Some(row), _) if row.node_id != *node_id => Verdict::Foreign(row),
+                (_, holder @ (Holder::Other(_) | Holder::Stranger)) => Verdict::Locked(holder),
+                _ => Verdict::LeadsUnwritten,
+            };
+        };
+        Self::of(seen, own)
     }
 
     /// What is wrong, for people; none where nothing is. `server` is where the database is.
@@ -194,6 +209,12 @@ impl Verdict {
             Verdict::Replaced(row) => format!(
                 "the database at {server} has the epoch {} of node {:.8}, which is higher than this one's: that node has taken \
                  over. {BOTH}: stop GoCD here, and run `gocd-bc demote`.",
+                row.epoch.number, row.node_id
+            ),
+            Verdict::Foreign(row) => format!(
+                "the database at {server} has the epoch {} of node {:.8}, and which one this server had is not known here. Find \
+                 out which one is to be the primary. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc \
+                 demote`.",
                 row.epoch.number, row.node_id
             ),
             Verdict::Contested(row) => format!(

@@ -88,6 +88,7 @@ pub struct Guard {
     winners: BTreeMap<String, Winner>,
     ignored: BTreeSet<String>,
     runs: bool,
+    told: Option<Epoch>,
 }
 
 impl Guard {
@@ -108,6 +109,7 @@ impl Guard {
             winners: BTreeMap::new(),
             ignored: BTreeSet::new(),
             runs: false,
+            told: None,
         }
     }
 
@@ -215,6 +217,11 @@ impl Guard {
             .max_by_key(|winner| (winner.epoch.number, winner.is_there))
     }
 
+    /// The highest epoch that a proven peer told the guard, whosever it is.
+    pub fn told(&self) -> Option<&Epoch> {
+        self.told.as_ref()
+    }
+
     /// What an answer at one address of a peer comes to for the guard.
     fn word(&mut self, peer: &str, address: &str, heard: &Heard) -> Word {
         let word = |said, how: String| Word { said, how, node: None };
@@ -249,6 +256,10 @@ impl Guard {
                 ..
             } => {
                 let (told, of) = highest_of(node_id, epoch, highest.as_ref());
+                let known = self.told.as_ref().map_or(0, |known| known.number);
+                if (known + 1..=MAX_COUNT).contains(&told.number) {
+                    self.told = Some(told.clone());
+                }
                 let node = ProvenNode {
                     node_id: node_id.clone(),
                     role: *role,

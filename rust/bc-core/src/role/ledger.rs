@@ -76,21 +76,21 @@ impl Followed {
 }
 
 impl Ledger {
-    /// Loads the ledger; a missing file is the ledger of a new node.
+    /// Loads the ledger; none where there is no file.
     ///
     /// # Errors
-    /// [`Kind::File`] when it cannot be read or is damaged. It is never replaced by a new one then, since that
+    /// [`Kind::File`] when it cannot be read or is damaged. It is never taken for that of a new node then, since that
     /// would let the node go back in time.
-    pub(crate) fn load(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>, Error> {
         let damaged = |what: String| {
             Error::new(
                 Kind::File,
                 format!("{} is damaged: {what}", path.display()),
-                "Restore it from a backup, or remove it if this node may begin anew as epoch 1.",
+                "Look at the disk of that folder.",
             )
         };
         let Some(text) = regular_file::read_if_there(path, regular_file::LARGEST_OF_OURS)? else {
-            return Ok(Self::default());
+            return Ok(None);
         };
         let ledger: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if ledger.format > FORMAT {
@@ -107,7 +107,7 @@ impl Ledger {
         if !seal::is_whole(&text) {
             return Err(damaged("its checksum is wrong".to_owned()));
         }
-        Ok(ledger)
+        Ok(Some(ledger))
     }
 
     /// Saves the ledger durably.
@@ -198,13 +198,13 @@ mod tests {
     fn a_damaged_one_is_not_replaced() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("ledger.json");
-        assert_eq!(Ledger::load(&path), Ok(Ledger::default()));
+        assert_eq!(Ledger::load(&path), Ok(None));
         let ledger = Ledger {
             sequence: 7,
             ..Ledger::default()
         };
         ledger.save(&path).expect("save");
-        assert_eq!(Ledger::load(&path), Ok(ledger));
+        assert_eq!(Ledger::load(&path), Ok(Some(ledger)));
         let text = fs::read_to_string(&path).expect("read");
         for (from, to, message) in [
             (

@@ -10,16 +10,17 @@
 //! | `hold` | for the agent alone: `no` where GoCD may run without our library, else `yes`; earlier files lack it |
 //! | `decided` | when that was decided, milliseconds since 1970; files of the first version lack it |
 //! | `promoted` | on a primary that was a standby: when it was promoted |
+//! | `epochs` | this node's own epoch and the highest that it ever saw, for the case that the ledger is damaged ([`super::memory`]) |
 //! | `primary.url` | on a standby: the primary that it follows |
 //! | `primary.fingerprint`, `primary.ca` | how that one was to be proven, where the peers file did not say so |
 //!
 //! The last ones are settings, and settings go when somebody replaces the JVM's options; what a standby must know to
 //! ask its primary once more is therefore here. Unknown keys are ignored; a known one that is not understood makes the
-//! whole record one that is not.
+//! whole record one that is not. Only epochs that are not whole are none: the ledger has them as well.
 
 use std::path::Path;
 
-use super::source::Source;
+use super::{memory::KeptEpochs, source::Source};
 use crate::{
     basics::{Error, Kind, Properties, properties, regular_file},
     durable::atomic,
@@ -45,6 +46,8 @@ pub struct Recorded {
     pub promoted_ms: Option<i64>,
     /// On a standby: the primary that it follows.
     pub source: Option<Source>,
+    /// What the ledger said of epochs then; none in files of the version before.
+    pub epochs: Option<KeptEpochs>,
 }
 
 impl Recorded {
@@ -56,6 +59,7 @@ impl Recorded {
             decided_ms: Some(now_ms),
             promoted_ms: None,
             source: None,
+            epochs: None,
         }
     }
 
@@ -80,7 +84,14 @@ impl Recorded {
                 Role::Primary => None,
                 Role::Standby | Role::Fenced => source.or_else(|| was_held.and_then(|before| before.source.clone())),
             },
+            epochs: before.and_then(|before| before.epochs.clone()),
         }
+    }
+
+    /// Whether both records of a role say the same of it, whatever they keep of epochs.
+    pub fn is_of_same_role(&self, other: &Self) -> bool {
+        let epochs = other.epochs.clone();
+        *other == Self { epochs, ..self.clone() }
     }
 
     /// Completes by the record the settings of a standby, with the primary that it followed: see [`Source::complete`].
@@ -131,6 +142,7 @@ impl Recorded {
         ];
         pairs.extend(self.decided_ms.map(|decided| ("decided", decided.to_string())));
         pairs.extend(self.promoted_ms.map(|promoted| ("promoted", promoted.to_string())));
+        pairs.extend(self.epochs.as_ref().map(|epochs| ("epochs", epochs.to_text())));
         if let Some(source) = &self.source {
             pairs.push(("primary.url", source.url.written()));
             pairs.extend(source.fingerprint.map(|key| ("primary.fingerprint", key.to_string())));
@@ -211,6 +223,7 @@ fn parse(properties: &Properties) -> Result<Recorded, String> {
         decided_ms: time("decided")?,
         promoted_ms: time("promoted")?,
         source,
+        epochs: properties.get("epochs").and_then(KeptEpochs::parse),
     })
 }
 

@@ -7,6 +7,7 @@
 //! | `identity-next.pem` | the same, while a change of key is under way |
 //! | `role` | role and the flag under which it was decided ([`crate::role`]) |
 //! | `ledger.json` | epoch, sequence and history ([`Ledger`]) |
+//! | `ledger.damaged-1` and so on | one that could not be used, kept aside ([`crate::role::memory`]) |
 //! | `known-peers.json` | where the other nodes are, and from whom a higher epoch is known ([`crate::role::known_peers`]) |
 //! | `given-out` | as primary: what was given out last ([`crate::primary::offer`]); `offered` by the version before |
 //! | `standbys.json` | as primary: its standbys ([`crate::primary::standbys`]) |
@@ -35,13 +36,20 @@ use tracing::{info, warn};
 use crate::{
     basics::{Error, Kind, NodeId, lock, regular_file},
     durable::{FileSystem, OperatingSystem, atomic, filesystem},
+    generation::Epoch,
     keys::Identity,
     role::{
+        Recorded,
         ledger::Ledger,
         lock_holder::{Holder, LOCK, holder},
+        memory::{KeptEpochs, Memory},
     },
 };
 
+/// Begins the name of a ledger that is kept aside.
+const ASIDE: &str = "ledger.damaged-";
+/// So many of them are kept at most.
+const MOST_ASIDE: u32 = 9;
 /// The file with the node id.
 const NODE_ID_FILE: &str = "node-id";
 
@@ -55,6 +63,8 @@ pub struct StateDir {
     folder: Option<Which>,
     /// Held while the ledger is read and written again.
     changing: Mutex<()>,
+    /// What goes in the place of a ledger that cannot be used, until one is written.
+    stand_in: Mutex<Option<Memory>>,
 }
 
 impl StateDir {
@@ -91,6 +101,7 @@ impl StateDir {
             _lock: lock,
             folder: which(path).map_err(Error::cannot("look at", path))?,
             changing: Mutex::default(),
+            stand_in: Mutex::default(),
         })
     }
 
@@ -135,28 +146,108 @@ impl StateDir {
         ))
     }
 
-    /// Reads the ledger of the state folder.
-    ///
-    /// # Errors
-    /// As `Ledger::load`.
-    pub fn ledger(&self) -> Result<Ledger, Error> {
-        Ledger::load(&self.ledger_path())
+    /// Remembers which epochs this node knows: by its ledger, and where that cannot be used by what else says something.
+    /// From then on [`StateDir::ledger`] has that in the place of a ledger that cannot be used. `recorded` is the record
+    /// of the role, `told` the highest epoch that is known of others, `kept` finds the highest that what is kept of a
+    /// primary names.
+    pub fn remember(
+        &self,
+        recorded: Option<&Recorded>,
+        told: Option<&Epoch>,
+        kept: impl FnOnce() -> Option<Epoch>,
+    ) -> Memory {
+        let path = self.ledger_path();
+        let read = match Ledger::load(&path) {
+            Ok(None) => match self.aside() {
+                Some(aside) => Err(Error::new(
+                    Kind::File,
+                    format!(
+                        "{} is missing, and {} is a damaged one",
+                        path.display(),
+                        aside.display()
+                    ),
+                    "",
+                )),
+                None => Ok(None),
+            },
+            read => read,
+        };
+        let epochs = recorded.and_then(|recorded| recorded.epochs.as_ref());
+        let memory = Memory::of(read, epochs, told, kept);
+        *lock(&self.stand_in) = memory.trouble.is_some().then(|| memory.clone());
+        memory
     }
 
-    /// Changes the ledger of the state folder durably and returns it; writes nothing where nothing changes.
+    /// What this node goes by in the place of a ledger that cannot be used; none where that can be, or is written anew.
+    pub fn stand_in(&self) -> Option<Memory> {
+        lock(&self.stand_in).clone()
+    }
+
+    /// Reads the ledger of the state folder; a missing file is the ledger of a new node.
     ///
     /// # Errors
-    /// As `StateDir::is_still_there`, `Ledger::load` and [`Ledger::save`]; the ledger is then as before.
+    /// As `Ledger::load`, unless it was remembered what else is known.
+    pub fn ledger(&self) -> Result<Ledger, Error> {
+        match self.stand_in() {
+            Some(memory) => Ok(memory.ledger),
+            None => Ledger::load(&self.ledger_path()).map(Option::unwrap_or_default),
+        }
+    }
+
+    /// Changes the ledger of the state folder durably and returns it; writes nothing where nothing changes. One that
+    /// cannot be used is kept aside by name, and one of what else is known takes its place; a crash in between leaves one
+    /// that is missing beside it, which counts as damaged.
+    ///
+    /// # Errors
+    /// As `StateDir::is_still_there`, [`StateDir::ledger`] and [`Ledger::save`]; the ledger is then as before.
     pub fn change_ledger(&self, change: impl FnOnce(&mut Ledger)) -> Result<Ledger, Error> {
         let _changing = lock(&self.changing);
         self.is_still_there()?;
         let before = self.ledger()?;
         let mut ledger = before.clone();
         change(&mut ledger);
-        if ledger != before {
+        let is_damaged = lock(&self.stand_in).is_some();
+        if is_damaged {
+            self.set_aside()?;
+        }
+        if is_damaged || ledger != before {
             ledger.save(&self.ledger_path())?;
+            *lock(&self.stand_in) = None;
         }
         Ok(ledger)
+    }
+
+    /// The record of a role, with what the ledger says of epochs, where that is known.
+    pub fn with_epochs(&self, recorded: Recorded) -> Recorded {
+        let is_known = self.stand_in().is_none_or(|memory| memory.own.is_some());
+        let epochs = self.ledger().ok().filter(|_| is_known).map(|ledger| KeptEpochs {
+            own: ledger.epoch,
+            highest: ledger.highest_epoch,
+        });
+        Recorded {
+            epochs: epochs.or(recorded.epochs),
+            ..recorded
+        }
+    }
+
+    /// A ledger that could not be used and is kept aside; the newest of several.
+    pub fn aside(&self) -> Option<PathBuf> {
+        let names = (1..=MOST_ASIDE).map(|number| self.path.join(format!("{ASIDE}{number}")));
+        names.take_while(|path| is_there(path)).last()
+    }
+
+    /// Keeps a ledger aside that cannot be used; after so many that the disk must be failing, in the place of the last.
+    fn set_aside(&self) -> Result<(), Error> {
+        let path = self.ledger_path();
+        if !is_there(&path) {
+            return Ok(());
+        }
+        let free = (1..MOST_ASIDE).map(|number| self.path.join(format!("{ASIDE}{number}")));
+        let aside = free.into_iter().find(|path| !is_there(path));
+        let aside = aside.unwrap_or_else(|| self.path.join(format!("{ASIDE}{MOST_ASIDE}")));
+        OperatingSystem
+            .rename(&path, &aside)
+            .map_err(Error::cannot("rename", &path))
     }
 
     /// Where the state folder has its ledger.
@@ -171,6 +262,11 @@ impl StateDir {
 /// [`Kind::File`] naming the folder.
 pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
     filesystem::own_folder(&OperatingSystem, path, mode)
+}
+
+/// Whether something has this name, a link that leads nowhere included.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Tells one folder from all others, where the operating system does.

@@ -48,6 +48,8 @@ topics! {
     Role = "role",
     /// The file that says where the state folder is.
     Signpost = "signpost",
+    /// Which epoch this node has, where its ledger could not be used.
+    Epochs = "epochs",
     /// What the next start will bring.
     NextStart = "next start",
     /// The flag under which this node was a standby is gone.

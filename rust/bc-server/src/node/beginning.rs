@@ -17,7 +17,7 @@ use bc_core::{
 };
 use tracing::{error, warn};
 
-use super::{Assembly, Parts, RoleFile, certificate_watch, fence::Fenced, peer_book::PeerBook, peers_file};
+use super::{Assembly, Parts, RoleFile, certificate_watch, epochs, fence::Fenced, peer_book::PeerBook, peers_file};
 
 impl Assembly {
     /// Decides the role of the node, records it, and starts the parts for it.
@@ -37,8 +37,10 @@ impl Assembly {
                 None
             }
         };
+        epochs::begin(&self, decision)?;
         // One that asks stays what it was until it is promoted, and of one that is not understood nothing is lost.
-        let promoted_ms = if matches!(decision, Start::Ask | Start::HoldUnknown) {
+        let is_unknown = decision == Start::HoldUnknown || before.is_none() && self.memory.own.is_none();
+        let promoted_ms = if decision == Start::Ask || is_unknown {
             None
         } else {
             self.record(before.as_ref(), plan.role)?
@@ -79,15 +81,19 @@ impl Assembly {
 
     /// Decides by what is known before anything runs. In a GoCD that runs already nobody is asked first: the agent did.
     fn decide(&self, recorded: &RoleFile, book: &PeerBook) -> Start {
-        let (own, highest) = self.board.look(|status| (status.epoch.clone(), status.highest().epoch));
+        let highest = &self.memory.highest;
         let is_asked = self.settings.face == Face::Plugin || self.settings.is_guarded;
-        let nobody_to_ask = is_asked || book.names().is_empty();
+        // Where nothing here says what this server was, and something that it was one of a pair, its database may know.
+        let is_lost =
+            self.settings.face == Face::Agent && matches!(recorded, Ok(None)) && !role::is_plain(&self.settings);
+        let asks_database = self.settings.watches_database && (self.memory.own.is_none() || is_lost);
+        let nobody_to_ask = is_asked || book.names().is_empty() && !asks_database;
         role::start(&Known {
             flag: self.settings.flag,
             recorded,
-            epochs: Epochs::Known {
-                own: &own,
-                highest: &highest,
+            epochs: match &self.memory.own {
+                Some(own) => Epochs::Known { own, highest },
+                None => Epochs::Unknown,
             },
             peers: if nobody_to_ask {
                 Peers::Said(&[])
@@ -108,8 +114,15 @@ impl Assembly {
             // It was a standby once; the version that promoted it did not write down when.
             record.promoted_ms = Some(now_ms);
         }
-        if before != Some(&record) {
-            record.save(self.state.path())?;
+        record = self.state.with_epochs(record);
+        if before != Some(&record)
+            && let Err(error) = record.save(self.state.path())
+        {
+            // What it keeps of epochs is in the ledger as well.
+            if !before.is_some_and(|before| before.is_of_same_role(&record)) {
+                return Err(error);
+            }
+            warn!("{error}");
         }
         // A node without a JVM is told its folders by whoever starts it.
         if self.settings.face != Face::Cli {

@@ -46,13 +46,13 @@ impl Demotion<'_> {
                 None
             }
         };
-        let recorded = Recorded::next(
+        let recorded = self.state.with_epochs(Recorded::next(
             before.as_ref(),
             Role::Standby,
             Flag::None,
             Source::of(self.settings),
             self.board.now_ms(),
-        );
+        ));
         if let Err(error) = recorded.save(self.state.path()).and_then(|()| self.decided()) {
             return error.into();
         }

@@ -90,7 +90,8 @@ impl Fenced {
                 authority: None,
             });
         let now_ms = self.board.now_ms();
-        Recorded::next(before.as_ref(), Role::Fenced, self.settings.flag, source, now_ms).save(self.state.path())?;
+        let recorded = Recorded::next(before.as_ref(), Role::Fenced, self.settings.flag, source, now_ms);
+        self.state.with_epochs(recorded).save(self.state.path())?;
         if self.settings.face != Face::Cli
             && let Err(problem) = signpost::leave(&self.settings.layout)
         {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bc_core::{
-    basics::{Severity, lock, words},
+    basics::{Error, Severity, lock, words},
     generation::{Epoch, Role},
     keys::Token,
     node::{Event, Events, Reply},
@@ -36,6 +36,7 @@ use tracing::{error, info, warn};
 use super::{
     Assembly, RoleFile,
     database::at_start::{self, Says},
+    epochs,
     fence::Fenced,
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
@@ -183,11 +184,12 @@ impl Guarding {
     /// Asks GoCD's database again and again, unless it is not watched.
     async fn ask_database(&self) {
         let settings = &self.fenced.settings;
-        let Some(own) = self.own_epoch.as_ref().filter(|_| settings.watches_database) else {
+        if !settings.watches_database {
             *lock(&self.database) = Some(Says::NOTHING);
             self.nudge.notify_one();
             return std::future::pending().await;
-        };
+        }
+        let own = self.own_epoch.as_ref();
         loop {
             let says = at_start::ask(&settings.database, &self.files, self.book.own_node_id(), own).await;
             *lock(&self.database) = Some(says);
@@ -267,10 +269,7 @@ impl Guarding {
         };
         match decision {
             Start::AskPeers => false,
-            Start::Release => {
-                self.release(&guard).await;
-                true
-            }
+            Start::Release => self.release(&guard).await,
             Start::HoldFenced => {
                 self.fence(&guard).await;
                 true
@@ -282,8 +281,14 @@ impl Guarding {
         }
     }
 
-    /// Lets GoCD go on.
-    async fn release(&self, guard: &Guard) {
+    /// Lets GoCD go on. Returns whether it does: not while the epochs of this node cannot be written.
+    async fn release(&self, guard: &Guard) -> bool {
+        if let Err(problem) = self.lead(guard).await {
+            self.stay(format!(
+                "this server stays held, since its epoch cannot be written down: {problem}"
+            ));
+            return false;
+        }
         let silent = guard.who(Said::Unreachable);
         if !silent.is_empty() {
             warn!(
@@ -301,6 +306,16 @@ impl Guarding {
             sleep(ANSWER_TRAVELS).await;
         }
         self.events.push(Event::release(self.fenced.settings.flag));
+        true
+    }
+
+    /// Has this node lead above all that was told, where its own file does not say its epoch.
+    async fn lead(&self, guard: &Guard) -> Result<(), Error> {
+        let by_database = lock(&self.database).as_ref().and_then(|says| says.told.clone());
+        let told = [guard.told().cloned(), by_database];
+        let told = told.into_iter().flatten().max_by_key(|epoch| epoch.number);
+        let (state, board) = (Arc::clone(&self.fenced.state), Arc::clone(self.board()));
+        blocking(move || epochs::lead(&state, &board, told.as_ref())).await
     }
 
     /// Writes down that this node is fenced, and holds GoCD.
@@ -360,8 +375,16 @@ impl Guarding {
                  database is to be the primary's, promote it; then it starts by itself. If this server is to be the standby, \
                  run `gocd-bc demote` and restart it."
             ),
-            _ => "this server stays held: which epoch it has is not known, and nobody says".to_owned(),
+            _ => "this server stays held: which epoch it had is not known, and nobody says. If it is to be the primary, make \
+                  sure that no other server of the pair runs as one and run `gocd-bc promote --take-over --accept-loss`; if it \
+                  is to be the standby, run `gocd-bc demote` and restart it."
+                .to_owned(),
         };
+        self.stay(message);
+    }
+
+    /// Says on the board that this node stays held, and why.
+    fn stay(&self, message: String) {
         let is_news = self.board().raise(&Topic::Guard, Severity::Critical, message.as_str());
         if is_news {
             error!("CRITICAL {message}");

@@ -131,7 +131,8 @@ fn record(held: &Fenced, winner: Option<&Winner>) -> Result<String, bc_core::bas
     }
     let before = Recorded::load(held.state.path()).ok().flatten();
     let now_ms = held.board.now_ms();
-    Recorded::next(before.as_ref(), Role::Primary, held.settings.flag, None, now_ms).save(held.state.path())?;
+    let recorded = Recorded::next(before.as_ref(), Role::Primary, held.settings.flag, None, now_ms);
+    held.state.with_epochs(recorded).save(held.state.path())?;
     Ok(format!(
         "this server is the primary again, by an order, with epoch {}; GoCD is being released",
         ledger.epoch.number

@@ -1,7 +1,9 @@
-//! A plugin's node that finds its state folder locked, or no threads or descriptors: it opens once they can be had.
+//! A plugin's node that finds its state folder locked, or no threads or descriptors, and an agent's that cannot be opened
+//! for whatever reason: it opens once it can be.
 //!
 //! Usually the agent's node of the same JVM still has the folder, which was told to close and has not ended yet. GoCD
-//! loads a plugin once, so a node that gave up here would be missing until the next restart.
+//! loads a plugin once, so a node that gave up here would be missing until the next restart. And an agent's node that gave
+//! up would let GoCD run unasked: it says meanwhile that GoCD must wait.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -15,7 +17,8 @@ use std::{
 
 use bc_core::{
     basics::{Error, Kind},
-    node::Events,
+    node::{Event, Events},
+    settings::Face,
 };
 use tracing::{Dispatch, error, info};
 
@@ -25,6 +28,8 @@ use super::{Parts, health::Posted, reopen};
 const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the operating system has no more of something.
 const PAUSE_IN_SHORTAGE: Duration = Duration::from_secs(5);
+/// And where an agent's node holds GoCD meanwhile, which is said as often.
+const PAUSE_HELD: Duration = Duration::from_secs(5);
 /// How often it is said again.
 const REMINDER: Duration = Duration::from_secs(60);
 
@@ -43,23 +48,25 @@ impl Waiting {
     }
 }
 
-/// Tries to open a plugin's node again with `open` until that succeeds. Returns at once.
+/// Tries to open a node of this face again with `open` until that succeeds. Returns at once.
 ///
 /// # Errors
 /// `reason`, where no thread can be started.
 pub(super) fn start(
     open: impl Fn() -> Result<Parts, Error> + Send + 'static,
+    face: Face,
     reason: Error,
     events: Arc<Events>,
     dispatch: Dispatch,
 ) -> Result<Waiting, Error> {
     let (stop, stopped) = mpsc::channel::<()>();
-    let mut complaint = Complaint::new(events);
+    let mut complaint = Complaint::new(events, face);
+    complaint.hold(&reason);
     let first = reason.clone();
     let work = move || {
         super::log::adopt(&dispatch);
         complaint.say(&first);
-        let mut pause = pause_after(&first);
+        let mut pause = complaint.pause_after(&first);
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             // A panic in it is one more reason to try again: nobody else would.
             let opened = panic::catch_unwind(AssertUnwindSafe(&open)).unwrap_or_else(|_| Err(failed()));
@@ -70,7 +77,7 @@ pub(super) fn start(
                 }
                 Err(error) => {
                     complaint.say(&error);
-                    pause = pause_after(&error);
+                    pause = complaint.pause_after(&error);
                 }
             }
         }
@@ -80,17 +87,8 @@ pub(super) fn start(
     thread.map(|thread| Waiting { thread, stop }).map_err(|_| reason)
 }
 
-/// How long to wait before the next try to open a node that has not opened yet.
-fn pause_after(error: &Error) -> Duration {
-    if error.kind() == Kind::Exhausted {
-        PAUSE_IN_SHORTAGE
-    } else {
-        PAUSE
-    }
-}
-
 /// The error of a program that failed while its node opened.
-fn failed() -> Error {
+pub(super) fn failed() -> Error {
     Error::new(
         Kind::File,
         "this program failed while the node opened",
@@ -101,22 +99,52 @@ fn failed() -> Error {
 /// What keeps the node from opening, in the log and in GoCD's health messages.
 struct Complaint {
     posted: Posted,
+    events: Arc<Events>,
+    face: Face,
     said: Option<(Error, Instant)>,
 }
 
 impl Complaint {
     /// What GoCD is told while the node does not open: nothing yet.
-    fn new(events: Arc<Events>) -> Self {
+    fn new(events: Arc<Events>, face: Face) -> Self {
         Self {
-            posted: Posted::new(events),
+            posted: Posted::new(Arc::clone(&events)),
+            events,
+            face,
             said: None,
         }
+    }
+
+    /// How long to wait before the next try to open a node that has not opened yet.
+    fn pause_after(&self, error: &Error) -> Duration {
+        match (self.face, error.kind()) {
+            (Face::Agent, _) => PAUSE_HELD,
+            (_, Kind::Exhausted) => PAUSE_IN_SHORTAGE,
+            _ => PAUSE,
+        }
+    }
+
+    /// Says that GoCD must wait for a node that does not open, where that one decides whether it may run.
+    fn hold(&self, reason: &Error) {
+        if self.face == Face::Agent {
+            self.events.push(Event::Hold(self.why(reason)));
+        }
+    }
+
+    fn why(&self, reason: &Error) -> String {
+        let comes_of_it = if self.face == Face::Agent {
+            "GoCD stays held, since "
+        } else {
+            ""
+        };
+        format!("{comes_of_it}this node does not open yet, and tries again: {reason}")
     }
 
     /// Tells GoCD why the node does not open, for as long as it lasts, and the log when it is new, and again each
     /// minute.
     fn say(&mut self, reason: &Error) {
-        let message = if reason.kind() == Kind::Busy {
+        self.hold(reason);
+        let message = if reason.kind() == Kind::Busy && self.face != Face::Agent {
             format!(
                 "{} (after a release that is the agent's node, while it closes). This node tries again until it has the \
                  folder, and offers nothing until then. If that lasts: {}",
@@ -124,9 +152,11 @@ impl Complaint {
                 reason.guidance()
             )
         } else {
-            format!("this node does not open yet, and tries again: {reason}")
+            self.why(reason)
         };
-        self.posted.post(vec![format!("CRITICAL {message}")]);
+        if self.face == Face::Plugin {
+            self.posted.post(vec![format!("CRITICAL {message}")]);
+        }
         let is_known = |(said, at): &(Error, Instant)| said == reason && at.elapsed() < REMINDER;
         if !self.said.as_ref().is_some_and(is_known) {
             error!("{message}");
@@ -178,7 +208,7 @@ mod tests {
             Err(Error::new(Kind::File, "the second reason", ""))
         };
         let first = Error::new(Kind::File, "the first reason", "");
-        let waiting = start(open, first, Arc::clone(&events), dispatch).expect("a thread");
+        let waiting = start(open, Face::Plugin, first, Arc::clone(&events), dispatch).expect("a thread");
         let (end, mut said) = (Instant::now() + Duration::from_secs(30), Vec::new());
         while said.len() < 3 {
             assert!(Instant::now() < end, "{said:?}");

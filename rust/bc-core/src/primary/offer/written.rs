@@ -78,6 +78,16 @@ impl Unwritten {
     }
 }
 
+/// Whether a file says what this node gave out last in the epoch of its ledger, so that numbers go on where the ledger says
+/// nothing of them.
+pub fn has_given_out(state: &StateDir) -> bool {
+    let Ok(ledger) = state.ledger() else { return false };
+    let mut given_out = GivenOut::of(state.node_id(), &ledger.epoch);
+    let text = FixedFile::new(state.path().join(FILE)).read();
+    given_out.parse(&text.unwrap_or_default());
+    newest(&given_out) > 0
+}
+
 /// The highest sequence that was given out; zero where none was.
 fn newest(given_out: &GivenOut) -> u64 {
     given_out.since(0).last().map_or(0, |record| record.sequence)

@@ -62,7 +62,7 @@ impl Course {
         let former = before.as_ref().ok().and_then(Option::as_ref);
         let recorded = Recorded {
             promoted_ms: Some(now_ms),
-            ..Recorded::next(former, Role::Primary, flag, None, now_ms)
+            ..state.with_epochs(Recorded::next(former, Role::Primary, flag, None, now_ms))
         };
         recorded
             .save(state.path())

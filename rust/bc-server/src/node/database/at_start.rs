@@ -31,6 +31,8 @@ pub(crate) struct Says {
     pub(crate) database: Database,
     /// Who leads by the row of a higher epoch.
     pub(crate) winner: Option<Winner>,
+    /// The epoch in the row, whosever it is.
+    pub(crate) told: Option<Epoch>,
     /// What is wrong, for people; empty where nothing is.
     pub(crate) message: String,
 }
@@ -40,12 +42,13 @@ impl Says {
     pub(crate) const NOTHING: Self = Self {
         database: Database::Unknown,
         winner: None,
+        told: None,
         message: String::new(),
     };
 }
 
-/// Asks GoCD's database, as its configuration says, on behalf of a node with this id and epoch.
-pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: &Epoch) -> Says {
+/// Asks GoCD's database, as its configuration says, on behalf of a node with this id and epoch; none where that is not known.
+pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: Option<&Epoch>) -> Says {
     let of_files = source.clone();
     let reading = files.spawn_blocking(move || configured(&of_files));
     let Ok(Ok(Ok(Configured::PostgreSql(login)))) = timeout(FILES_WITHIN, reading).await else {
@@ -59,7 +62,13 @@ pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: 
         .zip(answers)
         .filter_map(|(server, answer)| Some((server, answer.ok()?)))
         .collect();
-    of_answers(&login, &answered, own)
+    let told = answered
+        .iter()
+        .filter_map(|(_, (_, seen))| seen.row.as_ref().map(|row| row.epoch.clone()));
+    Says {
+        told: told.max_by_key(|epoch| epoch.number),
+        ..of_answers(&login, &answered, node_id, own)
+    }
 }
 
 /// One server: what it is, and what is claimed there.
@@ -74,9 +83,9 @@ async fn look(login: &Login, server: &Server, node_id: &NodeId) -> Result<(Role,
 }
 
 /// What all of them together say.
-fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) -> Says {
+fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], node_id: &NodeId, own: Option<&Epoch>) -> Says {
     for (server, (_, seen)) in answered {
-        let verdict = Verdict::of(seen.clone(), own);
+        let verdict = Verdict::of_known(seen.clone(), node_id, own);
         let message = verdict.message(&server.to_string()).unwrap_or_default();
         match verdict {
             Verdict::Replaced(row) => {
@@ -84,13 +93,14 @@ fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) 
                     database: Database::HigherEpoch,
                     winner: Some(winner(&server.to_string(), &row)),
                     message,
+                    ..Says::NOTHING
                 };
             }
-            Verdict::Contested(_) | Verdict::Locked(Holder::Other(_)) => {
+            Verdict::Contested(_) | Verdict::Foreign(_) | Verdict::Locked(Holder::Other(_)) => {
                 return Says {
                     database: Database::LockedByAnother,
-                    winner: None,
                     message,
+                    ..Says::NOTHING
                 };
             }
             Verdict::Leads | Verdict::LeadsUnwritten | Verdict::Locked(_) => {}
@@ -112,7 +122,7 @@ fn of_answers(login: &Login, answered: &[(&Server, (Role, Seen))], own: &Epoch) 
         .collect();
     Says {
         database: Database::ReadOnly,
-        winner: None,
         message: format!("no server of db.url takes writes: {}", named.join(", ")),
+        ..Says::NOTHING
     }
 }

@@ -7,11 +7,11 @@ use std::{collections::HashSet, fs, path::Path, sync::Arc};
 use crate::{
     basics::Error,
     durable::{OperatingSystem, filesystem},
-    generation::Layout,
+    generation::{Epoch, Layout},
     standby::store::{
         blobs::Blobs,
         generations::{self, KeptGeneration},
-        record::Record,
+        record::{self, Read, Record},
         room,
     },
 };
@@ -30,6 +30,21 @@ pub fn release(state_dir: &Path) -> Result<(), Error> {
 /// Whether a promoted node keeps anything that [`release`] would drop.
 pub fn keeps_anything(state_dir: &Path) -> bool {
     generations::folders(state_dir).iter().any(|folder| folder.exists())
+}
+
+/// The highest epoch that what is kept of a primary names, also on a node that was promoted; none where nothing that can be
+/// read is kept.
+pub fn highest_epoch(state_dir: &Path) -> Option<Epoch> {
+    let applied = record::read::<Record>(&OperatingSystem, &StateFiles::new(state_dir).record);
+    let applied = match applied {
+        Ok(Read::Whole(record)) => record.generation.map(|_| record.epoch),
+        _ => None,
+    };
+    let kept = generations::read_all(&OperatingSystem, state_dir)
+        .unwrap_or_default()
+        .kept;
+    let kept = kept.into_iter().map(|kept| kept.document.envelope.epoch);
+    kept.chain(applied).max_by_key(|epoch| epoch.number)
 }
 
 /// Which disks of a promoted node are nearly full, of those on which it keeps something or GoCD works; for people.
