@@ -3,6 +3,10 @@
 //! All at once, again and again until each has answered or `bc.guard.wait` is over. What their answers mean is
 //! `bc_core::role::guard`, what follows `bc_core::role::start`. Where they hold this node, it goes on asking: what has
 //! been put right lets it start, and a person can go on without a peer (`gocd-bc guard ignore`).
+//!
+//! A mistake of ours must not keep a healthy server down, and no hang may let GoCD start beside a higher epoch that was
+//! heard. So where nothing was looked at for 30 s after the wait, the part is given up, CRITICAL, and started anew; where
+//! that hangs as well, what was heard by then decides: it lets GoCD go where nothing speaks against that.
 
 use std::{
     sync::{
@@ -65,6 +69,11 @@ pub(crate) struct Guarding {
     nudge: Notify,
     /// Whether the wait is over.
     waited: AtomicBool,
+    /// When what is known was looked at last, or is to be at the latest, and how often that did not come.
+    due: Mutex<(Instant, u32)>,
+    hangs: Duration,
+    #[cfg(test)]
+    provoked: Arc<super::supervisor::provoke::Provoked>,
 }
 
 /// Asks the peers in the background until it is decided that GoCD may run, or that this node is fenced.
@@ -94,6 +103,10 @@ pub(crate) fn start_asking(
         database: Mutex::new(None),
         nudge: Notify::new(),
         waited: AtomicBool::new(false),
+        due: Mutex::new((Instant::now(), 0)),
+        hangs: assembly.restart_waits.hangs,
+        #[cfg(test)]
+        provoked: Arc::clone(&assembly.provoked),
     });
     let part = Part {
         name: "guard",
@@ -101,12 +114,14 @@ pub(crate) fn start_asking(
     };
     guarding.show();
     let (asking, stop) = (Arc::clone(&guarding), assembly.stop.clone());
-    supervisor.supervise_until_done(part, move || {
+    let watched = Arc::clone(&guarding);
+    let start = move || {
         let (asking, stop) = (Arc::clone(&asking), stop.clone());
         async move {
             stop.run_until_cancelled(asking.run()).await;
         }
-    });
+    };
+    supervisor.supervise_watched(part, start, move || Arc::clone(&watched).hangs());
     guarding
 }
 
@@ -154,6 +169,59 @@ impl Guarding {
         }
     }
 
+    /// Comes to an end once this part hangs, and says how. Where it did before, what is known decides.
+    async fn hangs(self: Arc<Self>) -> String {
+        let begun = Instant::now();
+        let wait = self.fenced.settings.guard_wait;
+        loop {
+            let (passed, _) = *lock(&self.due);
+            let due = passed.max(begun + wait) + self.hangs;
+            if Instant::now() >= due {
+                break;
+            }
+            sleep_until(due).await;
+        }
+        if matches!(self.board().look(|status| status.phase), Phase::Releasing) {
+            return std::future::pending().await;
+        }
+        let times = {
+            let mut due = lock(&self.due);
+            due.1 += 1;
+            due.1
+        };
+        if times > 1 && self.goes_by_what_is_known() {
+            return std::future::pending().await;
+        }
+        format!("nothing came of it for {} s after the wait", self.hangs.as_secs_f32())
+    }
+
+    /// Lets GoCD go where nothing that was heard so far speaks against it, and nothing has to be written down first. Takes
+    /// no lock that a stuck task may have, and waits for no disk. Returns whether it did.
+    fn goes_by_what_is_known(&self) -> bool {
+        let (Ok(guard), Ok(database)) = (self.guard.try_lock(), self.database.try_lock()) else {
+            return false;
+        };
+        let said = guard.said();
+        let known = database.as_ref().map_or(Database::Unknown, |says| says.database);
+        if self.own_epoch.is_none()
+            || self.fenced.state.stand_in().is_some()
+            || self.decision(Peers::Said(&said), known) != Start::Release
+        {
+            return false;
+        }
+        let message = "the part of this node that asks the other nodes whether one of them was promoted hangs, again and again, \
+                       and nothing that was heard speaks against this server: GoCD starts. Make sure that no other server of the \
+                       pair runs as a primary, and report this with the lines of the log before it.";
+        error!("CRITICAL {message}");
+        self.board().raise(&Topic::Guard, Severity::Critical, message);
+        self.board().update(|status| {
+            status.phase = Phase::Releasing;
+            status.deciding = None;
+        });
+        self.events.push(Event::release(self.fenced.settings.flag));
+        true
+    }
+
     /// Asks until it is decided.
     async fn run(self: Arc<Self>) {
         let end = Instant::now() + self.fenced.settings.guard_wait;
@@ -170,14 +238,21 @@ impl Guarding {
             let is_waiting = !self.waited.load(Ordering::Relaxed);
             tokio::select! {
                 _ = &mut asking, if !is_over => is_over = true,
-                Some((name, answers)) = heard.recv() => self.hear(&name, answers).await,
+                Some((name, answers)) = heard.recv() => {
+                    self.hear(&name, answers).await;
+                    #[cfg(test)]
+                    self.provoked.passes("guard heard").await;
+                }
                 () = &mut asking_database => {}
                 () = self.nudge.notified() => {}
                 () = sleep_until(end), if is_waiting => self.waited.store(true, Ordering::Relaxed),
+                // Where nobody has anything more to say, this part still lives.
+                () = sleep(PAUSE_HELD) => {}
             }
             if self.decide().await {
                 return;
             }
+            lock(&self.due).0 = Instant::now();
         }
     }
 
@@ -253,18 +328,9 @@ impl Guarding {
             let says = lock(&self.database).clone();
             let have_said = guard.is_complete() && says.is_some();
             let is_enough = guard.is_decided() || have_said || self.waited.load(Ordering::Relaxed);
-            let epochs = match &self.own_epoch {
-                Some(own) => Epochs::Known { own, highest: own },
-                None => Epochs::Unknown,
-            };
-            let decision = start(&Known {
-                flag: self.fenced.settings.flag,
-                recorded: &self.recorded,
-                epochs,
-                peers: if is_enough { Peers::Said(&said) } else { Peers::NotAsked },
-                strict: self.fenced.settings.guard_is_strict,
-                database: says.map_or(Database::Unknown, |says| says.database),
-            });
+            let database = says.map_or(Database::Unknown, |says| says.database);
+            let peers = if is_enough { Peers::Said(&said) } else { Peers::NotAsked };
+            let decision = self.decision(peers, database);
             (decision, guard.clone())
         };
         match decision {
@@ -279,6 +345,21 @@ impl Guarding {
                 false
             }
         }
+    }
+
+    /// The decision by what the peers and the database have said.
+    fn decision(&self, peers: Peers<'_>, database: Database) -> Start {
+        start(&Known {
+            flag: self.fenced.settings.flag,
+            recorded: &self.recorded,
+            epochs: match &self.own_epoch {
+                Some(own) => Epochs::Known { own, highest: own },
+                None => Epochs::Unknown,
+            },
+            peers,
+            strict: self.fenced.settings.guard_is_strict,
+            database,
+        })
     }
 
     /// Lets GoCD go on. Returns whether it does: not while the epochs of this node cannot be written.

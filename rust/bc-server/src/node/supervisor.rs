@@ -57,6 +57,8 @@ pub(crate) struct RestartWaits {
     pub(crate) longest: Duration,
     /// Time that a part has to run before it is relied upon again.
     pub(crate) proven: Duration,
+    /// Time without any progress of a part that is watched for that, until it is given up.
+    pub(crate) hangs: Duration,
 }
 
 impl Default for RestartWaits {
@@ -65,6 +67,7 @@ impl Default for RestartWaits {
             first: Duration::from_secs(1),
             longest: Duration::from_secs(60),
             proven: Duration::from_secs(60),
+            hangs: Duration::from_secs(30),
         }
     }
 }
@@ -148,7 +151,8 @@ impl Supervisor {
             Box::pin(async { work.await.into() })
         });
         let meanwhile: Meanwhile = Box::new(move || Box::pin(meanwhile()));
-        self.runtime.spawn(self.clone().watch(part, start, meanwhile))
+        let hangs: Hangs = Box::new(|| Box::pin(std::future::pending()));
+        self.runtime.spawn(self.clone().watch(part, start, meanwhile, hangs))
     }
 
     /// Runs a part as `supervise` does, on a thread of its own named `name`: `start` makes the work and what ends it
@@ -190,11 +194,41 @@ impl Supervisor {
         })
     }
 
+    /// Runs a part as `supervise_until_done` does, and makes it anew too where what `hangs` makes comes to an end before it
+    /// is done: that says how the part hangs. A part that is stuck for good is left behind.
+    pub(crate) fn supervise_watched<F, H>(
+        &self,
+        part: Part,
+        mut start: impl FnMut() -> F + Send + 'static,
+        mut hangs: impl FnMut() -> H + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+        H: Future<Output = String> + Send + 'static,
+    {
+        self.threads.need_one();
+        let stop = self.stop.clone();
+        let start: Start = Box::new(move || {
+            let (work, stop) = (start(), stop.clone());
+            Box::pin(async move {
+                work.await;
+                stop.cancelled().await;
+                ().into()
+            })
+        });
+        let meanwhile: Meanwhile = Box::new(|| Box::pin(std::future::pending()));
+        let hangs: Hangs = Box::new(move || Box::pin(hangs()));
+        self.runtime.spawn(self.clone().watch(part, start, meanwhile, hangs))
+    }
+
     /// Runs a part again and again until the node stops, and waits in between.
-    async fn watch(self, part: Part, mut start: Start, mut meanwhile: Meanwhile) {
+    async fn watch(self, part: Part, mut start: Start, mut meanwhile: Meanwhile, mut hangs: Hangs) {
         let mut failures = 0;
         loop {
-            let end = self.run(part, &mut start, &mut failures).await;
+            let end = tokio::select! {
+                end = self.run(part, &mut start, &mut failures) => end,
+                how = hangs() => End::Mistake(how),
+            };
             if self.stop.is_cancelled() {
                 return;
             }
@@ -285,6 +319,9 @@ impl From<()> for End {
 type Start = Box<dyn FnMut() -> PartWork + Send>;
 /// Makes what runs while a part is down.
 type Meanwhile = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Makes what says that a part hangs.
+type Hangs = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = String> + Send>> + Send>;
 
 /// Runs the `work` of a part on a thread; its panic becomes that of the caller. Once the node is to stop, `end` is
 /// called.

@@ -19,6 +19,7 @@ use supervisor::provoke::Provoked;
 
 use super::*;
 
+mod hanging_guard;
 mod stuck;
 
 /// How long anything may take that is not held up on purpose. Within half of it a standby looks once by itself.
@@ -136,6 +137,7 @@ fn short() -> RestartWaits {
         first: Duration::from_millis(100),
         longest: Duration::from_millis(100),
         proven: Duration::from_millis(300),
+        hangs: Duration::from_secs(1),
     }
 }
 

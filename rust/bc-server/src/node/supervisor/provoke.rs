@@ -17,6 +17,7 @@ pub(crate) struct Provoked {
 #[derive(Debug, Default)]
 struct Running {
     panics: Notify,
+    hangs: std::sync::atomic::AtomicBool,
     starts: std::sync::atomic::AtomicU32,
 }
 
@@ -30,6 +31,9 @@ impl Provoked {
         let running = self.running(part);
         running.starts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async move {
+            if running.hangs.load(std::sync::atomic::Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
             tokio::select! {
                 biased;
                 () = running.panics.notified() => panic!("provoked by a test"),
@@ -41,6 +45,20 @@ impl Provoked {
     /// Makes the part of that name panic now, or else as soon as it runs.
     pub(crate) fn panic(&self, part: &'static str) {
         self.running(part).panics.notify_one();
+    }
+
+    /// Makes the part of that name do nothing from its next start on, or no more.
+    pub(crate) fn hang(&self, part: &'static str, hangs: bool) {
+        self.running(part)
+            .hangs
+            .store(hangs, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Where a part may be made to hang in the middle: waits for ever once [`Provoked::hang`] names this place.
+    pub(crate) async fn passes(&self, place: &'static str) {
+        if self.running(place).hangs.load(std::sync::atomic::Ordering::SeqCst) {
+            std::future::pending().await
+        }
     }
 
     /// How often the part of that name was started.
