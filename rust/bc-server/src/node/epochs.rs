@@ -13,7 +13,7 @@ use bc_core::{
     standby::store::disk,
     status::{StatusBoard, Topic},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Assembly, RoleFile};
 
@@ -36,6 +36,16 @@ pub(super) fn remember(state: &StateDir, recorded: &RoleFile) -> Memory {
 pub(super) fn begin(assembly: &Assembly, decision: Start) -> Result<(), Error> {
     let (state, board) = (&assembly.state, &assembly.board);
     let Some(trouble) = &assembly.memory.trouble else {
+        // What another file says of a higher epoch goes where all look for it.
+        let highest = &assembly.memory.highest;
+        let written = state.change_ledger(|ledger| {
+            if ledger.highest_epoch.number < highest.number {
+                ledger.highest_epoch = highest.clone();
+            }
+        });
+        if let Err(problem) = written {
+            warn!("{problem}");
+        }
         if let Some(aside) = state.aside() {
             let message = format!(
                 "the epoch file of this server was damaged once, and is kept as {}: what else said which epoch this server \
