@@ -150,7 +150,7 @@ impl Memory {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn whatever_is_in_its_place_the_record_says_it_and_it_is_kept_aside_by_name() {
         let newer = |text: &str| text.replace("\"format\":1", "\"format\":2");
-        let arrange: [(&str, &dyn Fn(&Path, &str)); 6] = [
+        type Damage<'a> = &'a dyn Fn(&Path, &str);
+        let arrange: [(&str, Damage<'_>); 6] = [
             ("empty", &|path, _| fs::write(path, "").expect("written")),
             ("a folder", &|path, _| {
                 fs::remove_file(path).expect("removed");

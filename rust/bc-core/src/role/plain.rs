@@ -82,7 +82,8 @@ mod tests {
             promotion: "b".to_owned(),
         };
         let role = |recorded: Recorded, state: &Path| recorded.save(state).expect("written");
-        let arrange: [(&str, bool, &dyn Fn(&Path)); 11] = [
+        type Arrange<'a> = &'a dyn Fn(&Path);
+        let arrange: [(&str, bool, Arrange<'_>); 11] = [
             ("nothing", true, &|_| {}),
             ("a primary", true, &|state| {
                 role(Recorded::new(Role::Primary, Flag::None, 1), state)
