@@ -15,14 +15,14 @@
 mod changes;
 mod check;
 mod database_check;
-mod databases;
+pub(crate) mod databases;
 mod failover;
-mod folders;
+pub(crate) mod folders;
 mod held;
 pub(crate) mod http;
-mod jvm;
-mod node;
-mod numbers;
+pub(crate) mod jvm;
+pub(crate) mod node;
+pub(crate) mod numbers;
 mod observer;
 mod pair;
 mod postgres;
@@ -32,7 +32,7 @@ mod sample_plugin;
 mod session;
 mod show;
 mod stop;
-mod two_active;
+pub(crate) mod two_active;
 mod writers;
 
 use anyhow::{Result, bail};
@@ -45,7 +45,9 @@ use crate::{
     tools::BuildTools,
 };
 
-use self::{pair::Pair, stop::Stop};
+pub(crate) use self::stop::Stop;
+
+use self::pair::Pair;
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Default, Args)]
@@ -106,7 +108,7 @@ fn play_and_print(project: &Project, tools: &BuildTools, options: &DemoOptions) 
 }
 
 /// Builds all that runs in the demo.
-fn build(project: &Project) -> Result<BuildTools> {
+pub(crate) fn build(project: &Project) -> Result<BuildTools> {
     let tools = BuildTools::ready(project)?;
     natives::build(project, &tools, Variant::Product, Platform::LinuxX86_64)?;
     jar::build(project, &tools, Variant::Product)?;

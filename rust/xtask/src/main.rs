@@ -15,6 +15,7 @@
 //! | `dist` | `dist.rs` | what is given away, for all platforms |
 //! | `soak` | `soak.rs` | kills and long use of two nodes |
 //! | `demo` | `demo.rs` | a primary and a standby on this machine |
+//! | `real` | `real.rs` | a real GoCD server and agent |
 //! | `bench` | `bench.rs` | how fast it is |
 
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ mod natives;
 mod platform;
 mod ports;
 mod project;
+mod real;
 mod secrets;
 mod soak;
 mod tools;
@@ -85,6 +87,8 @@ enum Task {
     Soak(soak::SoakOptions),
     /// Run a primary and a held standby on this machine
     Demo(demo::DemoOptions),
+    /// Build a real GoCD server and agent from GoCD's sources
+    Real(real::RealOptions),
     /// Measure, and print every number with its best and worst value
     Bench(bench::BenchOptions),
 }
@@ -115,6 +119,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Dist(options) => dist::run(&project, &options),
         Task::Soak(options) => soak::run(&project, &options),
         Task::Demo(options) => demo::run(&project, &options),
+        Task::Real(options) => real::run(&project, &options),
         Task::Bench(options) => bench::run(&project, &options),
     }
 }

@@ -22,7 +22,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-pub(crate) use java::Jdk;
+pub(crate) use java::{Jdk, jdk_from};
 pub(crate) use python::Zig;
 
 use crate::project::{Project, Variant};

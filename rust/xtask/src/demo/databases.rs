@@ -27,6 +27,15 @@ const TABLE: &str = "create table demo_row (id bigserial primary key, at timesta
 /// Its owner, as whom GoCD logs in.
 const USER: &str = "gocd";
 
+/// Which tables are in GoCD's database from the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// Those that GoCD's database is known by, and the demo's own.
+    OfDemo,
+    /// None: a real GoCD makes them.
+    None,
+}
+
 /// Two servers, one of which follows the other.
 #[derive(Debug)]
 pub(crate) struct Databases {
@@ -43,13 +52,13 @@ pub(crate) struct Databases {
 
 impl Databases {
     /// Makes two clusters, as a package leaves them, and one a standby of the other.
-    pub(crate) fn start(project: &Project) -> Result<Self> {
+    pub(crate) fn start(project: &Project, tables: Tables) -> Result<Self> {
         let programs = tools::postgresql_programs()?;
         let [primary_port, standby_port] = ports::free()?;
         let log = |name: &str| folders::log(project, &format!("{name}-database"));
         let primary = Postgres::start(&programs, primary_port, log("primary"))?;
         let password = folders::random_password()?;
-        make_database(&primary, &password)?;
+        make_database(&primary, &password, tables)?;
         let standby = Postgres::start(&programs, standby_port, log("standby"))?;
 
         let secret = primary.beside("replication.pgpass");
@@ -66,7 +75,9 @@ impl Databases {
             ])
             .arg(primary.data())
             .arg("--password-file")
-            .arg(&secret);
+            .arg(&secret)
+            // Without a table of GoCD in it nobody knows which one it is.
+            .args(["--database", DATABASE]);
         let setup_primary = timed(&mut of_primary)?;
         let mut of_standby = project.command(project.companion());
         of_standby
@@ -110,13 +121,16 @@ impl Databases {
     }
 }
 
-/// GoCD's user, its database, and of its tables those that it is known by.
-fn make_database(primary: &Postgres, password: &str) -> Result<()> {
+/// GoCD's user and its database.
+fn make_database(primary: &Postgres, password: &str, tables: Tables) -> Result<()> {
     primary.session("postgres")?.run(&[
         "set password_encryption = 'scram-sha-256'",
         &format!("create role {USER} login password '{password}'"),
         &format!("create database {DATABASE} owner {USER}"),
     ])?;
+    if tables == Tables::None {
+        return Ok(());
+    }
     primary.session(DATABASE)?.run(&[
         &format!("set role {USER}"),
         "create table databasechangelog (id text)",

