@@ -6,6 +6,7 @@
 //! | the list of them | [`manifest`], [`withheld`], [`lineage`] |
 //! | the manifest as it is sent and kept, who sends it, in which epoch and run | [`document`], [`envelope`], [`epoch`], [`run`] |
 //! | what the primary said to be wrong with its offer | [`concern`] |
+//! | that it hands over, and what whoever takes over must have | [`handover`] |
 //! | its bytes | [`delta`], [`md5`] |
 //!
 //! Stands on [`crate::basics`] and [`crate::database`].
@@ -16,6 +17,7 @@ pub mod document;
 pub mod envelope;
 pub mod epoch;
 pub(crate) mod extra_name;
+pub mod handover;
 pub mod jar_name;
 pub mod layout;
 pub mod lineage;
@@ -31,6 +33,7 @@ pub use self::{
     document::ManifestDocument,
     envelope::{Acceptance, Envelope},
     epoch::{Epoch, Highest, Role},
+    handover::{HandoverToken, HandsOver},
     jar_name::JarName,
     layout::Layout,
     lineage::Lineage,

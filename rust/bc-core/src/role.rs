@@ -11,6 +11,7 @@
 //! | `source` | which primary that is, and how it is proven |
 //! | `plain` | whether anything says that a server was ever more than a plain GoCD |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
+//! | `handover` | the planned hand-over: its file, its token, who may take over and who may take it back |
 //! | `promotion` | the course of a promotion: which step comes next |
 //! | `preflight` | what speaks against a promotion, before anything is changed |
 //! | `signpost` | what holds a standby that lost its flag together with `bc.state.dir` |
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod claim;
 pub mod guard;
+pub mod handover;
 pub mod inquiry;
 pub mod known_peers;
 pub mod landing;

@@ -29,7 +29,7 @@ use crate::{
         picture::{InShort, Picture},
         position::{Position, Told},
     },
-    generation::{Epoch, Highest, Name, Reason, Role, Withheld, concern, withheld},
+    generation::{Epoch, HandoverToken, HandsOver, Highest, Name, Reason, Role, Withheld, concern, withheld},
     role::{guard::Said, known_peers, landing::Landing, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
     settings::{Face, Flag},
 };
@@ -89,6 +89,9 @@ pub struct Status {
     pub flag: Flag,
     /// Its epoch.
     pub epoch: Epoch,
+    /// On a primary that hands over: the token of that, or what it waits for.
+    #[serde(default)]
+    pub hands_over: Option<HandsOver>,
     /// The highest epoch that it knows, its own or another node's; none where a version before does not say.
     #[serde(default)]
     pub highest_epoch: Option<Highest>,
@@ -191,6 +194,7 @@ impl Status {
             phase,
             flag: Flag::None,
             epoch: Epoch::default(),
+            hands_over: None,
             highest_epoch: None,
             fenced_by: None,
             opened_ms,
@@ -387,6 +391,26 @@ impl Status {
         self.now_ms.saturating_sub(moment_ms).max(0)
     }
 
+    /// On a primary that hands over: what whoever takes over must have, once that is certain.
+    pub fn hands_over_token(&self) -> Option<&HandoverToken> {
+        self.hands_over.as_ref()?.token.as_ref()
+    }
+
+    /// What a node says of a hand-over in one line, its own or that of the primary that it follows; none where there is
+    /// none.
+    pub fn hands_over_line(&self) -> Option<String> {
+        let (hands_over, way) = match (&self.hands_over, &self.primary) {
+            (Some(own), _) => (own, "run `gocd-bc promote` on the standby, or here to take it back"),
+            (None, Some(primary)) => (primary.hands_over.as_ref()?, "run `gocd-bc promote` here"),
+            (None, None) => return None,
+        };
+        Some(match (&hands_over.token, &hands_over.waits_for) {
+            (Some(token), _) => format!("{token}; {way}"),
+            (None, Some(waits_for)) => format!("waits: {waits_for}"),
+            (None, None) => "waits".to_owned(),
+        })
+    }
+
     /// The status in one line for people: what this node is and does.
     pub fn headline(&self) -> String {
         if let Some(asks) = &self.asks {
@@ -396,6 +420,10 @@ impl Status {
             };
         }
         match (self.role, self.phase) {
+            (Role::Primary, Phase::Holding) if self.hands_over.is_some() => match self.hands_over_token() {
+                Some(_) => "Primary: handed over to whoever is promoted, GoCD is held".to_owned(),
+                None => "Primary: handing over, GoCD is held".to_owned(),
+            },
             (Role::Primary, Phase::Running) => "Primary: offers its files to the standby".to_owned(),
             (Role::Primary, Phase::Starting) => match &self.deciding {
                 Some(deciding) => format!("Primary: {}; GoCD waits", deciding.description()),

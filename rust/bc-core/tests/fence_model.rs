@@ -1,6 +1,7 @@
 //! Two nodes, a line between them that is cut and healed, promotions, restarts, and state folders of an earlier day, in
-//! thousands of schedules over the functions that decide: no schedule ends with two active nodes that reach each other, and
-//! none with nobody able to become active by one command.
+//! thousands of schedules over the functions that decide, with hand-overs that are taken back at any moment: no schedule ends
+//! with two active nodes that reach each other, none with nobody able to become active by one command, and no hand-over makes
+//! a node active beside an active one, not for an instant.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -9,9 +10,15 @@
 )]
 
 use bc_core::{
-    basics::{Error, NodeId, random},
-    generation::{Epoch, Highest, Role, RunId},
-    role::{Database, Epochs, Known, Ledger, Peers, Recorded, Start, guard::Guard, inquiry::Heard, start},
+    basics::{Digest, Error, NodeId, random},
+    generation::{Epoch, HandoverToken, HandsOver, Highest, Role, RunId},
+    role::{
+        Database, Epochs, Known, Ledger, Peers, Recorded, Start,
+        guard::Guard,
+        handover::{self, Handover},
+        inquiry::Heard,
+        start,
+    },
     settings::Flag,
 };
 use proptest::{
@@ -33,6 +40,14 @@ enum Step {
     /// By a person: `promote`, with `--take-over` where it is fenced or held.
     Promote(usize),
     Demote(usize),
+    /// By a person: `demote --handover`.
+    HandOver(usize),
+    /// `promote` on a primary that hands over: it tells so no more.
+    Withdraw(usize),
+    /// It has asked its peers.
+    TakeBack(usize),
+    /// `promote` on the standby of a primary that hands over has begun its epoch, and asks once more.
+    Confirm(usize),
     Snapshot(usize),
     Restore(usize),
     /// One interval of the watch passes on both.
@@ -47,6 +62,10 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => Just(Step::Heal),
         3 => (0..2usize).prop_map(Step::Promote),
         1 => (0..2usize).prop_map(Step::Demote),
+        3 => (0..2usize).prop_map(Step::HandOver),
+        2 => (0..2usize).prop_map(Step::Withdraw),
+        2 => (0..2usize).prop_map(Step::TakeBack),
+        3 => (0..2usize).prop_map(Step::Confirm),
         1 => (0..2usize).prop_map(Step::Snapshot),
         1 => (0..2usize).prop_map(Step::Restore),
         4 => Just(Step::Tick),
@@ -58,6 +77,7 @@ fn steps() -> impl Strategy<Value = Step> {
 struct State {
     ledger: Ledger,
     record: Option<Recorded>,
+    handover: Option<Handover>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +94,10 @@ struct Node {
     state: State,
     kept: State,
     process: Process,
+    /// While it runs: whether it tells no more that it hands over.
+    withdraws: bool,
+    /// While it runs: what it was handed over, once it has begun its epoch.
+    confirms: Option<HandoverToken>,
 }
 
 impl Node {
@@ -81,6 +105,7 @@ impl Node {
         let state = State {
             ledger: Ledger::default(),
             record: Some(Recorded::new(role, Flag::None, 0)),
+            handover: None,
         };
         Self {
             id: digit.repeat(32).parse().unwrap(),
@@ -88,7 +113,35 @@ impl Node {
             kept: state.clone(),
             state,
             process: Process::Down,
+            withdraws: false,
+            confirms: None,
         }
+    }
+
+    fn stop(&mut self) {
+        self.process = Process::Down;
+        (self.withdraws, self.confirms) = (false, None);
+    }
+
+    fn is_handing_over(&self) -> bool {
+        let ordered = handover::is_on(&Ok(self.state.handover.clone()), &self.state.ledger.epoch);
+        self.process == Process::Held && self.role() == Role::Primary && ordered
+    }
+
+    /// What it says of that.
+    fn hands_over(&self) -> Option<HandsOver> {
+        (self.is_handing_over() && !self.withdraws).then(|| HandsOver {
+            id: String::new(),
+            ordered_ms: 0,
+            token: Some(HandoverToken {
+                node_id: self.id.to_string(),
+                epoch: self.state.ledger.epoch.clone(),
+                generation: Digest::of(b"set"),
+                sequence: 1,
+                database: None,
+            }),
+            waits_for: None,
+        })
     }
 
     fn role(&self) -> Role {
@@ -104,7 +157,8 @@ impl Node {
         Heard::Node {
             node_id: self.id.to_string(),
             role: self.role(),
-            waits: false,
+            waits: self.process == Process::Held,
+            hands_over: self.hands_over().map(Box::new),
             epoch: self.state.ledger.epoch.clone(),
             highest: Some(Highest {
                 epoch: self.state.ledger.highest_epoch.clone(),
@@ -158,7 +212,11 @@ impl Pair {
     fn decide(&mut self, at: usize) {
         let guard = self.asked(at);
         let said = guard.said();
-        let State { ledger, record } = self.nodes[at].state.clone();
+        let State {
+            ledger,
+            record,
+            handover,
+        } = self.nodes[at].state.clone();
         let recorded: Result<Option<Recorded>, Error> = Ok(record);
         let decision = start(&Known {
             flag: Flag::None,
@@ -170,6 +228,7 @@ impl Pair {
             peers: Peers::Said(&said),
             strict: false,
             database: Database::Unknown,
+            hands_over: handover::is_on(&Ok(handover), &ledger.epoch),
         });
         let node = &mut self.nodes[at];
         match decision {
@@ -191,7 +250,9 @@ impl Pair {
             node.state.ledger.highest_epoch = winner.epoch.clone();
         }
         node.record(Role::Fenced);
+        node.state.handover = None;
         node.process = Process::Held;
+        node.withdraws = false;
     }
 
     fn tick(&mut self) {
@@ -207,6 +268,7 @@ impl Pair {
                         self.decide(at);
                     }
                 }
+                // So does one that hands over, and learns who took over.
                 // A start that is held goes on asking.
                 (Process::Held, Role::Primary) => self.decide(at),
                 (Process::Held, Role::Standby) => self.follow(at),
@@ -218,7 +280,7 @@ impl Pair {
     /// A standby that follows learns the epoch of its primary.
     fn follow(&mut self, at: usize) {
         let other = self.nodes[1 - at].clone();
-        if !self.is_cut && other.process == Process::Active {
+        if !self.is_cut && (other.process == Process::Active || other.is_handing_over()) {
             let ledger = &mut self.nodes[at].state.ledger;
             if ledger.highest_epoch.number < other.state.ledger.epoch.number {
                 ledger.highest_epoch = other.state.ledger.epoch.clone();
@@ -231,8 +293,25 @@ impl Pair {
         if self.nodes[at].process != Process::Held {
             return;
         }
+        if let Some(token) = self.handed_over(at) {
+            // The last pull.
+            self.follow(at);
+            self.begin(at, None);
+            self.nodes[at].confirms = Some(token);
+            return;
+        }
         let guard = self.asked(at);
         let told = guard.winner().map(|winner| winner.epoch.clone());
+        self.begin(at, told);
+        let node = &mut self.nodes[at];
+        node.record(Role::Primary);
+        node.state.handover = None;
+        node.process = Process::Active;
+        (node.withdraws, node.confirms) = (false, None);
+    }
+
+    /// A new epoch, above what was told.
+    fn begin(&mut self, at: usize, told: Option<Epoch>) {
         self.promotions += 1;
         let promotion = format!("p{}", self.promotions);
         let node = &mut self.nodes[at];
@@ -241,22 +320,88 @@ impl Pair {
             ledger.highest_epoch = told;
         }
         ledger.begin_epoch(&promotion, 0);
-        node.record(Role::Primary);
-        node.process = Process::Active;
+    }
+
+    /// What the node that a standby follows hands over to it, where it reaches that one.
+    fn handed_over(&self, at: usize) -> Option<HandoverToken> {
+        let (node, other) = (&self.nodes[at], &self.nodes[1 - at]);
+        if node.role() != Role::Standby || self.is_cut {
+            return None;
+        }
+        let heard = [("other".to_owned(), other.answer())];
+        let followed = Some((&*other.id, &other.state.ledger.epoch));
+        handover::heard(followed, &heard)?.token.clone()
+    }
+
+    /// Whether the promotion goes on where the primary handed over: it does still, or is fenced.
+    fn confirm(&mut self, at: usize) {
+        let Some(token) = self.nodes[at].confirms.take() else {
+            return;
+        };
+        let other = &self.nodes[1 - at];
+        let heard = match self.is_cut || other.process == Process::Down {
+            true => Heard::Silence("no connection".to_owned()),
+            false => other.answer(),
+        };
+        if handover::confirmed(&token, &[("other".to_owned(), heard)]).is_ok() {
+            assert_ne!(other.process, Process::Active, "beside an active one: {self:?}");
+            let node = &mut self.nodes[at];
+            node.record(Role::Primary);
+            node.process = Process::Active;
+        }
+    }
+
+    fn take_back(&mut self, at: usize) {
+        if !self.nodes[at].is_handing_over() || !self.nodes[at].withdraws {
+            return;
+        }
+        self.nodes[at].withdraws = false;
+        if handover::may_take_back(&self.asked(at)).is_ok() {
+            assert_ne!(
+                self.nodes[1 - at].process,
+                Process::Active,
+                "beside an active one: {self:?}"
+            );
+            let node = &mut self.nodes[at];
+            node.state.handover = None;
+            node.process = Process::Active;
+        }
+    }
+
+    /// The one command of a person, as it is documented: what it takes back, or is promoted, or takes over.
+    fn make_active(&mut self, at: usize) {
+        if self.nodes[at].is_handing_over() {
+            self.nodes[at].withdraws = true;
+            self.take_back(at);
+        }
+        self.promote(at);
+        self.confirm(at);
     }
 
     fn take(&mut self, step: Step) {
         match step {
             Step::Boot(at) => self.boot(at),
-            Step::Stop(at) => self.nodes[at].process = Process::Down,
+            Step::Stop(at) => self.nodes[at].stop(),
             Step::Cut => self.is_cut = true,
             Step::Heal => self.is_cut = false,
             Step::Promote(at) => self.promote(at),
+            // Refused while it hands over, and while it is promoted.
+            Step::Demote(at) if self.nodes[at].is_handing_over() || self.nodes[at].confirms.is_some() => {}
             Step::Demote(at) if self.nodes[at].process == Process::Held => self.nodes[at].record(Role::Standby),
             Step::Demote(_) => {}
+            Step::HandOver(at) if self.nodes[at].process == Process::Active => {
+                let epoch = self.nodes[at].state.ledger.epoch.clone();
+                self.nodes[at].state.handover = Some(Handover::new(epoch, 0).unwrap());
+                self.nodes[at].stop();
+                self.boot(at);
+            }
+            Step::HandOver(_) => {}
+            Step::Withdraw(at) => self.nodes[at].withdraws = self.nodes[at].is_handing_over(),
+            Step::TakeBack(at) => self.take_back(at),
+            Step::Confirm(at) => self.confirm(at),
             Step::Snapshot(at) => self.nodes[at].kept = self.nodes[at].state.clone(),
             Step::Restore(at) => {
-                self.nodes[at].process = Process::Down;
+                self.nodes[at].stop();
                 self.nodes[at].state = self.nodes[at].kept.clone();
             }
             Step::Tick => self.tick(),
@@ -315,7 +460,7 @@ fn no_schedule_ends_with_two_active_nodes_or_with_none_that_a_command_makes_acti
                 pair.boot(1);
                 pair.tick();
                 if pair.active() != [at] {
-                    pair.promote(at);
+                    pair.make_active(at);
                 }
                 pair.tick();
                 prop_assert_eq!(pair.active(), [at], "by one command: {:?}", pair);

@@ -4,7 +4,7 @@
 
 use bc_core::{
     basics::{Digest, Fingerprint, Severity},
-    generation::{Acceptance, Concern, Envelope, Epoch, Role},
+    generation::{Acceptance, Concern, Envelope, Epoch, HandsOver, Role},
     status::{Report, ReportedGeneration, ReportedProblem},
 };
 use serde_json::Value;
@@ -36,6 +36,12 @@ fn envelope() -> Envelope {
         node_id: "0123456789abcdef".repeat(2).parse().expect("id"),
         role: Role::Primary,
         waits: false,
+        hands_over: Some(HandsOver {
+            id: "ab".repeat(16),
+            ordered_ms: 1,
+            token: None,
+            waits_for: Some("sessions in größer".to_owned()),
+        }),
         epoch: Epoch {
             number: 2,
             promotion: "ab".repeat(8),

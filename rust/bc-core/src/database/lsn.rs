@@ -14,6 +14,11 @@ impl Lsn {
     pub fn bytes_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Whether a page of the log begins here.
+    pub fn is_page_begin(self) -> bool {
+        self.0.is_multiple_of(8192)
+    }
 }
 
 /// A text that is no position.

@@ -8,6 +8,7 @@ use crate::{
     generation::{
         concern::{self, Concern},
         epoch::{Epoch, Highest, Role},
+        handover::HandsOver,
         run::{Run, if_run},
     },
 };
@@ -25,6 +26,10 @@ pub struct Envelope {
     /// Whether the sender is to be the primary, and its GoCD does not run yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// That the sender, a primary whose GoCD does not run, hands over; none where it does not, and where another version
+    /// says it in a way that is not understood.
+    #[serde(default, deserialize_with = "if_understood", skip_serializing_if = "Option::is_none")]
+    pub hands_over: Option<HandsOver>,
     /// The sender's epoch.
     pub epoch: Epoch,
     /// The highest epoch that the sender knows, its own or another node's.
@@ -78,6 +83,7 @@ impl Envelope {
             node_id: node_id.to_owned(),
             role,
             waits: false,
+            hands_over: None,
             epoch: Epoch::default(),
             highest: None,
             sequence: 0,
@@ -121,6 +127,10 @@ impl Envelope {
         .chain(optional)
         .chain(highest)
         .find_map(|(name, text)| (!is_plain(text)).then_some(name))
+        .or_else(|| {
+            let mut texts = self.hands_over.iter().flat_map(HandsOver::texts);
+            texts.any(|text| !is_plain(text)).then_some("word on its hand-over")
+        })
         .or_else(|| concern::are_odd(&self.concerns).then_some("word on its own files"))
     }
 }

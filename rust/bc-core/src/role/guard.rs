@@ -362,6 +362,7 @@ mod tests {
             node_id: node_id.to_owned(),
             role,
             waits: false,
+            hands_over: None,
             epoch,
             highest,
             run: None,
@@ -428,9 +429,10 @@ mod tests {
                 node_id: ME.to_owned(),
                 role: Role::Primary,
                 waits: false,
+                hands_over: None,
                 epoch: epoch(1, ""),
                 highest: None,
-                run,
+                run: run.map(Box::new),
             };
             said(Some(epoch(1, "")), heard).0
         };
@@ -444,6 +446,7 @@ mod tests {
             node_id: OTHER.to_owned(),
             role: Role::Primary,
             waits,
+            hands_over: None,
             epoch: epoch(1, ""),
             highest: None,
             run: None,
@@ -465,6 +468,7 @@ mod tests {
             node_id: OTHER.to_owned(),
             role: Role::Primary,
             waits: true,
+            hands_over: None,
             epoch: epoch(2, "b"),
             highest: None,
             run: None,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     basics::NodeId,
-    generation::{Envelope, Epoch, Highest, Role, Run, RunId},
+    generation::{Envelope, Epoch, HandsOver, Highest, Role, Run, RunId},
 };
 
 /// What one address said to one question.
@@ -33,12 +33,14 @@ pub enum Heard {
         role: Role,
         /// Whether it is to be the primary, and its GoCD does not run yet.
         waits: bool,
+        /// What it says of its hand-over.
+        hands_over: Option<Box<HandsOver>>,
         /// Its epoch.
         epoch: Epoch,
         /// The highest epoch that it knows.
         highest: Option<Highest>,
         /// Which run of it.
-        run: Option<Run>,
+        run: Option<Box<Run>>,
     },
     /// This very run of this node.
     Itself,
@@ -62,9 +64,10 @@ impl Heard {
             node_id: envelope.node_id.clone(),
             role: envelope.role,
             waits: envelope.waits,
+            hands_over: envelope.hands_over.clone().map(Box::new),
             epoch: envelope.epoch.clone(),
             highest: envelope.highest.clone(),
-            run: envelope.run.clone(),
+            run: envelope.run.clone().map(Box::new),
         }
     }
 }
@@ -206,6 +209,7 @@ mod tests {
             node_id: "other".to_owned(),
             role,
             waits: false,
+            hands_over: None,
             epoch: Epoch {
                 number,
                 promotion: String::new(),
@@ -276,9 +280,10 @@ mod tests {
             node_id: ME.to_owned(),
             role,
             waits: false,
+            hands_over: None,
             epoch: Epoch::default(),
             highest: None,
-            run,
+            run: run.map(Box::new),
         };
         let in_run = |id: RunId| {
             Some(Run {

@@ -6,6 +6,7 @@
 //! | `HoldStandby` | standby, holding, follows | standby, running | standby, holding, follows |
 //! | `Ask` | standby, holding, follows, asks | standby, running, asks, may serve | standby, holding, follows, asks |
 //! | `AskPeers` | primary, starting, guards | primary, running | primary, starting, guards |
+//! | `HandOver` | primary, holding, hands over | primary, running | primary, holding, hands over |
 //! | `HoldConflict` | primary, holding, guards | primary, running | primary, holding, guards |
 //! | `HoldUnproven` | primary, holding, guards | primary, running | primary, holding, guards |
 //! | `HoldUnreachable` | primary, holding, guards | primary, running | primary, holding, guards |
@@ -15,7 +16,7 @@
 //!
 //! In a plugin GoCD runs already, and nobody can hold it any more: its node follows nobody, since nothing may change under
 //! a GoCD that runs. What is to be the primary and waits for its peers is a primary to whoever asks: it answers for its
-//! epoch, and gives out nothing yet.
+//! epoch, and gives out nothing yet. One that hands over gives out its files, since those are to be the next primary's.
 
 use super::{Phase, Start};
 use crate::{generation::Role, settings::Face};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub asks: bool,
     /// Whether it asks its peers before GoCD may run, and goes on asking while they hold it.
     pub guards: bool,
+    /// Whether it hands over: it offers its files although GoCD is held, and asks its peers who took over.
+    pub hands_over: bool,
     /// Whether it may be promoted although GoCD runs: no flag asks for a standby, and only its record keeps it from
     /// serving.
     pub may_serve: bool,
@@ -48,6 +51,7 @@ impl Plan {
             follows: false,
             asks: false,
             guards: false,
+            hands_over: false,
             may_serve: false,
         };
         match decision {
@@ -68,6 +72,11 @@ impl Plan {
                 follows: !in_gocd,
                 asks: true,
                 may_serve: in_gocd,
+                ..held
+            },
+            Start::HandOver => Self {
+                role: Role::Primary,
+                hands_over: !in_gocd,
                 ..held
             },
             Start::AskPeers
@@ -107,6 +116,7 @@ mod tests {
             Start::HoldStandby,
             Start::Ask,
             Start::AskPeers,
+            Start::HandOver,
             Start::HoldConflict,
             Start::HoldUnproven,
             Start::HoldUnreachable,
@@ -120,6 +130,7 @@ mod tests {
                 (plan.follows, ", follows"),
                 (plan.asks, ", asks"),
                 (plan.guards, ", guards"),
+                (plan.hands_over, ", hands over"),
                 (plan.may_serve, ", may serve"),
             ];
             let further: String = further

@@ -5,11 +5,11 @@
 //!
 //! | check | refuses where | in |
 //! |---|---|---|
-//! | `other-primary` | another node answers as the primary, or one that cannot be proven answers in its place | `others` |
+//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; or one that cannot be proven answers in its place | `others` |
 //! | `database` | it is no PostgreSQL, does not answer, is no standby, or nobody here may promote it | `database` |
 //! | `lineage` | it is of another system or major version, or on a timeline that the primary's does not lead to | `database` |
 //! | `replay` | its replay is paused | `database` |
-//! | `lag` | more would be lost than `bc.promote.max.lag` allows, or nobody knows how much, without `--accept-loss` | `database` |
+//! | `lag` | more would be lost than `bc.promote.max.lag` allows, or nobody knows how much, without `--accept-loss`; what hands over is waited for | `database` |
 //! | `generation` | no generation was ever applied here | `files` |
 //! | `secrets` | none of the encrypted values of the configuration can be decrypted | `files` |
 //! | `gocd-version` | GoCD here is of another version than the one the files are of | `files` |
@@ -18,13 +18,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::inquiry::Heard;
+use super::{handover, inquiry::Heard};
 use crate::{
     basics::{Severity, words},
     database::{
         picture::Picture,
         promotion::{Trigger, Way},
     },
+    generation::{Epoch, HandoverToken, HandsOver, Role},
     settings::MaxLag,
 };
 
@@ -111,6 +112,9 @@ pub struct Preflight {
     pub checks: Vec<Check>,
     /// What would be lost.
     pub loss: Loss,
+    /// What the primary hands over; none where it does not, or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<HandoverToken>,
 }
 
 /// All that is looked at.
@@ -120,6 +124,8 @@ pub struct Facts {
     pub at_ms: i64,
     /// What each address of the primary said.
     pub heard: Vec<(String, Heard)>,
+    /// Whom this standby follows: node id and epoch.
+    pub followed: Option<(String, Epoch)>,
     /// The database as it is watched; none where it is not, or was not looked at yet.
     pub database: Option<Picture>,
     /// Who logs in there, to watch and to promote it.
@@ -187,6 +193,7 @@ impl Preflight {
             at_ms: facts.at_ms,
             checks,
             loss: loss(facts),
+            handed_over: token(facts).cloned(),
         }
     }
 
@@ -207,6 +214,10 @@ impl Preflight {
     /// What a promotion would do now, by the preflight, in one line for people.
     pub fn line(&self) -> String {
         match self.refusals().next() {
+            None if self.handed_over.is_some() => format!(
+                "would be carried out: the primary hands over; it loses {}",
+                self.loss.words()
+            ),
             None => format!("would be carried out; it loses {}", self.loss.words()),
             Some(first) => match self.refusals().count() - 1 {
                 0 => format!("would be refused: {}", first.seen),
@@ -295,9 +306,31 @@ impl About {
     }
 }
 
-/// What a promotion would lose, by the facts of its preflight.
+/// What the primary says of its hand-over, by the facts of a promotion's preflight.
+fn hands_over(facts: &Facts) -> Option<&HandsOver> {
+    let followed = facts
+        .followed
+        .as_ref()
+        .map(|(node_id, epoch)| (node_id.as_str(), epoch));
+    handover::heard(followed, &facts.heard)
+}
+
+/// What the primary hands over, by the facts of a promotion's preflight.
+fn token(facts: &Facts) -> Option<&HandoverToken> {
+    let (node_id, epoch) = facts.followed.as_ref()?;
+    hands_over(facts)?.token_of(node_id, Role::Primary, epoch)
+}
+
+/// What a promotion would lose, by the facts of its preflight. Of what is handed over nothing, or it is not carried out.
 fn loss(facts: &Facts) -> Loss {
     let picture = facts.database.as_ref();
+    if let Some(token) = token(facts) {
+        return Loss {
+            bytes: token.database.as_ref().map(|_| 0),
+            seconds: None,
+            edits: Some(0),
+        };
+    }
     Loss {
         bytes: picture.and_then(|picture| picture.loss_bytes),
         seconds: picture.and_then(database::seconds),

@@ -12,11 +12,12 @@
 //! |---|---|---|---|---|---|
 //! | `Preflight` | with the database | never | holds | asks | follows on |
 //! | `LastPull` | always | never | holds | asks | follows on |
-//! | `BackToAccepted` | always | never | holds | asks | follows on |
+//! | `BackToAccepted` | but in a hand-over | never | holds | asks | follows on |
 //! | `MakeWhole` | always | never | holds | asks | follows on |
 //! | `AskOnceMore` | by itself | by itself | holds | asks | follows on |
 //! | `ReplayDatabase` | with the database | never | holds | asks | follows on |
 //! | `BeginEpoch` | always | always | holds | asks | follows on |
+//! | `ConfirmHandOver` | in a hand-over | never | holds | asks | follows on |
 //! | `PromoteDatabase` | with the database | never | holds | asks | refuses |
 //! | `Checkpoint` | with the database | never | holds | asks | refuses |
 //! | `Note` | always | always | holds | asks | refuses |
@@ -41,6 +42,8 @@
 //! | `Answered` | goes on | goes on | ends |
 //! | `Began` | goes on | goes on | goes on |
 //! | `Failed` | ends | ends | ends |
+//!
+//! Where the primary hands over ([`super::handover`]) GoCD starts on exactly what it handed over.
 //!
 //! A promotion that ends leaves the standby that this node was, and whoever carries it out lets pulls and syncs go on.
 //! The steps that write into the state folder are in `written`, what is written down of the promotion itself is in
@@ -81,6 +84,8 @@ pub enum Step {
     ReplayDatabase,
     /// A new epoch, above all that were ever seen, is durable, and everybody who asks is told of it.
     BeginEpoch,
+    /// Where the primary handed over: it is asked once more, now that it can hear of the epoch, whether it does still.
+    ConfirmHandOver,
     /// The database is promoted, and seen to take writes.
     PromoteDatabase,
     /// A checkpoint of the database is asked for, where the user may: before it has ended, nobody can tell by its control
@@ -183,6 +188,8 @@ pub struct Course {
     place: Place,
     cause: Cause,
     step: Step,
+    /// Whether the primary hands over.
+    is_handed_over: bool,
     /// The one that it has begun.
     epoch: Option<Epoch>,
     /// The files that GoCD starts on after the promotion, for people.
@@ -227,6 +234,7 @@ impl Course {
             place,
             cause,
             step,
+            is_handed_over: false,
             epoch: None,
             files: "GoCD ran already, so the files that it runs on were not verified.".to_owned(),
         })
@@ -250,6 +258,11 @@ impl Course {
     /// Whether the person who promotes takes the files as they are, verified or not.
     pub fn takes_files_as_they_are(&self) -> bool {
         matches!(self.cause, Cause::Order { as_it_is: true, .. })
+    }
+
+    /// Notes that the primary hands over to whoever this promotion makes the primary.
+    pub fn hand_over(&mut self) {
+        self.is_handed_over = true;
     }
 
     /// Says what a step of the promotion came to, and hears what follows; the tables are at the head of this module.
@@ -291,14 +304,16 @@ impl Course {
         let with_database = self.cause.is_with_database();
         Some(match self.step {
             Step::Preflight => Step::LastPull,
+            Step::LastPull if self.is_handed_over => Step::MakeWhole,
             Step::LastPull => Step::BackToAccepted,
             Step::BackToAccepted => Step::MakeWhole,
             Step::MakeWhole if matches!(self.cause, Cause::Itself { .. }) => Step::AskOnceMore,
             Step::MakeWhole | Step::AskOnceMore if with_database => Step::ReplayDatabase,
             Step::MakeWhole | Step::AskOnceMore | Step::ReplayDatabase => Step::BeginEpoch,
-            Step::BeginEpoch if with_database => Step::PromoteDatabase,
+            Step::BeginEpoch if self.is_handed_over => Step::ConfirmHandOver,
+            Step::BeginEpoch | Step::ConfirmHandOver if with_database => Step::PromoteDatabase,
             Step::PromoteDatabase => Step::Checkpoint,
-            Step::BeginEpoch | Step::Checkpoint => Step::Note,
+            Step::BeginEpoch | Step::ConfirmHandOver | Step::Checkpoint => Step::Note,
             Step::Note => Step::RecordRole,
             Step::RecordRole => Step::Release,
             Step::Release => return None,
@@ -330,6 +345,7 @@ impl Step {
             Step::AskOnceMore => "ask the primary once more",
             Step::ReplayDatabase => "wait until the database has replayed what it received",
             Step::BeginEpoch => "begin a new epoch",
+            Step::ConfirmHandOver => "ask the primary whether it hands over still",
             Step::PromoteDatabase => "promote the database",
             Step::Checkpoint => "ask the database for a checkpoint",
             Step::Note => "note that nobody ordered it",
@@ -348,6 +364,7 @@ impl Step {
             Step::AskOnceMore => "ask-once-more",
             Step::ReplayDatabase => "replay-database",
             Step::BeginEpoch => "begin-epoch",
+            Step::ConfirmHandOver => "confirm-hand-over",
             Step::PromoteDatabase => "promote-database",
             Step::Checkpoint => "checkpoint",
             Step::Note => "note",

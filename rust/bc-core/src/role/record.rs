@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `role` | `primary`, `standby` or `fenced` |
 //! | `flag` | what asked for a standby then: `none`, `property` or `file` |
-//! | `hold` | for the agent alone: `no` where GoCD may run without our library, else `yes`; earlier files lack it |
+//! | `hold` | for the agent alone: `no` where GoCD may run without our library, else `yes`, also on a primary that hands over; earlier files lack it |
 //! | `decided` | when that was decided, milliseconds since 1970; files of the first version lack it |
 //! | `promoted` | on a primary that was a standby: when it was promoted |
 //! | `epochs` | this node's own epoch and the highest that it ever saw, for the case that the ledger is damaged ([`super::memory`]) |
@@ -48,6 +48,8 @@ pub struct Recorded {
     pub source: Option<Source>,
     /// What the ledger said of epochs then; none in files of the version before.
     pub epochs: Option<KeptEpochs>,
+    /// On a primary: whether it hands over, so that GoCD must not run without our library either.
+    pub hands_over: bool,
 }
 
 impl Recorded {
@@ -60,6 +62,7 @@ impl Recorded {
             promoted_ms: None,
             source: None,
             epochs: None,
+            hands_over: false,
         }
     }
 
@@ -85,6 +88,7 @@ impl Recorded {
                 Role::Standby | Role::Fenced => source.or_else(|| was_held.and_then(|before| before.source.clone())),
             },
             epochs: before.and_then(|before| before.epochs.clone()),
+            hands_over: false,
         }
     }
 
@@ -134,7 +138,8 @@ impl Recorded {
     /// # Errors
     /// As [`atomic::write`].
     pub fn save(&self, state_dir: &Path) -> Result<(), Error> {
-        let hold = if self.role == Role::Primary { "no" } else { "yes" };
+        let runs = self.role == Role::Primary && !self.hands_over;
+        let hold = if runs { "no" } else { "yes" };
         let mut pairs = vec![
             ("role", self.role.to_string()),
             ("flag", self.flag.word().to_owned()),
@@ -224,6 +229,7 @@ fn parse(properties: &Properties) -> Result<Recorded, String> {
         promoted_ms: time("promoted")?,
         source,
         epochs: properties.get("epochs").and_then(KeptEpochs::parse),
+        hands_over: role == Role::Primary && properties.get("hold") == Some("yes"),
     })
 }
 
@@ -253,6 +259,10 @@ mod tests {
                 ..Recorded::new(Role::Primary, Flag::None, 4)
             },
             Recorded {
+                hands_over: true,
+                ..Recorded::new(Role::Primary, Flag::None, 4)
+            },
+            Recorded {
                 source: Some(Source {
                     fingerprint: Some(Fingerprint::of_public_key(b"key")),
                     authority: Some(CertificateAuthority::File("/etc/go/ca é.pem".into())),
@@ -270,7 +280,7 @@ mod tests {
         ] {
             recorded.save(folder.path()).expect("save");
             let text = fs::read_to_string(folder.path().join(FILE)).expect("read");
-            let holds = recorded.role != Role::Primary;
+            let holds = recorded.role != Role::Primary || recorded.hands_over;
             assert!(text.contains(if holds { "hold=yes\n" } else { "hold=no\n" }), "{text}");
             assert_eq!(Recorded::load(folder.path()), Ok(Some(recorded)));
         }

@@ -4,29 +4,32 @@
 //! flag is *gone* where the record was made under one and there is none now, and *another* where there is one now that the
 //! record was not made under.
 //!
-//! | recorded | flag now | epoch here | peers | database | decision |
-//! |---|---|---|---|---|---|
-//! | unreadable | any | any | any | any | `HoldUnknown` |
-//! | fenced | any | any | any | any | `HoldFenced` |
-//! | standby | gone | any | any | any | `Ask` |
-//! | standby | any | any | any | any | `HoldStandby` |
-//! | any | another | any | any | any | `HoldStandby` |
-//! | any | any | behind | any | any | `HoldFenced` |
-//! | any | any | any | higher | any | `HoldFenced` |
-//! | any | any | any | any | higher epoch | `HoldFenced` |
-//! | any | any | any | conflict | any | `HoldConflict` |
-//! | any | any | any | any | another's lock | `HoldConflict` |
-//! | any | any | any | not asked | any | `AskPeers` |
-//! | any | any | any | unproven | any | `HoldUnproven` |
-//! | any | any | any | strictly unreachable | any | `HoldUnreachable` |
-//! | any | any | any | any | read-only | `HoldReadOnly` |
-//! | nothing | any | unknown | none | any | `HoldUnknown` |
-//! | nothing | any | unknown | unreachable | any | `HoldUnknown` |
-//! | any | any | any | any | any | `Release` |
+//! | recorded | flag now | epoch here | peers | database | hand-over | decision |
+//! |---|---|---|---|---|---|---|
+//! | unreadable | any | any | any | any | any | `HoldUnknown` |
+//! | fenced | any | any | any | any | any | `HoldFenced` |
+//! | standby | gone | any | any | any | any | `Ask` |
+//! | standby | any | any | any | any | any | `HoldStandby` |
+//! | any | another | any | any | any | any | `HoldStandby` |
+//! | any | any | behind | any | any | any | `HoldFenced` |
+//! | any | any | any | higher | any | any | `HoldFenced` |
+//! | any | any | any | any | higher epoch | any | `HoldFenced` |
+//! | any | any | any | any | any | ordered | `HandOver` |
+//! | any | any | any | conflict | any | any | `HoldConflict` |
+//! | any | any | any | any | another's lock | any | `HoldConflict` |
+//! | any | any | any | not asked | any | any | `AskPeers` |
+//! | any | any | any | unproven | any | any | `HoldUnproven` |
+//! | any | any | any | strictly unreachable | any | any | `HoldUnreachable` |
+//! | any | any | any | any | read-only | any | `HoldReadOnly` |
+//! | nothing | any | unknown | none | any | any | `HoldUnknown` |
+//! | nothing | any | unknown | unreachable | any | any | `HoldUnknown` |
+//! | any | any | any | any | any | any | `Release` |
 //!
 //! Several peers are worth as much as the one that comes first in this order: higher, conflict, unproven, unreachable,
 //! agree. *Strictly unreachable* is unreachable under `bc.guard=strict`. A node whose ledger is damaged and whose record
 //! names no epoch has an *unknown* one: one that was a primary then starts where nobody speaks against it, and says so.
+//!
+//! A hand-over is *ordered* while [`super::handover`] says so: also where its file is damaged.
 //!
 //! A node that asks its primary stays a standby in its record until it is promoted, and one that asks its peers stays what
 //! it was: a crash in between asks again.
@@ -51,6 +54,8 @@ pub enum Start {
     AskPeers,
     /// Hold: another node has a higher epoch.
     HoldFenced,
+    /// Hold and hand over: offer what is there, until another node is promoted.
+    HandOver,
     /// Hold: another node is a primary in the same epoch, and a person has to say which.
     HoldConflict,
     /// Hold: somebody answers in a peer's place who does not prove who that is.
@@ -123,6 +128,8 @@ pub struct Known<'a> {
     pub strict: bool,
     /// What the database says.
     pub database: Database,
+    /// Whether a hand-over of this node in this epoch was ordered.
+    pub hands_over: bool,
 }
 
 impl<'a> Known<'a> {
@@ -135,6 +142,7 @@ impl<'a> Known<'a> {
             peers: Peers::Said(&[]),
             strict: false,
             database: Database::Unknown,
+            hands_over: false,
         }
     }
 }
@@ -169,6 +177,8 @@ fn as_primary(known: &Known<'_>, was_primary: bool) -> Start {
     };
     if known.epochs.is_behind() || said == Some(Said::Higher) || known.database == Database::HigherEpoch {
         Start::HoldFenced
+    } else if known.hands_over {
+        Start::HandOver
     } else if said == Some(Said::Conflict) || known.database == Database::LockedByAnother {
         Start::HoldConflict
     } else if said.is_none() {
@@ -200,7 +210,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("//! | "))
             .map(|line| line.trim_end_matches(" |").split(" | ").collect())
             .collect();
-        assert_eq!(rows[0].len(), 6, "{rows:?}");
+        assert_eq!(rows[0].len(), 7, "{rows:?}");
         rows[1..].to_vec()
     }
 
@@ -294,7 +304,10 @@ mod tests {
             for flag in FLAGS {
                 for (epoch, epochs) in epochs {
                     for (peer, peers, strict) in peers {
-                        for (base, database) in databases {
+                        for ((base, database), hands_over) in databases
+                            .into_iter()
+                            .flat_map(|database| [(database, false), (database, true)])
+                        {
                             let known = Known {
                                 flag,
                                 recorded: &recorded,
@@ -302,8 +315,10 @@ mod tests {
                                 peers,
                                 strict,
                                 database,
+                                hands_over,
                             };
-                            let case = [record, flag_in_words(&recorded, flag), epoch, peer, base];
+                            let order = if hands_over { "ordered" } else { "none" };
+                            let case = [record, flag_in_words(&recorded, flag), epoch, peer, base, order];
                             let fits = |row: &Vec<&str>| {
                                 case.iter()
                                     .zip(row)
@@ -311,7 +326,7 @@ mod tests {
                             };
                             let at = rows.iter().position(fits).expect("the last row fits all");
                             used[at] += 1;
-                            assert_eq!(format!("`{:?}`", start(&known)), rows[at][5], "{case:?}: row {at}");
+                            assert_eq!(format!("`{:?}`", start(&known)), rows[at][6], "{case:?}: row {at}");
                         }
                     }
                 }

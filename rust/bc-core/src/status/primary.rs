@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Generation;
-use crate::{basics::Fingerprint, database::position::Position, generation::Concern};
+use crate::{
+    basics::Fingerprint,
+    database::position::Position,
+    generation::{Concern, HandsOver},
+};
 
 /// What a standby knows of its primary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct PrimaryStatus {
     /// Where its database is, as it has told last.
     #[serde(default)]
     pub database: Option<Position>,
+    /// What it says of its hand-over; none where it does not hand over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hands_over: Option<HandsOver>,
     /// The key that it is to show next, while it waits for that to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fingerprint: Option<Fingerprint>,

@@ -62,6 +62,8 @@ topics! {
     Peers = "peers",
     /// The list of the other nodes cannot be read or written.
     KnownPeers = "known peers",
+    /// This primary hands over.
+    HandOver = "hand-over",
     /// A promotion that nobody ordered.
     UnorderedPromotion = "unordered promotion",
     /// The command that was to be run after a promotion.

@@ -8,6 +8,7 @@ use crate::{
         following::Following,
         look::Role,
         picture::{Picture, ServerPicture},
+        position::Position,
         promotion::{self, Way},
     },
 };
@@ -44,9 +45,12 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     if role != Role::Standby {
         return checks;
     }
-    checks.push(lineage(picture, own));
+    checks.push(lineage(facts, picture, own));
     checks.push(replay(picture));
-    checks.push(lag(facts, picture));
+    checks.push(match super::token(facts) {
+        Some(token) => handed_over(facts, token.database.as_ref(), own),
+        None => lag(facts, picture),
+    });
     checks
 }
 
@@ -128,7 +132,7 @@ fn who_promotes(facts: &Facts, picture: &Picture, own: &ServerPicture, role: Rol
 }
 
 /// Whether it is a copy of the database that the primary used.
-fn lineage(picture: &Picture, own: &ServerPicture) -> Check {
+fn lineage(facts: &Facts, picture: &Picture, own: &ServerPicture) -> Check {
     let others = [
         Fault::OtherMajor,
         Fault::OtherSystem,
@@ -138,6 +142,18 @@ fn lineage(picture: &Picture, own: &ServerPicture) -> Check {
     if let Some(finding) = found(picture, &others) {
         let way = "A promotion would go on with other data than the primary had.";
         return Check::refuses(About::Lineage, finding.message.clone(), way);
+    }
+    if let Some(wanted) = super::token(facts).and_then(|token| token.database.as_ref())
+        && (own.system != Some(wanted.system) || own.timeline.is_some() && own.timeline != wanted.timeline)
+    {
+        return Check::refuses(
+            About::Lineage,
+            format!(
+                "the primary hands over its database at {wanted}, and {} is no copy of that",
+                own.address
+            ),
+            "Make it one with `gocd-bc setup database-standby --reseed`.",
+        );
     }
     let number = |known: Option<String>| known.unwrap_or_else(|| "unknown".to_owned());
     let seen = format!(
@@ -172,6 +188,31 @@ fn replay(picture: &Picture) -> Check {
             "not known yet",
             "Run the command again in a few seconds.",
         ),
+    }
+}
+
+/// What would be lost where the primary hands over: nothing, since that is waited for.
+fn handed_over(facts: &Facts, wanted: Option<&Position>, own: &ServerPicture) -> Check {
+    let Some(wanted) = wanted else {
+        let seen = "the primary hands over its files alone: it does not watch its database";
+        return match facts.accepts_loss {
+            true => Check::warns(About::Lag, seen, "You have accepted that."),
+            false => Check::refuses(
+                About::Lag,
+                seen,
+                format!("See to it that this server's database has all that the primary's has, then {WITHOUT}."),
+            ),
+        };
+    };
+    let there = own.position.max(own.received);
+    match there.map(|there| wanted.written.bytes_since(there)) {
+        Some(0) => Check::fine(About::Lag, format!("nothing: all up to {} is here", wanted.written)),
+        Some(bytes) => Check::warns(
+            About::Lag,
+            format!("{} of the log are on their way, and waited for", words::size(bytes)),
+            "",
+        ),
+        None => Check::warns(About::Lag, format!("all up to {} is waited for", wanted.written), ""),
     }
 }
 

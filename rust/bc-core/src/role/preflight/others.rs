@@ -6,6 +6,19 @@ use crate::{generation::Role, role::inquiry::Heard};
 /// Whether another node answers as the primary: what of all its addresses says most decides.
 pub(super) fn primary(facts: &Facts) -> Check {
     const ABOUT: About = About::OtherPrimary;
+    if let Some(hands_over) = super::hands_over(facts) {
+        return match super::token(facts) {
+            Some(token) => Check::fine(ABOUT, format!("the primary hands over: {token}")),
+            None => Check::refuses(
+                ABOUT,
+                format!(
+                    "the primary hands over and is not ready yet: {}",
+                    hands_over.waits_for.as_deref().unwrap_or("it does not say why")
+                ),
+                "Run the command again in a moment. `gocd-bc status` there says what it waits for.",
+            ),
+        };
+    }
     let find = |wanted: fn(&Heard) -> bool| facts.heard.iter().find(|(_, heard)| wanted(heard));
     if let Some((address, Heard::Node { node_id, epoch, .. })) = find(|heard| {
         matches!(
@@ -22,7 +35,8 @@ pub(super) fn primary(facts: &Facts) -> Check {
                 "{address} answers as the primary (node {node_id:.8}, epoch {})",
                 epoch.number
             ),
-            "Stop GoCD there first, and keep it from starting again: two active servers deploy everything twice.",
+            "Run `gocd-bc demote --handover` there first, which loses nothing; or stop GoCD there and keep it from \
+             starting again: two active servers deploy everything twice.",
         );
     }
     if let Some((address, Heard::Unproven(how))) = find(|heard| matches!(heard, Heard::Unproven(_))) {

@@ -1,10 +1,12 @@
 use super::*;
 use crate::{
+    basics::Digest,
     database::finding::{Fault, Finding},
-    generation::{Epoch, Role},
+    generation::{Epoch, HandoverToken, HandsOver, Role},
     role::inquiry::Heard,
 };
 
+const FOLLOWED: &str = "0123456789abcdef";
 const HERE: &str = "https://primarygo:8155";
 
 /// A standby's database that lacks nothing.
@@ -22,6 +24,7 @@ fn picture() -> Picture {
 fn facts() -> Facts {
     Facts {
         at_ms: 1,
+        followed: Some((FOLLOWED.to_owned(), Epoch::default())),
         heard: vec![(HERE.to_owned(), Heard::Silence("Connection refused".to_owned()))],
         database: Some(picture()),
         user: "gocd".to_owned(),
@@ -60,12 +63,56 @@ fn with_finding(name: Fault) -> Facts {
 
 fn node(role: Role) -> Heard {
     Heard::Node {
-        node_id: "0123456789abcdef".to_owned(),
+        node_id: FOLLOWED.to_owned(),
         role,
         waits: false,
+        hands_over: None,
         epoch: Epoch::default(),
         highest: None,
         run: None,
+    }
+}
+
+/// The primary that is followed, which hands over.
+fn hands_over(token: Option<HandoverToken>) -> Heard {
+    let waits_for = token.is_none().then(|| "its sessions".to_owned());
+    let Heard::Node {
+        node_id,
+        role,
+        epoch,
+        highest,
+        run,
+        ..
+    } = node(Role::Primary)
+    else {
+        unreachable!("a node")
+    };
+    Heard::Node {
+        waits: true,
+        hands_over: Some(Box::new(HandsOver {
+            id: "a".repeat(32),
+            ordered_ms: 1,
+            token,
+            waits_for,
+        })),
+        node_id,
+        role,
+        epoch,
+        highest,
+        run,
+    }
+}
+
+/// The token of that primary, with its database at this position.
+fn token(written: Option<&str>) -> HandoverToken {
+    HandoverToken {
+        node_id: FOLLOWED.to_owned(),
+        epoch: Epoch::default(),
+        generation: Digest::of(b"set"),
+        sequence: 12,
+        database: written.map(|written| {
+            serde_json::from_value(serde_json::json!({"system": "7", "timeline": 1, "written": written})).expect("one")
+        }),
     }
 }
 
@@ -77,7 +124,8 @@ fn hears(heard: Heard) -> Facts {
 fn refused(about: About) -> Vec<(Facts, &'static str)> {
     match about {
         About::OtherPrimary => vec![
-            (hears(node(Role::Primary)), "Stop GoCD there first"),
+            (hears(node(Role::Primary)), "demote --handover` there first"),
+            (hears(hands_over(None)), "again in a moment"),
             (hears(Heard::Unproven("another key".to_owned())), "--without-database"),
         ],
         About::Database => vec![
@@ -295,4 +343,65 @@ fn the_secrets_of_the_live_configuration_are_tried_with_the_live_key() {
     write("cipher.aes", "fdf500c4ec6e51172477145db6be63c5");
     assert_eq!(open(read_secrets(&layout)), (1, 0));
     assert!(free(&layout).is_some_and(|bytes| bytes > 0));
+}
+
+#[test]
+fn where_the_followed_primary_hands_over_nothing_is_lost_and_nothing_refuses() {
+    for (written, wanted) in [("0/1", Verdict::Fine), ("0/9", Verdict::Warns)] {
+        let mut facts = hears(hands_over(Some(token(Some(written)))));
+        // What the watch knows of the primary does not count any more.
+        facts.database.as_mut().expect("one").loss_bytes = None;
+        facts.database.as_mut().expect("one").servers[0].received = Some("0/5".parse().expect("a position"));
+        let found = Preflight::of(&facts);
+        assert_eq!(found.refusals().count(), 0, "{found:?}");
+        let lag = found
+            .checks
+            .iter()
+            .find(|check| check.about == About::Lag)
+            .expect("checked");
+        assert_eq!(lag.verdict, wanted, "{lag:?}");
+        assert_eq!((found.loss.bytes, found.loss.edits), (Some(0), Some(0)));
+        assert!(
+            found.line().contains("hands over") && found.handed_over.is_some(),
+            "{}",
+            found.line()
+        );
+    }
+}
+
+#[test]
+fn a_hand_over_of_another_node_another_epoch_another_database_or_of_the_files_alone_is_refused() {
+    let refused = |facts: &Facts| {
+        let found = Preflight::of(facts);
+        found.refusals().map(|check| check.about).collect::<Vec<_>>()
+    };
+    let facts = hears(hands_over(Some(token(Some("0/1")))));
+    let strangers = [
+        None,
+        Some(("another".to_owned(), Epoch::default())),
+        Some((
+            FOLLOWED.to_owned(),
+            Epoch {
+                number: 2,
+                promotion: "b".to_owned(),
+            },
+        )),
+    ];
+    for followed in strangers {
+        let facts = Facts {
+            followed,
+            ..facts.clone()
+        };
+        assert_eq!(refused(&facts), [About::OtherPrimary]);
+    }
+    // A token of somebody else is none.
+    let of_another = HandoverToken {
+        node_id: "another".to_owned(),
+        ..token(Some("0/1"))
+    };
+    assert_eq!(refused(&hears(hands_over(Some(of_another)))), [About::OtherPrimary]);
+    let mut other_timeline = facts.clone();
+    other_timeline.database.as_mut().expect("one").servers[0].timeline = Some(3);
+    assert_eq!(refused(&other_timeline), [About::Lineage]);
+    assert_eq!(refused(&hears(hands_over(Some(token(None))))), [About::Lag]);
 }

@@ -12,7 +12,7 @@ use super::{Cause, Step};
 use crate::{
     basics::{Error, Kind, regular_file, words},
     durable::{atomic, seal},
-    generation::Epoch,
+    generation::{Epoch, HandoverToken},
 };
 
 /// The name of the file in the state folder.
@@ -61,6 +61,9 @@ pub struct Journal {
     /// The epoch that it began; none before it did.
     #[serde(default)]
     pub epoch: Option<Epoch>,
+    /// What the primary handed over; none where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<HandoverToken>,
     /// The timeline that the database has been on since; none before it was promoted.
     #[serde(default)]
     pub timeline: Option<u32>,
@@ -92,6 +95,7 @@ impl Journal {
             is_ordered: matches!(cause, Cause::Order { .. }),
             with_database: cause.is_with_database(),
             epoch: None,
+            handed_over: None,
             timeline: None,
             steps: Vec::new(),
             outcome: None,

@@ -67,7 +67,17 @@ fn well(step: Step) -> Came {
 
 /// The steps of a promotion in which all goes well.
 fn steps(place: Place, cause: Cause) -> Vec<Step> {
-    let mut course = begin(place, cause);
+    steps_of(begin(place, cause))
+}
+
+/// The same where the primary hands over.
+fn steps_handed_over(cause: Cause) -> Vec<Step> {
+    let mut course = begin(Place::Held, cause);
+    course.hand_over();
+    steps_of(course)
+}
+
+fn steps_of(mut course: Course) -> Vec<Step> {
     let mut steps = vec![course.step()];
     loop {
         match course.came_to(well(course.step())) {
@@ -95,13 +105,18 @@ fn table(head: &str) -> Vec<Vec<String>> {
 }
 
 /// The steps of a promotion for each way to begin one at this place: ordered, by itself, with the database where that is
-/// done there.
-fn ways(place: Place) -> [Vec<Step>; 3] {
-    let with_database = match place {
-        Place::Held => steps(place, with_database()),
-        Place::Running => Vec::new(),
+/// done there, and the same where the primary hands over.
+fn ways(place: Place) -> [Vec<Step>; 4] {
+    let (with_database, handed_over) = match place {
+        Place::Held => (steps(place, with_database()), steps_handed_over(with_database())),
+        Place::Running => (Vec::new(), Vec::new()),
     };
-    [steps(place, ordered()), steps(place, by_itself()), with_database]
+    [
+        steps(place, ordered()),
+        steps(place, by_itself()),
+        with_database,
+        handed_over,
+    ]
 }
 
 #[test]
@@ -112,13 +127,17 @@ fn the_steps_of_the_documentation_are_the_steps() {
     for (place, column) in PLACES.into_iter().zip(1..) {
         let ways = ways(place);
         for row in &rows {
-            let [ordered, by_itself, with_database] = ways
+            let [ordered, by_itself, with_database, handed_over] = ways
                 .each_ref()
                 .map(|steps| steps.iter().any(|step| name(step) == row[0]));
             let who = match (ordered, by_itself, with_database) {
+                (true, true, _) if place == Place::Held && !handed_over && row[0] != "AskOnceMore" => {
+                    "but in a hand-over"
+                }
                 (true, true, _) => "always",
                 (false, true, _) => "by itself",
                 (false, false, true) => "with the database",
+                (false, false, false) if handed_over => "in a hand-over",
                 (false, false, false) => "never",
                 (true, false, _) => "ordered",
             };
@@ -166,6 +185,7 @@ fn json_has_the_names_of_the_steps() {
 fn every_step() -> Vec<Step> {
     let mut steps = steps(Place::Held, with_database());
     steps.extend(self::steps(Place::Held, by_itself()));
+    steps.extend(steps_handed_over(with_database()));
     steps.sort();
     steps.dedup();
     steps
@@ -227,19 +247,25 @@ fn open(folder: &Path) -> StateDir {
 
 #[test]
 fn a_restart_after_each_step_does_what_the_documentation_says() {
+    let handed_over = || {
+        let mut course = begin(Place::Held, with_database());
+        course.hand_over();
+        course
+    };
     // As the flag is when it begins, and at the next start.
-    for (column, cause, flag) in [
-        (3, ordered(), Flag::Property),
-        (3, with_database(), Flag::Property),
-        (4, by_itself(), Flag::None),
+    for (column, course, flag) in [
+        (3, begin(Place::Held, ordered()), Flag::Property),
+        (3, begin(Place::Held, with_database()), Flag::Property),
+        (3, handed_over(), Flag::Property),
+        (4, begin(Place::Held, by_itself()), Flag::None),
     ] {
         for (row, step) in table("step").iter().zip(every_step()) {
             let folder = tempfile::tempdir().expect("folder");
             let state = open(folder.path());
             let recorded = Recorded::new(Role::Standby, Flag::Property, 1);
             recorded.save(state.path()).expect("save");
-            if steps(Place::Held, cause.clone()).contains(&step) {
-                take(&mut begin(Place::Held, cause.clone()), &state, flag, step);
+            if steps_of(course.clone()).contains(&step) {
+                take(&mut course.clone(), &state, flag, step);
             }
             let decided = match start(&Known::here(flag, &Recorded::load(state.path()), &Epoch::default())) {
                 Start::Release => "releases",
@@ -247,7 +273,7 @@ fn a_restart_after_each_step_does_what_the_documentation_says() {
                 Start::Ask => "asks",
                 other => panic!("{other:?}"),
             };
-            assert_eq!(row[column], decided, "{step:?} of {cause:?}");
+            assert_eq!(row[column], decided, "{step:?} of {course:?}");
         }
     }
 }

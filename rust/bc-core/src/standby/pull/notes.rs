@@ -50,6 +50,7 @@ impl<T: Transport> Puller<T> {
             primary.file_check_interval_ms = Some(envelope.file_check_interval_ms);
             primary.note_database(envelope.database.as_ref());
             primary.next_fingerprint = envelope.next_fingerprint;
+            primary.hands_over.clone_from(&envelope.hands_over);
             primary.concerns.clone_from(&envelope.concerns);
             if let Some(document) = document {
                 let newest = Generation::of(document);
