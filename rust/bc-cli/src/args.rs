@@ -137,6 +137,9 @@ pub(crate) enum Command {
     /// the database has replayed what it received, promotes it (bc.db.promote) and lets the held GoCD go on. Each step is
     /// written down: after a crash the same command goes on from there. Ends with 0 when GoCD runs, with 1 when it was
     /// refused or the node cannot be asked, with 2 when GoCD was released but not seen running in time.
+    ///
+    /// Where the primary hands over (`gocd-bc demote --handover` there), nothing is asked and nothing may be lost. On that
+    /// primary itself it takes the hand-over back, while every other node answers and none was promoted.
     Promote {
         /// Show what was looked at and change nothing; ends as the promotion would
         #[arg(long)]
@@ -176,11 +179,21 @@ pub(crate) enum Command {
     /// runs now is not touched. With --forget the record of what it was is removed instead: go.server.mode and
     /// start.in.standby alone decide at its next start, and without either GoCD starts as a primary, unless another node
     /// that this one knows is one.
+    ///
+    /// --handover is the planned switch, on the primary: GoCD ends and its next start is held, files and database are final,
+    /// and the node says exactly what they are. Then `gocd-bc promote` on the standby loses nothing, or is refused; `gocd-bc
+    /// promote` here takes it back.
     Demote {
         /// Remove the record of what this server was, for a machine that is to be something else; also where no node
         /// answers
         #[arg(long)]
         forget: bool,
+        /// Hand over: end GoCD here, keep it held, and say what whoever is promoted must have
+        #[arg(long, conflicts_with = "forget")]
+        handover: bool,
+        /// With --handover: how long to wait until it says so; 0 does not wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        wait: u64,
     },
     /// Say that you have seen that this server promoted itself
     ///

@@ -16,6 +16,8 @@
 //! | `token` | `gocd-bc token generate` and `check` |
 //! | `trust` | `gocd-bc trust` |
 
+use std::time::Duration;
+
 use crate::{
     args::{self, Arguments, Command, GenerationsCommand, GuardCommand, IdentityCommand, LandingCommand, TokenCommand},
     exit_code::ExitCode,
@@ -107,7 +109,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             }
         }
         Command::Setup(command) => setup::run(&search, command),
-        Command::Demote { forget } => demote::run(&search, forget),
+        Command::Demote {
+            handover: true, wait, ..
+        } => demote::hand_over(&search, Duration::from_secs(wait)),
+        Command::Demote { forget, .. } => demote::run(&search, forget),
         Command::Landing { command: None, json } => landing::show(&search, json),
         Command::Landing {
             command: Some(LandingCommand::Done),

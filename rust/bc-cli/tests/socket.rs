@@ -67,6 +67,8 @@ impl ControlHandler for SmallNode {
                 guidance: "Run `gocd-bc sync --adopt-server-id`.".to_owned(),
             },
             Order::Demote { .. }
+            | Order::HandOver
+            | Order::TakeBack
             | Order::Acknowledge
             | Order::LandingDone
             | Order::IgnorePeer { .. }
@@ -79,6 +81,7 @@ impl ControlHandler for SmallNode {
                     at_ms: 1,
                     checks: Vec::new(),
                     loss: Loss::default(),
+                    handed_over: None,
                 }),
             },
             Order::Promote {

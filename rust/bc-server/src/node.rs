@@ -24,7 +24,9 @@
 //! | `peer_watch` | asks them again and again while a primary runs |
 //! | `epochs` | goes by what else says it where the file of epochs is damaged |
 //! | `fence` | writes down and says that another node has a higher epoch |
-//! | `take_over` | makes a fenced or held server the primary again, by a person's order |
+//! | `take_over` | makes a fenced or held server the primary again, by a person's order; takes a hand-over back |
+//! | `hand_over` | orders a running primary to hand over |
+//! | `handing_over` | tells what a held primary hands over |
 //! | `question` | asks the primary where the flag of a standby is gone |
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
@@ -94,6 +96,8 @@ mod epochs;
 mod fence;
 mod generation_orders;
 mod guard;
+mod hand_over;
+mod handing_over;
 mod health;
 mod hints;
 mod hold;
@@ -469,8 +473,12 @@ impl Assembly {
         if let Some(certificate) = certificate {
             certificate.start(&supervisor);
         }
-        let offers = role == Role::Primary && phase == Phase::Running;
+        let runs = role == Role::Primary && phase == Phase::Running;
+        let offers = runs || plan.hands_over;
         let replaced = database::Replaced::new(None);
+        let handing_over = plan
+            .hands_over
+            .then(|| handing_over::HandingOver::of(&self, runtime.handle()));
         if offers {
             database::start(&self, &answering, runtime.handle(), None, Some(&replaced));
         }
@@ -478,11 +486,14 @@ impl Assembly {
             let (offer, reading) = primary::start(&self, &supervisor)?;
             ending.push(reading);
             scan_watch::start(&self, &supervisor);
-            peer_watch::start(&self, &supervisor, &token, &book, &replaced);
+            peer_watch::start(&self, &supervisor, &token, &book, &replaced, handing_over.as_ref());
             Some(offer)
         } else {
             None
         };
+        if let (Some(handing_over), Some(offer)) = (&handing_over, &offer) {
+            handing_over.start(&answering, offer);
+        }
         let store = standby::SharedStore::of(&self);
         let newest = Newest::default();
         let nodes = plan.follows.then(|| store.both_nodes(&newest));
@@ -515,7 +526,7 @@ impl Assembly {
         let (serving, serve) = plan.may_serve.then(mpsc::channel).unzip();
         let promotion = Arc::new(self.promotion(place, (puller, primary), store, serving));
         promotion.show_last();
-        if offers {
+        if runs {
             promote::hook::start(&supervisor, &promotion);
         }
         if holds && plan.follows && self.settings.watches_database {
@@ -525,7 +536,7 @@ impl Assembly {
             let own = self.memory.own.clone();
             guard::start_asking(&self, &supervisor, &token, Arc::clone(&book), recorded.clone(), own)
         });
-        let take_over = TakeOver::of(&self, &token, &book);
+        let take_over = TakeOver::of(&self, &token, &book, handing_over);
         orders::start(&self, &supervisor, &answering, &context, &promotion, (guard, take_over));
         if offers {
             let epoch = self.board.look(|status| status.epoch.clone());
@@ -533,7 +544,7 @@ impl Assembly {
                 error!("CRITICAL {message}");
                 self.raise(&Topic::UnorderedPromotion, Severity::Critical, message);
             }
-            if let Some(promoted_ms) = promoted_ms {
+            if let Some(promoted_ms) = promoted_ms.filter(|_| runs) {
                 retention::start(&self, &supervisor, promoted_ms);
                 landing::start(&self, &answering, runtime.handle(), promoted_ms);
             }

@@ -1,9 +1,15 @@
 //! `gocd-bc demote`: makes a server a standby from its next start on, or has it forget what it was.
 //!
+//! With `--handover` a running primary hands over, and the command waits until it says what.
+//!
 //! A node that runs does it itself. To forget is also needed where none answers, since a JVM whose library does not
 //! load obeys the record: then the command takes the lock that a node would have, and removes the file as its owner.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use bc_core::{
     generation::Role,
@@ -34,6 +40,50 @@ pub(crate) fn run(search: &Search, forget: bool) -> Result<ExitCode, Failure> {
     };
     output::print(&format!("{message}\n"))?;
     Ok(ExitCode::Ok)
+}
+
+/// How often the node is asked how far its hand-over is.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Runs `gocd-bc demote --handover`: gives the order, and waits until the node says what it hands over.
+pub(crate) fn hand_over(search: &Search, limit: Duration) -> Result<ExitCode, Failure> {
+    let node = search.node(ExitCode::Usage)?;
+    let reply = client::ask(&node.state_dir, &Order::HandOver, |_| {})?;
+    let reply = reply.ok_or_else(|| client::nobody_answers(&node.state_dir))?;
+    output::say(&format!("  {}\n", client::done(reply)?));
+    if limit.is_zero() {
+        return Ok(ExitCode::Ok);
+    }
+    let start = Instant::now();
+    let line = LiveLine::new();
+    let mut last = "nobody answers".to_owned();
+    while start.elapsed() < limit {
+        if let Ok(Some(status)) = client::status(&node.state_dir) {
+            if let Some(token) = status.hands_over_token() {
+                let text = format!("handed over: {token}\nNow run `gocd-bc promote` on the standby.\n");
+                drop(line);
+                output::print(&text)?;
+                return Ok(ExitCode::Ok);
+            }
+            if status.role == Role::Fenced {
+                drop(line);
+                output::print("another server was promoted already\n")?;
+                return Ok(ExitCode::Ok);
+            }
+            last = status.hands_over_line().unwrap_or_else(|| status.headline());
+        }
+        line.show(&format!("  {last}, {} s", start.elapsed().as_secs()));
+        sleep(INTERVAL);
+    }
+    Err(Failure::new(
+        ExitCode::Unconfirmed,
+        format!(
+            "the hand-over was ordered, and {} s later it is not ready: {last}",
+            limit.as_secs()
+        ),
+        "GoCD is to be started again by its wrapper, and is held then; where nothing does, start it. `gocd-bc status` says \
+         what it waits for; `gocd-bc promote` here takes it back.",
+    ))
 }
 
 /// Removes the record of a server's role for `gocd-bc demote --forget` where no node answers.

@@ -15,7 +15,7 @@ use bc_core::{
         promotion::Journal,
     },
     settings::Face,
-    status::{Phase, Status},
+    status::{Phase, Status, Topic},
 };
 use bc_server::node::host_name;
 use serde::Serialize;
@@ -58,6 +58,9 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
     let Some(before) = client::status(&node.state_dir)? else {
         return Err(client::nobody_answers(&node.state_dir));
     };
+    if before.role == Role::Primary && (before.hands_over.is_some() || before.problem(&Topic::HandOver).is_some()) {
+        return take_back(&node.state_dir, &before, wish);
+    }
     let preflight = match wish.without_database {
         true => None,
         false => Some(looked_at(&node.state_dir, wish)?),
@@ -77,7 +80,7 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
         if wish.dry_run {
             return Ok(ExitCode::Ok);
         }
-        if !wish.yes {
+        if !wish.yes && preflight.handed_over.is_none() {
             confirm(host_name().as_deref())?;
         }
     }
@@ -94,11 +97,7 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Ok);
     }
     let Some(status) = wait_until_running(&node.state_dir, before.face, Duration::from_secs(wish.wait)) else {
-        return Err(Failure::new(
-            ExitCode::Unconfirmed,
-            format!("GoCD was released, but did not run {} s later", wish.wait),
-            "It may still be starting: look at go-server.log, at the log of the wrapper and at `gocd-bc status`.",
-        ));
+        return Err(not_seen(wish));
     };
     if wish.json {
         output::print_json(&Shown {
@@ -133,11 +132,31 @@ pub(crate) fn take_over(search: &Search, wish: &Wish) -> Result<ExitCode, Failur
     if is_seen {
         return Ok(ExitCode::Ok);
     }
-    Err(Failure::new(
+    Err(not_seen(wish))
+}
+
+/// Takes a hand-over back for `gocd-bc promote` on the primary that hands over.
+fn take_back(state_dir: &Path, before: &Status, wish: &Wish) -> Result<ExitCode, Failure> {
+    if wish.dry_run {
+        output::print("would take the hand-over back, once every other node has answered that it was not promoted\n")?;
+        return Ok(ExitCode::Ok);
+    }
+    let reply = client::ask(state_dir, &Order::TakeBack, |_| {})?.ok_or_else(|| client::nobody_answers(state_dir))?;
+    output::say(&format!("  {}\n", client::done(reply)?));
+    let limit = Duration::from_secs(wish.wait);
+    if wish.wait == 0 || wait_until_running(state_dir, before.face, limit).is_some() {
+        return Ok(ExitCode::Ok);
+    }
+    Err(not_seen(wish))
+}
+
+/// The failure of a command that released GoCD and did not see it run.
+fn not_seen(wish: &Wish) -> Failure {
+    Failure::new(
         ExitCode::Unconfirmed,
         format!("GoCD was released, but did not run {} s later", wish.wait),
         "It may still be starting: look at go-server.log, at the log of the wrapper and at `gocd-bc status`.",
-    ))
+    )
 }
 
 /// Runs `gocd-bc promote --abort`.
@@ -172,7 +191,15 @@ fn show(preflight: &Preflight, wish: &Wish) -> Result<(), Failure> {
             vec![about, verdict, check.seen.clone()]
         })
         .collect();
-    let text = format!("{}\nThis promotion loses {}.\n\n", table(&rows), preflight.loss.words());
+    let hands_over = match preflight.handed_over {
+        Some(_) => "The primary hands over. ",
+        None => "",
+    };
+    let text = format!(
+        "{}\n{hands_over}This promotion loses {}.\n\n",
+        table(&rows),
+        preflight.loss.words()
+    );
     match wish.dry_run {
         true => output::print(&text),
         false => {

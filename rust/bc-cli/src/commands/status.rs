@@ -157,6 +157,9 @@ fn about(status: &Status) -> Vec<Vec<String>> {
             row("promotion", format!("now {loss}"));
         }
     }
+    if let Some(line) = status.hands_over_line() {
+        row("hand-over", line);
+    }
     if let Some(preflight) = status.preflight.as_ref().filter(|_| status.role == Role::Standby) {
         row("promote", preflight.line());
     }

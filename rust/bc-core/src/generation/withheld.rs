@@ -80,6 +80,14 @@ impl Withheld {
         }
     }
 
+    /// The first file that is withheld only since it is being written; none where there is none.
+    pub fn being_written(&self) -> Option<String> {
+        let mut files = self.files.iter();
+        files
+            .find(|(_, reason)| reason.is_passing())
+            .map(|(name, _)| name.to_string())
+    }
+
     /// The lines that tell people what is withheld, each a sentence part: names, and what is the matter. What ends by
     /// itself in a moment is left out.
     pub fn lines(&self) -> Vec<String> {

@@ -174,7 +174,16 @@ impl Entry {
 
     /// Whether the audit tells by it who was primary when, and on which files and key.
     fn is_history(&self) -> bool {
-        ["promote", "take-over", "demote", "restore", "rotate-identity"].contains(&self.verb())
+        [
+            "promote",
+            "take-over",
+            "demote",
+            "hand-over",
+            "take-back",
+            "restore",
+            "rotate-identity",
+        ]
+        .contains(&self.verb())
     }
 }
 

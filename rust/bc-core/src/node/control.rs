@@ -65,6 +65,10 @@ pub enum Order {
         #[serde(default)]
         forget: bool,
     },
+    /// Have GoCD end on this primary, and hand over to whoever is promoted.
+    HandOver,
+    /// Take a hand-over of this node back, and let GoCD run here again.
+    TakeBack,
     /// A person has seen that this node promoted itself.
     Acknowledge,
     /// Let this node start although a peer does not prove who it is, or does not answer; valid for this start.

@@ -89,7 +89,8 @@ impl Fragment<'_> {
 
     /// Whether the dashboard has something to say of the last promotion, or of the next.
     fn has_promotion(&self) -> bool {
-        self.status.promotion.is_some() || self.preflight().is_some()
+        let is_planned = self.status.hands_over_line().is_some();
+        is_planned || self.status.promotion.is_some() || self.preflight().is_some()
     }
 
     /// Whether the dashboard is a primary's.

@@ -10,7 +10,11 @@ use bc_core::{
     generation::Role,
     keys::PeersFile,
     node::Event,
-    role::{self, Database, Epochs, Known, Peers, Plan, Recorded, Source, Start, signpost},
+    role::{
+        self, Database, Epochs, Known, Peers, Plan, Recorded, Source, Start,
+        handover::{self, Handover},
+        signpost,
+    },
     settings::Face,
     standby::store::disk,
     status::{Phase, Topic},
@@ -43,8 +47,9 @@ impl Assembly {
         let promoted_ms = if decision == Start::Ask || is_unknown {
             None
         } else {
-            self.record(before.as_ref(), plan.role)?
+            self.record(before.as_ref(), plan.role, decision == Start::HandOver)?
         };
+        self.end_hand_over(decision);
         let certificate = certificate_watch::begin(&self);
         self.join_peers();
         let plan = if plan.role == Role::Primary {
@@ -102,14 +107,16 @@ impl Assembly {
             },
             strict: self.settings.guard_is_strict,
             database: Database::Unknown,
+            hands_over: handover::is_on(&Handover::load(self.state.path()), &own),
         })
     }
 
     /// Writes down the role that was decided, where that is news. Returns when this node was promoted, where it is a
     /// primary that was a standby.
-    fn record(&self, before: Option<&Recorded>, role: Role) -> Result<Option<i64>, Error> {
+    fn record(&self, before: Option<&Recorded>, role: Role, hands_over: bool) -> Result<Option<i64>, Error> {
         let now_ms = self.clock.now_ms();
         let mut record = Recorded::next(before, role, self.settings.flag, Source::of(&self.settings), now_ms);
+        record.hands_over = hands_over;
         if role == Role::Primary && record.promoted_ms.is_none() && disk::keeps_anything(self.state.path()) {
             // It was a standby once; the version that promoted it did not write down when.
             record.promoted_ms = Some(now_ms);
@@ -136,6 +143,27 @@ impl Assembly {
             }
         }
         Ok(record.promoted_ms)
+    }
+
+    /// Removes what is left of a hand-over that is over. Where GoCD runs in spite of one that is not, that is said.
+    fn end_hand_over(&self, decision: Start) {
+        match decision {
+            Start::HandOver if self.settings.face == Face::Plugin => {
+                let message = "this server was ordered to hand over, and GoCD runs all the same: the Java agent that would hold \
+                               it is missing. Nothing is handed over. Run `gocd-bc promote` here to take the order back, or \
+                               add the agent and restart this server.";
+                error!("CRITICAL {message}");
+                self.raise(&Topic::HandOver, Severity::Critical, message.to_owned());
+            }
+            // What was recorded is not known, so it is not known whether this is over.
+            Start::HandOver | Start::HoldUnknown => {}
+            _ => {
+                if let Err(error) = handover::remove(self.state.path()) {
+                    warn!("{error}");
+                    self.raise(&Topic::HandOver, Severity::Warning, error.to_string());
+                }
+            }
+        }
     }
 
     /// Ends on a primary an apply that was interrupted while this node was a standby, and forgets the record of what

@@ -48,7 +48,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the files are looked at that say where the database is.
 const FILES_EVERY: Duration = Duration::from_secs(10);
 /// How long that may take: a disk that hangs keeps nobody from asking the database that is known.
-const FILES_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const FILES_WITHIN: Duration = Duration::from_secs(2);
 /// How long the primary may take to say where its database is.
 const PRIMARY_WITHIN: Duration = Duration::from_secs(3);
 

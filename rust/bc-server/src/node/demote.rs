@@ -27,7 +27,7 @@ impl Demotion<'_> {
     /// Demotes this server: records that it is a standby, under no flag. One that is there may go before the next
     /// start, and is no order to be promoted then. A start under a flag records that one.
     pub(crate) fn demote(&self) -> Reply {
-        if let Some(refused) = self.refused() {
+        if let Some(refused) = self.is_being_promoted().or_else(|| self.hands_over()) {
             return refused;
         }
         let phase = self.board.look(|status| status.phase);
@@ -87,7 +87,8 @@ impl Demotion<'_> {
 
     /// Removes the record of this server's role, so that the flag alone decides at the next start.
     pub(crate) fn forget(&self) -> Reply {
-        if let Some(refused) = self.refused().or_else(|| self.fenced()) {
+        let refused = self.is_being_promoted().or_else(|| self.hands_over());
+        if let Some(refused) = refused.or_else(|| self.fenced()) {
             return refused;
         }
         if let Err(error) = role::forget(self.state.path()).and_then(|_| self.decided()) {
@@ -109,13 +110,25 @@ impl Demotion<'_> {
     }
 
     /// Refuses to demote a server that is being promoted.
-    fn refused(&self) -> Option<Reply> {
+    pub(super) fn is_being_promoted(&self) -> Option<Reply> {
         self.promotion.is_running().then(|| {
             Reply::refused(
                 "a promotion is running",
                 "Wait for its end, and follow it with `gocd-bc status`.",
             )
         })
+    }
+
+    /// Refuses to demote a server that hands over: nobody could take that back any more.
+    fn hands_over(&self) -> Option<Reply> {
+        self.board
+            .look(|status| status.role == Role::Primary && status.problem(&Topic::HandOver).is_some())
+            .then(|| {
+                Reply::refused(
+                    "this server hands over, and becomes a standby once another one is promoted",
+                    "Run `gocd-bc promote` on the standby first; or here, which takes the hand-over back.",
+                )
+            })
     }
 
     /// Refuses to forget that a server is fenced.

@@ -359,6 +359,8 @@ impl Guarding {
             peers,
             strict: self.fenced.settings.guard_is_strict,
             database,
+            // The start has looked.
+            hands_over: false,
         })
     }
 

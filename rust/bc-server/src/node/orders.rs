@@ -239,6 +239,11 @@ impl ControlHandler for Orders {
             Order::TakeOver { accept_loss } => self.take_over.order(accept_loss).await,
             Order::Demote { forget: false } => self.demotion().demote(),
             Order::Demote { forget: true } => self.demotion().forget(),
+            Order::HandOver => self.demotion().hand_over(&self.promotion.events).await,
+            Order::TakeBack if self.board.look(|status| status.phase == Phase::Running) => {
+                self.demotion().forget_hand_over().await
+            }
+            Order::TakeBack => self.take_over.take_back().await,
             Order::IgnorePeer { peer } => match &self.guard {
                 Some(guard) => guard.ignore(&peer),
                 None => Reply::refused(

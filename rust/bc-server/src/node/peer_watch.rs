@@ -3,7 +3,8 @@
 //! Every ten seconds, and at once where this process stood still or its clock was moved. On a higher epoch it gives out no
 //! files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
 //! primaries in one epoch end as well: at their next start both hold until a person has decided. A higher epoch in GoCD's
-//! database, which `database` watches, counts as that of a peer.
+//! database, which `database` watches, counts as that of a peer. A primary that hands over asks each second, and is fenced by
+//! whoever took over without an end: GoCD is held already.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,9 +12,10 @@ use bc_core::{
     basics::Severity,
     generation::Role,
     keys::Token,
-    node::{Event, Events},
+    node::{Event, Events, Order, Reply, audit::Ordered},
     role::{
         guard::{Guard, Said, Winner},
+        handover,
         inquiry::Heard,
         ticks::{TICK, Ticks},
     },
@@ -29,9 +31,11 @@ use tracing::{error, info, warn};
 
 use super::{
     Assembly,
+    audit_writer::AuditWriter,
     database::Replaced,
     fence::Fenced,
     guard::named,
+    handing_over::HandingOver,
     peer_book::PeerBook,
     supervisor::{Part, Supervisor, blocking},
 };
@@ -45,7 +49,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Time for log and health messages to be said before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The code with which the process ends: a temporary failure, by sysexits.
-const EXIT_CODE: i32 = 75;
+pub(super) const EXIT_CODE: i32 = 75;
+/// From one question to the next of a primary that hands over.
+const INTERVAL_OF_HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Watches in the background whether a peer was promoted.
 pub(crate) fn start(
@@ -54,6 +60,7 @@ pub(crate) fn start(
     token: &watch::Receiver<Option<Token>>,
     book: &Arc<PeerBook>,
     replaced: &Replaced,
+    handing_over: Option<&Arc<HandingOver>>,
 ) {
     let fenced = Fenced::of(assembly, book);
     let part = Part {
@@ -62,9 +69,14 @@ pub(crate) fn start(
     };
     let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
     let by_database = replaced.subscribe();
+    let (audit, handing_over) = (assembly.audit.clone(), handing_over.cloned());
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
-        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []).of_running();
+        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []);
+        let guard = match handing_over {
+            Some(_) => guard,
+            None => guard.of_running(),
+        };
         let watch = PeerWatch {
             fenced: fenced.clone(),
             events: Arc::clone(&events),
@@ -72,6 +84,8 @@ pub(crate) fn start(
             guard,
             by_database: by_database.clone(),
             silent_since: BTreeMap::new(),
+            handing_over: handing_over.clone(),
+            audit: audit.clone(),
         };
         watch.run()
     });
@@ -86,6 +100,9 @@ struct PeerWatch {
     by_database: watch::Receiver<Option<Winner>>,
     /// Since when each peer has not proven itself.
     silent_since: BTreeMap<String, Instant>,
+    /// Where GoCD is held, since this node hands over.
+    handing_over: Option<Arc<HandingOver>>,
+    audit: AuditWriter,
 }
 
 impl PeerWatch {
@@ -105,7 +122,11 @@ impl PeerWatch {
                 self.end().await;
             }
             if jumped || Instant::now() >= due {
-                due = Instant::now() + INTERVAL - jitter(self.fenced.board.now_ms());
+                due = Instant::now()
+                    + match self.handing_over {
+                        Some(_) => INTERVAL_OF_HAND_OVER,
+                        None => INTERVAL - jitter(self.fenced.board.now_ms()),
+                    };
                 self.round().await;
                 // The time that the answers took is no jump.
                 ticks = Ticks::begin(self.fenced.board.now_ms(), begun.elapsed());
@@ -205,7 +226,10 @@ impl PeerWatch {
         let by_database = self.by_database.borrow().clone();
         let winner = by_database.or_else(|| self.guard.winner().cloned());
         match &winner {
-            Some(winner) => self.fence(winner).await,
+            Some(winner) => match &self.handing_over {
+                Some(handing_over) => return self.end_hand_over(handing_over, winner).await,
+                None => self.fence(winner).await,
+            },
             None => {
                 let message = format!(
                     "another node claims to be the primary as well, and GoCD may do everything twice: {}. Find out which \
@@ -222,7 +246,7 @@ impl PeerWatch {
             }
         }
         let settings = &self.fenced.settings;
-        if settings.fence == Fence::Warn {
+        if settings.fence == Fence::Warn || self.handing_over.is_some() {
             return;
         }
         if settings.face == Face::Plugin && !settings.agent_present {
@@ -236,6 +260,36 @@ impl PeerWatch {
         sleep(LAST_WORDS).await;
         self.events.push(Event::Exit(EXIT_CODE));
         std::future::pending::<()>().await;
+    }
+
+    /// Ends a hand-over, since somebody has taken over: writes down that this node is fenced, and then that it hands over no
+    /// more. A crash in between is one of a fenced node.
+    async fn end_hand_over(&self, handing_over: &HandingOver, winner: &Winner) {
+        if !handing_over.is_taken() {
+            return;
+        }
+        let board = &self.fenced.board;
+        self.fenced.fence(winner, Phase::Holding).await;
+        let state = Arc::clone(&self.fenced.state);
+        let removed = blocking(move || handover::remove(state.path())).await;
+        if let Err(problem) = removed {
+            // The next start is that of a fenced node all the same, and tries it again.
+            warn!("{problem}");
+        }
+        let node = winner.node_id.as_deref().unwrap_or("another node");
+        let to = format!(
+            "the node {node:.8} took over with epoch {} (at {})",
+            winner.epoch.number, winner.address
+        );
+        board.clear(&Topic::HandOver);
+        board.raise(&Topic::Fenced, Severity::Critical, handover::handed_over_message(&to));
+        let done = Reply::Done {
+            message: format!("handed over: {to}"),
+        };
+        self.audit
+            .clone()
+            .write(None, Ordered::new(&Order::HandOver, true, &done))
+            .await;
     }
 
     /// Ends the file routes at once, then writes down that this node is fenced, and says so.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | this one | takes step after step, and tells the board |
 //! | `files` | the steps that touch files: the last pull, the accepted configuration, the reading of all |
+//! | `handed_over` | the steps where the primary hands over |
 //! | `database` | the steps that touch the database: the replay, the promotion, the checkpoint |
 //! | `preflight` | gathers what speaks against a promotion, also while none is on its way |
 //! | `command` | runs what an administrator has set |
@@ -52,6 +53,7 @@ mod caller;
 mod command;
 mod database;
 mod files;
+mod handed_over;
 pub(super) mod hook;
 pub(super) mod preflight;
 mod rest;
@@ -236,13 +238,17 @@ impl Promotion {
                 false => error,
             });
         }
-        let message = match self.place {
-            Place::Held => "GoCD is being released",
-            Place::Running => "this node begins to serve as the primary",
+        let message = match (self.place, &way.journal.handed_over) {
+            (Place::Held, None) => "GoCD is being released".to_owned(),
+            (Place::Held, Some(token)) => {
+                format!(
+                    "GoCD is being released; the node {:.8} handed over {token}",
+                    token.node_id
+                )
+            }
+            (Place::Running, _) => "this node begins to serve as the primary".to_owned(),
         };
-        Ok(Reply::Done {
-            message: message.to_owned(),
-        })
+        Ok(Reply::Done { message })
     }
 
     /// Takes all steps of a promotion, each written down before it and after it. What comes after one is written together
@@ -321,11 +327,14 @@ impl Promotion {
     }
 
     /// Looks at all that may speak against a promotion, as its first step.
-    async fn look_before(&self, way: &Way) -> Result<Came, Error> {
+    async fn look_before(&self, way: &mut Way) -> Result<Came, Error> {
         let found = self.preflight(way.accepts_loss).await;
         self.board.update(|status| status.preflight = Some(found.clone()));
         let refusals: Vec<_> = found.refusals().collect();
         if refusals.is_empty() {
+            if let Some(token) = found.handed_over.clone() {
+                way.is_handed(token);
+            }
             let loses = format!("nothing speaks against it; it loses {}", found.loss.words());
             way.caller.say(&loses).await;
             return Ok(Came::Done);
@@ -342,7 +351,8 @@ impl Promotion {
             Step::ReplayDatabase => self.replay_database(way).await,
             Step::PromoteDatabase => self.promote_database(way).await,
             Step::Checkpoint => self.checkpoint(way).await,
-            Step::LastPull => self.last_pull(&way.caller).await,
+            Step::LastPull => self.last_pull(way).await,
+            Step::ConfirmHandOver => self.confirm_hand_over(way).await,
             Step::BackToAccepted => self.back_to_accepted(&way.caller).await,
             Step::MakeWhole => self.make_whole(way).await,
             Step::AskOnceMore => Ok(way.caller.ask_once_more().await),

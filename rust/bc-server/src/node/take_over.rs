@@ -1,5 +1,5 @@
 //! Makes a held server the primary again by a person's order: one that is fenced, or that holds since two nodes claim to be
-//! the primary.
+//! the primary, or one that hands over, which takes that back.
 //!
 //! It begins an epoch above all that this node knows or is told of, so that whoever else runs as a primary is fenced by its
 //! own watch. Against a node that took over and still answers as a primary it is refused: stop that one first.
@@ -14,7 +14,7 @@ use bc_core::{
     role::{
         Recorded,
         guard::{Guard, Winner},
-        unacknowledged,
+        handover, unacknowledged,
     },
     status::{Phase, Topic},
 };
@@ -22,7 +22,10 @@ use futures_util::future::join_all;
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
-use super::{Assembly, fence::Fenced, guard::ANSWER_TRAVELS, peer_book::PeerBook, supervisor::blocking};
+use super::{
+    Assembly, fence::Fenced, guard::ANSWER_TRAVELS, hand_over, handing_over::HandingOver, peer_book::PeerBook,
+    supervisor::blocking,
+};
 
 /// What a held server needs to be made the primary again.
 pub(crate) struct TakeOver {
@@ -30,16 +33,24 @@ pub(crate) struct TakeOver {
     events: Arc<Events>,
     token: watch::Receiver<Option<Token>>,
     run: Arc<bc_core::generation::Run>,
+    /// Where this node hands over.
+    handing_over: Option<Arc<HandingOver>>,
 }
 
 impl TakeOver {
     /// Makes what carries the order out.
-    pub(crate) fn of(assembly: &Assembly, token: &watch::Receiver<Option<Token>>, book: &Arc<PeerBook>) -> Self {
+    pub(crate) fn of(
+        assembly: &Assembly,
+        token: &watch::Receiver<Option<Token>>,
+        book: &Arc<PeerBook>,
+        handing_over: Option<Arc<HandingOver>>,
+    ) -> Self {
         Self {
             held: Fenced::of(assembly, book),
             events: Arc::clone(&assembly.events),
             token: token.clone(),
             run: Arc::clone(&assembly.run),
+            handing_over,
         }
     }
 
@@ -68,7 +79,8 @@ impl TakeOver {
             .filter(|(_, word)| word.is_some_and(answers_as_primary))
             .map(|(peer, _)| peer.to_owned())
             .collect();
-        if role == Role::Fenced && !alive.is_empty() {
+        let is_replaced = role == Role::Fenced || self.handing_over.is_some();
+        if is_replaced && !alive.is_empty() {
             return Reply::refused(
                 format!("the node that took over answers as a primary: {}", alive.join(", ")),
                 "Stop GoCD there first. To make this server its standby, run `gocd-bc demote` and restart it.",
@@ -78,23 +90,62 @@ impl TakeOver {
         match blocking(move || record(&held, winner.as_ref())).await {
             Ok(message) => {
                 error!("CRITICAL {message}");
-                for topic in [Topic::Fenced, Topic::Guard] {
+                for topic in [Topic::Fenced, Topic::Guard, Topic::HandOver] {
                     board.clear(&topic);
                 }
                 board.update(|status| {
                     status.role = Role::Primary;
                     status.phase = Phase::Releasing;
                     status.fenced_by = None;
+                    status.hands_over = None;
                 });
-                let (events, flag) = (Arc::clone(&self.events), self.held.settings.flag);
-                tokio::spawn(async move {
-                    sleep(ANSWER_TRAVELS).await;
-                    events.push(Event::release(flag));
-                });
+                self.release();
                 Reply::Done { message }
             }
             Err(problem) => problem.into(),
         }
+    }
+
+    /// Takes the hand-over of this node back, where all peers answer and none was promoted, and lets GoCD run again in the same
+    /// epoch.
+    pub(crate) async fn take_back(&self) -> Reply {
+        let Some(handing_over) = &self.handing_over else {
+            return Reply::refused("this server does not hand over, so there is nothing to take back", "");
+        };
+        let board = &self.held.board;
+        // Whoever is being promoted hears that from now on, or is heard.
+        if !handing_over.withdraw() {
+            return Reply::refused(
+                "this server does not hand over any more",
+                "`gocd-bc status` says what it is now.",
+            );
+        }
+        let (state, flag, now_ms) = (Arc::clone(&self.held.state), self.held.settings.flag, board.now_ms());
+        let taken = match handover::may_take_back(&self.ask().await) {
+            Ok(()) => blocking(move || hand_over::take_back(&state, flag, now_ms)).await,
+            Err(refused) => Err(refused),
+        };
+        if let Err(problem) = taken {
+            handing_over.go_on();
+            return problem.into();
+        }
+        let message = "the hand-over is taken back, and this server is the primary as before; GoCD is being released";
+        warn!("{message}");
+        board.clear(&Topic::HandOver);
+        board.update(|status| status.phase = Phase::Releasing);
+        self.release();
+        Reply::Done {
+            message: message.to_owned(),
+        }
+    }
+
+    /// Lets GoCD go on, once the answer has had its time.
+    fn release(&self) {
+        let (events, flag) = (Arc::clone(&self.events), self.held.settings.flag);
+        tokio::spawn(async move {
+            sleep(ANSWER_TRAVELS).await;
+            events.push(Event::release(flag));
+        });
     }
 
     /// Asks all peers once.
@@ -133,6 +184,10 @@ fn record(held: &Fenced, winner: Option<&Winner>) -> Result<String, bc_core::bas
     let now_ms = held.board.now_ms();
     let recorded = Recorded::next(before.as_ref(), Role::Primary, held.settings.flag, None, now_ms);
     held.state.with_epochs(recorded).save(held.state.path())?;
+    // It is of a lower epoch now, and holds nobody.
+    if let Err(error) = handover::remove(held.state.path()) {
+        warn!("{error}");
+    }
     Ok(format!(
         "this server is the primary again, by an order, with epoch {}; GoCD is being released",
         ledger.epoch.number

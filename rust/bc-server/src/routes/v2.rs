@@ -11,7 +11,7 @@ use axum::{
 use bc_core::{
     basics::Digest,
     database::position,
-    generation::{Acceptance, Envelope, ManifestDocument, Role, Run, concern, delta},
+    generation::{Acceptance, Concern, Envelope, HandsOver, ManifestDocument, Role, Run, concern, delta},
     node::named_files::Told,
     primary::{Offer, Offered},
     status::{Phase, Status, StatusBoard, concerns},
@@ -67,6 +67,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         node_id: status.node_id,
         role: status.role,
         waits: status.role == Role::Primary && status.phase != Phase::Running,
+        hands_over: status.hands_over,
         epoch: status.epoch,
         sequence: generation.map_or(0, |generation| generation.sequence),
         gocd_version: status.gocd_version,
@@ -90,10 +91,19 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
 fn envelope(context: &Context, offer: &Offer, offered: &Offered, now_ms: i64) -> Envelope {
     let told = |status: &Status| {
         let concerns = concerns::of(&status.problems);
-        (concerns, status.database_position(), status.highest())
+        let waits = status.phase != Phase::Running;
+        (
+            concerns,
+            status.database_position(),
+            status.highest(),
+            waits,
+            status.hands_over.clone(),
+        )
     };
-    let (concerns, position, highest) = context.status.look(told);
+    let (concerns, position, highest, waits, hands_over) = context.status.look(told);
     Envelope {
+        waits,
+        hands_over,
         highest: Some(highest),
         concerns,
         database: position,
@@ -145,7 +155,8 @@ pub(super) async fn manifest(
 /// There is nothing yet, and the envelope may say why.
 fn too_early(context: &Context) -> Response {
     let envelope = envelope_of_status(context, context.status.now_ms());
-    let concerns = HeaderValue::from_str(&concern::tag(&envelope.concerns)).expect("letters and digits make a header");
+    let concerns = HeaderValue::from_str(&news_tag(&envelope.concerns, envelope.hands_over.as_ref()))
+        .expect("letters and digits make a header");
     let headers = [(ENVELOPE_HEADER, ascii_json(&envelope))];
     let mut response = (headers, source::NoSource::TooEarly).into_response();
     response.headers_mut().insert(CONCERNS_HEADER, concerns);
@@ -163,6 +174,19 @@ async fn no_longer_primary(board: &StatusBoard) {
     }
 }
 
+/// The tag of what an answer says besides its generation: concerns, and what is handed over.
+fn news_tag(concerns: &[Concern], hands_over: Option<&HandsOver>) -> String {
+    let concerns = concern::tag(concerns);
+    match hands_over {
+        None => concerns,
+        Some(hands_over) => {
+            let generation = hands_over.token.as_ref().map(|token| token.generation.to_string());
+            let state = format!("{} {}", hands_over.id, generation.unwrap_or_default());
+            format!("{concerns}-{:.8}", Digest::of(state.as_bytes()).to_string())
+        }
+    }
+}
+
 /// Waits until this node has other concerns than the client knows; for ever where the client does not say which it
 /// knows.
 async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
@@ -173,8 +197,11 @@ async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
     let mut changes = board.changes();
     loop {
         changes.mark_unchanged();
-        let is_other =
-            || board.look(|status| concern::tag(&concerns::of(&status.problems)).as_bytes() != known.as_bytes());
+        let is_other = || {
+            board.look(|status| {
+                news_tag(&concerns::of(&status.problems), status.hands_over.as_ref()).as_bytes() != known.as_bytes()
+            })
+        };
         if is_other() {
             sleep_until(earliest).await;
             if is_other() {
@@ -192,7 +219,7 @@ async fn other_concerns(board: &StatusBoard, headers: &HeaderMap) {
 fn answer(context: &Context, offer: &Offer, offered: &Arc<Offered>, client_has_it: bool) -> Response {
     let now_ms = context.status.now_ms();
     let envelope = envelope(context, offer, offered, now_ms);
-    let concerns = concern::tag(&envelope.concerns);
+    let concerns = news_tag(&envelope.concerns, envelope.hands_over.as_ref());
     let mut response = if client_has_it {
         (StatusCode::NOT_MODIFIED, [(ENVELOPE_HEADER, ascii_json(&envelope))]).into_response()
     } else {

@@ -17,7 +17,10 @@ use bc_core::{
         picture::{Picture, ServerPicture},
         position::Position,
     },
-    generation::{Acceptance, Concern, Epoch, Highest, Name, PluginIdentity, Reason, Role, Run, Withheld},
+    generation::{
+        Acceptance, Concern, Epoch, HandoverToken, HandsOver, Highest, Name, PluginIdentity, Reason, Role, Run,
+        Withheld,
+    },
     keys::Standing,
     role::{
         guard::Said,
@@ -109,7 +112,7 @@ fn each_word_of_the_status_is_in_the_document() {
         (
             "promotion.steps[].step",
             words!(Step: Preflight, LastPull, BackToAccepted, MakeWhole, AskOnceMore, ReplayDatabase, BeginEpoch,
-                PromoteDatabase, Checkpoint, Note, RecordRole, Release),
+                ConfirmHandOver, PromoteDatabase, Checkpoint, Note, RecordRole, Release),
         ),
         ("promotion.outcome", words!(Outcome: Complete, Ended, Aborted)),
         (
@@ -346,6 +349,7 @@ fn filled(role: Role) -> Status {
             number: 1,
             promotion: "promotion".to_owned(),
         },
+        hands_over: Some(hands_over()),
         highest_epoch: Some(Highest {
             epoch: Epoch::default(),
             node_id: word(),
@@ -446,6 +450,7 @@ fn filled(role: Role) -> Status {
             outcome: Some(Outcome::Ended),
             reason: word(),
             hook: word(),
+            handed_over: Some(token()),
             ..Journal::begin(
                 &Cause::Order {
                     as_it_is: false,
@@ -468,6 +473,7 @@ fn filled(role: Role) -> Status {
                 seconds: Some(1),
                 edits: Some(0),
             },
+            handed_over: Some(token()),
         }),
         landing: Some(landing()),
         scanned_ms: Some(1),
@@ -489,6 +495,7 @@ fn filled(role: Role) -> Status {
             wal_location: word(),
             database: Some(position()),
             next_fingerprint: Some(key),
+            hands_over: Some(hands_over()),
             concerns: vec![Concern {
                 topic: "scan".to_owned(),
                 severity: Severity::Warning,
@@ -535,6 +542,25 @@ fn filled(role: Role) -> Status {
         primary_check_interval_ms: 1,
         failed_parts: vec!["keeper".to_owned()],
         counters: Counters::default(),
+    }
+}
+
+fn token() -> HandoverToken {
+    HandoverToken {
+        node_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        epoch: Epoch::default(),
+        generation: Digest::of(b"generation"),
+        sequence: 17,
+        database: Some(position()),
+    }
+}
+
+fn hands_over() -> HandsOver {
+    HandsOver {
+        id: "ab".repeat(16),
+        ordered_ms: 1,
+        token: Some(token()),
+        waits_for: Some("sessions".to_owned()),
     }
 }
 

@@ -16,7 +16,7 @@ use bc_core::{
         url::Server,
     },
     generation::Epoch,
-    role::promotion::Came,
+    role::{handover, promotion::Came},
     settings::{MaxLag, Settings},
     status::StatusBoard,
 };
@@ -195,7 +195,12 @@ impl Promotion {
     /// Waits until the database has replayed all that it received, and all that the primary had when that was last heard
     /// of where something still comes from there.
     pub(super) async fn replay_database(&self, way: &mut Course) -> Result<Came, Error> {
-        if self.database.way == Some(Way::None) {
+        let handed = way
+            .journal
+            .handed_over
+            .as_ref()
+            .and_then(|token| token.database.clone());
+        if self.database.way == Some(Way::None) && handed.is_none() {
             way.caller
                 .say("the database is left alone, as bc.db.promote=none says")
                 .await;
@@ -218,8 +223,15 @@ impl Promotion {
                 Ok(look) => {
                     let replayed = look.replayed;
                     let received = look.received.max(replayed);
+                    if let Some(handed) = &handed {
+                        handover::same_history(handed, &look)?;
+                    }
                     let still_comes = look.receiver.is_some() || look.has_archive;
-                    let wanted = if still_comes { received.max(there) } else { received };
+                    let wanted = match &handed {
+                        Some(handed) => received.max(Some(handed.written)),
+                        None if still_comes => received.max(there),
+                        None => received,
+                    };
                     let words = |position: Option<_>| {
                         position.map_or_else(
                             || "nothing".to_owned(),
@@ -233,6 +245,13 @@ impl Promotion {
                         );
                         way.caller.say(&text).await;
                         return Ok(Came::Done);
+                    }
+                    if let Some(handed) = handed.as_ref().filter(|_| is_over) {
+                        return Err(handover::database_not_reached(
+                            handed,
+                            replayed,
+                            way.replay_within.as_secs(),
+                        ));
                     }
                     if is_over && replayed >= received {
                         let text = format!(

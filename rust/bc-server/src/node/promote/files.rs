@@ -32,7 +32,8 @@ const AGAIN: &str = "See whether a disk of this server hangs (the kernel's log, 
 
 impl Promotion {
     /// Has the puller pull once more before a promotion.
-    pub(super) async fn last_pull(&self, caller: &Caller) -> Result<Came, Error> {
+    pub(super) async fn last_pull(&self, way: &mut Way) -> Result<Came, Error> {
+        let caller = &way.caller;
         caller.say("pulling once more from the primary").await;
         let pulled = self.order(caller, PullOrder::Last).await?;
         let heard = match &pulled {
@@ -60,6 +61,10 @@ impl Promotion {
             }
         };
         caller.say(&said).await;
+        if matches!(caller.who, Who::Person(_)) {
+            let is_heard = matches!(&pulled, Some(Ok(Outcome::Unchanged | Outcome::Applied(_))));
+            self.take_what_is_handed_over(way, is_heard).await?;
+        }
         Ok(came)
     }
 

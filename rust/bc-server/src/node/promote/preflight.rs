@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bc_core::{
     basics::Error,
     database::promotion::Way,
+    generation::Epoch,
     role::{
         inquiry::{Heard, Inquiry},
         preflight::{self, Facts, Launcher, Preflight, Secrets},
@@ -80,6 +81,8 @@ struct OnDisk {
     launcher: Launcher,
     /// Whether a promotion before has begun to promote the database.
     resumes: bool,
+    /// Whose files are live, in which epoch.
+    followed: Option<(String, Epoch)>,
 }
 
 impl Promotion {
@@ -93,10 +96,12 @@ impl Promotion {
             free,
             launcher,
             resumes,
+            followed,
         } = files;
         let facts = self.board.look(|status| Facts {
             at_ms: self.clock.now_ms(),
             heard: heard.clone(),
+            followed: followed.clone(),
             database: status.database.clone().filter(|_| self.database.is_watched),
             user: user.clone(),
             trigger: trigger.clone(),
@@ -118,7 +123,7 @@ impl Promotion {
 
     /// What each address of the primary says to the question whether it is one. Whoever has this node's own id is judged
     /// as where a standby asks by itself.
-    async fn heard(&self) -> Vec<(String, Heard)> {
+    pub(super) async fn heard(&self) -> Vec<(String, Heard)> {
         let Some(primary) = &self.primary else {
             return Vec::new();
         };
@@ -175,6 +180,11 @@ impl Promotion {
                 free: preflight::free(layout),
                 launcher,
                 resumes,
+                followed: state
+                    .ledger()
+                    .ok()
+                    .and_then(|ledger| ledger.followed)
+                    .map(|followed| (followed.node_id, followed.epoch)),
             }
         });
         match timeout(READ_WITHIN, reading).await {
@@ -190,6 +200,7 @@ impl Promotion {
                     free: None,
                     launcher: Launcher::Unknown,
                     resumes: false,
+                    followed: None,
                 }
             }
         }
