@@ -124,7 +124,7 @@ impl Node {
     }
 
     fn is_handing_over(&self) -> bool {
-        let ordered = handover::is_on(&Ok(self.state.handover.clone()), &self.state.ledger.epoch);
+        let ordered = handover::is_on(&Ok(self.state.handover.clone()), Some(&self.state.ledger.epoch));
         self.process == Process::Held && self.role() == Role::Primary && ordered
     }
 
@@ -228,7 +228,7 @@ impl Pair {
             peers: Peers::Said(&said),
             strict: false,
             database: Database::Unknown,
-            hands_over: handover::is_on(&Ok(handover), &ledger.epoch),
+            hands_over: handover::is_on(&Ok(handover), Some(&ledger.epoch)),
         });
         let node = &mut self.nodes[at];
         match decision {

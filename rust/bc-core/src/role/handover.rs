@@ -108,11 +108,12 @@ pub fn remove(state_dir: &Path) -> Result<bool, Error> {
     atomic::remove(&state_dir.join(FILE))
 }
 
-/// Whether what was loaded says that a primary in the epoch `own` hands over.
-pub fn is_on(loaded: &Result<Option<Handover>, Error>, own: &Epoch) -> bool {
+/// Whether what was loaded says that a primary in the epoch `own` hands over, none where that is not known: then any order
+/// counts.
+pub fn is_on(loaded: &Result<Option<Handover>, Error>, own: Option<&Epoch>) -> bool {
     match loaded {
         Ok(None) => false,
-        Ok(Some(handover)) => handover.epoch.number >= own.number,
+        Ok(Some(handover)) => own.is_none_or(|own| handover.epoch.number >= own.number),
         Err(_) => true,
     }
 }
@@ -527,18 +528,23 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_what_is_damaged_holds_like_what_is_there() {
         let folder = tempfile::tempdir().expect("folder");
-        let on = |own| is_on(&Handover::load(folder.path()), &epoch(own));
-        assert!(!on(1), "there is none");
+        let on = |own| is_on(&Handover::load(folder.path()), own);
+        let [one, two, three] = [1, 2, 3].map(epoch);
+        assert!(!on(Some(&one)) && !on(None), "there is none");
         let ordered = Handover::new(epoch(2), 7).expect("random");
         ordered.save(folder.path()).expect("save");
         assert_eq!(Handover::load(folder.path()), Ok(Some(ordered)));
-        assert!(on(1) && on(2) && !on(3), "one of a lower epoch is over");
+        assert!(on(Some(&one)) && on(Some(&two)) && on(None));
+        assert!(!on(Some(&three)), "one of a lower epoch is over");
         let path = folder.path().join(FILE);
         let text = fs::read(&path).expect("read");
         for damaged in [&text[..text.len() / 2], b"{}", b""] {
             fs::write(&path, damaged).expect("write");
             let error = Handover::load(folder.path()).expect_err("damaged");
-            assert!(on(2) && error.guidance().contains("`gocd-bc promote`"), "{error}");
+            assert!(
+                on(Some(&two)) && error.guidance().contains("`gocd-bc promote`"),
+                "{error}"
+            );
         }
         assert_eq!((remove(folder.path()), remove(folder.path())), (Ok(true), Ok(false)));
     }

@@ -107,7 +107,7 @@ impl Assembly {
             },
             strict: self.settings.guard_is_strict,
             database: Database::Unknown,
-            hands_over: handover::is_on(&Handover::load(self.state.path()), &own),
+            hands_over: handover::is_on(&Handover::load(self.state.path()), self.memory.own.as_ref()),
         })
     }
 

@@ -62,7 +62,7 @@ impl Demotion<'_> {
                 hands_over: true,
                 ..Recorded::next(before.as_ref(), Role::Primary, flag, None, now_ms)
             };
-            recorded.save(state.path()).inspect_err(|_| {
+            state.with_epochs(recorded).save(state.path()).inspect_err(|_| {
                 // Nothing was ordered then; where that fails too, the next start is held and says so.
                 drop(handover::remove(state.path()));
             })
@@ -125,7 +125,8 @@ pub(super) fn take_back(
 ) -> Result<(), Error> {
     handover::remove(state.path())?;
     let before = Recorded::load(state.path()).ok().flatten();
-    Recorded::next(before.as_ref(), Role::Primary, flag, None, now_ms).save(state.path())
+    let recorded = Recorded::next(before.as_ref(), Role::Primary, flag, None, now_ms);
+    state.with_epochs(recorded).save(state.path())
 }
 
 /// Who follows a primary, as far as that matters for its hand-over.
