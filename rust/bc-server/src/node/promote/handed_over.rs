@@ -11,13 +11,15 @@ use bc_core::{
 };
 use tokio::{
     task::spawn_blocking,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{Promotion, Way};
 
 /// How long the primary may take to say that it hands over still.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a disk may take to say what is live.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long is waited before it is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -33,14 +35,18 @@ impl Promotion {
     /// Checks, after the last pull of a promotion, that what the primary hands over is here. `is_heard` is whether that pull
     /// was answered: then what it said counts, and else what it had said before.
     pub(super) async fn take_what_is_handed_over(&self, way: &mut Way, is_heard: bool) -> Result<(), Error> {
+        let (hands_over, node_id) = self.board.look(|status| {
+            let primary = status.primary.as_ref();
+            let of = |primary: &PrimaryStatus| Some((primary.hands_over.clone()?, primary.node_id.clone()?));
+            primary.filter(|_| is_heard).and_then(of).unzip()
+        });
+        if hands_over.is_none() && way.journal.handed_over.is_none() {
+            return Ok(());
+        }
         let store = Arc::clone(&self.store);
-        let live = spawn_blocking(move || store().ok()?.position()).await.ok().flatten();
+        let reading = spawn_blocking(move || store().ok()?.position());
+        let live = timeout(READ_WITHIN, reading).await.ok().and_then(Result::ok).flatten();
         if is_heard {
-            let (hands_over, node_id) = self.board.look(|status| {
-                let primary = status.primary.as_ref();
-                let of = |primary: &PrimaryStatus| Some((primary.hands_over.clone()?, primary.node_id.clone()?));
-                primary.and_then(of).unzip()
-            });
             let epoch = live.as_ref().map(|live| &live.epoch);
             let token = match (&hands_over, node_id, epoch) {
                 (Some(hands_over), Some(node_id), Some(epoch)) => {
@@ -60,14 +66,13 @@ impl Promotion {
                         "Run the command again in a moment. `gocd-bc status` there says what it waits for.",
                     ));
                 }
-                (None, None) if way.journal.handed_over.is_some() => {
+                (None, _) => {
                     return Err(Error::new(
                         Kind::Refused,
                         "the primary does not hand over any more: somebody has taken that back",
                         "Nothing was changed. Order it there again with `gocd-bc demote --handover`.",
                     ));
                 }
-                (None, None) => {}
             }
         }
         let Some(token) = way.journal.handed_over.clone() else {
