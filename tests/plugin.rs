@@ -78,6 +78,28 @@ fn mapped_libraries(process: u32) -> usize {
 }
 
 #[test]
+fn loading_it_leaves_no_warning_in_gocds_log() {
+    let dir = GocdDir::with_jar();
+    let _jvm = dir.launch("primary", &mut dir.java(17));
+    wait_for_plugin(&dir);
+    let form = ask(&dir, "go.plugin-settings.get-configuration");
+    let (code, form) = form.split_once('\n').expect("a code and a body");
+    let form: serde_json::Value = serde_json::from_str(form).expect("JSON");
+    assert_eq!(
+        (code, form.as_object().map(serde_json::Map::len)),
+        ("200", Some(1)),
+        "an empty form is an error"
+    );
+    let view = ask(&dir, "go.plugin-settings.get-view");
+    assert!(view.starts_with("200\n{\"template\":\"<p>"), "{view}");
+    assert_eq!(ask(&dir, "go.plugin-settings.validate-configuration"), "200\n[]");
+    let log = fs::read_to_string(dir.path().join("logs/go-server.log")).expect("the log");
+    let is_bad = |line: &&str| ["WARN", "ERROR"].contains(&line.split_whitespace().nth(2).unwrap_or_default());
+    let bad: Vec<_> = log.lines().filter(is_bad).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
 fn is_active_and_asks_for_no_notifications() {
     let dir = GocdDir::with_jar();
     let jvm = dir.launch("primary", &mut dir.java(17));

@@ -21,6 +21,10 @@ import com.thoughtworks.go.plugin.api.response.GoPluginApiResponse;
 @Extension
 public class BusinessContinuityPlugin implements GoPlugin {
     private static final long OPEN_LIMIT = 30_000;
+    private static final String SETTINGS = "{\"nothing\":{\"display-name\":\"Nothing to set here\","
+            + "\"default-value\":\"\",\"required\":false,\"secure\":false,\"display-order\":\"0\"}}";
+    private static final String VIEW = "{\"template\":\"<p>There is nothing to set here. GoCD Business Continuity is set"
+            + " up by <code>gocd-bc setup</code> and by system properties of this server's JVM.</p>\"}";
 
     private final GoPluginIdentifier identifier =
             new GoPluginIdentifier("notification", Collections.singletonList("4.0"));
@@ -51,16 +55,27 @@ public class BusinessContinuityPlugin implements GoPlugin {
     }
 
     /**
-     * Answers GoCD's one question to such a plugin that has to be answered: what it is to be notified of. The map must
-     * be there, the list may be empty; GoCD then never sends anything (NotificationPluginRegistrar). What it asks about
-     * settings, this plugin has none of.
+     * Answers what GoCD asks such a plugin, always the same. Of notifications the map must be there, the list may be
+     * empty; GoCD then never sends anything (NotificationPluginRegistrar). Of settings there are none, but a plugin
+     * that says so leaves errors in GoCD's log, and an empty form is one too (PluginSettingsMetadataLoader): so it has a
+     * form with a field that nobody reads, and a page that says where the settings are.
      */
     @Override
     public GoPluginApiResponse handle(GoPluginApiRequest request) throws UnhandledRequestTypeException {
-        if (!"notifications-interested-in".equals(request.requestName())) {
-            throw new UnhandledRequestTypeException(request.requestName());
+        switch (request.requestName()) {
+            case "notifications-interested-in":
+                return DefaultGoPluginApiResponse.success("{\"notifications\":[]}");
+            case "go.plugin-settings.get-configuration":
+                return DefaultGoPluginApiResponse.success(SETTINGS);
+            case "go.plugin-settings.get-view":
+                return DefaultGoPluginApiResponse.success(VIEW);
+            case "go.plugin-settings.validate-configuration":
+                return DefaultGoPluginApiResponse.success("[]");
+            case "go.plugin-settings.plugin-settings-changed":
+                return DefaultGoPluginApiResponse.success("{}");
+            default:
+                throw new UnhandledRequestTypeException(request.requestName());
         }
-        return DefaultGoPluginApiResponse.success("{\"notifications\":[]}");
     }
 
     @Override
