@@ -78,6 +78,11 @@ public final class Environment {
         return Long.getLong("gocd.host.start.delay", 0);
     }
 
+    /** How the start fails: {@code database} or {@code late}. No property of GoCD: for tests. */
+    public static String failure() {
+        return System.getProperty("gocd.host.fail", "");
+    }
+
     /** Whether cruise-config.xml and jetty.xml stay as they are, and are not checked in either. No property of GoCD: for tests. */
     public static boolean keepsFiles() {
         return isYes("gocd.host.keep.files");

@@ -48,6 +48,11 @@ public final class Plugins {
         deployment.start();
     }
 
+    /** Waits until all that was there at the start is loaded, or is known not to load. */
+    public void awaitFirstLook() throws InterruptedException {
+        deployment.awaitFirstLook();
+    }
+
     /** Valid and invalid ones, by id. */
     public Collection<PluginDescriptor> all() {
         return registry.all();

@@ -50,7 +50,10 @@ public final class GocdServer {
         config.load();
         ConfigPoll.start(config, Environment.configRefreshInterval());
         Thread.sleep(Environment.startDelay());
+        Failure failure = new Failure();
+        failure.meetDatabase(plugins);
         router.serverIsUp();
+        failure.meetUsers();
         LOG.info("GoCD server started successfully.");
         System.out.println("GoCD server started successfully.");
     }

@@ -38,4 +38,9 @@ public final class PluginDeployment {
         framework.start();
         monitor.start();
     }
+
+    /** Waits until the monitor has seen all folders once. */
+    public void awaitFirstLook() throws InterruptedException {
+        monitor.awaitFirstLook();
+    }
 }

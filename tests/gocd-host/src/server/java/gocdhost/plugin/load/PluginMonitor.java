@@ -4,6 +4,7 @@ import java.io.File;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.function.Consumer;
 
 import gocdhost.Environment;
@@ -20,6 +21,7 @@ final class PluginMonitor extends Thread {
     private static final ServerLog LOG = new ServerLog(PluginMonitor.class);
 
     private final PluginDeployer deployer;
+    private final CountDownLatch firstLook = new CountDownLatch(1);
     private Map<File, PluginJar> bundled = new TreeMap<>();
     private Map<File, PluginJar> external = new TreeMap<>();
 
@@ -38,8 +40,14 @@ final class PluginMonitor extends Thread {
                 external = look(Environment.externalPlugins(), false, external);
             } catch (RuntimeException failed) {
                 LOG.error("Failed to check plugin location for changes", failed);
+            } finally {
+                firstLook.countDown();
             }
         } while (waitForNextLook());
+    }
+
+    void awaitFirstLook() throws InterruptedException {
+        firstLook.await();
     }
 
     /** What is seen now counts as known afterwards, also where it could not be loaded: it is not tried again. */
