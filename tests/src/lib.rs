@@ -33,13 +33,27 @@ impl Pair {
     /// # Panics
     /// They do not get there.
     pub fn start(java: u32) -> Self {
+        Self::start_with(java, &[])
+    }
+
+    /// Starts both as [`Pair::start`], the standby's JVM with these arguments as well.
+    ///
+    /// # Panics
+    /// As [`Pair::start`].
+    pub fn start_with(java: u32, more: &[&str]) -> Self {
         let primary = GocdDir::with_jar();
         let primary_jvm = primary.launch("primary", &mut primary.java(java));
         primary.wait_for_gocd();
         primary.wait_for_port();
         let standby = GocdDir::with_jar();
         standby.copy_config_of(&primary);
-        let standby_jvm = start_standby(&standby, primary.port, java);
+        let standby_jvm = standby.launch(
+            "standby",
+            standby
+                .java(java)
+                .args(GocdDir::standby_arguments(primary.port))
+                .args(more),
+        );
         wait_for_sync(&standby);
         Self {
             primary,

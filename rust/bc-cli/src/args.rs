@@ -136,7 +136,8 @@ pub(crate) enum Command {
     /// pulls once more from the primary if it can, reads every live file, mends what is not what was verified, waits until
     /// the database has replayed what it received, promotes it (bc.db.promote) and lets the held GoCD go on. Each step is
     /// written down: after a crash the same command goes on from there. Ends with 0 when GoCD runs, with 1 when it was
-    /// refused or the node cannot be asked, with 2 when GoCD was released but not seen running in time.
+    /// refused or the node cannot be asked, with 2 when GoCD was released but ended, or was not seen running in time, with 3
+    /// when it runs, but not with all that it was promoted with.
     ///
     /// Where the primary hands over (`gocd-bc demote --handover` there), nothing is asked and nothing may be lost. On that
     /// primary itself it takes the hand-over back, while every other node answers and none was promoted.
@@ -166,7 +167,7 @@ pub(crate) enum Command {
         /// How long the database may take to replay what it received [default: 30]
         #[arg(long, value_name = "SECONDS")]
         replay_wait: Option<u64>,
-        /// How long to wait until GoCD runs; 0 does not wait
+        /// How long to wait until GoCD says that it runs; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 300)]
         wait: u64,
         /// Print JSON: what was looked at, and what the promotion came to

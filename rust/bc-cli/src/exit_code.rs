@@ -15,8 +15,10 @@ pub(crate) enum ExitCode {
     Unknown,
     /// 1: not done; nothing has changed unless the message says so.
     Failed,
-    /// 2, of `promote` alone: GoCD was released, but was not seen running in time.
+    /// 2, of `promote` alone: GoCD was released, but ended, or was not seen running in time.
     Unconfirmed,
+    /// 3, of `promote` alone: GoCD runs, but not with all that it was promoted with.
+    Differs,
     /// 64: the command line is wrong, or does not say which node is meant.
     Usage,
 }
@@ -28,7 +30,7 @@ impl ExitCode {
             ExitCode::Ok => 0,
             ExitCode::Warning | ExitCode::Failed => 1,
             ExitCode::Critical | ExitCode::Unconfirmed => 2,
-            ExitCode::Unknown => 3,
+            ExitCode::Unknown | ExitCode::Differs => 3,
             ExitCode::Usage => 64,
         }
     }

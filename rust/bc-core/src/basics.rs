@@ -7,7 +7,7 @@
 //! | errors and how bad something is | [`error`], [`severity`], [`shortage`] |
 //! | texts of others in one safe line; numbers, sizes and times as people read them | [`words`] |
 //! | what deceives the eye, what stands at the ends of a copied value, what may be understood or not | `characters`, [`stray_ends`], `lenient` |
-//! | ids | [`fingerprint`], [`digest`], [`node_id`] |
+//! | ids | [`fingerprint`], [`digest`], [`node_id`], [`process`] |
 //! | file names that a disk takes for one: letter case, accents, Windows' short names | `spelling` |
 //! | addresses | [`host`], [`percent`], [`network`] |
 //! | what several threads share | [`lock()`] |
@@ -29,6 +29,7 @@ pub(crate) mod mount;
 pub mod network;
 pub mod node_id;
 pub mod percent;
+pub mod process;
 pub mod properties;
 pub mod random;
 pub mod regular_file;

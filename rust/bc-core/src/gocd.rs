@@ -1,5 +1,5 @@
 //! What is in GoCD's own files: its configuration and how its XML is read, what in it is secret, the key of its
-//! secrets, its version.
+//! secrets, its version, its log; and what it answers on its own port.
 //!
 //! | module | knows |
 //! |---|---|
@@ -8,6 +8,8 @@
 //! | `cipher` | whether the key `cipher.aes` fits its secrets |
 //! | `artifacts` | where a `cruise-config.xml` says that artifacts are kept |
 //! | `version` | which GoCD is beside us |
+//! | `health` | whether it runs, by its own word |
+//! | `log` | why it ended, by the end of its log |
 //! | `xml` | reads an XML text through, for its outline or for a visitor |
 //! | `xml::skim` | reads head and end alone, for the outline at each scan |
 //! | `xml::sweep` | reads every character of a usual text, fast |
@@ -18,6 +20,8 @@
 pub(crate) mod artifacts;
 pub(crate) mod cipher;
 pub(crate) mod cruise_config;
+pub mod health;
+pub mod log;
 pub(crate) mod secret;
 pub mod version;
 pub mod xml;

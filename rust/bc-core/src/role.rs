@@ -18,6 +18,8 @@
 //! | `promotion::written` | what a promotion writes: epoch, note, record |
 //! | `promotion::journal` | what is written down of a promotion itself, step by step |
 //! | `unacknowledged` | the note of a promotion that no person ordered |
+//! | `gocd_start` | how GoCD's last start went |
+//! | `gocd_start::promoted` | with what it was promoted, and whether it runs with that |
 //! | `landing` | what a promoted server found: what GoCD had in its hands |
 //! | `state_dir` | the state folder: its lock, the node id |
 //! | `claim` | what a running primary claims in GoCD's database |
@@ -34,6 +36,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod claim;
+pub mod gocd_start;
 pub mod guard;
 pub mod handover;
 pub mod inquiry;

@@ -63,7 +63,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -207,6 +207,8 @@ pub struct Settings {
     pub listen_plain: Option<SocketAddr>,
     /// GoCD's own port, taken while held; none where GoCD's own settings for it are malformed.
     pub gocd_listen: Option<SocketAddr>,
+    /// Where in that port GoCD's pages begin.
+    pub gocd_context: String,
     /// The primary that a standby follows.
     pub primary_url: Option<PrimaryUrl>,
     /// The primary's key as the administrator wrote it down.
@@ -310,6 +312,7 @@ impl Settings {
             listen: reader.listen(),
             listen_plain: reader.listen_plain(),
             gocd_listen: reader.gocd_listen(),
+            gocd_context: reader.gocd_context(),
             primary_url: reader.primary_url(flag, is_checked),
             primary_fingerprint,
             tls_ca,
@@ -379,6 +382,20 @@ impl Settings {
             layout,
         };
         (settings, reader.mistakes)
+    }
+
+    /// Where GoCD answers on this machine; none where its own settings do not say.
+    pub fn gocd_at(&self) -> Option<SocketAddr> {
+        self.gocd_listen.map(|listen| match listen.ip().is_unspecified() {
+            true => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
+            false => listen,
+        })
+    }
+
+    /// Where GoCD says whether it is healthy; none where its own settings do not say.
+    pub fn gocd_health_url(&self) -> Option<String> {
+        let gocd = self.gocd_at()?;
+        Some(format!("http://{gocd}{}/api/v1/health", self.gocd_context))
     }
 
     /// How long one long poll may wait: half the connection timeout, 25 s at most.

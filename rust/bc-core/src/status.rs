@@ -7,6 +7,7 @@
 //! | this file | the whole picture |
 //! | `problem`, `topic` | what is wrong, and with what |
 //! | `files` | the generation and its files |
+//! | `gocd` | what GoCD does in the node's process |
 //! | `sync`, `primary` | on a standby: how syncing goes, and with whom |
 //! | `standby` | on a primary: who follows it |
 //! | `peers` | what the other nodes say of epochs |
@@ -16,8 +17,8 @@
 //! | `counters`, `burst` | what was counted; how often the log speaks of those who are turned away |
 //! | `board` | where all of it is written, and pictures are taken |
 //!
-//! Stands on [`crate::basics`], [`crate::database`], [`crate::generation`], [`crate::settings`], [`crate::keys`] and
-//! [`crate::role`].
+//! Stands on [`crate::basics`], [`crate::gocd`], [`crate::database`], [`crate::generation`], [`crate::settings`],
+//! [`crate::keys`] and [`crate::role`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -39,6 +40,7 @@ pub mod burst;
 pub mod concerns;
 pub mod counters;
 pub mod files;
+mod gocd;
 pub mod peers;
 mod primary;
 mod problem;
@@ -54,6 +56,7 @@ pub use self::{
     board::StatusBoard,
     counters::{Counters, Rejection},
     files::{FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar},
+    gocd::{GocdState, GocdStatus},
     peers::{Deciding, PeerStatus},
     primary::PrimaryStatus,
     problem::Problem,
@@ -104,6 +107,9 @@ pub struct Status {
     pub now_ms: i64,
     /// Version of the GoCD beside it.
     pub gocd_version: Option<String>,
+    /// What GoCD does in its process; none where there is none, or a version before does not say.
+    #[serde(default)]
+    pub gocd: Option<GocdStatus>,
     /// What it runs in; none where a version before does not say.
     #[serde(default)]
     pub surroundings: Option<Surroundings>,
@@ -200,6 +206,7 @@ impl Status {
             opened_ms,
             now_ms: opened_ms,
             gocd_version: None,
+            gocd: None,
             surroundings: None,
             asks: None,
             deciding: None,
@@ -386,6 +393,17 @@ impl Status {
         })
     }
 
+    /// What GoCD does in the node's process, as it says itself; none where there is none.
+    pub fn gocd_state(&self) -> Option<GocdState> {
+        self.gocd.as_ref().map(|gocd| gocd.state)
+    }
+
+    /// Whether this node is a primary that runs, and GoCD in its process, where there is one, says that it does.
+    pub fn runs_as_primary(&self) -> bool {
+        let gocd_runs = self.gocd_state().is_none_or(|state| state == GocdState::Healthy);
+        self.role == Role::Primary && self.phase == Phase::Running && gocd_runs
+    }
+
     /// Milliseconds since a moment by the clock of the status; zero where that is set back.
     pub fn age_ms(&self, moment_ms: i64) -> i64 {
         self.now_ms.saturating_sub(moment_ms).max(0)
@@ -424,7 +442,11 @@ impl Status {
                 Some(_) => "Primary: handed over to whoever is promoted, GoCD is held".to_owned(),
                 None => "Primary: handing over, GoCD is held".to_owned(),
             },
-            (Role::Primary, Phase::Running) => "Primary: offers its files to the standby".to_owned(),
+            (Role::Primary, Phase::Running) => match self.gocd_state() {
+                Some(GocdState::Starting) => "Primary: GoCD is starting; offers its files to the standby".to_owned(),
+                Some(GocdState::Silent) => "Primary: GoCD does not answer; offers its files to the standby".to_owned(),
+                _ => "Primary: offers its files to the standby".to_owned(),
+            },
             (Role::Primary, Phase::Starting) => match &self.deciding {
                 Some(deciding) => format!("Primary: {}; GoCD waits", deciding.description()),
                 None => "Primary: deciding whether GoCD may run".to_owned(),

@@ -36,6 +36,7 @@
 //! | `orders` | answers the local socket |
 //! | `audit_writer` | writes down what was ordered |
 //! | `generation_orders` | answers what the local socket is asked about kept generations, and goes back to one |
+//! | `gocd` | lets GoCD run, and asks it whether it does |
 //! | `health` | keeps GoCD's health messages up to date |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
 //! | `waiting` | opens a node later: a plugin's where its state folder is still locked or something else cannot be had, an agent's where it cannot be opened at all |
@@ -95,6 +96,7 @@ mod demote;
 mod epochs;
 mod fence;
 mod generation_orders;
+mod gocd;
 mod guard;
 mod hand_over;
 mod handing_over;
@@ -394,6 +396,7 @@ impl Assembly {
             fingerprint: Some(identity.fingerprint()),
             face: settings.face,
             flag: settings.flag,
+            gocd: gocd::unasked(&settings, now_ms),
             surroundings: Some(surroundings(&settings)),
             highest_epoch: Some(Highest {
                 node_id: whose(&memory.ledger, state.node_id()),
@@ -554,6 +557,7 @@ impl Assembly {
         }
         if self.settings.face == Face::Plugin {
             health::start(&self, &supervisor);
+            gocd::start(&self, &answering, runtime.handle());
             if role != Role::Primary && !plan.asks {
                 unprotected::start(&self, &supervisor);
             }
@@ -589,7 +593,7 @@ impl Assembly {
             flag: self.settings.flag,
             place,
             accept_wait: self.settings.accept_wait,
-            events: Arc::clone(&self.events),
+            launch: gocd::Launch::of(self),
             puller,
             primary,
             database: promote::Database::of(&self.settings),

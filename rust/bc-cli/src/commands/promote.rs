@@ -3,8 +3,7 @@
 use std::{
     io::{self, BufRead, IsTerminal},
     path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bc_core::{
@@ -15,7 +14,7 @@ use bc_core::{
         promotion::Journal,
     },
     settings::Face,
-    status::{Phase, Status, Topic},
+    status::{GocdStatus, Status, Topic},
 };
 use bc_server::node::host_name;
 use serde::Serialize;
@@ -25,11 +24,12 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     find::Search,
-    output::{self, LiveLine, table},
+    output::{self, table},
 };
 
-/// How often the node is asked whether it runs.
-const INTERVAL: Duration = Duration::from_millis(250);
+mod launch;
+
+use launch::Launch;
 
 /// What was typed.
 pub(crate) struct Wish {
@@ -90,27 +90,44 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
         accept_loss: wish.accept_loss,
         replay_within_s: wish.replay_wait,
     };
+    let launch = Launch::of(&node.state_dir, &before);
     let reply = client::ask(&node.state_dir, &order, |step| output::say(&format!("  {step}\n")))?
         .ok_or_else(|| client::nobody_answers(&node.state_dir))?;
     output::say(&format!("  {}\n", client::done(reply)?));
     if wish.wait == 0 {
         return Ok(ExitCode::Ok);
     }
-    let Some(status) = wait_until_running(&node.state_dir, before.face, Duration::from_secs(wish.wait)) else {
-        return Err(not_seen(wish));
-    };
+    let status = launch.wait(Duration::from_secs(wish.wait))?;
     if wish.json {
         output::print_json(&Shown {
             preflight: preflight.as_ref(),
             promotion: status.promotion.as_ref(),
         })?;
-        return Ok(ExitCode::Ok);
+        return Ok(how_it_runs(&status));
     }
     output::print(&match before.face {
         Face::Cli => "The node goes on as the primary. There is no JVM in it: start GoCD now.\n".to_owned(),
-        _ => format!("GoCD runs, and this node is the primary ({}).\n", status.node_id),
+        _ => format!(
+            "GoCD runs, and this node is the primary ({}): GoCD is {}.\n",
+            status.node_id,
+            status
+                .gocd
+                .as_ref()
+                .map_or_else(|| "not asked by this version".to_owned(), GocdStatus::line)
+        ),
     })?;
-    Ok(ExitCode::Ok)
+    if let Some(problem) = status.problem(&Topic::GocdDiffers) {
+        output::say(&format!("{}  {}\n", problem.severity, problem.message));
+    }
+    Ok(how_it_runs(&status))
+}
+
+/// What the command ends with where GoCD runs.
+fn how_it_runs(status: &Status) -> ExitCode {
+    match status.problem(&Topic::GocdDiffers) {
+        Some(_) => ExitCode::Differs,
+        None => ExitCode::Ok,
+    }
 }
 
 /// Runs `gocd-bc promote --take-over`.
@@ -125,14 +142,13 @@ pub(crate) fn take_over(search: &Search, wish: &Wish) -> Result<ExitCode, Failur
     let order = Order::TakeOver {
         accept_loss: wish.accept_loss,
     };
+    let launch = Launch::of(&node.state_dir, &before);
     let reply = client::ask(&node.state_dir, &order, |_| {})?.ok_or_else(|| client::nobody_answers(&node.state_dir))?;
     output::say(&format!("  {}\n", client::done(reply)?));
-    let is_seen =
-        wish.wait == 0 || wait_until_running(&node.state_dir, before.face, Duration::from_secs(wish.wait)).is_some();
-    if is_seen {
-        return Ok(ExitCode::Ok);
+    if wish.wait != 0 {
+        launch.wait(Duration::from_secs(wish.wait))?;
     }
-    Err(not_seen(wish))
+    Ok(ExitCode::Ok)
 }
 
 /// Takes a hand-over back for `gocd-bc promote` on the primary that hands over.
@@ -141,22 +157,13 @@ fn take_back(state_dir: &Path, before: &Status, wish: &Wish) -> Result<ExitCode,
         output::print("would take the hand-over back, once every other node has answered that it was not promoted\n")?;
         return Ok(ExitCode::Ok);
     }
+    let launch = Launch::of(state_dir, before);
     let reply = client::ask(state_dir, &Order::TakeBack, |_| {})?.ok_or_else(|| client::nobody_answers(state_dir))?;
     output::say(&format!("  {}\n", client::done(reply)?));
-    let limit = Duration::from_secs(wish.wait);
-    if wish.wait == 0 || wait_until_running(state_dir, before.face, limit).is_some() {
-        return Ok(ExitCode::Ok);
+    if wish.wait != 0 {
+        launch.wait(Duration::from_secs(wish.wait))?;
     }
-    Err(not_seen(wish))
-}
-
-/// The failure of a command that released GoCD and did not see it run.
-fn not_seen(wish: &Wish) -> Failure {
-    Failure::new(
-        ExitCode::Unconfirmed,
-        format!("GoCD was released, but did not run {} s later", wish.wait),
-        "It may still be starting: look at go-server.log, at the log of the wrapper and at `gocd-bc status`.",
-    )
+    Ok(ExitCode::Ok)
 }
 
 /// Runs `gocd-bc promote --abort`.
@@ -246,27 +253,4 @@ fn confirm(name: Option<&str>) -> Result<(), Failure> {
             "",
         )),
     }
-}
-
-/// Asks after a promotion until the node that takes over runs as a primary. Between the two nodes nobody answers.
-fn wait_until_running(state_dir: &Path, face: Face, limit: Duration) -> Option<Status> {
-    let start = Instant::now();
-    let line = LiveLine::new();
-    while start.elapsed() < limit {
-        if let Ok(Some(status)) = client::status(state_dir)
-            && has_taken_over(&status, face)
-        {
-            return Some(status);
-        }
-        line.show(&format!("  GoCD is starting, {} s", start.elapsed().as_secs()));
-        sleep(INTERVAL);
-    }
-    None
-}
-
-/// Whether the node that answers after a promotion runs as a primary.
-fn has_taken_over(status: &Status, before: Face) -> bool {
-    // In a JVM the plugin follows the agent; without one the same process goes on.
-    let expected = if before == Face::Cli { Face::Cli } else { Face::Plugin };
-    status.role == Role::Primary && status.phase == Phase::Running && status.face == expected
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(search: &Search, json: bool) -> Result<ExitCode, Failure> {
             } else {
                 output::print(&files.render())?;
             }
-            Ok(ExitCode::Unknown)
+            Ok(files.exit_code())
         }
     }
 }
@@ -125,6 +125,12 @@ fn about(status: &Status) -> Vec<Vec<String>> {
             None => status.product_version.clone(),
         },
     );
+    if let Some(gocd) = &status.gocd {
+        row(
+            "gocd",
+            format!("{}, for {}", gocd.line(), span(status.now_ms, gocd.since_ms)),
+        );
+    }
     row("open", format!("for {}", span(status.now_ms, status.opened_ms)));
     row(
         "listening",

@@ -35,6 +35,7 @@ pub struct Layout {
     cruise_config_dir: PathBuf,
     feature_toggles: PathBuf,
     plugins_external: PathBuf,
+    log_dir: PathBuf,
     state_dir: PathBuf,
     extra: Vec<ExtraName>,
     extra_is_unknown: bool,
@@ -64,6 +65,7 @@ impl Layout {
             cruise_config_dir.join(given(properties, "user.toggles.path").unwrap_or("go.feature.toggles"));
         Self {
             plugins_external: path("plugins.external.provided.path", Path::new("plugins/external")),
+            log_dir: path("gocd.server.log.dir", Path::new("logs")),
             state_dir: path("bc.state.dir", Path::new(USUAL_STATE_DIR)),
             working_dir,
             config_dir,
@@ -213,6 +215,11 @@ impl Layout {
     /// live.
     pub fn cruise_config_dir(&self) -> &Path {
         &self.cruise_config_dir
+    }
+
+    /// Where the layout has GoCD's log.
+    pub fn gocd_log(&self) -> PathBuf {
+        self.log_dir.join("go-server.log")
     }
 
     /// Where the layout has the token file.

@@ -250,6 +250,7 @@ fn row(property: Property) -> Row {
         Property::GocdHost => restriction(&["gohost", "127.1", "*", "127.0.0.1:8153"], |wrong, _| {
             wrong.gocd_listen.is_none()
         }),
+        Property::GocdContext => as_absent!(gocd_context, &["go", "/go x", "/go\r\nHost: x", "//"]),
         Property::Face => as_absent!(face, SAID_BY_ITSELF),
         Property::Agent => as_absent!(agent_present, SAID_BY_ITSELF),
         // Whatever it says a flag was there, and holds unless a record beats it.

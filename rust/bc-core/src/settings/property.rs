@@ -109,6 +109,8 @@ properties! {
     GocdPort = "cruise.server.port",
     /// The address of GoCD.
     GocdHost = "cruise.listen.host",
+    /// Where in GoCD's port its pages begin.
+    GocdContext = "cruise.server.context",
     /// Who opened this node; Java says it.
     Face = "bc.face",
     /// Whether the agent is in this JVM; it says so itself.
@@ -127,6 +129,7 @@ impl Property {
             self,
             Property::GocdPort
                 | Property::GocdHost
+                | Property::GocdContext
                 | Property::Face
                 | Property::Agent
                 | Property::OverriddenFlag

@@ -244,6 +244,20 @@ impl<'a> Reader<'a> {
         Some(SocketAddr::new(host, port.or(8153)?))
     }
 
+    /// Reads where in GoCD's port its pages begin, without a slash at the end.
+    pub(super) fn gocd_context(&mut self) -> String {
+        let given = self.parsed(Property::GocdContext, "a path such as /go; /go counts", |text| {
+            let text = text
+                .strip_suffix('/')
+                .filter(|text| !text.ends_with('/'))
+                .unwrap_or(text);
+            let is_of_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+            let is_path = text.is_empty() || text.starts_with('/');
+            (is_path && !text.contains("//") && text.chars().all(is_of_path)).then(|| text.to_owned())
+        });
+        given.unwrap_or_else(|| "/go".to_owned())
+    }
+
     /// Reads the primary's key as it was written down (`bc.primary.fingerprint`).
     pub(super) fn primary_fingerprint(&mut self) -> Restriction<Fingerprint> {
         self.restriction(

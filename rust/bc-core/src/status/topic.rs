@@ -80,6 +80,12 @@ topics! {
     Audit = "audit",
     /// What this node found when it had been promoted cannot be kept.
     Landing = "landing",
+    /// GoCD ended before it answered when it was last started.
+    GocdStart = "start of GoCD",
+    /// GoCD runs, but not with what it was promoted with.
+    GocdDiffers = "what GoCD was promoted with",
+    /// GoCD does not answer.
+    GocdHealth = "health of GoCD",
     /// The token cannot be read.
     Token = "token",
     /// The certificate that an administrator gives cannot be used.

@@ -9,7 +9,6 @@ use bc_core::{
     basics::{Error, Severity},
     generation::Role,
     keys::PeersFile,
-    node::Event,
     role::{
         self, Database, Epochs, Known, Peers, Plan, Recorded, Source, Start,
         handover::{self, Handover},
@@ -21,7 +20,13 @@ use bc_core::{
 };
 use tracing::{error, warn};
 
-use super::{Assembly, Parts, RoleFile, certificate_watch, epochs, fence::Fenced, peer_book::PeerBook, peers_file};
+use super::{
+    Assembly, Parts, RoleFile, certificate_watch, epochs,
+    fence::Fenced,
+    gocd::{self, Launch},
+    peer_book::PeerBook,
+    peers_file,
+};
 
 impl Assembly {
     /// Decides the role of the node, records it, and starts the parts for it.
@@ -60,7 +65,7 @@ impl Assembly {
         };
         if plan.phase == Phase::Releasing {
             // The plugin's node does the work; this one only lets GoCD go on.
-            self.events.push(Event::release(self.settings.flag));
+            Launch::of(&self).let_run(true);
             return Ok(Parts {
                 stop: self.stop,
                 hold: None,
@@ -72,6 +77,7 @@ impl Assembly {
                 _state: self.state,
             });
         }
+        gocd::show_failed_start(&self);
         if plan.role == Role::Fenced {
             let fenced = Fenced {
                 state: Arc::clone(&self.state),

@@ -20,7 +20,7 @@ use bc_core::{
     basics::{Error, Severity, lock, words},
     generation::{Epoch, Role},
     keys::Token,
-    node::{Event, Events, Reply},
+    node::Reply,
     role::{
         Database, Epochs, Known, Peers, Start,
         guard::{Guard, Said},
@@ -42,6 +42,7 @@ use super::{
     database::at_start::{self, Says},
     epochs,
     fence::Fenced,
+    gocd::Launch,
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
 };
@@ -57,7 +58,7 @@ pub(super) const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
 /// A node that waits for its peers.
 pub(crate) struct Guarding {
     fenced: Fenced,
-    events: Arc<Events>,
+    launch: Launch,
     book: Arc<PeerBook>,
     token: watch::Receiver<Option<Token>>,
     recorded: RoleFile,
@@ -93,7 +94,7 @@ pub(crate) fn start_asking(
     );
     let guarding = Arc::new(Guarding {
         fenced: Fenced::of(assembly, &book),
-        events: Arc::clone(&assembly.events),
+        launch: Launch::of(assembly),
         book,
         token: token.clone(),
         recorded,
@@ -218,7 +219,7 @@ impl Guarding {
             status.phase = Phase::Releasing;
             status.deciding = None;
         });
-        self.events.push(Event::release(self.fenced.settings.flag));
+        self.launch.let_run(true);
         true
     }
 
@@ -388,7 +389,7 @@ impl Guarding {
             // The order is answered before the node closes.
             sleep(ANSWER_TRAVELS).await;
         }
-        self.events.push(Event::release(self.fenced.settings.flag));
+        self.launch.let_run(true);
         true
     }
 

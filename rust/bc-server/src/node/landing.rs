@@ -76,6 +76,7 @@ pub(super) fn done(state: &StateDir, board: &StatusBoard) -> Reply {
         Ok(was_shown) => {
             board.update(|status| status.landing = None);
             board.clear(&Topic::Landing);
+            board.clear(&Topic::GocdDiffers);
             let message = match was_shown {
                 true => "what this server found when it had been promoted is not shown any more",
                 false => "there was nothing to be seen",

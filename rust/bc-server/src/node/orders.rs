@@ -239,7 +239,7 @@ impl ControlHandler for Orders {
             Order::TakeOver { accept_loss } => self.take_over.order(accept_loss).await,
             Order::Demote { forget: false } => self.demotion().demote(),
             Order::Demote { forget: true } => self.demotion().forget(),
-            Order::HandOver => self.demotion().hand_over(&self.promotion.events).await,
+            Order::HandOver => self.demotion().hand_over(&self.promotion.launch.events).await,
             Order::TakeBack if self.board.look(|status| status.phase == Phase::Running) => {
                 self.demotion().forget_hand_over().await
             }

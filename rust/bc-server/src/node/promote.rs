@@ -28,7 +28,7 @@ use std::{
 use bc_core::{
     basics::{Clock, Error, Kind, Severity},
     generation::{Role, Run},
-    node::{Event, Events, Reply},
+    node::Reply,
     role::{
         StateDir,
         promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step},
@@ -46,7 +46,7 @@ pub(crate) use self::{
     database::{Database, REPLAYED_WITHIN},
     preflight::Stamp,
 };
-use super::PullerOrders;
+use super::{PullerOrders, gocd::Launch};
 use crate::client::HttpTransport;
 
 mod caller;
@@ -70,7 +70,7 @@ pub(crate) struct Promotion {
     pub(crate) place: Place,
     /// Longest time until GoCD has accepted a configuration.
     pub(crate) accept_wait: Duration,
-    pub(crate) events: Arc<Events>,
+    pub(crate) launch: Launch,
     /// None where there is nothing to pull from.
     pub(crate) puller: Option<PullerOrders>,
     /// The way to the primary that is followed; none where there is none.
@@ -412,7 +412,7 @@ impl Promotion {
         tokio::spawn(async move {
             tokio::time::sleep(ANSWER_TRAVELS).await;
             match this.place {
-                Place::Held => this.events.push(Event::release(this.flag)),
+                Place::Held => this.launch.let_run(false),
                 // Nobody waits any more where the node closes; the next start is that of a primary.
                 Place::Running => drop(this.serve.as_ref().map(|serve| serve.send(()))),
             }

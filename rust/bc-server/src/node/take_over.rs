@@ -10,7 +10,7 @@ use bc_core::{
     basics::random,
     generation::Role,
     keys::Token,
-    node::{Event, Events, Reply},
+    node::Reply,
     role::{
         Recorded,
         guard::{Guard, Winner},
@@ -23,14 +23,14 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
 use super::{
-    Assembly, fence::Fenced, guard::ANSWER_TRAVELS, hand_over, handing_over::HandingOver, peer_book::PeerBook,
-    supervisor::blocking,
+    Assembly, fence::Fenced, gocd::Launch, guard::ANSWER_TRAVELS, hand_over, handing_over::HandingOver,
+    peer_book::PeerBook, supervisor::blocking,
 };
 
 /// What a held server needs to be made the primary again.
 pub(crate) struct TakeOver {
     held: Fenced,
-    events: Arc<Events>,
+    launch: Launch,
     token: watch::Receiver<Option<Token>>,
     run: Arc<bc_core::generation::Run>,
     /// Where this node hands over.
@@ -47,7 +47,7 @@ impl TakeOver {
     ) -> Self {
         Self {
             held: Fenced::of(assembly, book),
-            events: Arc::clone(&assembly.events),
+            launch: Launch::of(assembly),
             token: token.clone(),
             run: Arc::clone(&assembly.run),
             handing_over,
@@ -141,10 +141,10 @@ impl TakeOver {
 
     /// Lets GoCD go on, once the answer has had its time.
     fn release(&self) {
-        let (events, flag) = (Arc::clone(&self.events), self.held.settings.flag);
+        let launch = self.launch.clone();
         tokio::spawn(async move {
             sleep(ANSWER_TRAVELS).await;
-            events.push(Event::release(flag));
+            launch.let_run(false);
         });
     }
 

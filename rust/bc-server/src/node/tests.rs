@@ -171,6 +171,7 @@ fn every_part_that_fails_is_named_and_started_again() {
     let of_primary = [
         "certificate",
         "database",
+        "gocd",
         "health",
         "local socket",
         "peers",

@@ -5,21 +5,16 @@
 //!
 //! From 23.1 on GoCD ignores `go.server.mode=standby` and starts fully active. From 20.6 to 22.3 it turns
 //! passive, but only late in its start (`AddOnConfiguration` belongs to the last servlet), so this is judged
-//! once its health path answers.
+//! once GoCD says that it runs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bc_core::{
     basics::Severity,
     generation::{Role, own_files::START_IN_STANDBY_FILE},
     gocd::version,
     settings::{Flag, Settings},
-    status::{StatusBoard, Topic},
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{sleep, timeout},
+    status::{GocdState, Status, StatusBoard, Topic},
 };
 use tracing::error;
 
@@ -44,10 +39,11 @@ pub(crate) fn start(assembly: &Assembly, supervisor: &Supervisor) {
 /// Waits until GoCD answers, where its address is known, then says on the board and in the log that it runs
 /// unprotected, and what to do.
 async fn complain(board: Arc<StatusBoard>, settings: Arc<Settings>, gocd_version: Option<String>) {
-    while let Some(gocd) = settings.gocd_listen
-        && !answers(gocd).await
-    {
-        sleep(Duration::from_secs(1)).await;
+    let mut changes = board.changes();
+    while settings.gocd_listen.is_some() && board.look(Status::gocd_state) != Some(GocdState::Healthy) {
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
     let role = board.look(|status| status.role);
     let message = message(role, settings.flag, settings.agent_present, gocd_version.as_deref());
@@ -83,24 +79,6 @@ fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&st
         )
     };
     format!("{wanted}, but {state}. It does not follow the primary. {remedy}")
-}
-
-/// Whether GoCD answers at its own port.
-async fn answers(gocd: SocketAddr) -> bool {
-    let gocd = if gocd.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], gocd.port()))
-    } else {
-        gocd
-    };
-    let ask = async {
-        let mut stream = TcpStream::connect(gocd).await.ok()?;
-        let request = "GET /go/api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await.ok()?;
-        Some(answer.ends_with(b" 200"))
-    };
-    matches!(timeout(Duration::from_secs(5), ask).await, Ok(Some(true)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use bc_core::{
     database::picture as database,
     generation::Role,
     role::promotion::Outcome,
-    status::{Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
+    status::{GocdState, Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
 };
 use prometheus_client::{
     collector::Collector,
@@ -91,6 +91,13 @@ impl Page<'_> {
             "role",
             roles.map(|role| (role.to_string(), u64::from(role == status.role))),
         )?;
+        if let Some(gocd) = &status.gocd {
+            self.gauge(
+                "gocd_healthy",
+                "1 while GoCD says at its own port that it is healthy, else 0",
+                u64::from(gocd.state == GocdState::Healthy),
+            )?;
+        }
         self.gauge(
             "epoch",
             "Number of the epoch that this node knows of",

@@ -1,7 +1,7 @@
 //! Probes: a status and nothing else, since anybody may ask.
 
 use axum::{extract::State, http::StatusCode};
-use bc_core::{generation::Role, status::Phase};
+use bc_core::status::Status;
 
 use crate::context::Context;
 
@@ -12,9 +12,8 @@ pub(super) async fn live() -> StatusCode {
 
 /// Answers the probe whether this node is ready.
 pub(super) async fn ready(State(context): State<Context>) -> StatusCode {
-    let status = context.status.picture();
-    match (status.role, status.phase) {
-        (Role::Primary, Phase::Running) => StatusCode::OK,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
+    match context.status.look(Status::runs_as_primary) {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

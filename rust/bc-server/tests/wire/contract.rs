@@ -31,9 +31,9 @@ use bc_core::{
     },
     settings::{Face, Flag},
     status::{
-        Counters, Deciding, FORMAT, Fetching, FileState, FileStatus, FileVersion, Generation, MissingFile, OwnJar,
-        Paused, PeerStatus, Phase, PrimaryStatus, Problem, Refusal, Rejection, ReportedGeneration, ReportedProblem,
-        StandbyStatus, Status, Stranger, Surroundings, SyncError, SyncStatus, Topic,
+        Counters, Deciding, FORMAT, Fetching, FileState, FileStatus, FileVersion, Generation, GocdState, GocdStatus,
+        MissingFile, OwnJar, Paused, PeerStatus, Phase, PrimaryStatus, Problem, Refusal, Rejection, ReportedGeneration,
+        ReportedProblem, StandbyStatus, Status, Stranger, Surroundings, SyncError, SyncStatus, Topic,
     },
 };
 use bc_testkit::documented;
@@ -474,6 +474,13 @@ fn filled(role: Role) -> Status {
                 edits: Some(0),
             },
             handed_over: Some(token()),
+        }),
+        gocd: Some(GocdStatus {
+            state: GocdState::Starting,
+            since_ms: 1,
+            url: word(),
+            said: word(),
+            log: "log".to_owned(),
         }),
         landing: Some(landing()),
         scanned_ms: Some(1),

@@ -6,7 +6,7 @@ use bc_core::{
     basics::Digest,
     generation::{Envelope, ManifestDocument, Name, Reason, Role, Withheld, delta},
     standby::Transport,
-    status::Phase,
+    status::{GocdState, GocdStatus, Phase},
 };
 use bc_server::routes::{Access, Asked, ROUTES, VERIFIES_HEADER};
 use tokio::time::{Instant, sleep, timeout};
@@ -184,7 +184,25 @@ async fn ready_means_that_gocd_runs_here_as_primary() {
     let node = Node::start(Kind::Primary).await;
     let path = format!("{PREFIX}/ready");
     assert_eq!(node.get(&path, "").await.status(), 200);
-    node.context.status.update(|status| status.phase = Phase::Releasing);
+    for (state, code) in [
+        (GocdState::Starting, 503),
+        (GocdState::Healthy, 200),
+        (GocdState::Silent, 503),
+    ] {
+        let gocd = GocdStatus {
+            state,
+            since_ms: 0,
+            url: None,
+            said: None,
+            log: String::new(),
+        };
+        node.context.status.update(|status| status.gocd = Some(gocd));
+        assert_eq!(node.get(&path, "").await.status(), code, "{state:?}");
+    }
+    node.context.status.update(|status| {
+        status.gocd = None;
+        status.phase = Phase::Releasing;
+    });
     assert_eq!(node.get(&path, "").await.status(), 503);
     let held = Node::start(Kind::Held).await;
     assert_eq!(held.get(&path, "").await.status(), 503);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | write | an edit and a row each second on the primary |
 //! | lose | the primary's JVM is killed, and its database at the same instant |
-//! | promote | `gocd-bc promote` on the standby, until GoCD answers there |
+//! | promote | `gocd-bc promote` on the standby; then until GoCD answers there |
 //! | come back | the former primary's machine boots: its database and GoCD are started as ever, and GoCD is held as fenced |
 //! | return | its database is made the standby of the new one, and its server too, until both follow |
 
@@ -118,7 +118,9 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
     let databases = pair.databases.as_ref().context("there is no database")?;
     databases.primary.crash()?;
     let lost = Instant::now();
-    let mut promote = pair.standby.companion(&pair.project, &["promote", "--yes"]);
+    let mut promote = pair
+        .standby
+        .companion(&pair.project, &["promote", "--yes", "--wait", "0"]);
     command::run(&mut promote).context("gocd-bc promote")?;
     stop.wait_until("GoCD answers on the promoted server", LONG, || {
         Ok(pair.standby.gocd_is_healthy())

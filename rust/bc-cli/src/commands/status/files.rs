@@ -4,9 +4,11 @@ use std::{io, path::Path, time::SystemTime};
 
 use bc_core::{
     basics::{Fingerprint, clock::millis, if_there, regular_file, words},
+    generation::Role,
     keys::Identity,
     role::{
         Recorded,
+        gocd_start::GocdStart,
         lock_holder::{Holder, holder},
     },
     settings::Flag,
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use crate::{
     client,
+    exit_code::ExitCode,
     output::{ago, table},
 };
 
@@ -39,6 +42,8 @@ pub(super) struct Files {
     flag: Option<Flag>,
     /// What a standby applied last.
     applied: Option<Record>,
+    /// That GoCD's last start failed, and why.
+    failed_start: Option<String>,
     /// What could not be read, and why.
     problems: Vec<String>,
 }
@@ -64,7 +69,17 @@ impl Files {
             let record = serde_json::from_str(&text).map_err(io::Error::from).map(Some);
             note(&mut problems, "applied.json", record)
         });
+        let start = GocdStart::load(state_dir).unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            None
+        });
+        // GoCD loads this plugin, whose node answers, some seconds after it was let run.
+        let failed = start
+            .filter(|start| start.process.has_ended() == Some(true))
+            .and_then(|start| start.failure());
+        let is_standby = recorded.as_ref().is_some_and(|recorded| recorded.role != Role::Primary);
         Self {
+            failed_start: failed.filter(|_| !is_standby).map(|failed| failed.message()),
             state_dir: state_dir.display().to_string(),
             process: match &holder {
                 Holder::Process(process) => Some(process.id),
@@ -83,10 +98,24 @@ impl Files {
         }
     }
 
+    /// What the command ends with: what the files say for sure is said.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self.failed_start {
+            Some(_) => ExitCode::Critical,
+            None => ExitCode::Unknown,
+        }
+    }
+
     /// Shows what a state folder tells of its node, for people.
     pub(super) fn render(&self) -> String {
         let (silence, after) = &self.silence;
-        let mut text = format!("UNKNOWN  {silence}; this is what its files say\n\n{after}\n\n");
+        let mut text = String::new();
+        if let Some(failed) = &self.failed_start {
+            text.push_str(&format!("CRITICAL  {failed}\n\n"));
+        }
+        text.push_str(&format!(
+            "UNKNOWN  {silence}; this is what its files say\n\n{after}\n\n"
+        ));
         let mut rows = Vec::new();
         let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
         if let Some(node_id) = &self.node_id {
@@ -138,7 +167,6 @@ fn note<T>(problems: &mut Vec<String>, name: &str, read: io::Result<Option<T>>) 
 mod tests {
     use std::fs;
 
-    use bc_core::generation::Role;
     use bc_testkit::documented;
     use serde_json::Value;
 
@@ -157,6 +185,7 @@ mod tests {
             role: None,
             flag: None,
             applied: None,
+            failed_start: None,
             problems: vec!["cannot read role".to_owned()],
         };
         let mut record = Record::default();
@@ -168,6 +197,7 @@ mod tests {
             role: Some("standby".to_owned()),
             flag: Some(Flag::File),
             applied: Some(record),
+            failed_start: Some("GoCD ended".to_owned()),
             ..nothing()
         };
         let json = |files: &Files| serde_json::to_value(files).expect("plain");

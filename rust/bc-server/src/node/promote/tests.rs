@@ -15,6 +15,7 @@ use bc_core::{
 use tokio::sync::mpsc;
 
 use super::{files::MADE_WHOLE, *};
+use crate::node::gocd::Note;
 
 struct Held {
     promotion: Arc<Promotion>,
@@ -30,19 +31,28 @@ fn held() -> Held {
     let (puller, orders) = mpsc::channel(4);
     let properties = Properties::from_iter([("user.dir", folder.path().to_str().expect("UTF-8"))]);
     let (settings, _) = Settings::parse(&properties, |_| false);
+    let board = Arc::new(StatusBoard::new(status, Arc::new(SystemClock)));
+    let settings = Arc::new(settings);
     let promotion = Promotion {
-        board: Arc::new(StatusBoard::new(status, Arc::new(SystemClock))),
+        launch: Launch {
+            events: Arc::default(),
+            note: Note {
+                settings: Arc::clone(&settings),
+                state: Arc::clone(&state),
+                board: Arc::clone(&board),
+            },
+        },
+        board,
         clock: Arc::new(SystemClock),
         run: Arc::new(Run::begin(None, state.path(), 0).expect("a run")),
         state,
         database: Database::of(&settings),
-        settings: Arc::new(settings),
+        settings,
         primary: None,
         launcher: None,
         flag: Flag::Property,
         place: Place::Held,
         accept_wait: Duration::from_secs(60),
-        events: Arc::default(),
         puller: Some(puller),
         store: Arc::new(|| Err(Error::new(Kind::File, "the store cannot be opened", ""))),
         serve: None,
@@ -266,7 +276,7 @@ fn assert_still_a_standby(held: &Held) {
         promotion.board.look(|status| (status.role, status.phase)),
         (Role::Standby, Phase::Holding)
     );
-    assert_eq!(promotion.events.next(Duration::ZERO), None);
+    assert_eq!(promotion.launch.events.next(Duration::ZERO), None);
     assert!(!promotion.is_running(), "it can be tried again");
 }
 

@@ -1,0 +1,248 @@
+//! How GoCD's last start in this folder went: `gocd-start.json` in the state folder.
+//!
+//! It is written when GoCD is let run, and again once GoCD itself has answered for long enough
+//! ([`crate::gocd::health`]). What is found at the next start, of a process that has gone and never answered, is a start
+//! that failed: the next start and `gocd-bc status` say so, with the end of GoCD's log, until one succeeds. Nothing
+//! waits for the file, and nothing is decided by it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    basics::{Error, Kind, process::ProcessId, regular_file, words},
+    durable::{atomic, seal},
+    generation::Layout,
+    gocd::log,
+};
+
+mod promoted;
+
+pub use promoted::Promoted;
+
+/// The name of the file in the state folder.
+pub const FILE: &str = "gocd-start.json";
+/// The version of the file.
+const FORMAT: u32 = 1;
+
+/// How the last start went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GocdStart {
+    format: u32,
+    /// When GoCD was let run, milliseconds since 1970 by this node's clock.
+    pub began_ms: i64,
+    /// The process that it runs in.
+    pub process: ProcessId,
+    /// Its log.
+    pub log: String,
+    /// How long that was when it began.
+    pub log_from: u64,
+    /// When it had answered for long enough; none before.
+    pub healthy_ms: Option<i64>,
+    /// With what it was promoted by this start; none where it was not.
+    #[serde(default)]
+    pub promoted: Option<Promoted>,
+    /// The start before, where that failed and none has succeeded since.
+    pub failed: Option<FailedStart>,
+}
+
+/// A start of which GoCD ended before it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStart {
+    /// When it began.
+    pub began_ms: i64,
+    /// GoCD's log.
+    pub log: String,
+    /// The last errors and causes in it since then; none where it cannot be read.
+    pub errors: Option<Vec<String>>,
+}
+
+impl GocdStart {
+    /// A start of GoCD in this process, now.
+    pub fn now(log: &Path, now_ms: i64) -> Self {
+        Self {
+            format: FORMAT,
+            began_ms: now_ms,
+            process: ProcessId::own(),
+            log: log.display().to_string(),
+            log_from: log::end(log),
+            healthy_ms: None,
+            promoted: None,
+            failed: None,
+        }
+    }
+
+    /// A start of GoCD in this process, now, by a promotion of this server. It reads the configuration.
+    pub fn promoted(layout: &Layout, now_ms: i64) -> Self {
+        Self {
+            promoted: Some(Promoted::look(layout)),
+            ..Self::now(&layout.gocd_log(), now_ms)
+        }
+    }
+
+    /// Says what is not as it was when this start promoted the server, now that GoCD runs, and what to do.
+    pub fn differences(&self, layout: &Layout) -> Vec<String> {
+        let promoted = self.promoted.as_ref();
+        promoted.map_or_else(Vec::new, |promoted| {
+            promoted.differences(layout, self.began_ms, self.log_from)
+        })
+    }
+
+    /// The start of GoCD in this process, where this is what is known of the last one: that same one, or one that begins
+    /// now and knows whether the one before failed.
+    pub fn after(before: Option<Self>, log: &Path, now_ms: i64) -> Self {
+        match before {
+            Some(before) if before.process == ProcessId::own() => before,
+            Some(before) => Self {
+                failed: before.failure(),
+                ..Self::now(log, now_ms)
+            },
+            None => Self::now(log, now_ms),
+        }
+    }
+
+    /// Says what is to be said of the last start, by a process of which it is known whether it is that one: none where
+    /// GoCD answered, or may yet. Reads GoCD's log.
+    pub fn failure(&self) -> Option<FailedStart> {
+        if self.process == ProcessId::own() {
+            return self.failed.clone();
+        }
+        self.healthy_ms.is_none().then(|| FailedStart {
+            began_ms: self.began_ms,
+            log: self.log.clone(),
+            errors: log::errors_since(Path::new(&self.log), self.log_from).ok(),
+        })
+    }
+
+    /// Notes that GoCD has answered for long enough: what failed before is over.
+    pub fn succeeds(&mut self, now_ms: i64) {
+        self.healthy_ms = Some(now_ms);
+        self.failed = None;
+    }
+
+    /// Loads what is known of the last start of GoCD; none where there was none.
+    ///
+    /// # Errors
+    /// [`Kind::File`] when it cannot be read or is damaged: then nothing is known of it.
+    pub fn load(state_dir: &Path) -> Result<Option<Self>, Error> {
+        let path = state_dir.join(FILE);
+        let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
+            return Ok(None);
+        };
+        let start = seal::is_whole(&text)
+            .then(|| serde_json::from_slice(&text).ok())
+            .flatten();
+        start.map(Some).ok_or_else(|| {
+            Error::new(
+                Kind::File,
+                format!("{} is damaged; it tells how GoCD's last start went", path.display()),
+                "Look at go-server.log. The next start of GoCD writes it anew.",
+            )
+        })
+    }
+
+    /// Saves what is known of the last start of GoCD, durably.
+    ///
+    /// # Errors
+    /// As [`atomic::write`].
+    pub fn save(&self, state_dir: &Path) -> Result<(), Error> {
+        let text = seal::sealed(self).expect("a start has only plain fields");
+        atomic::write(&state_dir.join(FILE), &text, 0o600)
+    }
+}
+
+impl FailedStart {
+    /// What to say of a start of GoCD that failed, and what to do.
+    pub fn message(&self) -> String {
+        format!(
+            "GoCD was started at {} and ended before it answered. {}",
+            words::moment(self.began_ms),
+            why(self.errors.as_deref(), &self.log)
+        )
+    }
+}
+
+/// Says why GoCD ended, by the last errors in its log, and what to do; none of them where it cannot be read.
+pub fn why(errors: Option<&[String]>, log: &str) -> String {
+    const THEN: &str = "Mend that, then start GoCD again.";
+    match errors {
+        Some([]) => format!(
+            "Its log {log} has no error of that start: somebody stopped it, or the log of the wrapper says more. {THEN}"
+        ),
+        Some(errors) => format!("The last errors in its log {log}: {}. {THEN}", errors.join(" | ")),
+        None => format!("Its log {log} cannot be read from here: look at its last ERROR. {THEN}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A start in a process that has ended.
+    fn of_another(log: &Path) -> GocdStart {
+        let mut start = GocdStart::now(log, 1_000);
+        start.process.id = u32::MAX;
+        start
+    }
+
+    #[test]
+    fn a_start_that_never_answered_has_failed_until_one_answers() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = folder.path().join("go-server.log");
+        fs::write(&log, "2026-11-29 10:00:00,1 ERROR [main] Old - of another start\n").expect("write");
+        assert_eq!(GocdStart::load(folder.path()), Ok(None));
+        let first = of_another(&log);
+        first.save(folder.path()).expect("saved");
+        let text = fs::read_to_string(&log).expect("text");
+        fs::write(
+            &log,
+            text + "2026-11-29 10:00:00,1 ERROR [main] X - why\nCaused by: the deepest\n",
+        )
+        .expect("write");
+
+        let found = GocdStart::load(folder.path()).expect("readable");
+        let mut second = GocdStart::after(found, &log, 5_000);
+        let said = second.failure().expect("it failed").message();
+        for part in [
+            "1970-01-01 00:00:01 UTC",
+            "ERROR [main] X - why | Caused by: the deepest",
+            "go-server.log",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("another start"), "{said}");
+        second.save(folder.path()).expect("saved");
+        let found = GocdStart::load(folder.path()).expect("readable");
+        assert_eq!(
+            GocdStart::after(found, &log, 9_000),
+            second,
+            "the agent and the plugin are one process"
+        );
+        second.succeeds(6_000);
+        assert_eq!(second.failure(), None);
+        let later = GocdStart {
+            process: of_another(&log).process,
+            ..second
+        };
+        assert_eq!(
+            GocdStart::after(Some(later), &log, 9_000).failure(),
+            None,
+            "it ran, and ended later"
+        );
+    }
+
+    #[test]
+    fn without_a_log_or_an_error_that_is_said() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = folder.path().join("go-server.log");
+        let said = |start: &GocdStart| start.failure().expect("it failed").message();
+        assert!(said(&of_another(&log)).contains("cannot be read"));
+        fs::write(&log, "INFO\n").expect("write");
+        assert!(said(&of_another(&log)).contains("no error of that start"));
+        fs::write(folder.path().join(FILE), "{\"format\":1}").expect("write");
+        let error = GocdStart::load(folder.path()).expect_err("damaged");
+        assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+}

@@ -1,0 +1,125 @@
+//! That GoCD runs is what GoCD itself says: starts that fail after the plugin was loaded, and after the first answer.
+
+use std::{
+    fs,
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use bc_testkit::{gocd_dir::GocdDir, process::Process};
+use bc_tests::Pair;
+
+const START: Duration = Duration::from_secs(60);
+/// What the database said in the end.
+const CAUSE: &str = "cannot execute UPDATE in a read-only transaction";
+
+/// A primary and a held standby whose GoCD will fail as `how` says.
+fn pair_that_fails(how: &str) -> Pair {
+    Pair::start_with(17, &[&format!("-Dgocd.host.fail={how}")])
+}
+
+fn promote(standby: &GocdDir, more: &[&str]) -> (Output, String, Duration) {
+    let begun = Instant::now();
+    let output = standby.cli(&[&["promote", "--without-database"], more].concat());
+    let said = String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
+    (output, said, begun.elapsed())
+}
+
+/// The server again, as a service is restarted, with whatever its JVM is told besides.
+fn start_again(standby: &GocdDir, primary_port: u16, more: &[&str]) -> Process {
+    let mut java = standby.java(17);
+    java.args(GocdDir::standby_arguments(primary_port)).args(more);
+    standby.launch("started again", &mut java)
+}
+
+#[test]
+fn a_gocd_that_fails_after_its_plugins_is_no_success_and_its_next_start_says_why() {
+    let mut pair = pair_that_fails("database");
+    let (output, said, took) = promote(&pair.standby, &[]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for part in [
+        "its process",
+        "GoCD does not run",
+        CAUSE,
+        "go-server.log",
+        "no second promotion",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(took < START, "the process went, and it was waited on: {took:?}");
+    pair.standby_jvm.wait_for_end(START);
+
+    let nobody = pair.standby.cli(&["status"]);
+    let text = String::from_utf8_lossy(&nobody.stdout);
+    assert_eq!(nobody.status.code(), Some(2), "{text}");
+    assert!(
+        text.starts_with("CRITICAL  GoCD was started at ") && text.contains(CAUSE),
+        "{text}"
+    );
+
+    let again = start_again(&pair.standby, pair.primary.port, &["-Dgocd.host.start.delay=4000"]);
+    let starting = pair
+        .standby
+        .wait_for_status("it says what failed", START, |status| status["face"] == "plugin");
+    assert_eq!(starting["gocd"]["state"], "starting", "{starting}");
+    assert!(starting["problems"].to_string().contains(CAUSE), "{starting}");
+    let healthy = pair
+        .standby
+        .wait_for_status("it runs", START, |status| status["gocd"]["state"] == "healthy");
+    assert!(!healthy["problems"].to_string().contains(CAUSE), "{healthy}");
+    drop(again);
+    let text = pair.standby.cli(&["status"]);
+    assert_eq!(text.status.code(), Some(3), "it ran, and was ended later: {text:?}");
+}
+
+#[test]
+fn one_answer_is_not_enough() {
+    let mut pair = pair_that_fails("late");
+    let (output, said, _) = promote(&pair.standby, &[]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("GoCD does not run") && said.contains(CAUSE), "{said}");
+    pair.standby_jvm.wait_for_end(START);
+}
+
+#[test]
+fn a_gocd_that_takes_its_time_is_starting_until_it_answers() {
+    let pair = Pair::start_with(17, &["-Dgocd.host.start.delay=6000"]);
+    let (output, said, took) = promote(&pair.standby, &[]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("GoCD is healthy, answers at http://127.0.0.1:"), "{said}");
+    assert!(took >= Duration::from_secs(8), "it was called a success after {took:?}");
+}
+
+#[test]
+fn a_gocd_that_runs_on_another_configuration_than_it_was_promoted_with_is_told() {
+    let pair = Pair::start_with(17, &["-Dgocd.host.start.delay=12000"]);
+    let standby = &pair.standby;
+    let (output, said) = std::thread::scope(|scope| {
+        let promoting = scope.spawn(|| promote(standby, &[]));
+        standby.wait_for_status("GoCD starts", START, |status| status["gocd"]["state"] == "starting");
+        // As GoCD does with a configuration that it dislikes.
+        let config = fs::read_to_string(standby.config().join("cruise-config.xml")).expect("read");
+        fs::write(standby.config().join("cruise-config.xml.invalid.1"), &config).expect("write");
+        standby.rewrite_config(&config.replacen("serverId=\"", "serverId=\"other-", 1));
+        let (output, said, _) = promoting.join().expect("it comes to an end");
+        (output, said)
+    });
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for part in [
+        "GoCD runs, and this node",
+        "serverId is other-",
+        "cruise-config.xml.invalid.1",
+        "landing done",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let status = standby.status().expect("it answers");
+    assert!(
+        status["problems"].to_string().contains("not all is as it was promoted"),
+        "{status}"
+    );
+    assert!(standby.cli(&["landing", "done"]).status.success());
+    standby.wait_for_status("somebody has seen it", START, |status| {
+        !status["problems"].to_string().contains("not all is as it was promoted")
+    });
+}
