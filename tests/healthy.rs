@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_testkit::{gocd_dir::GocdDir, process::Process};
+use bc_testkit::{gocd_dir::GocdDir, http, process::Process};
 use bc_tests::Pair;
 
 const START: Duration = Duration::from_secs(60);
@@ -122,4 +122,18 @@ fn a_gocd_that_runs_on_another_configuration_than_it_was_promoted_with_is_told()
     standby.wait_for_status("somebody has seen it", START, |status| {
         !status["problems"].to_string().contains("not all is as it was promoted")
     });
+}
+
+#[test]
+fn a_promotion_in_maintenance_mode_tells_gocd_so_at_its_start() {
+    let pair = Pair::start(17);
+    let (output, said, _) = promote(&pair.standby, &["--maintenance"]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("released in maintenance mode") && said.contains("Admin >"),
+        "{said}"
+    );
+    let seen = http::get(pair.standby.gocd_port, "/gocd-host/launch").expect("the stand-in answers");
+    let seen: serde_json::Value = serde_json::from_str(&seen.body).expect("JSON");
+    assert_eq!(seen["gocd.server.start.in.maintenance.mode"], "Y", "{seen}");
 }

@@ -164,6 +164,9 @@ pub(crate) enum Command {
         /// End a promotion that came to no end before it touched the database, and follow the primary again
         #[arg(long, conflicts_with_all = ["dry_run", "yes", "accept_loss", "without_database", "as_it_is"])]
         abort: bool,
+        /// Start GoCD in its maintenance mode: it schedules nothing until you end that (GoCD 20.9 and later)
+        #[arg(long, conflicts_with_all = ["take_over", "abort"])]
+        maintenance: bool,
         /// How long the database may take to replay what it received [default: 30]
         #[arg(long, value_name = "SECONDS")]
         replay_wait: Option<u64>,

@@ -82,6 +82,7 @@ mod tests {
             without_database: true,
             as_it_is: false,
             accept_loss: false,
+            maintenance: false,
             replay_within_s: None,
         };
         let ordered = |allowed, last_word: Reply| Ordered::new(&order, allowed, &last_word);

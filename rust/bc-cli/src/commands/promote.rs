@@ -38,6 +38,7 @@ pub(crate) struct Wish {
     pub(crate) accept_loss: bool,
     pub(crate) without_database: bool,
     pub(crate) as_it_is: bool,
+    pub(crate) maintenance: bool,
     /// In seconds.
     pub(crate) replay_wait: Option<u64>,
     /// In seconds.
@@ -88,6 +89,7 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
         without_database: wish.without_database,
         as_it_is: wish.as_it_is,
         accept_loss: wish.accept_loss,
+        maintenance: wish.maintenance,
         replay_within_s: wish.replay_wait,
     };
     let launch = Launch::of(&node.state_dir, &before);

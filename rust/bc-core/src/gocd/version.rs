@@ -27,6 +27,13 @@ pub fn turns_passive_itself(version: &str) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(major), Some(_)) if major <= 22)
 }
 
+/// Whether GoCD of this version can start in maintenance mode: it can from 20.9 on. A version that is not understood
+/// can.
+pub(crate) fn starts_in_maintenance(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map(str::parse::<u32>);
+    !matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (20, 9))
+}
+
 /// Whether this GoCD gives everybody its files and secrets on its own port, and any file that it can read (CVE-2021-43287):
 /// 20.6 to 21.2. A version that is not understood does not.
 pub fn gives_secrets_away(version: &str) -> bool {

@@ -40,6 +40,9 @@ pub enum Order {
         /// Also where more of the database would be lost than the settings allow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         accept_loss: bool,
+        /// Start GoCD in its maintenance mode, in which it schedules nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        maintenance: bool,
         /// How long the database may take to replay what it received, in seconds; none for 30.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replay_within_s: Option<u64>,

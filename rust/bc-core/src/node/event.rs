@@ -38,19 +38,14 @@ impl Event {
     /// Lets GoCD run, with what it must see in the place of this flag: 20.6 to 22.3 would start passive otherwise. The
     /// plugin's node must still know which flag was overridden, or it would record another one.
     pub fn release(flag: Flag) -> Self {
-        if flag == Flag::None {
-            return Self::Release(Vec::new());
-        }
-        let properties = [
-            ("go.server.mode", "production"),
-            ("go.server.state", "active"),
-            (OVERRIDDEN_FLAG, flag.word()),
-        ];
-        Self::Release(
-            properties
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec(),
-        )
+        Self::Release(properties_past(flag))
+    }
+
+    /// Lets GoCD run as [`Event::release`] does, in its maintenance mode: it reads that property at its start.
+    pub fn release_in_maintenance(flag: Flag) -> Self {
+        let mut properties = properties_past(flag);
+        properties.push(("gocd.server.start.in.maintenance.mode".to_owned(), "Y".to_owned()));
+        Self::Release(properties)
     }
 
     /// The form in which Java takes an event: one word, a newline and the payload.
@@ -73,6 +68,21 @@ impl Event {
             Event::Exit(code) => format!("exit\n{code}"),
         }
     }
+}
+
+/// What GoCD and the plugin's node must see in the place of a flag that a release goes past.
+fn properties_past(flag: Flag) -> Vec<(String, String)> {
+    if flag == Flag::None {
+        return Vec::new();
+    }
+    let properties = [
+        ("go.server.mode", "production"),
+        ("go.server.state", "active"),
+        (OVERRIDDEN_FLAG, flag.word()),
+    ];
+    properties
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 /// A bounded queue of events. Log lines beyond the bound are counted and said later; everything else always
@@ -209,6 +219,19 @@ mod tests {
         );
         let release = Event::Release(vec![("go.server.mode".to_owned(), "production".to_owned())]);
         assert_eq!(release.to_text(), "release\ngo.server.mode=production\n");
+    }
+
+    #[test]
+    fn maintenance_mode_is_one_property_more() {
+        let Event::Release(usual) = Event::release(Flag::Property) else {
+            panic!("a release")
+        };
+        let Event::Release(mut more) = Event::release_in_maintenance(Flag::Property) else {
+            panic!("a release")
+        };
+        let last = more.pop().expect("one");
+        assert_eq!(last.0, "gocd.server.start.in.maintenance.mode");
+        assert_eq!((more, last.1.as_str()), (usual, "Y"));
     }
 
     #[test]

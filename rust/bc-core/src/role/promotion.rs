@@ -55,6 +55,8 @@ use super::{Phase, inquiry::Verdict};
 use crate::{
     basics::{Error, Kind},
     generation::{Epoch, Role},
+    gocd::version,
+    settings::Face,
 };
 
 mod journal;
@@ -125,6 +127,36 @@ pub enum Cause {
         /// The highest epoch that others told.
         highest: Option<Epoch>,
     },
+}
+
+/// Says whether a promotion can start GoCD in its maintenance mode: it reads that in its JVM, from 20.9 on.
+///
+/// # Errors
+/// [`Kind::Refused`], saying why it cannot.
+pub fn allow_maintenance(place: Place, face: Face, gocd_version: Option<&str>) -> Result<(), Error> {
+    let refused = |why: String| {
+        Err(Error::new(
+            Kind::Refused,
+            why,
+            "Run `gocd-bc promote` without --maintenance.",
+        ))
+    };
+    match (place, face, gocd_version) {
+        (_, Face::Cli, _) => refused(
+            "no GoCD is held in the process of this node, so none can be started in maintenance mode: start it with \
+             -Dgocd.server.start.in.maintenance.mode=Y"
+                .to_owned(),
+        ),
+        (Place::Running, ..) => refused(
+            "GoCD runs already, so it cannot be started in maintenance mode: switch that on at Admin > Server Maintenance \
+             Mode"
+                .to_owned(),
+        ),
+        (_, _, Some(version)) if !version::starts_in_maintenance(version) => {
+            refused(format!("GoCD {version} cannot start in maintenance mode: 20.9 and later can"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a step came to.

@@ -23,7 +23,7 @@ use tracing::{error, warn};
 use super::{
     Assembly, Parts, RoleFile, certificate_watch, epochs,
     fence::Fenced,
-    gocd::{self, Launch},
+    gocd::{self, How, Launch},
     peer_book::PeerBook,
     peers_file,
 };
@@ -65,7 +65,7 @@ impl Assembly {
         };
         if plan.phase == Phase::Releasing {
             // The plugin's node does the work; this one only lets GoCD go on.
-            Launch::of(&self).let_run(true);
+            Launch::of(&self).let_run(How::AsBefore);
             return Ok(Parts {
                 stop: self.stop,
                 hold: None,

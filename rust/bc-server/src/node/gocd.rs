@@ -49,6 +49,18 @@ pub(super) fn unasked(settings: &Settings, now_ms: i64) -> Option<GocdStatus> {
     })
 }
 
+/// How GoCD is let run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Of a server that was the primary: what is known of the start before counts on.
+    AsBefore,
+    /// By a promotion: what is known of the start before is of another time.
+    Promoted {
+        /// In GoCD's maintenance mode.
+        maintenance: bool,
+    },
+}
+
 /// Lets GoCD run, and notes that it was.
 #[derive(Clone)]
 pub(crate) struct Launch {
@@ -65,17 +77,20 @@ impl Launch {
         }
     }
 
-    /// Lets GoCD run. What is known of the start before counts on where this server `was_primary`: of a standby it is
-    /// of another time.
-    pub(crate) fn let_run(&self, was_primary: bool) {
-        self.events.push(Event::release(self.note.settings.flag));
+    /// Lets GoCD run.
+    pub(crate) fn let_run(&self, how: How) {
+        let flag = self.note.settings.flag;
+        self.events.push(match how {
+            How::Promoted { maintenance: true } => Event::release_in_maintenance(flag),
+            How::Promoted { maintenance: false } | How::AsBefore => Event::release(flag),
+        });
         if self.note.settings.face != Face::Agent {
             return;
         }
         let note = self.note.clone();
-        let begin = move || match was_primary {
-            true => drop(note.begin()),
-            false => note.save(&GocdStart::promoted(&note.settings.layout, note.board.now_ms())),
+        let begin = move || match how {
+            How::AsBefore => drop(note.begin()),
+            How::Promoted { .. } => note.save(&GocdStart::promoted(&note.settings.layout, note.board.now_ms())),
         };
         match Handle::try_current() {
             // The node that closes now waits for it, within bounds.

@@ -42,7 +42,7 @@ use super::{
     database::at_start::{self, Says},
     epochs,
     fence::Fenced,
-    gocd::Launch,
+    gocd::{How, Launch},
     peer_book::{Asked, PeerBook},
     supervisor::{Part, Supervisor, blocking},
 };
@@ -219,7 +219,7 @@ impl Guarding {
             status.phase = Phase::Releasing;
             status.deciding = None;
         });
-        self.launch.let_run(true);
+        self.launch.let_run(How::AsBefore);
         true
     }
 
@@ -389,7 +389,7 @@ impl Guarding {
             // The order is answered before the node closes.
             sleep(ANSWER_TRAVELS).await;
         }
-        self.launch.let_run(true);
+        self.launch.let_run(How::AsBefore);
         true
     }
 

@@ -221,6 +221,7 @@ impl ControlHandler for Orders {
                 without_database,
                 as_it_is,
                 accept_loss,
+                maintenance,
                 replay_within_s,
             } => {
                 let with = WithDatabase {
@@ -230,6 +231,7 @@ impl ControlHandler for Orders {
                 let begun = Begun::ByOrder {
                     as_it_is,
                     database: (!without_database).then_some(with),
+                    maintenance,
                     progress,
                 };
                 Arc::clone(&self.promotion).begin(begun).await

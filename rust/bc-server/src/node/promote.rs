@@ -31,7 +31,7 @@ use bc_core::{
     node::Reply,
     role::{
         StateDir,
-        promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step},
+        promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step, allow_maintenance},
     },
     settings::{Flag, Settings},
     standby::{pull::PullOrder, store::disk::DiskStore},
@@ -46,7 +46,10 @@ pub(crate) use self::{
     database::{Database, REPLAYED_WITHIN},
     preflight::Stamp,
 };
-use super::{PullerOrders, gocd::Launch};
+use super::{
+    PullerOrders,
+    gocd::{How, Launch},
+};
 use crate::client::HttpTransport;
 
 mod caller;
@@ -96,6 +99,8 @@ struct Way {
     journal: Journal,
     accepts_loss: bool,
     replay_within: Duration,
+    /// Whether GoCD is to start in its maintenance mode.
+    maintenance: bool,
     /// Keeps the store from making anything live, once GoCD may start on what is.
     rest: Option<Rest>,
 }
@@ -196,6 +201,11 @@ impl Promotion {
     /// Carries out a promotion step by step, as its course says what is next.
     async fn carry_out(self: &Arc<Self>, begun: Begun) -> Result<Reply, Error> {
         let (role, phase) = self.board.look(|status| (status.role, status.phase));
+        let maintenance = begun.wants_maintenance();
+        if maintenance {
+            let version = self.board.look(|status| status.gocd_version.clone());
+            allow_maintenance(self.place, self.settings.face, version.as_deref())?;
+        }
         let (cause, with_database, caller) = begun.parts();
         let course = Course::begin(self.place, cause, role, phase, self.serve.is_some())?;
         match course.cause() {
@@ -219,6 +229,7 @@ impl Promotion {
             caller,
             accepts_loss: with_database.is_some_and(|with| with.accepts_loss),
             replay_within: with_database.map_or(REPLAYED_WITHIN, |with| with.replay_within),
+            maintenance,
             rest: None,
         };
         let ended = self.take_all(&mut way).await;
@@ -238,11 +249,18 @@ impl Promotion {
                 false => error,
             });
         }
+        let maintained = match maintenance {
+            true => {
+                " in maintenance mode: it schedules nothing and takes no change of its configuration until somebody ends \
+                 that at Admin > Server Maintenance Mode, or GoCD is restarted"
+            }
+            false => "",
+        };
         let message = match (self.place, &way.journal.handed_over) {
-            (Place::Held, None) => "GoCD is being released".to_owned(),
+            (Place::Held, None) => format!("GoCD is being released{maintained}"),
             (Place::Held, Some(token)) => {
                 format!(
-                    "GoCD is being released; the node {:.8} handed over {token}",
+                    "GoCD is being released{maintained}; the node {:.8} handed over {token}",
                     token.node_id
                 )
             }
@@ -360,7 +378,7 @@ impl Promotion {
             Step::Note => self.note(&way.course),
             Step::RecordRole => self.record_role(way).await,
             Step::Release => {
-                self.release();
+                self.release(way.maintenance);
                 Ok(Came::Done)
             }
         }
@@ -407,12 +425,12 @@ impl Promotion {
     }
 
     /// Releases GoCD at the end of a promotion, or has the node reopened where GoCD runs already.
-    fn release(self: &Arc<Self>) {
+    fn release(self: &Arc<Self>, maintenance: bool) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(ANSWER_TRAVELS).await;
             match this.place {
-                Place::Held => this.launch.let_run(false),
+                Place::Held => this.launch.let_run(How::Promoted { maintenance }),
                 // Nobody waits any more where the node closes; the next start is that of a primary.
                 Place::Running => drop(this.serve.as_ref().map(|serve| serve.send(()))),
             }

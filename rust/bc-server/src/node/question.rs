@@ -147,6 +147,7 @@ impl Question {
                     without_database: true,
                     as_it_is: false,
                     accept_loss: false,
+                    maintenance: false,
                     replay_within_s: None,
                 };
                 let audit = self.audit.clone();

@@ -23,8 +23,14 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{error, warn};
 
 use super::{
-    Assembly, fence::Fenced, gocd::Launch, guard::ANSWER_TRAVELS, hand_over, handing_over::HandingOver,
-    peer_book::PeerBook, supervisor::blocking,
+    Assembly,
+    fence::Fenced,
+    gocd::{How, Launch},
+    guard::ANSWER_TRAVELS,
+    hand_over,
+    handing_over::HandingOver,
+    peer_book::PeerBook,
+    supervisor::blocking,
 };
 
 /// What a held server needs to be made the primary again.
@@ -144,7 +150,7 @@ impl TakeOver {
         let launch = self.launch.clone();
         tokio::spawn(async move {
             sleep(ANSWER_TRAVELS).await;
-            launch.let_run(false);
+            launch.let_run(How::Promoted { maintenance: false });
         });
     }
 

@@ -375,3 +375,22 @@ fn only_a_standby_that_waits_is_promoted() {
         }
     }
 }
+
+#[test]
+fn maintenance_mode_is_refused_where_gocd_could_not_start_in_it() {
+    let allowed = |place, face, version| allow_maintenance(place, face, version);
+    for version in [None, Some("nonsense"), Some("20.9.0-1"), Some("26.1.0")] {
+        assert_eq!(allowed(Place::Held, Face::Agent, version), Ok(()), "{version:?}");
+    }
+    for (place, face, version, part) in [
+        (Place::Held, Face::Agent, Some("20.8.0-1"), "20.9 and later"),
+        (Place::Held, Face::Cli, None, "no GoCD is held"),
+        (Place::Running, Face::Plugin, None, "runs already"),
+    ] {
+        let error = allowed(place, face, version).expect_err("refused").to_string();
+        assert!(
+            error.contains(part) && error.contains("without --maintenance"),
+            "{error}"
+        );
+    }
+}

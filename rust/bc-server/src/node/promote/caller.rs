@@ -24,6 +24,8 @@ pub(crate) enum Begun {
         as_it_is: bool,
         /// Whether and how the database is promoted as well.
         database: Option<WithDatabase>,
+        /// Whether GoCD is to start in its maintenance mode.
+        maintenance: bool,
         /// Hears of each step.
         progress: mpsc::Sender<String>,
     },
@@ -66,6 +68,11 @@ pub(super) struct Caller {
 }
 
 impl Begun {
+    /// Whether GoCD is to start in its maintenance mode.
+    pub(super) fn wants_maintenance(&self) -> bool {
+        matches!(self, Begun::ByOrder { maintenance: true, .. })
+    }
+
     /// Splits what began a promotion into what its course depends on, and who is told of it.
     pub(super) fn parts(self) -> (Cause, Option<WithDatabase>, Caller) {
         let (cause, database, who) = match self {
@@ -73,6 +80,7 @@ impl Begun {
                 as_it_is,
                 database,
                 progress,
+                maintenance: _,
             } => {
                 let with_database = database.is_some();
                 (

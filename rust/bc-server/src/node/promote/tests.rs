@@ -70,6 +70,7 @@ fn by_order(as_it_is: bool) -> (Begun, mpsc::Receiver<String>) {
     let begun = Begun::ByOrder {
         as_it_is,
         database: None,
+        maintenance: false,
         progress,
     };
     (begun, steps)

@@ -5,7 +5,7 @@ import java.util.TreeMap;
 
 /** What the launcher saw when it began to run. */
 public final class Launch {
-    private static final String[] SEEN = {"go.server.mode", "go.server.state"};
+    private static final String[] SEEN = {"go.server.mode", "go.server.state", "gocd.server.start.in.maintenance.mode"};
 
     private final Map<String, String> properties = new TreeMap<>();
 
