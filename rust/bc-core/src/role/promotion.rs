@@ -126,6 +126,8 @@ pub enum Cause {
         reason: String,
         /// The highest epoch that others told.
         highest: Option<Epoch>,
+        /// Whether the database is promoted as well.
+        with_database: bool,
     },
 }
 
@@ -359,6 +361,9 @@ impl Cause {
         matches!(
             self,
             Cause::Order {
+                with_database: true,
+                ..
+            } | Cause::Itself {
                 with_database: true,
                 ..
             }

@@ -27,10 +27,12 @@ use std::{
 
 use bc_core::{
     basics::{Clock, Error, Kind, Severity},
+    database::picture::Picture,
     generation::{Role, Run},
     node::Reply,
     role::{
         StateDir,
+        preflight::{About, Check, Verdict},
         promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step, allow_maintenance},
     },
     settings::{Flag, Settings},
@@ -91,6 +93,9 @@ pub(crate) struct Promotion {
 
 /// Time for the answer to reach the caller before the node closes.
 const ANSWER_TRAVELS: Duration = Duration::from_millis(100);
+
+/// How long the watch may take to see the database for the first time.
+const WATCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is on its way.
 struct Way {
@@ -193,6 +198,24 @@ impl Promotion {
         })
     }
 
+    /// Whether a promotion of this node promotes a database as well: where GoCD is held, and the watch has not seen that it
+    /// is none that is covered. Waits a moment for the watch to have looked.
+    pub(crate) async fn has_database(&self) -> bool {
+        if self.place == Place::Running || !self.database.is_watched {
+            return false;
+        }
+        let end = Instant::now() + WATCHED_WITHIN;
+        loop {
+            let covered = |picture: &Picture| picture.not_covered.is_none();
+            match self.board.look(|status| status.database.as_ref().map(covered)) {
+                Some(covered) => return covered,
+                // Nobody knows that there is none.
+                None if Instant::now() >= end => return true,
+                None => tokio::time::sleep(ANSWER_TRAVELS).await,
+            }
+        }
+    }
+
     /// Whether a promotion runs or has succeeded.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
@@ -216,8 +239,8 @@ impl Promotion {
             Cause::Itself { reason, .. } => error!("CRITICAL this server promotes itself: {reason}"),
         }
         let before = match self.last_journal().await {
-            // A person says what it was.
-            Err(error) if with_database.is_none() => {
+            // A person says what it was, or the database is left alone.
+            Err(error) if !course.cause().is_with_database() => {
                 warn!("{error}");
                 None
             }
@@ -348,7 +371,10 @@ impl Promotion {
     async fn look_before(&self, way: &mut Way) -> Result<Came, Error> {
         let found = self.preflight(way.accepts_loss).await;
         self.board.update(|status| status.preflight = Some(found.clone()));
-        let refusals: Vec<_> = found.refusals().collect();
+        // Nobody is at a terminal who could accept a loss.
+        let nobody_accepts = matches!(way.course.cause(), Cause::Itself { .. });
+        let loses = |check: &&Check| nobody_accepts && check.about == About::Lag && check.verdict == Verdict::Warns;
+        let refusals: Vec<_> = found.refusals().chain(found.checks.iter().filter(loses)).collect();
         if refusals.is_empty() {
             if let Some(token) = found.handed_over.clone() {
                 way.is_handed(token);

@@ -2,7 +2,8 @@
 //!
 //! A task of the node: it holds ports and page meanwhile, or, as the plugin in a GoCD that runs already, serves
 //! nothing. What an answer means is `bc_core::role::inquiry`; how a promotion goes is `promote`, the same for a
-//! person's order and for this one.
+//! person's order and for this one, with the same preflight and the database where that is covered. What would need the
+//! word of a person holds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -136,15 +137,17 @@ impl Question {
                     self.was,
                     self.wait.as_secs_f32()
                 );
+                let with_database = self.promotion.has_database().await;
                 let reply = Arc::clone(&self.promotion)
                     .begin(Begun::ByItself {
                         reason,
                         highest,
+                        with_database,
                         ask: self.again(inquiry),
                     })
                     .await;
                 let order = Order::Promote {
-                    without_database: true,
+                    without_database: !with_database,
                     as_it_is: false,
                     accept_loss: false,
                     maintenance: false,
@@ -231,8 +234,8 @@ impl Question {
         let message = match self.promotion.place {
             Place::Held => format!(
                 "the flag under which this server was a standby, {was}, is gone, and it stays held, since {why}. If it \
-                 is to be the primary, make sure that no other one runs and run `gocd-bc promote --without-database`; if \
-                 it is to be something else, run `gocd-bc demote --forget` and restart it. To go on as a standby, put \
+                 is to be the primary, make sure that no other one runs and run `gocd-bc promote` (`--without-database` \
+                 leaves its database alone); if it is to be something else, run `gocd-bc demote --forget` and restart it. To go on as a standby, put \
                  the flag back."
             ),
             Place::Running => format!(

@@ -33,6 +33,15 @@ fn by_itself() -> Cause {
     Cause::Itself {
         reason: "nobody answered".to_owned(),
         highest: None,
+        with_database: false,
+    }
+}
+
+fn by_itself_with_database() -> Cause {
+    Cause::Itself {
+        reason: "nobody answered".to_owned(),
+        highest: None,
+        with_database: true,
     }
 }
 
@@ -172,6 +181,14 @@ fn what_abort_makes_of_a_promotion_is_what_the_documentation_says() {
         assert_eq!(row[5], abort, "{step:?}");
         assert_eq!(row[0], format!("{step:?}"));
     }
+}
+
+#[test]
+fn one_that_nobody_ordered_takes_all_steps_with_the_database_and_asks_once_more_before() {
+    let mut ordered = steps(Place::Held, with_database());
+    ordered.push(Step::AskOnceMore);
+    ordered.sort();
+    assert_eq!(steps(Place::Held, by_itself_with_database()), ordered);
 }
 
 #[test]

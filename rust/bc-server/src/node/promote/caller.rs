@@ -35,6 +35,8 @@ pub(crate) enum Begun {
         reason: String,
         /// The highest epoch that others told.
         highest: Option<Epoch>,
+        /// Whether the database is promoted as well.
+        with_database: bool,
         /// Asks them once more.
         ask: AskAgain,
     },
@@ -92,7 +94,19 @@ impl Begun {
                     Who::Person(progress),
                 )
             }
-            Begun::ByItself { reason, highest, ask } => (Cause::Itself { reason, highest }, None, Who::Node(ask)),
+            Begun::ByItself {
+                reason,
+                highest,
+                with_database,
+                ask,
+            } => {
+                let cause = Cause::Itself {
+                    reason,
+                    highest,
+                    with_database,
+                };
+                (cause, None, Who::Node(ask))
+            }
         };
         let said = Mutex::default();
         (cause, database, Caller { who, said })

@@ -80,7 +80,22 @@ fn by_itself(again: fn() -> Verdict) -> Begun {
     Begun::ByItself {
         reason: "nobody answered".to_owned(),
         highest: None,
+        with_database: false,
         ask: Box::new(move || Box::pin(async move { again() })),
+    }
+}
+
+fn by_itself_with_database() -> Begun {
+    match by_itself(silence) {
+        Begun::ByItself {
+            reason, highest, ask, ..
+        } => Begun::ByItself {
+            reason,
+            highest,
+            with_database: true,
+            ask,
+        },
+        ordered => ordered,
     }
 }
 
@@ -267,6 +282,28 @@ async fn a_primary_that_came_meanwhile_ends_a_promotion_that_nobody_ordered() {
         .recv_timeout(Duration::from_secs(0))
         .expect_err("not before the answer has travelled");
     assert!(matches!(Recorded::load(held.promotion.state.path()), Ok(Some(one)) if one.role == Role::Primary));
+}
+
+#[tokio::test]
+async fn one_that_nobody_ordered_is_held_by_what_speaks_against_it_and_by_any_loss() {
+    let held = held();
+    // Nobody knows what the database is.
+    assert!(held.promotion.has_database().await);
+    let reply = Arc::clone(&held.promotion).begin(by_itself_with_database()).await;
+    assert!(
+        matches!(&reply, Reply::Refused { message, .. } if message.contains("database is not watched")),
+        "{reply:?}"
+    );
+    assert_still_a_standby(&held);
+    // One that is not covered is left alone, as before.
+    let of_h2 = Picture {
+        not_covered: Some("H2".to_owned()),
+        ..Picture::default()
+    };
+    held.promotion
+        .board
+        .update(|status| status.database = Some(of_h2.clone()));
+    assert!(!held.promotion.has_database().await);
 }
 
 fn assert_still_a_standby(held: &Held) {
