@@ -122,6 +122,11 @@ fn an_old_primary_that_boots_again_is_fenced_and_says_who_took_over_and_what_to_
         record.contains("role=fenced") && record.contains("hold=yes"),
         "{record}"
     );
+    let listed = wait_for("it is in the history", || {
+        let listed = place.run(&["history", "--state-dir", PRIMARY_STATE]);
+        listed.stdout.contains("fence https://").then_some(listed)
+    });
+    assert!(listed.stdout.contains("epoch=2"), "{listed:?}");
     let (_, log) = old.end();
     assert!(log.contains("CRITICAL this server is fenced"), "{log}");
 

@@ -1,4 +1,4 @@
-//! `gocd-bc history`: who promoted, demoted, restored or gave another key, and what came of it.
+//! `gocd-bc history`: who promoted, demoted, restored or gave another key, when this node was fenced, and what came of it.
 
 use bc_core::{
     basics::words,
@@ -33,7 +33,9 @@ pub(crate) fn run(search: &Search, newest: usize, json: bool) -> Result<ExitCode
     if json {
         output::print_json(&history)?;
     } else if history.orders.is_empty() {
-        output::say("Nothing is written down of promotions, demotions, restored generations and changed keys.\n");
+        output::say(
+            "Nothing is written down of promotions, fences, demotions, restored generations and changed keys.\n",
+        );
     } else {
         output::print(&render(&history))?;
     }
@@ -72,7 +74,11 @@ fn row(entry: &Entry) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use bc_core::node::audit::{Ordered, Who};
+    use bc_core::{
+        generation::Epoch,
+        node::audit::{Ordered, Who},
+        role::guard::Winner,
+    };
 
     use super::*;
 
@@ -98,8 +104,18 @@ mod tests {
             uid: Some(65_534),
             ..Who::default()
         };
+        let winner = Winner {
+            node_id: Some("ffff".to_owned()),
+            address: "https://standbygo:8155".to_owned(),
+            is_there: true,
+            epoch: Epoch {
+                number: 4,
+                promotion: "d".to_owned(),
+            },
+        };
         let history = History {
             orders: vec![
+                Entry::new(None, Ordered::fence(&winner), 120_000, 3),
                 Entry::new(None, ordered(true, done()), 60_000, 3),
                 Entry::new(Some(root), ordered(true, Reply::refused("no room", "")), 1_000, 2),
                 Entry::new(Some(nobody), ordered(false, Reply::refused("only root may", "")), 0, 2),
@@ -107,10 +123,11 @@ mod tests {
             unread: Vec::new(),
         };
         let expected = "\
-TIME                     WHO               ORDER                     RESULT   EPOCH
-1970-01-01 00:01:00 UTC  this node itself  promote without-database  done     3      GoCD is being released
-1970-01-01 00:00:01 UTC  root (ada)        promote without-database  failed   2      no room
-1970-01-01 00:00:00 UTC  uid 65534         promote without-database  refused  2      only root may
+TIME                     WHO               ORDER                                      RESULT   EPOCH
+1970-01-01 00:02:00 UTC  this node itself  fence https://standbygo:8155 ffff epoch=4  done     3      another node has epoch 4
+1970-01-01 00:01:00 UTC  this node itself  promote without-database                   done     3      GoCD is being released
+1970-01-01 00:00:01 UTC  root (ada)        promote without-database                   failed   2      no room
+1970-01-01 00:00:00 UTC  uid 65534         promote without-database                   refused  2      only root may
 ";
         assert_eq!(render(&history), expected);
     }

@@ -6,7 +6,7 @@
 //!
 //! | file | has |
 //! |---|---|
-//! | `audit.jsonl` | what was ordered by those who may, and promotions that nobody ordered |
+//! | `audit.jsonl` | what was ordered by those who may, promotions that nobody ordered, and that this node was fenced |
 //! | `audit-refused.jsonl` | what was ordered by others, and not carried out |
 //! | each with `.1` at its end | what was there before it grew beyond 1 MiB |
 //!
@@ -18,13 +18,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Order, Reply};
 use crate::{
     basics::{Error, Kind, lock, words},
     durable::{OperatingSystem, line_log, seal},
-    role::StateDir,
+    role::{StateDir, guard::Winner},
 };
 
 /// The file with what was ordered by those who may.
@@ -118,6 +118,20 @@ impl Ordered {
     }
 }
 
+impl Ordered {
+    /// For the audit: that this node was fenced by this winner, which nobody ordered here.
+    pub fn fence(winner: &Winner) -> Self {
+        let whom = winner.node_id.as_deref().unwrap_or("another node");
+        let mut order = json!({ "order": "fence", "at": winner.address, "by": whom, "epoch": winner.epoch.number });
+        bound(&mut order);
+        Self {
+            order,
+            outcome: Outcome::Done,
+            result: format!("another node has epoch {}", winner.epoch.number),
+        }
+    }
+}
+
 impl Entry {
     /// A line of the audit about an order that has come to its end at `at_ms`, in the epoch of this number. None gave it
     /// where the node decided that by itself.
@@ -178,6 +192,7 @@ impl Entry {
             "promote",
             "take-over",
             "demote",
+            "fence",
             "hand-over",
             "take-back",
             "restore",

@@ -79,12 +79,7 @@ impl Assembly {
         }
         gocd::show_failed_start(&self);
         if plan.role == Role::Fenced {
-            let fenced = Fenced {
-                state: Arc::clone(&self.state),
-                settings: Arc::clone(&self.settings),
-                board: Arc::clone(&self.board),
-                book: Arc::clone(&book),
-            };
+            let fenced = Fenced::of(&self, &book);
             fenced.show(None, plan.phase);
         }
         self.run(plan, certificate, recorded, promoted_ms, book)

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use bc_core::{
     basics::{Error, Severity},
     generation::{Highest, Role},
+    node::audit::Ordered,
     role::{Recorded, Source, StateDir, guard::Winner, signpost},
     settings::{Face, Settings},
     status::{Phase, StatusBoard, Topic, peers::fenced_message},
 };
 use tracing::{error, warn};
 
-use super::{Assembly, peer_book::PeerBook, supervisor::blocking};
+use super::{Assembly, audit_writer::AuditWriter, peer_book::PeerBook, supervisor::blocking};
 
 /// What is fenced.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub(crate) struct Fenced {
     pub(crate) settings: Arc<Settings>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) book: Arc<PeerBook>,
+    pub(crate) audit: AuditWriter,
 }
 
 impl Fenced {
@@ -33,6 +35,7 @@ impl Fenced {
             settings: Arc::clone(&assembly.settings),
             board: Arc::clone(&assembly.board),
             book: Arc::clone(book),
+            audit: assembly.audit.clone(),
         }
     }
 
@@ -45,6 +48,8 @@ impl Fenced {
             self.board.raise(&Topic::Role, Severity::Critical, problem.to_string());
         }
         self.show(Some(winner), phase);
+        // What is said does not wait for a disk.
+        tokio::spawn(self.audit.clone().write(None, Ordered::fence(winner)));
     }
 
     /// Says on the board that this node is fenced and in which phase it is: from here on it gives out nothing.
