@@ -5,7 +5,7 @@
 //!
 //! | check | refuses where | in |
 //! |---|---|---|
-//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; or one that cannot be proven answers in its place | `others` |
+//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; one that cannot be proven answers in its place; or another has the primary's lock in the database | `others` |
 //! | `database` | it is no PostgreSQL, does not answer, is no standby, or nobody here may promote it | `database` |
 //! | `lineage` | it is of another system or major version, or on a timeline that the primary's does not lead to | `database` |
 //! | `replay` | its replay is paused | `database` |
@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{handover, inquiry::Heard};
+use super::{claim::Holder, handover, inquiry::Heard};
 use crate::{
     basics::{Severity, words},
     database::{
@@ -126,6 +126,8 @@ pub struct Facts {
     pub heard: Vec<(String, Heard)>,
     /// Whom this standby follows: node id and epoch.
     pub followed: Option<(String, Epoch)>,
+    /// Who has the primary's lock, on each server of GoCD's database that answers.
+    pub locks: Vec<(String, Holder)>,
     /// The database as it is watched; none where it is not, or was not looked at yet.
     pub database: Option<Picture>,
     /// Who logs in there, to watch and to promote it.
@@ -142,6 +144,8 @@ pub struct Facts {
     pub accepts_loss: bool,
     /// The sequence of the generation that is applied.
     pub applied: Option<u64>,
+    /// The sequence of the newest generation that the primary is known to have.
+    pub newest: Option<u64>,
     /// Whether that is the primary's newest one, as far as is known.
     pub has_newest: bool,
     /// Whether what is encrypted in the configuration can be decrypted.
@@ -334,6 +338,9 @@ fn loss(facts: &Facts) -> Loss {
     Loss {
         bytes: picture.and_then(|picture| picture.loss_bytes),
         seconds: picture.and_then(database::seconds),
-        edits: facts.has_newest.then_some(0),
+        edits: match (facts.newest, facts.applied) {
+            (Some(newest), Some(applied)) => Some(newest.saturating_sub(applied)),
+            _ => facts.has_newest.then_some(0),
+        },
     }
 }

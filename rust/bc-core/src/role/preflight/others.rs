@@ -1,7 +1,10 @@
 //! Whether another node is the primary.
 
 use super::{About, Check, Facts};
-use crate::{generation::Role, role::inquiry::Heard};
+use crate::{
+    generation::Role,
+    role::{claim::Holder, inquiry::Heard},
+};
 
 /// Whether another node answers as the primary: what of all its addresses says most decides.
 pub(super) fn primary(facts: &Facts) -> Check {
@@ -37,6 +40,20 @@ pub(super) fn primary(facts: &Facts) -> Check {
             ),
             "Run `gocd-bc demote --handover` there first, which loses nothing; or stop GoCD there and keep it from \
              starting again: two active servers deploy everything twice.",
+        );
+    }
+    let of_another = facts.locks.iter().find_map(|(server, holder)| match holder {
+        Holder::Other(node) => Some((server, node)),
+        Holder::Nobody | Holder::Own | Holder::Stranger => None,
+    });
+    if let Some((server, node)) = of_another {
+        return Check::refuses(
+            ABOUT,
+            format!(
+                "node {node:.8} has the primary's lock in the database at {server}: GoCD runs there, or did a moment ago"
+            ),
+            "Stop GoCD there first. If that server is off, its session is what is left of it: `select pg_terminate_backend(pid) \
+             from pg_locks where locktype = 'advisory' and classid = 1735353188` on that database ends it.",
         );
     }
     if let Some((address, Heard::Unproven(how))) = find(|heard| matches!(heard, Heard::Unproven(_))) {

@@ -26,6 +26,10 @@ fn facts() -> Facts {
         at_ms: 1,
         followed: Some((FOLLOWED.to_owned(), Epoch::default())),
         heard: vec![(HERE.to_owned(), Heard::Silence("Connection refused".to_owned()))],
+        locks: vec![
+            ("db:5432".to_owned(), Holder::Nobody),
+            ("db:5432".to_owned(), Holder::Stranger),
+        ],
         database: Some(picture()),
         user: "gocd".to_owned(),
         trigger: None,
@@ -34,6 +38,7 @@ fn facts() -> Facts {
         max_lag: MaxLag::default(),
         accepts_loss: false,
         applied: Some(12),
+        newest: Some(12),
         has_newest: true,
         secrets: Secrets::Read {
             open: 3,
@@ -126,6 +131,15 @@ fn refused(about: About) -> Vec<(Facts, &'static str)> {
         About::OtherPrimary => vec![
             (hears(node(Role::Primary)), "demote --handover` there first"),
             (hears(hands_over(None)), "again in a moment"),
+            (
+                with(|facts| {
+                    facts.locks = vec![(
+                        "db:5432".to_owned(),
+                        Holder::Other("ab".repeat(16).parse().expect("an id")),
+                    )]
+                }),
+                "pg_terminate_backend",
+            ),
             (hears(Heard::Unproven("another key".to_owned())), "--without-database"),
         ],
         About::Database => vec![
@@ -210,6 +224,19 @@ fn rows() -> Vec<About> {
             serde_json::from_value(name.into()).expect("a check")
         })
         .collect()
+}
+
+#[test]
+fn edits_are_counted_by_sequence_where_both_are_known() {
+    let edits = |newest, applied, has_newest| {
+        let facts = with(|facts| (facts.newest, facts.applied, facts.has_newest) = (newest, applied, has_newest));
+        Preflight::of(&facts).loss.edits
+    };
+    assert_eq!(edits(Some(15), Some(12), false), Some(3));
+    assert_eq!(edits(Some(12), Some(12), false), Some(0));
+    assert_eq!(edits(None, Some(12), true), Some(0));
+    assert_eq!(edits(None, Some(12), false), None);
+    assert_eq!(edits(Some(15), None, false), None);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Each server that `db.url` names is asked once, at the same time, over a connection of its own. What does not answer, or may
 //! not be asked, says nothing: GoCD reports that by itself.
 
+use std::time::Duration;
+
 use bc_core::{
     basics::NodeId,
     database::{
@@ -23,6 +25,9 @@ use tokio::{runtime::Handle, time::timeout};
 
 use super::{FILES_WITHIN, configured, winner};
 use crate::database::Connection;
+
+/// How long a server may take to say who has the lock: a promotion waits for it.
+const LOCKS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What it says, and how, for people.
 #[derive(Debug, Clone)]
@@ -49,9 +54,7 @@ impl Says {
 
 /// Asks GoCD's database, as its configuration says, on behalf of a node with this id and epoch; none where that is not known.
 pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: Option<&Epoch>) -> Says {
-    let of_files = source.clone();
-    let reading = files.spawn_blocking(move || configured(&of_files));
-    let Ok(Ok(Ok(Configured::PostgreSql(login)))) = timeout(FILES_WITHIN, reading).await else {
+    let Some(login) = login(source, files).await else {
         return Says::NOTHING;
     };
     let answers = join_all(login.url.hosts.iter().map(|server| look(&login, server, node_id))).await;
@@ -68,6 +71,35 @@ pub(crate) async fn ask(source: &Source, files: &Handle, node_id: &NodeId, own: 
     Says {
         told: told.max_by_key(|epoch| epoch.number),
         ..of_answers(&login, &answered, node_id, own)
+    }
+}
+
+/// Who has the primary's lock on each server of GoCD's database, as its configuration says, that answers soon.
+pub(crate) async fn locks(source: &Source, files: &Handle, node_id: &NodeId) -> Vec<(String, Holder)> {
+    let Some(login) = login(source, files).await else {
+        return Vec::new();
+    };
+    let ask = |server| timeout(LOCKS_WITHIN, lock(&login, server, node_id));
+    let answers = join_all(login.url.hosts.iter().map(ask)).await;
+    let servers = login.url.hosts.iter().map(ToString::to_string);
+    servers
+        .zip(answers)
+        .filter_map(|(server, answer)| Some((server, answer.ok()?.ok()?)))
+        .collect()
+}
+
+/// Who has the primary's lock on one server.
+async fn lock(login: &Login, server: &Server, node_id: &NodeId) -> Result<Holder, Refusal> {
+    Connection::open(login, server).await?.lock_holder(node_id).await
+}
+
+/// How GoCD logs in to its database; none where it is no PostgreSQL, or the files do not say.
+async fn login(source: &Source, files: &Handle) -> Option<Box<Login>> {
+    let of_files = source.clone();
+    let reading = files.spawn_blocking(move || configured(&of_files));
+    match timeout(FILES_WITHIN, reading).await {
+        Ok(Ok(Ok(Configured::PostgreSql(login)))) => Some(login),
+        _ => None,
     }
 }
 

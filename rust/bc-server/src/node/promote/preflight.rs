@@ -8,18 +8,23 @@ use bc_core::{
     database::promotion::Way,
     generation::Epoch,
     role::{
+        claim::Holder,
         inquiry::{Heard, Inquiry},
         preflight::{self, Facts, Launcher, Preflight, Secrets},
         promotion::Journal,
     },
 };
 use tokio::{
+    runtime::Handle,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
 
 use super::{Promotion, database::Own};
-use crate::node::supervisor::{Part, Supervisor};
+use crate::node::{
+    database::at_start,
+    supervisor::{Part, Supervisor},
+};
 
 /// How long the addresses of the primary may take to answer.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
@@ -88,7 +93,8 @@ struct OnDisk {
 impl Promotion {
     /// Looks at all that may speak against a promotion with the database.
     pub(crate) async fn preflight(&self, accepts_loss: bool) -> Preflight {
-        let (heard, user_and_trigger, files) = tokio::join!(self.heard(), self.user_and_trigger(), self.read_files());
+        let (heard, locks, user_and_trigger, files) =
+            tokio::join!(self.heard(), self.locks(), self.user_and_trigger(), self.read_files());
         let (user, trigger) = user_and_trigger.unwrap_or_default();
         let OnDisk {
             applied,
@@ -102,6 +108,7 @@ impl Promotion {
             at_ms: self.clock.now_ms(),
             heard: heard.clone(),
             followed: followed.clone(),
+            locks: locks.clone(),
             database: status.database.clone().filter(|_| self.database.is_watched),
             user: user.clone(),
             trigger: trigger.clone(),
@@ -110,6 +117,10 @@ impl Promotion {
             max_lag: self.database.max_lag,
             accepts_loss,
             applied,
+            newest: status
+                .primary
+                .as_ref()
+                .and_then(|primary| Some(primary.generation.as_ref()?.sequence)),
             has_newest: status.sync.as_ref().is_some_and(|sync| sync.has_newest),
             secrets: secrets.clone(),
             gocd: status.gocd_version.clone(),
@@ -119,6 +130,14 @@ impl Promotion {
             wanted_free: self.settings.free_space,
         });
         Preflight::of(&facts)
+    }
+
+    /// Who has the primary's lock in the database, on each server that this node may ask.
+    async fn locks(&self) -> Vec<(String, Holder)> {
+        match self.database.is_watched {
+            true => at_start::locks(&self.database.source, &Handle::current(), self.state.node_id()).await,
+            false => Vec::new(),
+        }
     }
 
     /// What each address of the primary says to the question whether it is one. Whoever has this node's own id is judged
