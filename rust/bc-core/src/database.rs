@@ -12,7 +12,7 @@
 //! | what a primary tells its standbys | [`position`] |
 //! | positions in the write-ahead log, seconds behind, whether it gets on | [`lsn`], [`lag`], [`following`] |
 //! | how the database of a standby is promoted | [`promotion`] |
-//! | how a former primary comes back, and how its timelines stand to the new one's | [`reseed`] |
+//! | how a former primary comes back, and how its timelines stand to the new one's | [`reseed`], [`way_back`] |
 //! | what one server's history file and `pg_controldata` say of it | [`timeline`], [`control_data`] |
 //! | what is asked seldom: settings, slots, collations, who runs it for others | [`facts`] |
 //! | what a node says of all that, and what it calls what is wrong | [`watch`], [`picture`], [`finding`] |
@@ -53,3 +53,4 @@ pub mod sql;
 pub mod timeline;
 pub mod url;
 pub mod watch;
+pub mod way_back;

@@ -9,6 +9,7 @@ use bc_core::{
     node::Reply,
     role::{self, Recorded, Source, StateDir, unacknowledged},
     settings::{Face, Flag, Settings},
+    standby::store::disk,
     status::{Phase, StatusBoard, Topic},
 };
 use tracing::{info, warn};
@@ -25,8 +26,9 @@ pub(crate) struct Demotion<'a> {
 
 impl Demotion<'_> {
     /// Demotes this server: records that it is a standby, under no flag. One that is there may go before the next
-    /// start, and is no order to be promoted then. A start under a flag records that one.
-    pub(crate) fn demote(&self) -> Reply {
+    /// start, and is no order to be promoted then. A start under a flag records that one. `database` says what its database
+    /// needs by then, where that was looked at.
+    pub(crate) fn demote(&self, database: Option<String>) -> Reply {
         if let Some(refused) = self.is_being_promoted().or_else(|| self.hands_over()) {
             return refused;
         }
@@ -56,6 +58,11 @@ impl Demotion<'_> {
         if let Err(error) = recorded.save(self.state.path()).and_then(|()| self.decided()) {
             return error.into();
         }
+        if self.board.look(|status| status.role) != Role::Standby
+            && let Err(error) = disk::note_primary(self.state.path())
+        {
+            warn!("{error}");
+        }
         let whom = match &recorded.source {
             Some(Source { url, .. }) => format!("follow {url}"),
             None => "follow nobody until bc.primary.url names the primary".to_owned(),
@@ -67,13 +74,9 @@ impl Demotion<'_> {
             ));
         }
         if phase == Phase::Holding {
-            let database = match self.board.look(|status| status.role) {
-                Role::Fenced => {
-                    ". Its database must be a replica of the new primary's by then: `gocd-bc setup database-standby \
-                     --reseed` makes it one"
-                }
-                _ => "",
-            };
+            let database = database.map_or(String::new(), |database| {
+                format!(". {}", database.trim_end_matches('.'))
+            });
             return self.done(format!(
                 "this server is a standby, with or without a flag: restart it, and it will {whom}{database}"
             ));

@@ -4,6 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::{Clock, Error, Fingerprint, Kind, Severity},
+    database::way_back::way_back,
+    generation::Role,
     keys::{OwnKeys, PeersFile},
     node::{
         Order, Reply,
@@ -15,12 +17,13 @@ use bc_core::{
     status::{Phase, StatusBoard, Topic},
 };
 use futures_util::future::BoxFuture;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking, time::timeout};
 use tracing::{error, info};
 
 use super::{
     Assembly, PullerOrders,
     audit_writer::AuditWriter,
+    database::look_at_database,
     demote::{self, Demotion},
     generation_orders,
     guard::Guarding,
@@ -36,6 +39,9 @@ use crate::{
     context::Context,
     control::{ControlHandler, ControlServer, Rights, Tell},
 };
+
+/// How long one look at the database may take.
+const LOOKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Listens for orders on the local socket for as long as the node lives, on the runtime of `answering`.
 pub(crate) fn start(
@@ -143,6 +149,19 @@ impl Orders {
         }
     }
 
+    /// What the database of a fenced server needs before it is a standby again, by one look at it; none where that is
+    /// somebody else's matter.
+    async fn way_back(&self) -> Option<String> {
+        let is_fenced = self.board.look(|status| status.role) == Role::Fenced;
+        if !is_fenced || !self.settings.watches_database {
+            return None;
+        }
+        let (source, here) = (self.settings.database.clone(), Handle::current());
+        let looking = spawn_blocking(move || here.clone().block_on(look_at_database(&source, &here, true)));
+        let picture = timeout(LOOKED_WITHIN, looking).await.ok()?.ok()?;
+        Some(way_back(&picture))
+    }
+
     /// Carries out the order to trust a key, or not to trust it any more.
     fn trust(&self, fingerprint: Fingerprint, remove: bool) -> Result<String, Error> {
         if remove && self.own.has(&fingerprint) {
@@ -239,7 +258,10 @@ impl ControlHandler for Orders {
             Order::Preflight { accept_loss } => self.promotion.answer_preflight(accept_loss).await,
             Order::AbortPromotion => self.promotion.abort().await,
             Order::TakeOver { accept_loss } => self.take_over.order(accept_loss).await,
-            Order::Demote { forget: false } => self.demotion().demote(),
+            Order::Demote { forget: false } => {
+                let database = self.way_back().await;
+                self.demotion().demote(database)
+            }
             Order::Demote { forget: true } => self.demotion().forget(),
             Order::HandOver => self.demotion().hand_over(&self.promotion.launch.events).await,
             Order::TakeBack if self.board.look(|status| status.phase == Phase::Running) => {

@@ -77,7 +77,7 @@ mod tests;
 mod whole;
 
 pub use interrupted::{abandon, finish_interrupted};
-pub use let_go::{drop_kept, forget_applied, highest_epoch, keeps_anything, low, release};
+pub use let_go::{drop_kept, forget_applied, highest_epoch, keeps_anything, low, note_primary, release};
 pub use repair::Item;
 pub use round::Round;
 

@@ -176,21 +176,23 @@ impl DiskStore {
         live: &Live,
         now_ms: i64,
     ) -> Result<Vec<String>, Error> {
-        self.keep_first(inner, live, now_ms)?;
+        let alone = self.keep_first(inner, live, now_ms)?;
         self.keep_replaced(inner, plan, live)?;
-        Ok(self.keep_edited(&inner.record.ours, plan, live, now_ms))
+        let edited = self.keep_edited(&inner.record.ours, plan, live, now_ms);
+        Ok(alone.into_iter().chain(edited).collect())
     }
 
     /// Keeps the live files as generation 0: at the first apply on this node, and at the first since it was a primary,
-    /// where the former 0 becomes a generation as any other. Durable before the first file changes.
+    /// where the former 0 becomes a generation as any other. Durable before the first file changes. Returns what to tell of
+    /// what a primary had alone: it is sent to nobody.
     ///
     /// # Errors
     /// A file changes meanwhile, or the disk fails.
-    fn keep_first(&self, inner: &mut Inner, live: &Live, now_ms: i64) -> Result<(), Error> {
+    fn keep_first(&self, inner: &mut Inner, live: &Live, now_ms: i64) -> Result<Option<String>, Error> {
         let mut generations = self.generations();
         let is_begun = !generations.is_empty() && !inner.record.was_primary;
         if is_begun || live.files.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let is_linkable = is_same_disk(self.layout.plugins_external(), self.blobs.folder());
         let copied: u64 = live
@@ -210,7 +212,13 @@ impl DiskStore {
             "the {} files that were here before are kept as generation 0",
             live.files.len()
         );
-        Ok(())
+        Ok(inner.record.was_primary.then(|| {
+            format!(
+                "what this server had while it was the primary, {} files, is kept here as generation 0 and was sent to nobody: \
+                 `gocd-bc generations diff 0 live` shows what it had alone",
+                live.files.len()
+            )
+        }))
     }
 
     /// The live files as they were found, as a generation of nobody's.

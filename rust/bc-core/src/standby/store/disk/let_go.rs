@@ -82,6 +82,19 @@ pub fn drop_kept(state_dir: &Path, id: &str) -> Result<KeptGeneration, Error> {
     Ok(kept.summary(None))
 }
 
+/// Notes on a node that is to be a standby again that GoCD has run on its live files: what the first sync replaces of them is
+/// kept as generation 0, and that is said.
+///
+/// # Errors
+/// [`crate::basics::Kind::File`] naming what cannot be read or written.
+pub fn note_primary(state_dir: &Path) -> Result<(), Error> {
+    let path = StateFiles::new(state_dir).record;
+    let mut record = Record::load(&OperatingSystem, &path)?;
+    record.generation = None;
+    record.was_primary = true;
+    record.save(&OperatingSystem, &path)
+}
+
 /// Forgets on a promoted node what was applied last, which is not what is live: GoCD runs on the live files and writes
 /// them itself. Kept generations stay, and so does whose files are ours; nothing is held in place any more.
 ///
