@@ -451,7 +451,12 @@ fn strict_waits_for_all_peers_and_so_does_a_list_of_them_that_is_damaged() {
     let ignored = place.run(&["guard", "ignore", "known-peers.json", "--state-dir", PRIMARY_STATE]);
     assert_eq!(ignored.code, 0, "{ignored:?}");
     runs(&place, "primary");
-    drop(node);
+    node.end();
+    // The next start is not held by it any more.
+    let aside = place.path(&format!("{PRIMARY_STATE}/known-peers.damaged"));
+    assert_eq!(fs::read(aside).expect("kept aside"), text);
+    let _again = primary_in(&place, "primary", &address, &[]);
+    runs(&place, "primary");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     basics::{Error, Fingerprint, Kind, NodeId, regular_file},
-    durable::{atomic, seal},
+    durable::{FileSystem, OperatingSystem, atomic, seal},
     generation::Epoch,
     keys::Peers,
     settings::{CertificateAuthority, PrimaryUrl, Settings},
@@ -23,6 +23,8 @@ use crate::{
 
 /// The name of the file in the state folder.
 pub const FILE: &str = "known-peers.json";
+/// The name of one that was damaged.
+const ASIDE: &str = "known-peers.damaged";
 /// The version of the file.
 const FORMAT: u32 = 1;
 /// How long an entry is kept after it was last named or heard.
@@ -169,6 +171,16 @@ impl KnownPeers {
     pub fn save(&self, state_dir: &Path) -> Result<(), Error> {
         let text = seal::sealed(self).expect("peers have only plain fields");
         atomic::write(&state_dir.join(FILE), &text, 0o600)
+    }
+
+    /// Keeps a list of known peers aside by name that is damaged, in the place of one that was kept before.
+    ///
+    /// # Errors
+    /// [`Kind::File`] naming the file.
+    pub fn set_aside(state_dir: &Path) -> Result<(), Error> {
+        let path = state_dir.join(FILE);
+        let aside = OperatingSystem.rename(&path, &state_dir.join(ASIDE));
+        aside.map_err(Error::cannot("rename", &path))
     }
 
     /// Takes in whom the settings name, and lets go of known peers of which nothing was heard for a year.

@@ -25,7 +25,7 @@ use bc_core::{
         Database, Epochs, Known, Peers, Start,
         guard::{Guard, Said},
         inquiry::Heard,
-        start,
+        known_peers, start,
     },
     status::{Deciding, Phase, StatusBoard, Topic, peers::peers_of},
 };
@@ -145,6 +145,11 @@ impl Guarding {
             );
         }
         warn!("it was ordered to start without the peer {peer}, for this start");
+        if peer == known_peers::FILE {
+            let book = Arc::clone(&self.book);
+            // It touches files, and no answer waits for it.
+            self.files.spawn_blocking(move || book.begin_anew());
+        }
         self.nudge.notify_one();
         Reply::Done {
             message: format!("this start goes on without {peer}"),

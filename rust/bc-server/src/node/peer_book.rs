@@ -139,6 +139,24 @@ impl PeerBook {
         self.change(|known| known.won(winner, now_ms));
     }
 
+    /// Begins the book of peers anew where its file is damaged, by the word of a person who goes on without it: the damaged
+    /// one is kept aside, or every start would be held by it.
+    pub(crate) fn begin_anew(&self) {
+        {
+            let mut known = lock(&self.known);
+            if known.is_ok() {
+                return;
+            }
+            if let Err(problem) = KnownPeers::set_aside(self.state.path()) {
+                warn!("{problem}");
+                return;
+            }
+            *known = Ok(KnownPeers::default());
+        }
+        let now_ms = self.board.now_ms();
+        self.change(|known| known.take_in(&self.settings, now_ms));
+    }
+
     /// From whom a higher epoch is known, by the book of peers.
     pub(crate) fn highest(&self) -> Option<Highest> {
         lock(&self.known).as_ref().ok()?.highest.clone()
