@@ -22,6 +22,7 @@
 //! | `bc.listen` | `0.0.0.0:8155` | where our TLS port listens; port 0 takes a free one; malformed: nowhere |
 //! | `bc.listen.plain` | | a plain listener for a reverse proxy, loopback only |
 //! | `bc.external.url` | | how others reach our TLS port |
+//! | `bc.site.url` | | where people reach GoCD; while it answers there no standby is promoted with its database; malformed: none is |
 //! | `bc.trusted.proxies` | | addresses whose `X-Forwarded-Proto` counts, besides loopback |
 //! | `bc.state.dir` | `db/business-continuity` | the state folder |
 //! | `bc.sync.extra` | | further files of the configuration folder and of folders there, separated by commas; malformed: none, and a standby keeps those it has |
@@ -83,9 +84,12 @@ pub mod primary_url;
 mod property;
 mod reader;
 mod restriction;
+mod site_url;
 pub mod wrapper_conf;
 
-pub use self::{max_lag::MaxLag, primary_url::PrimaryUrl, property::Property, restriction::Restriction};
+pub use self::{
+    max_lag::MaxLag, primary_url::PrimaryUrl, property::Property, restriction::Restriction, site_url::SiteUrl,
+};
 
 use self::reader::{Reader, bytes, launcher_jar};
 
@@ -225,6 +229,8 @@ pub struct Settings {
     pub connection_timeout: Duration,
     /// How others reach our TLS port: scheme, host and port, without a slash at the end.
     pub external_url: Option<String>,
+    /// Where people reach GoCD, whichever server it runs on.
+    pub site_url: Restriction<SiteUrl>,
     /// Addresses besides loopback whose `X-Forwarded-Proto` counts.
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether the primary's `serverId` may always be another one than ours.
@@ -321,6 +327,7 @@ impl Settings {
             file_check_interval: reader.milliseconds(Property::FileCheckInterval, 60_000),
             connection_timeout: reader.milliseconds(Property::ConnectionTimeout, 30_000),
             external_url: reader.external_url(),
+            site_url: reader.site_url(),
             trusted_proxies: reader.trusted_proxies(),
             adopts_server_ids: reader
                 .parsed(Property::AdoptServerId, "`always`, or nothing", |text| {

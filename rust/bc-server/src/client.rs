@@ -54,6 +54,7 @@ mod answer;
 mod failure;
 mod not_tls;
 mod own_key;
+pub(crate) mod site;
 mod who;
 mod whole_status;
 

@@ -5,7 +5,7 @@
 //!
 //! | check | refuses where | in |
 //! |---|---|---|
-//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; one that cannot be proven answers in its place; or another has the primary's lock in the database | `others` |
+//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; one that cannot be proven answers in its place; GoCD runs at `bc.site.url`; or another has the primary's lock in the database | `others` |
 //! | `database` | it is no PostgreSQL, does not answer, is no standby, or nobody here may promote it | `database` |
 //! | `lineage` | it is of another system or major version, or on a timeline that the primary's does not lead to | `database` |
 //! | `replay` | its replay is paused | `database` |
@@ -126,6 +126,8 @@ pub struct Facts {
     pub heard: Vec<(String, Heard)>,
     /// Whom this standby follows: node id and epoch.
     pub followed: Option<(String, Epoch)>,
+    /// What GoCD's site says, and where that is; none where no site is set.
+    pub site: Option<(String, Site)>,
     /// Who has the primary's lock, on each server of GoCD's database that answers.
     pub locks: Vec<(String, Holder)>,
     /// The database as it is watched; none where it is not, or was not looked at yet.
@@ -174,6 +176,19 @@ pub enum Secrets {
         /// Where those are that cannot be.
         shut: Vec<String>,
     },
+}
+
+/// What was heard at the address at which people reach GoCD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// A GoCD that runs.
+    Runs,
+    /// Nobody, or something that is no GoCD which runs: how that showed.
+    Not(String),
+    /// Something whose key nobody vouches for: how that showed.
+    Unproven(String),
+    /// The setting is malformed, so that nobody could be asked.
+    Malformed,
 }
 
 /// GoCD's launcher, since this JVM started.

@@ -122,6 +122,15 @@ fn row(property: Property) -> Row {
             is_no_wider: |wrong, _| wrong.listen_plain.is_none(),
         },
         Property::ExternalUrl => as_absent!(external_url, NO_URL),
+        Property::SiteUrl => restriction(
+            &[
+                "ci.example.com",
+                "ftp://ci.example.com",
+                "https://",
+                "https://user:secret@ci.example.com",
+            ],
+            |wrong, _| wrong.site_url == Restriction::Malformed,
+        ),
         Property::TrustedProxies => Row {
             wrong: &[
                 "10.0.0.0/8",

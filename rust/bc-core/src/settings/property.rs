@@ -49,6 +49,8 @@ properties! {
     ListenPlain = "bc.listen.plain",
     /// How others reach our TLS port.
     ExternalUrl = "bc.external.url",
+    /// Where people reach GoCD.
+    SiteUrl = "bc.site.url",
     /// Whose `X-Forwarded-Proto` counts.
     TrustedProxies = "bc.trusted.proxies",
     /// The state folder.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CertificateAuthority, CertificateFiles, Fence, Flag, MaxLag, Mistake, Property, Restriction};
+use super::{CertificateAuthority, CertificateFiles, Fence, Flag, MaxLag, Mistake, Property, Restriction, SiteUrl};
 use crate::{
     basics::{Fingerprint, Properties, percent, stray_ends::without_stray_ends, words},
     database::{
@@ -485,6 +485,13 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Reads where people reach GoCD (`bc.site.url`).
+    pub(super) fn site_url(&mut self) -> Restriction<SiteUrl> {
+        let wanted = "the address at which people reach GoCD, such as https://ci.example.com";
+        let until = "no standby is promoted with its database";
+        self.restriction(Property::SiteUrl, wanted, until, |text| text.parse().ok())
     }
 
     /// Reads the address at which others reach this node (`bc.external.url`).

@@ -1,6 +1,6 @@
 //! Whether another node is the primary.
 
-use super::{About, Check, Facts};
+use super::{About, Check, Facts, Site};
 use crate::{
     generation::Role,
     role::{claim::Holder, inquiry::Heard},
@@ -42,6 +42,23 @@ pub(super) fn primary(facts: &Facts) -> Check {
              starting again: two active servers deploy everything twice.",
         );
     }
+    match &facts.site {
+        Some((address, Site::Runs)) => {
+            return Check::refuses(
+                ABOUT,
+                format!("GoCD runs at {address} (bc.site.url)"),
+                "Stop it there first, and keep it from starting again: two active servers deploy everything twice.",
+            );
+        }
+        Some((address, Site::Malformed)) => {
+            return Check::refuses(
+                ABOUT,
+                format!("{address} is malformed, so nobody could ask whether GoCD runs there"),
+                "Correct it, or take it away, and restart this server.",
+            );
+        }
+        Some((_, Site::Not(_) | Site::Unproven(_))) | None => {}
+    }
     let of_another = facts.locks.iter().find_map(|(server, holder)| match holder {
         Holder::Other(node) => Some((server, node)),
         Holder::Nobody | Holder::Own | Holder::Stranger => None,
@@ -62,6 +79,13 @@ pub(super) fn primary(facts: &Facts) -> Check {
             format!("{address} answers, and it cannot be proven who that is: {how}"),
             "Make sure that no GoCD runs there. If it is no server of this pair, correct bc.primary.url; to promote without \
              asking anybody, promote the database yourself and run `gocd-bc promote --without-database`.",
+        );
+    }
+    if let Some((address, Site::Unproven(how))) = &facts.site {
+        return Check::warns(
+            ABOUT,
+            format!("something answers at {address} (bc.site.url), and nobody vouches for who that is: {how}"),
+            "Make sure that no GoCD runs there; bc.tls.ca names an authority that counts there too.",
         );
     }
     if let Some((address, Heard::Mute(how))) = find(|heard| matches!(heard, Heard::Mute(_))) {

@@ -26,6 +26,7 @@ fn facts() -> Facts {
         at_ms: 1,
         followed: Some((FOLLOWED.to_owned(), Epoch::default())),
         heard: vec![(HERE.to_owned(), Heard::Silence("Connection refused".to_owned()))],
+        site: Some(("https://ci".to_owned(), Site::Not("no answer".to_owned()))),
         locks: vec![
             ("db:5432".to_owned(), Holder::Nobody),
             ("db:5432".to_owned(), Holder::Stranger),
@@ -131,6 +132,14 @@ fn refused(about: About) -> Vec<(Facts, &'static str)> {
         About::OtherPrimary => vec![
             (hears(node(Role::Primary)), "demote --handover` there first"),
             (hears(hands_over(None)), "again in a moment"),
+            (
+                with(|facts| facts.site = Some(("https://ci".to_owned(), Site::Runs))),
+                "Stop it there first",
+            ),
+            (
+                with(|facts| facts.site = Some(("bc.site.url".to_owned(), Site::Malformed))),
+                "Correct it",
+            ),
             (
                 with(|facts| {
                     facts.locks = vec![(

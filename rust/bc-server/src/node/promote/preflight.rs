@@ -10,9 +10,10 @@ use bc_core::{
     role::{
         claim::Holder,
         inquiry::{Heard, Inquiry},
-        preflight::{self, Facts, Launcher, Preflight, Secrets},
+        preflight::{self, Facts, Launcher, Preflight, Secrets, Site},
         promotion::Journal,
     },
+    settings::{Property, Restriction},
 };
 use tokio::{
     runtime::Handle,
@@ -21,9 +22,12 @@ use tokio::{
 };
 
 use super::{Promotion, database::Own};
-use crate::node::{
-    database::at_start,
-    supervisor::{Part, Supervisor},
+use crate::{
+    client::site,
+    node::{
+        database::at_start,
+        supervisor::{Part, Supervisor},
+    },
 };
 
 /// How long the addresses of the primary may take to answer.
@@ -93,8 +97,13 @@ struct OnDisk {
 impl Promotion {
     /// Looks at all that may speak against a promotion with the database.
     pub(crate) async fn preflight(&self, accepts_loss: bool) -> Preflight {
-        let (heard, locks, user_and_trigger, files) =
-            tokio::join!(self.heard(), self.locks(), self.user_and_trigger(), self.read_files());
+        let (heard, site, locks, user_and_trigger, files) = tokio::join!(
+            self.heard(),
+            self.site(),
+            self.locks(),
+            self.user_and_trigger(),
+            self.read_files()
+        );
         let (user, trigger) = user_and_trigger.unwrap_or_default();
         let OnDisk {
             applied,
@@ -108,6 +117,7 @@ impl Promotion {
             at_ms: self.clock.now_ms(),
             heard: heard.clone(),
             followed: followed.clone(),
+            site: site.clone(),
             locks: locks.clone(),
             database: status.database.clone().filter(|_| self.database.is_watched),
             user: user.clone(),
@@ -130,6 +140,21 @@ impl Promotion {
             wanted_free: self.settings.free_space,
         });
         Preflight::of(&facts)
+    }
+
+    /// What answers where people reach GoCD; none where no such address is set.
+    async fn site(&self) -> Option<(String, Site)> {
+        match &self.settings.site_url {
+            Restriction::Absent => None,
+            Restriction::Malformed => Some((Property::SiteUrl.name().to_owned(), Site::Malformed)),
+            Restriction::To(site) => {
+                let own = self.board.look(|status| status.fingerprint);
+                Some((
+                    site.to_string(),
+                    site::ask(site, &self.settings, own, HEARD_WITHIN).await,
+                ))
+            }
+        }
     }
 
     /// Who has the primary's lock in the database, on each server that this node may ask.
