@@ -501,9 +501,7 @@ fn a_fenced_server_becomes_the_standby_of_the_one_that_took_over() {
         demoted
             .stdout
             .contains("restart it, and it will follow https://127.0.0.1:")
-            && demoted
-                .stdout
-                .contains("Its database is H2, which Business Continuity does not cover"),
+            && demoted.stdout.contains("setup database-standby --reseed"),
         "{demoted:?}"
     );
     old.end();

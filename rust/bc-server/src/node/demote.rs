@@ -74,9 +74,14 @@ impl Demotion<'_> {
             ));
         }
         if phase == Phase::Holding {
-            let database = database.map_or(String::new(), |database| {
-                format!(". {}", database.trim_end_matches('.'))
-            });
+            let is_fenced = self.board.look(|status| status.role) == Role::Fenced;
+            let database = match database {
+                Some(database) => format!(". {}", database.trim_end_matches('.')),
+                None if is_fenced => ". Its database must be a replica of the new primary's by then: `gocd-bc setup \
+                                      database-standby --reseed` makes it one"
+                    .to_owned(),
+                None => String::new(),
+            };
             return self.done(format!(
                 "this server is a standby, with or without a flag: restart it, and it will {whom}{database}"
             ));
