@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_testkit::{gocd_dir::GocdDir, http, process::Process};
+use bc_testkit::{gocd_dir::GocdDir, http, process::Process, secrets};
 use bc_tests::Pair;
 
 const START: Duration = Duration::from_secs(60);
@@ -136,4 +136,32 @@ fn a_promotion_in_maintenance_mode_tells_gocd_so_at_its_start() {
     let seen = http::get(pair.standby.gocd_port, "/gocd-host/launch").expect("the stand-in answers");
     let seen: serde_json::Value = serde_json::from_str(&seen.body).expect("JSON");
     assert_eq!(seen["gocd.server.start.in.maintenance.mode"], "Y", "{seen}");
+}
+
+#[test]
+fn a_promoted_gocd_is_asked_for_its_agents_with_the_token_that_an_administrator_gives() {
+    const TOKEN: &str = "an-access-token-of-gocd";
+    secrets::register("access token of GoCD", TOKEN.as_bytes());
+    let gocds = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(gocds.path(), TOKEN).expect("write");
+    let arguments = [
+        "-Dbc.gocd.token.file=gocd-token",
+        &format!("-Dgocd.host.token.file={}", gocds.path().display()),
+        "-Dgocd.host.agents=builder1:Idle,builder2:Missing",
+    ];
+    let pair = Pair::start_with(17, &arguments);
+    let standby = &pair.standby;
+    let (output, said, _) = promote(standby, &[]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    standby.wait_for_status("the missing file is named", START, |status| {
+        status["agents"]["unknown"].to_string().contains("bc.gocd.token.file")
+    });
+    fs::write(standby.path().join("gocd-token"), format!("{TOKEN}\n")).expect("write");
+    standby.wait_for_status("it says who is back", START, |status| status["agents"]["back"] == 1);
+    let landing = standby.cli(&["landing"]);
+    let landing = String::from_utf8_lossy(&landing.stdout);
+    assert!(
+        landing.contains("agents that are back: 1; missing: 1: builder2"),
+        "{landing}"
+    );
 }

@@ -9,6 +9,7 @@
 //! | `artifacts` | where a `cruise-config.xml` says that artifacts are kept |
 //! | `version` | which GoCD is beside us |
 //! | `health` | whether it runs, by its own word |
+//! | `agents` | which agents it hears |
 //! | `log` | why it ended, by the end of its log |
 //! | `xml` | reads an XML text through, for its outline or for a visitor |
 //! | `xml::skim` | reads head and end alone, for the outline at each scan |
@@ -17,6 +18,7 @@
 //!
 //! Stands on [`crate::basics`].
 
+pub mod agents;
 pub(crate) mod artifacts;
 pub(crate) mod cipher;
 pub(crate) mod cruise_config;

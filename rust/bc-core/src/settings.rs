@@ -213,6 +213,8 @@ pub struct Settings {
     pub gocd_listen: Option<SocketAddr>,
     /// Where in that port GoCD's pages begin.
     pub gocd_context: String,
+    /// The file with an access token of GoCD.
+    pub gocd_token_file: Option<PathBuf>,
     /// The primary that a standby follows.
     pub primary_url: Option<PrimaryUrl>,
     /// The primary's key as the administrator wrote it down.
@@ -319,6 +321,7 @@ impl Settings {
             listen_plain: reader.listen_plain(),
             gocd_listen: reader.gocd_listen(),
             gocd_context: reader.gocd_context(),
+            gocd_token_file: reader.gocd_token_file(layout.working_dir()),
             primary_url: reader.primary_url(flag, is_checked),
             primary_fingerprint,
             tls_ca,

@@ -31,6 +31,7 @@ use crate::{
         position::{Position, Told},
     },
     generation::{Epoch, HandoverToken, HandsOver, Highest, Name, Reason, Role, Withheld, concern, withheld},
+    gocd::agents::Agents,
     role::{guard::Said, known_peers, landing::Landing, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
     settings::{Face, Flag},
 };
@@ -163,6 +164,9 @@ pub struct Status {
     /// What a promoted server found, until a person has seen it.
     #[serde(default)]
     pub landing: Option<Landing>,
+    /// Which agents are back since then; none where nobody gives a token to ask with.
+    #[serde(default)]
+    pub agents: Option<Agents>,
     /// When the folders were last read through.
     pub scanned_ms: Option<i64>,
     /// On a standby: the primary.
@@ -227,6 +231,7 @@ impl Status {
             promotion: None,
             preflight: None,
             landing: None,
+            agents: None,
             scanned_ms: None,
             primary: None,
             sync: None,

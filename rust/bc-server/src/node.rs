@@ -31,6 +31,7 @@
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
 //! | `landing` | looks at what GoCD had in its hands when this server was promoted |
+//! | `agents` | asks a promoted GoCD which of its agents are back |
 //! | `retention` | lets go of what a standby had kept before it was promoted: in its time, or when a person orders it |
 //! | `reopen` | opens the node again where GoCD runs already and it is to serve |
 //! | `orders` | answers the local socket |
@@ -88,6 +89,7 @@ use crate::{
     tls::node_key::{NodeKey, Shown},
 };
 
+mod agents;
 mod audit_writer;
 mod beginning;
 mod certificate_watch;
@@ -550,6 +552,7 @@ impl Assembly {
             if let Some(promoted_ms) = promoted_ms.filter(|_| runs) {
                 retention::start(&self, &supervisor, promoted_ms);
                 landing::start(&self, &answering, runtime.handle(), promoted_ms);
+                agents::start(&self, &answering, runtime.handle());
             }
         }
         if let Some(recorded) = recorded.ok().flatten().filter(|_| plan.asks) {

@@ -2,6 +2,7 @@
 
 use bc_core::{
     basics::{Clock, SystemClock},
+    gocd::agents::Agents,
     node::Order,
     role::landing::Landing,
 };
@@ -11,8 +12,12 @@ use crate::{client, exit_code::ExitCode, failure::Failure, find::Search, output}
 /// Runs `gocd-bc landing`: shows what this server found, until a person has seen it.
 pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
     let node = search.node(ExitCode::Usage)?;
+    let mut agents = None;
     let landing = match client::status(&node.state_dir)? {
-        Some(status) => status.landing,
+        Some(status) => {
+            agents = status.agents;
+            status.landing
+        }
         None => {
             output::say("No node answers; this is what its files say.\n");
             Landing::load(&node.state_dir)?.filter(|landing| !landing.is_done)
@@ -23,7 +28,7 @@ pub(crate) fn show(search: &Search, json: bool) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Ok);
     }
     match landing {
-        Some(landing) => output::print(&render(&landing, SystemClock.now_ms()))?,
+        Some(landing) => output::print(&render(&landing, agents.as_ref(), SystemClock.now_ms()))?,
         None => {
             output::say("There is nothing to show: this server was not promoted lately, or somebody has seen it.\n")
         }
@@ -38,9 +43,9 @@ pub(crate) fn done(search: &Search) -> Result<ExitCode, Failure> {
 }
 
 /// What a server found when it had been promoted, for people.
-pub(super) fn render(landing: &Landing, now_ms: i64) -> String {
+pub(super) fn render(landing: &Landing, agents: Option<&Agents>, now_ms: i64) -> String {
     let mut text = String::new();
-    for line in landing.lines(now_ms) {
+    for line in landing.lines(now_ms).into_iter().chain(agents.map(Agents::line)) {
         text.push_str(&line);
         text.push('\n');
     }

@@ -90,7 +90,7 @@ fn render(status: &Status, colours: Colours) -> String {
     }
     if let Some(landing) = &status.landing {
         text.push_str(&format!("\n{}\n", colours.strong("After the promotion")));
-        text.push_str(&landing::render(landing, status.now_ms));
+        text.push_str(&landing::render(landing, status.agents.as_ref(), status.now_ms));
         text.push_str("`gocd-bc landing done` takes this away.\n");
     }
     if !status.standbys.is_empty() {

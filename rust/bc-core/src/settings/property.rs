@@ -105,6 +105,8 @@ properties! {
     PromoteMaxLag = "bc.promote.max.lag",
     /// What is run once this server is promoted.
     PromoteHook = "bc.promote.hook",
+    /// The file with an access token of GoCD.
+    GocdTokenFile = "bc.gocd.token.file",
     /// What is logged.
     LogLevel = "bc.log.level",
     /// The port of GoCD.

@@ -303,6 +303,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads where an access token of GoCD is (`bc.gocd.token.file`).
+    pub(super) fn gocd_token_file(&mut self, working_dir: &Path) -> Option<PathBuf> {
+        let wanted = "the path of a file with an access token of GoCD in its first line";
+        let file = self.restriction(Property::GocdTokenFile, wanted, "GoCD is asked for nothing", |text| {
+            (!text.contains('\0')).then(|| working_dir.join(text))
+        });
+        file.value()
+    }
+
     /// Reads which host of GoCD's database is this node's (`bc.db.local.host`).
     pub(super) fn database_local_host(&mut self) -> LocalHost {
         let wanted = "one of the hosts in db.url, with or without its port";

@@ -74,7 +74,10 @@ pub(super) fn done(state: &StateDir, board: &StatusBoard) -> Reply {
     };
     match seen(state.path()) {
         Ok(was_shown) => {
-            board.update(|status| status.landing = None);
+            board.update(|status| {
+                status.landing = None;
+                status.agents = None;
+            });
             board.clear(&Topic::Landing);
             board.clear(&Topic::GocdDiffers);
             let message = match was_shown {

@@ -21,6 +21,7 @@ use bc_core::{
         Acceptance, Concern, Epoch, HandoverToken, HandsOver, Highest, Name, PluginIdentity, Reason, Role, Run,
         Withheld,
     },
+    gocd::agents::Agents,
     keys::Standing,
     role::{
         guard::Said,
@@ -483,6 +484,13 @@ fn filled(role: Role) -> Status {
             log: "log".to_owned(),
         }),
         landing: Some(landing()),
+        agents: Some(Agents {
+            asked_ms: 1,
+            back: 1,
+            missing_count: 1,
+            missing: vec!["host".to_owned()],
+            unknown: word(),
+        }),
         scanned_ms: Some(1),
         primary: Some(PrimaryStatus {
             url: "https://primarygo:8155".to_owned(),

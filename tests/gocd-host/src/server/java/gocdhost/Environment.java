@@ -78,6 +78,16 @@ public final class Environment {
         return Long.getLong("gocd.host.start.delay", 0);
     }
 
+    /** Who has what is in this file may ask for agents. No property of GoCD: for tests. */
+    public static File accessToken() {
+        return new File(System.getProperty("gocd.host.token.file", "gocd-host-token"));
+    }
+
+    /** {@code host:state}, and so on. No property of GoCD: for tests. */
+    public static String[] agents() {
+        return System.getProperty("gocd.host.agents", "agent:Missing").split(",");
+    }
+
     /** How the start fails: {@code database} or {@code late}. No property of GoCD: for tests. */
     public static String failure() {
         return System.getProperty("gocd.host.fail", "");

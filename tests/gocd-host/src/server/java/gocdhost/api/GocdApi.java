@@ -1,10 +1,14 @@
 package gocdhost.api;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.util.regex.Pattern;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 
+import gocdhost.Environment;
 import gocdhost.Json;
 import gocdhost.health.HealthMessage;
 import gocdhost.health.HealthMessages;
@@ -28,7 +32,7 @@ final class GocdApi {
         this.pluginInfo = new PluginInfo(plugins);
     }
 
-    HttpResponse handle(HttpRequest request) {
+    HttpResponse handle(HttpRequest request) throws IOException {
         if (!request.isRead()) {
             return HttpResponse.text(404, NOT_FOUND);
         }
@@ -42,11 +46,36 @@ final class GocdApi {
         switch (request.path()) {
             case "/go/api/server_health_messages":
                 return HttpResponse.json(200, healthMessages());
+            case "/go/api/agents":
+                return agents(request);
             case "/go/api/admin/plugin_info":
                 return HttpResponse.json(200, pluginInfo.list(request.parameter("include_bad", "").equals("true")));
             default:
                 return HttpResponse.text(404, NOT_FOUND);
         }
+    }
+
+    /** For whoever has the token; GoCD lets in users with a password as well. */
+    private static HttpResponse agents(HttpRequest request) throws IOException {
+        String token = new String(Files.readAllBytes(Environment.accessToken().toPath()), StandardCharsets.UTF_8);
+        if (!request.header("Authorization").equals("Bearer " + token)) {
+            return HttpResponse.json(401, Json.of("message", "You are not authenticated!"));
+        }
+        JsonArray agents = new JsonArray();
+        for (String agent : Environment.agents()) {
+            String[] parts = agent.split(":");
+            JsonObject one = new JsonObject();
+            one.addProperty("uuid", parts[0]);
+            one.addProperty("hostname", parts[0]);
+            one.addProperty("agent_config_state", "Enabled");
+            one.addProperty("agent_state", parts[1]);
+            agents.add(one);
+        }
+        JsonObject embedded = new JsonObject();
+        embedded.add("agents", agents);
+        JsonObject answer = new JsonObject();
+        answer.add("_embedded", embedded);
+        return HttpResponse.json(200, answer);
     }
 
     private JsonArray healthMessages() {
