@@ -288,7 +288,7 @@ fn without_a_grant_a_trigger_file_that_may_be_made_does_and_else_it_is_said_what
 fn what_speaks_against_a_promotion_refuses_it_and_says_how_to_go_on() {
     let mut four = Four::of(15, &["bc.promote.max.lag=1, 3600 s"]);
     four.is_refused("answers as the primary");
-    four.is_refused("Stop GoCD there first");
+    four.is_refused("demote --handover` there first");
 
     // More than may be lost: nothing comes any more, and the primary writes on.
     four.copy.sql("alter system set primary_conninfo = ''");
