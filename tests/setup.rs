@@ -1,17 +1,34 @@
-//! Set-up by the command, and then the real wrapper: what it wrote is what holds GoCD.
+//! Set-up by the command, and then the real wrapper: what it wrote is what holds GoCD, and what brings a server back held that
+//! another one has replaced.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use bc_testkit::{artefacts, gocd_dir::GocdDir, process::Process};
+use bc_testkit::{
+    artefacts,
+    fault_proxy::{Fault, FaultProxy},
+    gocd_dir::GocdDir,
+    http,
+    process::Process,
+};
 
 /// Printed by the stand-in when GoCD's launcher runs.
 const LAUNCHED: &str = "gocd-host: launcher runs";
 const START: Duration = Duration::from_secs(120);
 
+/// How long after the line has healed a replaced server may run.
+const FENCED_WITHIN: Duration = Duration::from_secs(15);
+
 /// An installation that never ran, with the `wrapper.conf` of GoCD's packages: its numbers have a gap, and its last line
-/// includes the file in which administrators write.
-fn bare() -> GocdDir {
+/// includes the file in which administrators write. Others reach it over a line that can be cut.
+fn bare() -> (GocdDir, FaultProxy) {
     let server = GocdDir::new();
+    let line = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], server.port)));
     fs::remove_dir_all(server.config()).expect("removed");
     for folder in ["config", "wrapper", "wrapper-config"] {
         fs::create_dir(server.path().join(folder)).expect("folder");
@@ -32,10 +49,11 @@ fn bare() -> GocdDir {
         "wrapper.java.additional.1=-Xmx256m".to_owned(),
         format!("wrapper.java.additional.2=-Dcruise.server.port={}", server.gocd_port),
         format!("wrapper.java.additional.3=-Dbc.listen=127.0.0.1:{}", server.port),
+        format!("wrapper.java.additional.4=-Dbc.external.url=https://{}", line.address()),
         format!("#include {}", lines.display()),
     ];
     fs::write(conf_of(&server), conf.join("\n") + "\n").expect("wrapper.conf");
-    server
+    (server, line)
 }
 
 fn conf_of(server: &GocdDir) -> std::path::PathBuf {
@@ -67,20 +85,22 @@ fn wrapper(name: &str, conf: &Path) -> Process {
 }
 
 #[test]
-fn what_set_up_wrote_holds_gocd_under_the_wrapper() {
-    let primary = bare();
+fn what_set_up_wrote_holds_gocd_under_the_wrapper_and_brings_one_back_held_that_was_replaced() {
+    let (primary, to_primary) = bare();
     let sample = GocdDir::new();
     primary.copy_config_of(&sample);
     let said = setup(&primary, "primary", &[]);
-    assert!(said.contains("wrapper.ignore_sequence_gaps"), "{said}");
-    let _primary_jvm = wrapper("primary", &conf_of(&primary));
+    for line in ["wrapper.ignore_sequence_gaps", "wrapper.on_exit.75"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let mut primary_jvm = wrapper("primary", &conf_of(&primary));
     primary.wait_for_status("the plugin's node runs", START, |status| {
         status["face"] == "plugin" && status["listening"].is_string()
     });
 
-    let standby = bare();
+    let (standby, to_standby) = bare();
     let token = primary.config().join("business-continuity-token");
-    let url = format!("https://127.0.0.1:{}", primary.port);
+    let url = format!("https://{}", to_primary.address());
     let said = setup(
         &standby,
         "standby",
@@ -102,4 +122,30 @@ fn what_set_up_wrote_holds_gocd_under_the_wrapper() {
     assert!(!jvm.output().contains(LAUNCHED), "{}", jvm.output());
     let again = setup(&standby, "standby", &["--primary", &url]);
     assert!(again.contains("Nothing to change."), "{again}");
+
+    primary.wait_for_status("the primary asks its standby", START, |status| {
+        status["peers"][0]["said"] == "agrees"
+    });
+    for line in [&to_primary, &to_standby] {
+        line.set(Fault::Cut);
+    }
+    let promoted = standby.cli(&["promote", "--without-database", "--wait", "60"]);
+    assert!(promoted.status.success(), "{promoted:?}");
+    standby.wait_for_gocd();
+    primary.wait_for_gocd();
+    for line in [&to_primary, &to_standby] {
+        line.set(Fault::None);
+    }
+    let healed = Instant::now();
+    // What it says itself goes to GoCD's log.
+    primary_jvm.wait_for("Restarting the JVM.  (Exit code: 75)", FENCED_WITHIN);
+    let status = primary.wait_for_status("the wrapper's next JVM is held as fenced", START, |status| {
+        status["face"] == "agent" && status["role"] == "fenced" && status["holding"].is_string()
+    });
+    println!("fenced_ms {}", healed.elapsed().as_millis());
+    assert_eq!(status["fenced_by"]["epoch"]["number"], 2, "{status}");
+    assert!(primary_jvm.is_running(), "the wrapper has ended: {}", primary_jvm.output());
+    let health = http::get(primary.gocd_port, "/go/api/v1/health").expect("the held port answers");
+    assert_eq!(health.status, 503);
+    assert_eq!(primary_jvm.output().matches(LAUNCHED).count(), 1);
 }

@@ -151,6 +151,10 @@ pub enum Fence {
     Warn,
 }
 
+/// The code with which a process ends that [`Fence::Exit`] ends: a temporary failure, by sysexits. Set-up has the wrapper
+/// start it again.
+pub const FENCED_CODE: i32 = 75;
+
 /// One mistake in the settings: which property or file, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {

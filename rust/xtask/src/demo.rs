@@ -6,7 +6,7 @@
 //! | `--check` | 20 changes and three of plugins, then the release of the standby; ends with one line of JSON |
 //! | `--keep-running --json` | prints where everything is as one line of JSON and stays until SIGTERM or the end of standard input |
 //! | `--database` | besides, each server has a PostgreSQL, and the commands of the product make one the standby of the other; a row is written each 100 ms, and its way is shown as well |
-//! | `--failover` | the primary is killed, the standby promoted, the former primary started again and made the standby; ends with one line of JSON |
+//! | `--failover` | both under the Tanuki wrapper; the primary is killed, the standby promoted, the former primary started again and made the standby; ends with one line of JSON |
 //! | `--database --check` | rows and changes for 5 s, then the doctor on both; ends with one line of JSON |
 //!
 //! All JVMs and databases are ended on every way out. Folders and logs of the JVMs, and logs of the databases, stay under
@@ -33,6 +33,7 @@ mod session;
 mod show;
 mod stop;
 pub(crate) mod two_active;
+mod wrapper;
 mod writers;
 
 use anyhow::{Result, bail};
@@ -42,12 +43,12 @@ use crate::{
     companion, host, jar, natives,
     platform::Platform,
     project::{Project, Variant},
-    tools::BuildTools,
+    tools::{self, BuildTools},
 };
 
 pub(crate) use self::stop::Stop;
 
-use self::pair::Pair;
+use self::pair::{Beside, Pair};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Default, Args)]
@@ -118,7 +119,14 @@ pub(crate) fn build(project: &Project) -> Result<BuildTools> {
 }
 
 fn play(project: &Project, tools: &BuildTools, options: &DemoOptions, stop: &Stop) -> Result<()> {
-    let mut pair = Pair::start(project, &tools.jdk, options.database || options.failover, stop)?;
+    let beside = Beside {
+        databases: options.database || options.failover,
+        wrapper: options.failover,
+    };
+    if beside.wrapper {
+        tools::ensure_wrapper()?;
+    }
+    let mut pair = Pair::start(project, &tools.jdk, beside, stop)?;
     if options.check || options.failover {
         let (line, complaints) = if options.failover {
             let findings = failover::run(&mut pair, stop);

@@ -79,7 +79,13 @@ pub(crate) fn print_environment(project: &Project) -> Result<()> {
 
 /// What only tests need: the Tanuki wrapper and a browser.
 pub(crate) fn ensure_for_tests() -> Result<()> {
+    ensure_wrapper()?;
     apt::ensure(apt::FOR_TESTS)
+}
+
+/// The Tanuki wrapper, as GoCD's packages have it around the JVM.
+pub(crate) fn ensure_wrapper() -> Result<()> {
+    apt::ensure(apt::FOR_WRAPPER)
 }
 
 /// The programs of the newest PostgreSQL of this machine's packages.

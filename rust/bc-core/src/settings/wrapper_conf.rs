@@ -8,6 +8,7 @@
 //! | two lines with one number | the later one counts, over all files |
 //! | one property under two numbers | the JVM gets both, in the order of the numbers, and takes the last |
 //! | a gap in the numbers | ends the list, unless `wrapper.ignore_sequence_gaps` is `TRUE`, in whatever file |
+//! | the JVM ends with a code | ends as well, unless `wrapper.on_exit.CODE`, or `wrapper.on_exit.default`, is `RESTART` |
 //! | names | upper and lower case are the same |
 //! | `#` in a value | begins a comment, `##` is a `#` |
 //! | a value with blanks | is one argument on Unix without quotes; quotes are handed on. On Windows it needs them |
@@ -23,13 +24,15 @@ use std::{
 use crate::{
     basics::{Properties, stray_ends::without_stray_ends},
     generation::own_files::OWN_JAR,
-    settings::Property,
+    settings::{FENCED_CODE, Property},
 };
 
 /// How the wrapper names a JVM argument, in front of its number.
 pub const ADDITIONAL: &str = "wrapper.java.additional.";
 /// The setting without which a gap in the numbers ends the arguments.
 const GAPS: &str = "wrapper.ignore_sequence_gaps";
+/// The settings of what the wrapper does where the JVM ends with a code, in front of that code.
+const ON_EXIT: &str = "wrapper.on_exit.";
 /// From which number on lines are added, as GoCD recommends.
 const FIRST_NUMBER: u32 = 100;
 /// The line above those that are added.
@@ -148,7 +151,8 @@ pub struct Edited {
     pub changes: Vec<Change>,
 }
 
-/// The text of `file` with which GoCD's JVM gets these arguments. `others` are the texts of `wrapper.conf` and all else
+/// The text of `file` with which GoCD's JVM gets these arguments, and comes back where it was ended since another node took
+/// over and an agent is there that holds it then. `others` are the texts of `wrapper.conf` and all else
 /// that it includes, which are read before `file` and stay as they are: a line of theirs that says otherwise is
 /// overruled by one of the same number.
 pub fn edited(others: &[&[u8]], file: &[u8], arguments: &[Argument], quoting: Quoting) -> Edited {
@@ -193,6 +197,9 @@ pub fn edited(others: &[&[u8]], file: &[u8], arguments: &[Argument], quoting: Qu
         }));
     }
     added.extend(gaps(&others, &file, &added));
+    if arguments.iter().any(|argument| matches!(argument, Argument::Agent { .. })) {
+        added.extend(restart(&others, &file));
+    }
     let text = with_lines(&file, &added);
     changes.extend(added);
     Edited { text, changes }
@@ -313,9 +320,7 @@ fn gaps(others: &[Line<'_>], file: &[Line<'_>], added: &[Change]) -> Option<Chan
         .chain(added.iter().filter_map(of_change))
         .collect();
     let has_gap = (1..).zip(&numbers).any(|(expected, number)| expected != *number);
-    let now = lines()
-        .rfind(|line| line.name.as_deref() == Some(GAPS))
-        .and_then(|line| line.value.clone());
+    let now = setting(others, file, GAPS);
     let is_set = now
         .as_deref()
         .is_some_and(|value| without_stray_ends(value).eq_ignore_ascii_case("true"));
@@ -324,6 +329,27 @@ fn gaps(others: &[Line<'_>], file: &[Line<'_>], added: &[Change]) -> Option<Chan
         now,
         then: "TRUE".to_owned(),
     })
+}
+
+/// The setting that makes the wrapper start the JVM again that a node has ended, where nobody has decided about that code
+/// and another end is not restarted anyway.
+fn restart(others: &[Line<'_>], file: &[Line<'_>]) -> Option<Change> {
+    let name = format!("{ON_EXIT}{FENCED_CODE}");
+    let is_restarted = |value: String| without_stray_ends(&value).eq_ignore_ascii_case("restart");
+    let by_default = setting(others, file, &format!("{ON_EXIT}default")).is_some_and(is_restarted);
+    (setting(others, file, &name).is_none() && !by_default).then(|| Change {
+        name,
+        now: None,
+        then: "RESTART".to_owned(),
+    })
+}
+
+/// The value of a setting of the wrapper, by all the lines that it reads.
+fn setting(others: &[Line<'_>], file: &[Line<'_>], name: &str) -> Option<String> {
+    let mut lines = others.iter().chain(file);
+    lines
+        .rfind(|line| line.name.as_deref() == Some(name))
+        .and_then(|line| line.value.clone())
 }
 
 /// The text of all lines of a `wrapper.conf` and of those that are added, with the line ends that the file has.

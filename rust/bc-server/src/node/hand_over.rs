@@ -10,13 +10,13 @@ use bc_core::{
         Recorded,
         handover::{self, Before, Follower, Handover},
     },
-    settings::Face,
+    settings::{FENCED_CODE, Face},
     status::{Phase, StandbyStatus, Status, Topic},
 };
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::warn;
 
-use super::{demote::Demotion, peer_watch::EXIT_CODE};
+use super::demote::Demotion;
 
 /// Time for the answer, the log and health messages to be said before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ impl Demotion<'_> {
         let events = Arc::clone(events);
         tokio::spawn(async move {
             sleep(LAST_WORDS).await;
-            events.push(Event::Exit(EXIT_CODE));
+            events.push(Event::Exit(FENCED_CODE));
         });
         Reply::Done { message }
     }

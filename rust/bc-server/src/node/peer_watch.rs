@@ -19,7 +19,7 @@ use bc_core::{
         inquiry::Heard,
         ticks::{TICK, Ticks},
     },
-    settings::{Face, Fence},
+    settings::{FENCED_CODE, Face, Fence},
     status::{Phase, Topic, peers::peers_of},
 };
 use futures_util::future::join_all;
@@ -48,8 +48,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Time for log and health messages to be said before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The code with which the process ends: a temporary failure, by sysexits.
-pub(super) const EXIT_CODE: i32 = 75;
 /// From one question to the next of a primary that hands over.
 const INTERVAL_OF_HAND_OVER: Duration = Duration::from_secs(1);
 
@@ -258,7 +256,7 @@ impl PeerWatch {
         }
         error!("CRITICAL GoCD ends here now (bc.fence=exit), and stays held when it is started again");
         sleep(LAST_WORDS).await;
-        self.events.push(Event::Exit(EXIT_CODE));
+        self.events.push(Event::Exit(FENCED_CODE));
         std::future::pending::<()>().await;
     }
 

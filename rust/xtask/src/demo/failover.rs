@@ -3,9 +3,9 @@
 //! | step | what happens |
 //! |---|---|
 //! | write | an edit and a row each second on the primary |
-//! | lose | the primary's JVM is killed, and its database at the same instant |
+//! | lose | the primary's JVM and wrapper are killed, and its database at the same instant |
 //! | promote | `gocd-bc promote` on the standby; then until GoCD answers there |
-//! | come back | the former primary's machine boots: its database and GoCD are started as ever, and GoCD is held as fenced |
+//! | come back | the former primary's machine boots: its database and GoCD are started as ever, and GoCD is held as fenced; its JVM is killed, and the wrapper starts another one, which is held as well |
 //! | return | its database is made the standby of the new one, and its server too, until both follow |
 
 use std::{
@@ -114,7 +114,7 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
     let written = writers.finish()?;
     stop.sleep(AFTER_THE_LAST);
 
-    pair.primary.jvm.kill()?;
+    pair.primary.lose()?;
     let databases = pair.databases.as_ref().context("there is no database")?;
     databases.primary.crash()?;
     let lost = Instant::now();
@@ -137,6 +137,13 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
         let status = pair.primary.status(&pair.project)?;
         Ok(status["role"] == "fenced" && status["phase"] == "holding")
     })?;
+    let ended = pair.primary.jvm_of_wrapper();
+    pair.primary.kill_jvm_of_wrapper()?;
+    stop.wait_until("the wrapper's next JVM is held as fenced", LONG, || {
+        let status = pair.primary.status(&pair.project)?;
+        let is_another = pair.primary.jvm_of_wrapper().is_some_and(|pid| Some(pid) != ended);
+        Ok(is_another && status["role"] == "fenced" && status["phase"] == "holding")
+    })?;
     ensure!(!pair.primary.gocd_is_healthy(), "GoCD answers on a fenced server");
     findings.fenced = true;
 
@@ -158,8 +165,7 @@ fn come_back(pair: &mut Pair, stop: &Stop) -> Result<()> {
         .arg(databases.primary.beside("replication.pgpass"));
     command::run(&mut reseed).context("gocd-bc setup database-standby --reseed")?;
     command::run(&mut pair.primary.companion(&pair.project, &["demote"])).context("gocd-bc demote")?;
-    // As a service is restarted.
-    pair.primary.jvm.kill()?;
+    pair.primary.jvm.end();
     pair.primary.start_again()?;
     stop.wait_until("the former primary and its database follow", LONG, || {
         follows(pair, true)

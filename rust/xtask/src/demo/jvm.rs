@@ -1,4 +1,4 @@
-//! One JVM of the demo, ended when it is dropped.
+//! One server of the demo, a JVM or the wrapper around one, ended when it is dropped.
 
 use std::{
     fs::OpenOptions,
@@ -25,30 +25,45 @@ pub(crate) struct Jvm {
 }
 
 impl Jvm {
-    /// Starts `java` with these words in `folder`; everything it prints goes to the end of `log`.
-    pub(crate) fn start(name: &'static str, java: &Path, words: &[String], folder: &Path, log: &Path) -> Result<Self> {
+    /// Starts a program with these words in `folder`; everything it prints goes to the end of `log`.
+    pub(crate) fn start(name: &'static str, program: &Path, words: &[String], folder: &Path, log: &Path) -> Result<Self> {
         let log_file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
         let same_file = log_file.try_clone().context("cannot share the log file")?;
-        let child = Command::new(java)
+        let child = Command::new(program)
             .args(words)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log_file)
             .stderr(same_file)
             .spawn()
-            .with_context(|| format!("cannot start {}", java.display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { name, child })
     }
 
-    /// Ends it at once, as a machine that loses its power does.
+    /// Ends it at once.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.child.kill().context("cannot kill a JVM")?;
-        self.child.wait().context("cannot wait for a JVM")?;
+        self.child.kill().context("cannot kill a server")?;
+        self.child.wait().context("cannot wait for a server")?;
         Ok(())
+    }
+
+    /// Ends it as a service is stopped.
+    pub(crate) fn end(&mut self) {
+        // Not reaped yet, so the id is still this child's.
+        if self.wait(Duration::ZERO).is_none() {
+            let _ = kill(self.process_id(), Signal::SIGTERM);
+            if self.wait(GRACE).is_none() {
+                let _ = self.kill();
+            }
+        }
+    }
+
+    fn process_id(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids are small"))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -78,13 +93,6 @@ impl Jvm {
 
 impl Drop for Jvm {
     fn drop(&mut self) {
-        // Not reaped yet, so the id is still this child's.
-        if self.wait(Duration::ZERO).is_none() {
-            let _ = i32::try_from(self.child.id()).map(|pid| kill(Pid::from_raw(pid), Signal::SIGTERM));
-            if self.wait(GRACE).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
+        self.end();
     }
 }

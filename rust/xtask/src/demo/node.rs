@@ -1,8 +1,17 @@
 //! One GoCD server of the demo with our node in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use crate::{
@@ -38,14 +47,17 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
     pub(crate) name: &'static str,
-    pub(crate) java: PathBuf,
+    /// `java`, or the wrapper.
+    pub(crate) program: PathBuf,
     pub(crate) words: Vec<String>,
+    /// Where the wrapper writes the id of its JVM's process; none without a wrapper.
+    pub(crate) pid_file: Option<PathBuf>,
 }
 
 impl Start {
     /// Starts a server in its folder.
     pub(crate) fn run(&self, folder: &GocdFolder, log: &Path) -> Result<Jvm> {
-        Jvm::start(self.name, &self.java, &self.words, folder.root(), log)
+        Jvm::start(self.name, &self.program, &self.words, folder.root(), log)
     }
 }
 
@@ -88,7 +100,36 @@ impl Node {
         command::run(&mut self.companion(project, &["promote", "--without-database"]))
     }
 
-    /// Starts it once more, as it was started first.
+    /// The id of the process of the JVM that the wrapper started last; none while there is none.
+    pub(crate) fn jvm_of_wrapper(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.start.pid_file.as_ref()?).ok()?;
+        text.trim().parse().ok().map(Pid::from_raw)
+    }
+
+    /// Ends it at once, as a machine that loses its power does: the wrapper, and the JVM that it does not start again then.
+    pub(crate) fn lose(&mut self) -> Result<()> {
+        let jvm = self.jvm_of_wrapper();
+        self.jvm.kill()?;
+        if let Some(pid) = jvm {
+            kill(pid, Signal::SIGKILL).context("cannot kill the JVM of the wrapper")?;
+            // It keeps its ports until it is gone; a process that nobody reaps has none any more.
+            for _ in 0..1000 {
+                if kill(pid, None).is_err() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills the JVM and leaves the wrapper.
+    pub(crate) fn kill_jvm_of_wrapper(&self) -> Result<()> {
+        let pid = self.jvm_of_wrapper().context("the wrapper runs no JVM")?;
+        kill(pid, Signal::SIGKILL).context("cannot kill the JVM of the wrapper")
+    }
+
+    /// Starts it once more, as it was started first; nothing of it runs.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.jvm = self.start.run(&self.folder, &self.log)?;
         Ok(())

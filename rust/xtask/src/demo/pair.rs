@@ -10,7 +10,7 @@ use crate::{
         databases::{Databases, Tables},
         folders::{self, GocdFolder, Login},
         node::{Node, Ports, Start},
-        primary_files,
+        primary_files, wrapper,
     },
     ports,
     project::{JAR, Project},
@@ -23,6 +23,15 @@ const START: Duration = Duration::from_secs(120);
 /// GoCD looks for edits of cruise-config.xml every few seconds and writes the file once more. The demo saves in
 /// its place, and a poll that falls on a change would write the text before it.
 const NO_POLL: &str = "-Dcruise.config.refresh.interval=86400000";
+
+/// What the servers of a pair have beside them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside {
+    /// A PostgreSQL each, one of which follows the other.
+    pub(crate) databases: bool,
+    /// The wrapper around each JVM.
+    pub(crate) wrapper: bool,
+}
 
 /// A running primary and a standby that is held and in sync.
 #[derive(Debug)]
@@ -39,15 +48,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// Makes the folders and starts both servers in the order of the installation guide: primary with jar and
     /// token, copy of its configuration folder, standby. Where each has a database, these come first.
-    pub(crate) fn start(project: &Project, jdk: &Jdk, with_databases: bool, stop: &Stop) -> Result<Self> {
+    pub(crate) fn start(project: &Project, jdk: &Jdk, beside: Beside, stop: &Stop) -> Result<Self> {
         let [primary_ports, standby_ports] = free_ports()?;
         folders::make_anew(project)?;
-        let databases = match with_databases {
+        let databases = match beside.databases {
             true => Some(Databases::start(project, Tables::OfDemo)?),
             false => None,
         };
         // Without one there would be GoCD's own, which is not copied.
-        let watch = (!with_databases).then(|| "-Dbc.db.watch=off".to_owned());
+        let watch = (!beside.databases).then(|| "-Dbc.db.watch=off".to_owned());
 
         let (folder, login) = folders::make_primary(project)?;
         if let Some(databases) = &databases {
@@ -57,18 +66,18 @@ impl Pair {
         let agent = format!("-javaagent:plugins/external/{JAR}");
         let asked = [
             Some(NO_POLL.to_owned()),
-            with_databases.then(|| agent.clone()),
+            beside.databases.then(|| agent.clone()),
             watch.clone(),
         ];
         let asked: Vec<String> = asked.into_iter().flatten().collect();
-        let mut primary = start(project, jdk, "primary", folder, primary_ports, &asked)?;
+        let mut primary = start(project, jdk, "primary", folder, primary_ports, &asked, beside.wrapper)?;
         stop.wait_until("the primary's GoCD answers and our port is open", START, || {
             primary.jvm.must_run()?;
             Ok(primary.gocd_is_healthy()
                 && primary.folder.peers().is_file()
                 && primary.status(project)?["listening"].is_string())
         })?;
-        if with_databases {
+        if beside.databases {
             primary_files::keep_history(&primary.folder)?;
         }
 
@@ -82,7 +91,7 @@ impl Pair {
             format!("-Dbc.primary.url={}", primary.url()),
         ];
         let asked: Vec<String> = asked.into_iter().chain(watch).collect();
-        let standby = start(project, jdk, "standby", folder, standby_ports, &asked)?;
+        let standby = start(project, jdk, "standby", folder, standby_ports, &asked, beside.wrapper)?;
         let mut pair = Self {
             project: project.clone(),
             login,
@@ -113,6 +122,7 @@ fn start(
     folder: GocdFolder,
     ports: Ports,
     asked: &[String],
+    is_wrapped: bool,
 ) -> Result<Node> {
     let mut words = vec![
         format!("-Dcruise.server.port={}", ports.gocd),
@@ -124,13 +134,25 @@ fn start(
         // Both the server and whoever runs the demo are the same user here.
         words.push("-Dbc.operator=owner".to_owned());
     }
-    words.push("-jar".to_owned());
-    words.push(project.host_jar().display().to_string());
+    let java = jdk.program("java");
     let log = folders::log(project, name);
-    let start = Start {
-        name,
-        java: jdk.program("java"),
-        words,
+    let start = if is_wrapped {
+        let (conf, pid) = (log.with_extension("conf"), log.with_extension("pid"));
+        wrapper::write_conf(&conf, &pid, project, &java, &folder, &words)?;
+        Start {
+            name,
+            program: wrapper::PROGRAM.into(),
+            words: vec!["-c".to_owned(), conf.display().to_string()],
+            pid_file: Some(pid),
+        }
+    } else {
+        words.extend(["-jar".to_owned(), project.host_jar().display().to_string()]);
+        Start {
+            name,
+            program: java,
+            words,
+            pid_file: None,
+        }
     };
     let jvm = start.run(&folder, &log)?;
     Ok(Node {

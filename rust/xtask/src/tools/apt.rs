@@ -42,13 +42,8 @@ pub(crate) const FOR_BUILDS: &[Package] = &[
     },
 ];
 
-/// For running the tests.
-pub(crate) const FOR_TESTS: &[Package] = &[
-    Package {
-        name: "openssl",
-        instead: None,
-        present: || command::on_path("openssl").is_some(),
-    },
+/// For running a server as GoCD's packages do.
+pub(crate) const FOR_WRAPPER: &[Package] = &[
     Package {
         name: "service-wrapper",
         instead: None,
@@ -58,6 +53,15 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         name: "libservice-wrapper-java",
         instead: None,
         present: || Path::new("/usr/share/java/wrapper.jar").exists(),
+    },
+];
+
+/// For running the tests.
+pub(crate) const FOR_TESTS: &[Package] = &[
+    Package {
+        name: "openssl",
+        instead: None,
+        present: || command::on_path("openssl").is_some(),
     },
     Package {
         name: "iproute2",

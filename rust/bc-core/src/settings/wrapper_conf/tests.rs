@@ -36,7 +36,8 @@ fn edit(main: &str, file: &str, arguments: &[Argument], quoting: Quoting) -> (St
 const ADDED: &str = "# GoCD Business Continuity\n\
     wrapper.java.additional.100=-Dgo.server.mode=standby\n\
     wrapper.java.additional.101=-Dbc.primary.url=https://primarygo:8155\n\
-    wrapper.java.additional.102=-javaagent:plugins/external/gocd-business-continuity.jar\n";
+    wrapper.java.additional.102=-javaagent:plugins/external/gocd-business-continuity.jar\n\
+    wrapper.on_exit.75=RESTART\n";
 
 #[test]
 fn lines_are_added_behind_those_that_are_there_from_100_on() {
@@ -45,7 +46,12 @@ fn lines_are_added_behind_those_that_are_there_from_100_on() {
     let names: Vec<_> = changes.iter().map(|change| change.name.as_str()).collect();
     assert_eq!(
         names,
-        [100, 101, 102].map(|number| format!("wrapper.java.additional.{number}"))
+        [
+            "wrapper.java.additional.100",
+            "wrapper.java.additional.101",
+            "wrapper.java.additional.102",
+            "wrapper.on_exit.75"
+        ]
     );
     assert_eq!(
         in_file(MAIN, &text),
@@ -74,7 +80,7 @@ fn a_line_of_ours_is_changed_in_its_place() {
     let file = "wrapper.java.additional.100 = -Dgo.server.mode=standby\r\n\
                 wrapper.java.additional.101=-Dbc.primary.url=\"https://oldgo   # the address of August\r\n\
                 wrapper.java.additional.7=-javaagent:/opt/old/gocd-business-continuity.jar\r\n\
-                wrapper.java.additional.102=-Da=b\r\n";
+                wrapper.java.additional.102=-Da=b\r\nwrapper.on_exit.75=RESTART\r\n";
     let (text, changes) = in_file(MAIN, file);
     let expected = file
         .replace("\"https://oldgo", "https://primarygo:8155")
@@ -89,7 +95,8 @@ fn a_line_of_ours_is_changed_in_its_place() {
 fn a_line_that_says_the_same_in_other_characters_is_left_alone() {
     let file = "wrapper.java.additional.100=\"-Dgo.server.mode=standby\"\n\
                 wrapper.java.additional.101=-Dbc.primary.url='https://primarygo:8155'\n\
-                wrapper.java.additional.102=-javaagent:plugins\\external\\gocd-business-continuity.jar\n";
+                wrapper.java.additional.102=-javaagent:plugins\\external\\gocd-business-continuity.jar\n\
+                wrapper.on_exit.75=SHUTDOWN\n";
     assert_eq!(in_file(MAIN, file), (file.to_owned(), Vec::new()));
 }
 
@@ -112,7 +119,7 @@ fn a_line_of_wrapper_conf_itself_is_overruled_under_its_number() {
         text.contains("wrapper.java.additional.50=-Dbc.primary.url=https://primarygo:8155\n"),
         "{text}"
     );
-    assert_eq!(changes.len(), 3);
+    assert_eq!(changes.len(), 4);
     assert_eq!(in_file(&main, &text), (text, Vec::new()));
     let said = format!("{MAIN}{ADDED}");
     assert_eq!(in_file(&said, ""), (String::new(), Vec::new()));
@@ -137,6 +144,24 @@ fn the_wrapper_is_told_to_read_on_behind_a_gap() {
 }
 
 #[test]
+fn the_wrapper_is_told_to_start_a_server_again_that_was_ended_unless_somebody_has_decided_that() {
+    for (line, is_added) in [
+        ("wrapper.on_exit.0=RESTART\n", true),
+        ("wrapper.on_exit.default=SHUTDOWN\n", true),
+        ("wrapper.on_exit.default=restart\n", false),
+        ("Wrapper.On_Exit.75=SHUTDOWN\n", false),
+    ] {
+        for (main, file) in [(format!("{MAIN}{line}"), String::new()), (MAIN.to_owned(), line.to_owned())] {
+            let (text, _) = in_file(&main, &file);
+            assert_eq!(text.contains("wrapper.on_exit.75=RESTART\n"), is_added, "{line}");
+            assert_eq!(in_file(&main, &text), (text, Vec::new()));
+        }
+    }
+    let without_agent = edit(MAIN, "", &standby()[..2], Quoting::Unix).0;
+    assert!(!without_agent.contains("on_exit"), "nothing would hold it: {without_agent}");
+}
+
+#[test]
 fn windows_has_its_line_ends_and_its_quotes() {
     let arguments = [agent("C:\\Go CD\\plugins\\external\\gocd-business-continuity.jar")];
     let (text, changes) = edit(
@@ -148,9 +173,10 @@ fn windows_has_its_line_ends_and_its_quotes() {
     assert_eq!(
         text,
         "wrapper.java.additional.16=-Xmx2g\r\n# GoCD Business Continuity\r\n\
-         wrapper.java.additional.100=\"-javaagent:C:\\Go CD\\plugins\\external\\gocd-business-continuity.jar\"\r\n"
+         wrapper.java.additional.100=\"-javaagent:C:\\Go CD\\plugins\\external\\gocd-business-continuity.jar\"\r\n\
+         wrapper.on_exit.75=RESTART\r\n"
     );
-    assert_eq!(changes.len(), 1);
+    assert_eq!(changes.len(), 2);
     let again = edit(MAIN, &text, &arguments, Quoting::Windows);
     assert_eq!(again, (text, Vec::new()));
 }
