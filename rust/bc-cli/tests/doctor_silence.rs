@@ -8,15 +8,19 @@
 
 use std::{
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use bc_testkit::postgres::Postgres;
+use network::Network;
 use pair::{Foreground, STANDBY_STATE, folders, standby, status, wait_for};
 use serde_json::Value;
 use support::{Answer, NOBODY, Place};
 
+#[expect(dead_code, reason = "each test binary uses its own part")]
+#[path = "support/network.rs"]
+mod network;
 #[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/pair.rs"]
 mod pair;
@@ -28,47 +32,13 @@ const IN_TIME: Duration = Duration::from_secs(10);
 /// A machine that drops whatever comes.
 const DROPPED: &str = "10.99.0.2";
 
-/// A network of its own in which every packet to [`DROPPED`] is lost. Only root makes one.
-struct BlackHole(Child);
-
-impl BlackHole {
-    fn open() -> Self {
-        // A bridge without any port has no carrier, and no neighbour has to be asked for.
-        let script = format!(
-            "ip link set lo up && ip link add hole type bridge && ip addr add 10.99.0.1/24 dev hole && ip link set hole up && \
-             ip neigh add {DROPPED} lladdr 02:00:00:00:00:02 dev hole nud permanent && echo open && exec sleep 1000"
-        );
-        let mut holder = Command::new("unshare")
-            .args(["--net", "sh", "-c", &script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare(1) is there");
-        let mut said = String::new();
-        let stdout = holder.stdout.take().expect("piped");
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut said).expect("it says so");
-        assert_eq!(said, "open\n", "only root opens a network");
-        Self(holder)
-    }
-
-    /// The same command in there.
-    fn inside(&self, command: &Command) -> Command {
-        let mut there = Command::new("nsenter");
-        there
-            .arg(format!("--net=/proc/{}/ns/net", self.0.id()))
-            .arg(command.get_program())
-            .args(command.get_args())
-            .current_dir(command.get_current_dir().expect("the place"))
-            .env_remove("BC_STATE_DIR")
-            .stdin(Stdio::null());
-        there
-    }
-}
-
-impl Drop for BlackHole {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+/// A network in which every packet to [`DROPPED`] is lost.
+fn black_hole() -> Network {
+    // A bridge without any port has no carrier, and no neighbour has to be asked for.
+    Network::open(&format!(
+        "ip link add hole type bridge && ip addr add 10.99.0.1/24 dev hole && ip link set hole up && ip neigh add {DROPPED} \
+         lladdr 02:00:00:00:00:02 dev hole nud permanent"
+    ))
 }
 
 /// The arguments of the doctor of a standby beside the cluster of `server`.
@@ -127,7 +97,7 @@ const SETTINGS: [&str; 4] = [
 #[test]
 fn a_network_that_drops_everything_is_said_in_time() {
     let place = Place::new();
-    let hole = BlackHole::open();
+    let hole = black_hole();
     let primary = Postgres::primary();
     let server = Postgres::standby_of(&primary);
     folders(&place);

@@ -113,6 +113,11 @@ pub fn primary_with(place: &Place, listen: &str, settings: &[&str]) -> Foregroun
 
 /// The same in another folder.
 pub fn primary_in(place: &Place, node: &str, listen: &str, settings: &[&str]) -> Foreground {
+    Foreground::start(primary_command(place, node, listen, settings))
+}
+
+/// The command that starts it.
+pub fn primary_command(place: &Place, node: &str, listen: &str, settings: &[&str]) -> Command {
     let launcher = launcher(place);
     let arguments = ["primary", "--working-dir", node, "--listen", listen];
     let rest = [
@@ -126,7 +131,7 @@ pub fn primary_in(place: &Place, node: &str, listen: &str, settings: &[&str]) ->
         "--property",
         "bc.guard.wait=2500",
     ];
-    Foreground::start(place.command(&[&arguments[..], &rest, settings].concat()))
+    place.command(&[&arguments[..], &rest, settings].concat())
 }
 
 /// The setting that lets the test give orders: who is not root needs one.
