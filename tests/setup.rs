@@ -144,7 +144,11 @@ fn what_set_up_wrote_holds_gocd_under_the_wrapper_and_brings_one_back_held_that_
     });
     println!("fenced_ms {}", healed.elapsed().as_millis());
     assert_eq!(status["fenced_by"]["epoch"]["number"], 2, "{status}");
-    assert!(primary_jvm.is_running(), "the wrapper has ended: {}", primary_jvm.output());
+    assert!(
+        primary_jvm.is_running(),
+        "the wrapper has ended: {}",
+        primary_jvm.output()
+    );
     let health = http::get(primary.gocd_port, "/go/api/v1/health").expect("the held port answers");
     assert_eq!(health.status, 503);
     assert_eq!(primary_jvm.output().matches(LAUNCHED).count(), 1);

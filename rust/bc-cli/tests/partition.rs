@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use network::Cable;
 use pair::{
-    Foreground, folders, key_of_primary, listening, primary_command, standby_command, status, wait_for, wait_until_in_sync,
+    Foreground, folders, key_of_primary, listening, primary_command, standby_command, status, wait_for,
+    wait_until_in_sync,
 };
 use serde_json::Value;
 use support::{Answer, Place};
@@ -46,13 +47,12 @@ impl Site {
         };
         site.boot(0);
         listening(&site.place);
-        let trusted = site.place.run(&["trust", &key_of_primary(&site.place), "--config", "standby/config"]);
+        let trusted = site
+            .place
+            .run(&["trust", &key_of_primary(&site.place), "--config", "standby/config"]);
         assert_eq!(trusted.code, 0, "{trusted:?}");
         let [url, own] = [0, 1].map(|at| format!("https://{}", address(at)));
-        let (listen, shown) = (
-            format!("bc.listen={}", address(1)),
-            format!("bc.external.url={own}"),
-        );
+        let (listen, shown) = (format!("bc.listen={}", address(1)), format!("bc.external.url={own}"));
         let settings = ["--property", &*listen, "--property", &*shown];
         let command = standby_command(&site.place, NODES[1], &url, &settings);
         site.running[1] = Some(Foreground::start(site.cable.0[1].inside(&command)));
@@ -110,10 +110,16 @@ impl Site {
         let healed = Instant::now();
         let shown = wait_for("the former primary to be fenced", || self.is(old, "fenced", "holding"));
         let fenced = healed.elapsed();
-        println!("lost from {lost_from:?}: promote_ms {promote_ms}, fenced_ms {}", fenced.as_millis());
+        println!(
+            "lost from {lost_from:?}: promote_ms {promote_ms}, fenced_ms {}",
+            fenced.as_millis()
+        );
         assert!(fenced < FENCED_WITHIN, "{fenced:?}");
         assert_eq!(shown["fenced_by"]["epoch"]["number"], epoch, "{shown}");
-        assert_eq!(self.is(new, "primary", "running").expect("it leads")["epoch"]["number"], epoch);
+        assert_eq!(
+            self.is(new, "primary", "running").expect("it leads")["epoch"]["number"],
+            epoch
+        );
     }
 
     fn becomes_the_standby(&mut self, at: usize) {
@@ -148,7 +154,9 @@ fn whichever_direction_is_cut_the_replaced_primary_is_fenced_once_the_line_heals
         for at in order {
             site.boot(*at);
         }
-        wait_for("the one with the higher epoch runs", || site.is(new, "primary", "running"));
+        wait_for("the one with the higher epoch runs", || {
+            site.is(new, "primary", "running")
+        });
         wait_for("the other one is held", || site.is(old, "fenced", "holding"));
     }
 }

@@ -1,7 +1,7 @@
 //! Two nodes, a line between them that is cut and healed, promotions, restarts, and state folders of an earlier day, in
-//! thousands of schedules over the functions that decide, with hand-overs that are taken back at any moment: no schedule ends
-//! with two active nodes that reach each other, none with nobody able to become active by one command, and no hand-over makes
-//! a node active beside an active one, not for an instant.
+//! thousands of schedules over the functions that decide, with hand-overs that are taken back at any moment: two nodes that
+//! reach each other are active only in the moment after the line has healed, no schedule ends with nobody able to become active
+//! by one command, and no hand-over makes a node active beside an active one, not for an instant.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -39,6 +39,8 @@ enum Step {
     Heal,
     /// By a person: `promote`, with `--take-over` where it is fenced or held.
     Promote(usize),
+    /// The same on a standby, and it ends once its epoch has begun: it takes its time, or is killed.
+    Begin(usize),
     Demote(usize),
     /// By a person: `demote --handover`.
     HandOver(usize),
@@ -61,6 +63,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => Just(Step::Cut),
         2 => Just(Step::Heal),
         3 => (0..2usize).prop_map(Step::Promote),
+        2 => (0..2usize).prop_map(Step::Begin),
         1 => (0..2usize).prop_map(Step::Demote),
         3 => (0..2usize).prop_map(Step::HandOver),
         2 => (0..2usize).prop_map(Step::Withdraw),
@@ -206,7 +209,23 @@ impl Pair {
         }
         // It answers while it decides.
         self.nodes[at].process = Process::Held;
+        self.watch(1 - at);
         self.decide(at);
+    }
+
+    /// An active node asks: in its interval, or since it was asked by one with a higher epoch.
+    fn watch(&mut self, at: usize) {
+        if self.nodes[at].process != Process::Active {
+            return;
+        }
+        let guard = self.asked(at);
+        if guard.winner().is_some() {
+            self.fence(at, &guard);
+        } else if guard.is_decided() {
+            // It ends, and its next start asks.
+            self.nodes[at].process = Process::Held;
+            self.decide(at);
+        }
     }
 
     fn decide(&mut self, at: usize) {
@@ -258,16 +277,7 @@ impl Pair {
     fn tick(&mut self) {
         for at in [0, 1] {
             match (self.nodes[at].process, self.nodes[at].role()) {
-                (Process::Active, _) => {
-                    let guard = self.asked(at);
-                    if guard.winner().is_some() {
-                        self.fence(at, &guard);
-                    } else if guard.is_decided() {
-                        // It ends, and its next start asks.
-                        self.nodes[at].process = Process::Held;
-                        self.decide(at);
-                    }
-                }
+                (Process::Active, _) => self.watch(at),
                 // So does one that hands over, and learns who took over.
                 // A start that is held goes on asking.
                 (Process::Held, Role::Primary) => self.decide(at),
@@ -310,7 +320,7 @@ impl Pair {
         (node.withdraws, node.confirms) = (false, None);
     }
 
-    /// A new epoch, above what was told.
+    /// A new epoch begins, above what was told, and whoever is reached and runs is told of it.
     fn begin(&mut self, at: usize, told: Option<Epoch>) {
         self.promotions += 1;
         let promotion = format!("p{}", self.promotions);
@@ -320,6 +330,7 @@ impl Pair {
             ledger.highest_epoch = told;
         }
         ledger.begin_epoch(&promotion, 0);
+        self.watch(1 - at);
     }
 
     /// What the node that a standby follows hands over to it, where it reaches that one.
@@ -385,6 +396,11 @@ impl Pair {
             Step::Cut => self.is_cut = true,
             Step::Heal => self.is_cut = false,
             Step::Promote(at) => self.promote(at),
+            Step::Begin(at) if self.nodes[at].process == Process::Held && self.nodes[at].role() == Role::Standby => {
+                let told = self.asked(at).winner().map(|winner| winner.epoch.clone());
+                self.begin(at, told);
+            }
+            Step::Begin(_) => {}
             // Refused while it hands over, and while it is promoted.
             Step::Demote(at) if self.nodes[at].is_handing_over() || self.nodes[at].confirms.is_some() => {}
             Step::Demote(at) if self.nodes[at].process == Process::Held => self.nodes[at].record(Role::Standby),
@@ -436,10 +452,17 @@ fn no_schedule_ends_with_two_active_nodes_or_with_none_that_a_command_makes_acti
     runner
         .run(&vec(steps(), 1..LONGEST), |schedule| {
             let mut pair = Pair::new();
+            let mut has_asked = true;
             for step in schedule {
                 pair.take(step);
-                // Before a line heals nobody can know; after it one interval is enough.
+                has_asked = match step {
+                    Step::Heal => false,
+                    Step::Tick => true,
+                    _ => has_asked,
+                };
+                // Before a line heals nobody can know, and then one interval is enough.
                 if !pair.is_cut && pair.active().len() > 1 {
+                    prop_assert!(!has_asked, "both are active after {step:?}: {pair:?}");
                     let mut later = Pair {
                         nodes: pair.nodes.clone(),
                         ..pair

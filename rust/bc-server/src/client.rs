@@ -28,7 +28,7 @@ use bc_core::{
     keys::{Token, trust::Judge},
     settings::PrimaryUrl,
     standby::{ManifestReply, PeerKey, Transport},
-    status::{Report, ReportReply},
+    status::{Report, ReportReply, StatusBoard},
 };
 use bytes::Bytes;
 use reqwest::{
@@ -92,6 +92,8 @@ pub struct HttpTransport {
     key: Option<Arc<NodeKey>>,
     /// Which run of which node this is.
     holder: Option<KeyHolder>,
+    /// Has the epoch of this node, which whoever is asked who it is is told.
+    board: Option<Arc<StatusBoard>>,
 }
 
 /// One address that may be the primary's port.
@@ -152,6 +154,15 @@ impl HttpTransport {
         }
     }
 
+    /// Has a transport tell whomever it asks who it is which epoch this node has: one that was replaced asks back at once.
+    #[must_use]
+    pub fn telling(self, board: &Arc<StatusBoard>) -> Self {
+        Self {
+            board: Some(Arc::clone(board)),
+            ..self
+        }
+    }
+
     /// Leaves a transport the address alone that its URL says, and no other port of that host.
     #[must_use]
     pub fn at_its_port_alone(mut self) -> Self {
@@ -182,6 +193,7 @@ impl HttpTransport {
             concerns: Mutex::default(),
             key: None,
             holder: None,
+            board: None,
         })
     }
 

@@ -14,7 +14,10 @@ use bc_core::{
     settings::Settings,
     status::StatusBoard,
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 
 use crate::{md5s::Md5Desk, rejection_log::RejectionLog};
 
@@ -37,6 +40,8 @@ pub struct Context {
     pub run: Arc<Run>,
     /// Where handlers let files be read: never on the threads that answer, nor on those of the local socket.
     pub files: Handle,
+    /// Told where somebody says to have a higher epoch than this node.
+    pub replaced: Arc<Notify>,
     /// The MD5s of its files, for whoever compares them.
     pub md5s: Md5Desk,
 }

@@ -68,7 +68,7 @@ use bc_core::{
     standby::pull::newest::Newest,
     status::{Phase, Status, StatusBoard, Surroundings, Topic},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, error, info, warn};
 
@@ -481,6 +481,7 @@ impl Assembly {
         let runs = role == Role::Primary && phase == Phase::Running;
         let offers = runs || plan.hands_over;
         let replaced = database::Replaced::new(None);
+        let told = Arc::<Notify>::default();
         let handing_over = plan
             .hands_over
             .then(|| handing_over::HandingOver::of(&self, runtime.handle()));
@@ -491,7 +492,14 @@ impl Assembly {
             let (offer, reading) = primary::start(&self, &supervisor)?;
             ending.push(reading);
             scan_watch::start(&self, &supervisor);
-            peer_watch::start(&self, &supervisor, &token, &book, &replaced, handing_over.as_ref());
+            peer_watch::start(
+                &self,
+                &supervisor,
+                &token,
+                &book,
+                (&replaced, &told),
+                handing_over.as_ref(),
+            );
             Some(offer)
         } else {
             None
@@ -511,6 +519,7 @@ impl Assembly {
             standbys: offers.then(|| standby_watch::start(&self, &supervisor, &book)),
             run: Arc::clone(&self.run),
             files: runtime.handle().clone(),
+            replaced: told,
             md5s: Md5Desk::new(nodes, self.stop.clone()),
         };
         let following = plan

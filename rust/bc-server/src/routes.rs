@@ -59,7 +59,7 @@ mod v2;
 pub use content::VERIFIES_HEADER;
 pub use own_key::RUN_HEADER;
 pub(crate) use own_key::header as run_header;
-pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER};
+pub use v2::{CONCERNS_HEADER, ENVELOPE_HEADER, EPOCH_HEADER};
 
 /// One path of our port.
 #[derive(Debug, Clone, Copy)]

@@ -38,7 +38,12 @@ impl Network {
 
     /// Has `ip` do this in there.
     pub fn ip(&self, words: &str) {
-        let done = self.entered().arg("ip").args(words.split(' ')).output().expect("ip runs");
+        let done = self
+            .entered()
+            .arg("ip")
+            .args(words.split(' '))
+            .output()
+            .expect("ip runs");
         assert!(done.status.success(), "ip {words}: {done:?}");
     }
 

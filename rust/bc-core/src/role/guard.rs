@@ -11,6 +11,9 @@
 //! | an answer that is not proven: another key, a refused token, nonsense | `Unproven` |
 //! | nothing to the end of the wait: refused, no connection, no answer, a name that leads nowhere | `Unreachable` |
 //!
+//! A start of this node waits, within its time, for a peer to end that runs as a primary in a lower epoch: it hears of the higher
+//! one by being asked.
+//!
 //! A peer may have two addresses; the one that proves itself counts, and else the one that answers. The newest word of a
 //! peer counts, but a proven one is not unsaid by silence.
 
@@ -62,6 +65,8 @@ pub struct Word {
     pub how: String,
     /// The node that has proven itself there.
     pub node: Option<ProvenNode>,
+    /// Whether GoCD runs there in a lower epoch than this node's: it is going to end, and is waited for.
+    pub is_to_end: bool,
 }
 
 /// A peer that has proven itself.
@@ -171,7 +176,7 @@ impl Guard {
                 || self
                     .words
                     .get(peer)
-                    .is_some_and(|word| !matches!(word.said, Said::Unproven | Said::Unreachable))
+                    .is_some_and(|word| !matches!(word.said, Said::Unproven | Said::Unreachable) && !word.is_to_end)
         })
     }
 
@@ -224,7 +229,12 @@ impl Guard {
 
     /// What an answer at one address of a peer comes to for the guard.
     fn word(&mut self, peer: &str, address: &str, heard: &Heard) -> Word {
-        let word = |said, how: String| Word { said, how, node: None };
+        let word = |said, how: String| Word {
+            said,
+            how,
+            node: None,
+            is_to_end: false,
+        };
         match heard {
             Heard::Itself => word(Said::Agrees, "leads to this server itself".to_owned()),
             Heard::Unproven(how) => word(Said::Unproven, how.clone()),
@@ -276,10 +286,12 @@ impl Guard {
                     };
                     self.winners.insert(peer.to_owned(), winner);
                 }
+                let is_lower = self.own_epoch.as_ref().is_some_and(|own| epoch.number < own.number);
                 Word {
                     said,
                     how,
                     node: Some(node),
+                    is_to_end: *role == Role::Primary && !waits && is_lower,
                 }
             }
         }
@@ -374,6 +386,29 @@ mod tests {
         let mut guard = guard(own);
         guard.hear(PEER, vec![(PEER.to_owned(), heard)]);
         (guard.said()[0], guard.winner().cloned())
+    }
+
+    #[test]
+    fn a_start_waits_for_a_primary_of_a_lower_epoch_to_end() {
+        let (one, two) = (epoch(1, ""), epoch(2, "b"));
+        for (role, of, waits, is_waited_for) in [
+            (Role::Primary, &one, false, true),
+            (Role::Primary, &one, true, false),
+            (Role::Fenced, &one, false, false),
+            (Role::Standby, &one, false, false),
+        ] {
+            let mut guard = guard(Some(two.clone()));
+            let mut heard = node(OTHER, role, of.clone(), None);
+            if let Heard::Node { waits: its, .. } = &mut heard {
+                *its = waits;
+            }
+            guard.hear(PEER, vec![(PEER.to_owned(), heard)]);
+            assert_eq!(
+                (guard.said()[0], guard.is_complete()),
+                (Said::Agrees, !is_waited_for),
+                "{role} {waits}"
+            );
+        }
     }
 
     #[test]

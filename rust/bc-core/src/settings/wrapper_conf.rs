@@ -197,7 +197,10 @@ pub fn edited(others: &[&[u8]], file: &[u8], arguments: &[Argument], quoting: Qu
         }));
     }
     added.extend(gaps(&others, &file, &added));
-    if arguments.iter().any(|argument| matches!(argument, Argument::Agent { .. })) {
+    if arguments
+        .iter()
+        .any(|argument| matches!(argument, Argument::Agent { .. }))
+    {
         added.extend(restart(&others, &file));
     }
     let text = with_lines(&file, &added);

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{Candidate, HttpTransport, answer, key_of, whole_body};
+use crate::routes::EPOCH_HEADER;
 
 /// The longest wait for an answer, and for a bare connection.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -42,7 +43,10 @@ impl HttpTransport {
             Err(error) => return Heard::NotAsked(error.to_string()),
         };
         let within = self.timeout.min(LONGEST);
-        let request = candidate.get("/api/v2/node", credentials);
+        let mut request = candidate.get("/api/v2/node", credentials);
+        if let Some(board) = &self.board {
+            request = request.header(EPOCH_HEADER, board.look(|status| status.epoch.number));
+        }
         let response = match candidate.send(request, within).await {
             Ok(response) => response,
             Err(error) => {

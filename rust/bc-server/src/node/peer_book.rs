@@ -228,7 +228,7 @@ impl PeerBook {
         let timeout = settings.connection_timeout.min(LONGEST);
         let trust = peers_file::trust_source_of(&self.own, &self.board, Arc::new(settings));
         let transport = HttpTransport::of_node(&source.url, &self.key, trust, token.clone(), timeout)?;
-        let transport = transport.by(&self.run, self.own_node_id());
+        let transport = transport.by(&self.run, self.own_node_id()).telling(&self.board);
         Ok(Arc::new(if peer.may_be_at_another_port() {
             transport
         } else {

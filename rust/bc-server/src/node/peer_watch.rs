@@ -1,7 +1,7 @@
 //! Asks the peers of a running primary whether one of them was promoted, for as long as it runs.
 //!
-//! Every ten seconds, and at once where this process stood still or its clock was moved. On a higher epoch it gives out no
-//! files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
+//! Every ten seconds, and at once where this process stood still or its clock was moved, or somebody says to have a higher
+//! epoch. On a higher epoch it gives out no files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
 //! primaries in one epoch end as well: at their next start both hold until a person has decided. A higher epoch in GoCD's
 //! database, which `database` watches, counts as that of a peer. A primary that hands over asks each second, and is fenced by
 //! whoever took over without an end: GoCD is held already.
@@ -24,7 +24,7 @@ use bc_core::{
 };
 use futures_util::future::join_all;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -44,6 +44,8 @@ use super::{
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The longest wait for an answer: with the interval it stays below 15 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// The pause after somebody has said to have a higher epoch.
+const TOLD_AGAIN: Duration = Duration::from_millis(100);
 /// Silence of a peer that is said.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Time for log and health messages to be said before the process ends.
@@ -57,7 +59,7 @@ pub(crate) fn start(
     supervisor: &Supervisor,
     token: &watch::Receiver<Option<Token>>,
     book: &Arc<PeerBook>,
-    replaced: &Replaced,
+    (replaced, told): (&Replaced, &Arc<Notify>),
     handing_over: Option<&Arc<HandingOver>>,
 ) {
     let fenced = Fenced::of(assembly, book);
@@ -66,7 +68,7 @@ pub(crate) fn start(
         does: "asks the other nodes whether one of them was promoted",
     };
     let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
-    let by_database = replaced.subscribe();
+    let (by_database, told) = (replaced.subscribe(), Arc::clone(told));
     let (audit, handing_over) = (assembly.audit.clone(), handing_over.cloned());
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
@@ -81,6 +83,7 @@ pub(crate) fn start(
             token: token.clone(),
             guard,
             by_database: by_database.clone(),
+            told: Arc::clone(&told),
             silent_since: BTreeMap::new(),
             handing_over: handing_over.clone(),
             audit: audit.clone(),
@@ -96,6 +99,8 @@ struct PeerWatch {
     guard: Guard,
     /// Who leads by GoCD's database, once that names somebody else.
     by_database: watch::Receiver<Option<Winner>>,
+    /// Told where somebody says to have a higher epoch.
+    told: Arc<Notify>,
     /// Since when each peer has not proven itself.
     silent_since: BTreeMap<String, Instant>,
     /// Where GoCD is held, since this node hands over.
@@ -134,7 +139,11 @@ impl PeerWatch {
                     self.fenced.board.clear(&Topic::Guard);
                 }
             }
-            sleep(TICK).await;
+            if timeout(TICK, self.told.notified()).await.is_ok() {
+                due = Instant::now();
+                // Whoever says so again and again has nobody asked without a pause.
+                sleep(TOLD_AGAIN).await;
+            }
         }
         // There is nothing more to be asked, and this part is not to be started again.
         std::future::pending::<()>().await;

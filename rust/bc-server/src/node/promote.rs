@@ -9,6 +9,7 @@
 //! | `preflight` | gathers what speaks against a promotion, also while none is on its way |
 //! | `command` | runs what an administrator has set |
 //! | `hook` | has it run after a promotion |
+//! | `tell` | tells a former primary that still runs |
 //! | `rest` | keeps the store from making anything live meanwhile |
 //! | `caller` | who began it, and hears of each step |
 //!
@@ -62,6 +63,7 @@ mod handed_over;
 pub(super) mod hook;
 pub(super) mod preflight;
 mod rest;
+mod tell;
 
 /// What a node needs to be promoted.
 pub(crate) struct Promotion {
@@ -400,7 +402,11 @@ impl Promotion {
             Step::BackToAccepted => self.back_to_accepted(&way.caller).await,
             Step::MakeWhole => self.make_whole(way).await,
             Step::AskOnceMore => Ok(way.caller.ask_once_more().await),
-            Step::BeginEpoch => self.begin_epoch(&way.course),
+            Step::BeginEpoch => {
+                let came = self.begin_epoch(&way.course)?;
+                self.tell_primary(&way.caller).await;
+                Ok(came)
+            }
             Step::Note => self.note(&way.course),
             Step::RecordRole => self.record_role(way).await,
             Step::Release => {

@@ -71,7 +71,10 @@ pub(crate) fn start(
         assembly.settings.connection_timeout,
     );
     let transport = match transport {
-        Ok(transport) => Arc::new(transport.by(&assembly.run, assembly.state.node_id())),
+        Ok(transport) => {
+            let transport = transport.by(&assembly.run, assembly.state.node_id());
+            Arc::new(transport.telling(&assembly.board))
+        }
         Err(problem) => {
             error!("{problem}");
             assembly.raise(&Topic::Client, Severity::Critical, problem.to_string());

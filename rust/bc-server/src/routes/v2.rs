@@ -28,6 +28,9 @@ pub const ENVELOPE_HEADER: &str = "gocd-bc-envelope";
 /// Tells the list of concerns of an answer from others: a client sends it back with its next question.
 pub const CONCERNS_HEADER: &str = "gocd-bc-concerns";
 
+/// Tells a node that is asked who it is which epoch the one has that asks.
+pub const EPOCH_HEADER: &str = "gocd-bc-epoch";
+
 /// How long a question waits at least before it is answered for other concerns alone: concerns that come and go quickly
 /// must not make standbys ask all the time.
 const CONCERNS_AFTER: Duration = Duration::from_secs(1);
@@ -35,8 +38,15 @@ const CONCERNS_AFTER: Duration = Duration::from_secs(1);
 /// The longest a client may wait for a change.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Answers who this node is, in every role.
-pub(super) async fn node(State(context): State<Context>) -> Json<Envelope> {
+/// Answers who this node is, in every role. Where the one that asks has a higher epoch, a primary asks its peers at once: what
+/// a header says proves nothing, and the answer to that question does.
+pub(super) async fn node(State(context): State<Context>, headers: HeaderMap) -> Json<Envelope> {
+    let told = headers
+        .get(EPOCH_HEADER)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if told > context.status.look(|status| Some(status.epoch.number)) {
+        context.replaced.notify_one();
+    }
     let now_ms = context.status.now_ms();
     let offered = source::offer(&context)
         .ok()

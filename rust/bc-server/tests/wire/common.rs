@@ -106,6 +106,7 @@ impl Node {
             offer,
             rejections: RejectionLog::new(board),
             run: Arc::new(run),
+            replaced: Arc::default(),
         };
         let tls = tls::server::config(&identity).expect("identity");
         let bound = bound(limits).await.with_rejections(context.rejections.clone());

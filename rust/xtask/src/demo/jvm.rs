@@ -26,7 +26,13 @@ pub(crate) struct Jvm {
 
 impl Jvm {
     /// Starts a program with these words in `folder`; everything it prints goes to the end of `log`.
-    pub(crate) fn start(name: &'static str, program: &Path, words: &[String], folder: &Path, log: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        name: &'static str,
+        program: &Path,
+        words: &[String],
+        folder: &Path,
+        log: &Path,
+    ) -> Result<Self> {
         let log_file = OpenOptions::new()
             .create(true)
             .append(true)

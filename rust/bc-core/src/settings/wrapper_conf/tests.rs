@@ -151,14 +151,20 @@ fn the_wrapper_is_told_to_start_a_server_again_that_was_ended_unless_somebody_ha
         ("wrapper.on_exit.default=restart\n", false),
         ("Wrapper.On_Exit.75=SHUTDOWN\n", false),
     ] {
-        for (main, file) in [(format!("{MAIN}{line}"), String::new()), (MAIN.to_owned(), line.to_owned())] {
+        for (main, file) in [
+            (format!("{MAIN}{line}"), String::new()),
+            (MAIN.to_owned(), line.to_owned()),
+        ] {
             let (text, _) = in_file(&main, &file);
             assert_eq!(text.contains("wrapper.on_exit.75=RESTART\n"), is_added, "{line}");
             assert_eq!(in_file(&main, &text), (text, Vec::new()));
         }
     }
     let without_agent = edit(MAIN, "", &standby()[..2], Quoting::Unix).0;
-    assert!(!without_agent.contains("on_exit"), "nothing would hold it: {without_agent}");
+    assert!(
+        !without_agent.contains("on_exit"),
+        "nothing would hold it: {without_agent}"
+    );
 }
 
 #[test]
