@@ -16,6 +16,7 @@ use bc_testkit::{
     process::Process,
     wait,
 };
+use bc_tests::nodes::Nodes;
 use reqwest::{
     StatusCode,
     blocking::{Client, Response},
@@ -224,6 +225,50 @@ fn an_unmodified_standby_follows() {
         standby.round();
         (!standby.external().join("added.jar").exists()).then_some(())
     });
+}
+
+#[test]
+fn an_unmodified_standby_keeps_its_files_through_a_promotion_and_follows_whoever_took_over() {
+    let nodes = Nodes::new().expect("two folders");
+    let lost = nodes.start_primary().expect("it listens");
+    let _promoted = nodes.start_standby().expect("it listens");
+    nodes
+        .primary
+        .wait_for_status("the primary knows its standby", START, |status| {
+            status["peers"][0]["said"] == "agrees"
+        });
+    bc_tests::wait_for_sync(&nodes.standby);
+    let mut old = OldStandby::new(&nodes.primary, FOUR);
+    let (theirs, its) = (
+        nodes.primary.config().join("cruise-config.xml"),
+        old.config().join("cruise-config.xml"),
+    );
+    old.round_until_equal(&theirs, &its);
+    let kept = fs::read(&its).expect("read");
+    drop(lost);
+    let promoted = nodes.standby.cli(&["promote", "--without-database", "--wait", "60"]);
+    assert!(promoted.status.success(), "{promoted:?}");
+    let _again = nodes.start_primary().expect("it listens");
+    nodes
+        .primary
+        .wait_for_status("the former primary is fenced", START, |status| {
+            status["role"] == "fenced" && status["phase"] == "holding"
+        });
+    for path in ["/config_files_status", "/plugin_files_status", "/cruise_config"] {
+        assert_eq!(
+            old.get(path).status(),
+            StatusCode::CONFLICT,
+            "{path}: it takes nothing, and removes nothing"
+        );
+    }
+    assert_eq!(fs::read(&its).expect("read"), kept);
+
+    // Its bc.primary.url is changed.
+    old.port = nodes.standby.port;
+    let text = String::from_utf8(kept).expect("text");
+    nodes.standby.rewrite_config(&text.replace("up42", "up43"));
+    old.round_until_equal(&nodes.standby.config().join("cruise-config.xml"), &its);
+    assert!(fs::read_to_string(&its).expect("read").contains("up43"));
 }
 
 #[test]
