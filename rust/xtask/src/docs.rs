@@ -102,7 +102,12 @@ fn documents(project: &Project) -> Result<Vec<PathBuf>> {
 }
 
 /// Documents whose words with an underscore in backticks are names of tests.
-const NAME_TESTS: [&str; 3] = ["rust/SECURITY.md", "rust/CONTRIBUTING.md", GUIDE_TO_TESTS];
+const NAME_TESTS: [&str; 4] = [
+    "rust/SECURITY.md",
+    "rust/CONTRIBUTING.md",
+    "rust/docs/faults.md",
+    GUIDE_TO_TESTS,
+];
 /// The document that says of each file of tests what it drives.
 const GUIDE_TO_TESTS: &str = "tests/README.md";
 
