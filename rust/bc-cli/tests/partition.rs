@@ -6,12 +6,15 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use network::Cable;
 use pair::{
-    Foreground, folders, key_of_primary, listening, primary_command, standby_command, status, wait_for,
-    wait_until_in_sync,
+    Foreground, folders, key_of_primary, listening, pair_with, primary_command, primary_in, standby_command, status,
+    wait_for, wait_until_in_sync,
 };
 use serde_json::Value;
 use support::{Answer, Place};
@@ -159,4 +162,31 @@ fn whichever_direction_is_cut_the_replaced_primary_is_fenced_once_the_line_heals
         });
         wait_for("the other one is held", || site.is(old, "fenced", "holding"));
     }
+}
+
+#[test]
+fn a_peer_that_takes_connections_and_says_nothing_is_waited_for_and_no_longer() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let of_standby = listener.local_addr().expect("bound");
+    drop(listener);
+    let listen = format!("bc.listen={of_standby}");
+    let (first, following, address) = pair_with(&place, &["--property", &listen]);
+    wait_for("the primary hears its standby", || {
+        (status(&place, NODES[0])["peers"][0]["said"] == "agrees").then_some(())
+    });
+    first.end();
+    following.end();
+    let _mute = TcpListener::bind(of_standby).expect("free");
+    let begun = Instant::now();
+    let again = primary_in(&place, NODES[0], &address, &[]);
+    wait_for("it runs", || {
+        (status(&place, NODES[0])["phase"] == "running").then_some(())
+    });
+    assert!(begun.elapsed() >= Duration::from_millis(2400), "{:?}", begun.elapsed());
+    let (_, log) = again.end();
+    assert!(
+        log.contains("GoCD starts although not all peers could be asked"),
+        "{log}"
+    );
 }

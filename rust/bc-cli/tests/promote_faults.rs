@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bc_testkit::postgres::{DATABASE, Postgres, USER};
+use bc_testkit::postgres::{DATABASE, PASSWORD, Postgres, USER};
 use four::{Four, promote_in, rows_of};
 use nix::{
     sys::signal::{Signal, kill},
@@ -116,16 +116,18 @@ fn a_frozen_primary_is_seen_in_its_database_and_asks_first_when_it_wakes() {
 fn a_promotion_by_a_command_goes_on_whoever_is_killed_meanwhile_and_two_orders_are_one() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
-    let (script, go) = (folder.path().join("promote"), folder.path().join("go"));
+    let [script, go, said] = ["promote", "go", "said"].map(|name| folder.path().join(name));
     let setting = format!("bc.db.promote=command:sh {}", script.display());
     let mut four = Four::of(15, &[&setting]);
     // It is told the epoch that has begun.
     let promote = format!(
-        "while [ ! -e {} ]; do sleep 0.1; done; echo $GOCD_BC_EPOCH > {}; runuser -u postgres -- {}/pg_ctl promote -D {}",
+        "while [ ! -e {} ]; do sleep 0.1; done; echo $GOCD_BC_EPOCH > {}; PGPASSWORD='{PASSWORD}' {}/psql -X -h 127.0.0.1 -p {} \
+         -U {USER} -d {DATABASE} -c 'select pg_promote(false)' > {} 2>&1",
         go.display(),
         folder.path().join("epoch").display(),
         four.copy.programs().display(),
-        four.copy.data().display()
+        four.copy.port(),
+        said.display()
     );
     fs::write(&script, promote).expect("written");
     four.write(500);
@@ -153,7 +155,8 @@ fn a_promotion_by_a_command_goes_on_whoever_is_killed_meanwhile_and_two_orders_a
         let status = four.standby();
         status["promotion"]["outcome"].is_string().then_some(status)
     });
-    assert_eq!(after["promotion"]["outcome"], "complete", "{after:#}");
+    let said = fs::read_to_string(said).unwrap_or_default();
+    assert_eq!(after["promotion"]["outcome"], "complete", "{said}: {after:#}");
     assert_eq!(fs::read_to_string(folder.path().join("epoch")).expect("told"), "2\n");
     assert_eq!(
         (
@@ -188,6 +191,9 @@ fn whoever_promotes_the_database_is_waited_for_where_that_is_asked_for() {
         0 => first,
         _ => {
             assert!(first.stderr.contains("which goes on from there"), "{first:?}");
+            wait_for("the node to see that it is promoted", || {
+                (four.standby()["database"]["servers"][0]["role"] == "primary").then_some(())
+            });
             four.promote(&["--yes"])
         }
     };

@@ -274,6 +274,7 @@ impl Promotion {
                 false => error,
             });
         }
+        self.release(way.maintenance);
         let maintained = match maintenance {
             true => {
                 " in maintenance mode: it schedules nothing and takes no change of its configuration until somebody ends \
@@ -409,10 +410,8 @@ impl Promotion {
             }
             Step::Note => self.note(&way.course),
             Step::RecordRole => self.record_role(way).await,
-            Step::Release => {
-                self.release(way.maintenance);
-                Ok(Came::Done)
-            }
+            // What it came to is written down first, and whoever ordered it hears of it.
+            Step::Release => Ok(Came::Done),
         }
     }
 
