@@ -165,6 +165,7 @@ fn a_promotion_by_a_command_goes_on_whoever_is_killed_meanwhile_and_two_orders_a
         ),
         ("f", rows)
     );
+    wait_for("it runs", || (four.standby()["phase"] == "running").then_some(()));
     let again = four.promote(&["--yes"]);
     assert!(again.code == 1 && again.stderr.contains("is a primary"), "{again:?}");
 }
@@ -233,7 +234,7 @@ fn on_one_shared_database_the_lock_refuses_a_promotion_and_the_row_fences_the_fo
         (row().as_deref() == Ok("2")).then_some(())
     });
     // Nobody tells it but the database.
-    fs::remove_file(place.path(PRIMARY_STATE).join("known-peers.json")).expect("it knew its standby");
+    drop(fs::remove_file(place.path(PRIMARY_STATE).join("known-peers.json")));
     let _again = primary_in(&place, "primary", &address, &[]);
     wait_for("it to be fenced", || {
         let status = status(&place, "primary");

@@ -139,7 +139,9 @@ fn from_nothing_to_in_sync() {
         "{lines}"
     );
     assert!(
-        lines.ends_with(&format!("wrapper.java.additional.101=-javaagent:{JAR}\n")),
+        lines.ends_with(&format!(
+            "wrapper.java.additional.101=-javaagent:{JAR}\nwrapper.on_exit.75=RESTART\n"
+        )),
         "{lines}"
     );
     let again = setup(&place, "primary", &["--write"]);
