@@ -85,7 +85,8 @@ impl Servers {
             place(&project.jar(Variant::Product), &folder.plugins().join(JAR))?;
             let start = Start {
                 name,
-                java: jdk.program("java"),
+                program: jdk.program("java"),
+                pid_file: None,
                 words: words(built, ports, asked),
             };
             Ok::<_, anyhow::Error>((folder, start))
