@@ -81,6 +81,7 @@ fn mapped_libraries(process: u32) -> usize {
 fn loading_it_leaves_no_warning_in_gocds_log() {
     let dir = GocdDir::with_jar();
     let _jvm = dir.launch("primary", &mut dir.java(17));
+    dir.wait_for_gocd();
     wait_for_plugin(&dir);
     let form = ask(&dir, "go.plugin-settings.get-configuration");
     let (code, form) = form.split_once('\n').expect("a code and a body");
