@@ -9,7 +9,7 @@
 //!
 //! One of the first two is enough to know the own epoch. A ledger that cannot be used is never taken for that of a new
 //! node, whose epoch is 1: where neither of them says it, it is unknown, and whatever begins then begins above all that
-//! is known. What GoCD's database and the other nodes say is asked before that ([`super::start`]).
+//! is known. What GoCD's database and the other nodes say is asked before that ([`super::start()`]).
 
 use super::ledger::{Ledger, MAX_COUNT};
 use crate::{
