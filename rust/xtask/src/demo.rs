@@ -18,6 +18,7 @@ mod database_check;
 pub(crate) mod databases;
 mod failover;
 pub(crate) mod folders;
+mod hand_back;
 mod held;
 pub(crate) mod http;
 pub(crate) mod jvm;

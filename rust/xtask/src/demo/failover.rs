@@ -1,4 +1,5 @@
-//! A fail-over from the first edit to the former primary as the new standby, with nobody but `gocd-bc` at work.
+//! A fail-over from the first edit to the former primary as the new standby, and the planned switch back to it, with nobody
+//! but `gocd-bc` at work.
 //!
 //! | step | what happens |
 //! |---|---|
@@ -7,6 +8,7 @@
 //! | promote | `gocd-bc promote` on the standby; then until GoCD answers there |
 //! | come back | the former primary's machine boots: its database and GoCD are started as ever, and GoCD is held as fenced; its JVM is killed, and the wrapper starts another one, which is held as well |
 //! | return | its database is made the standby of the new one, and its server too, until both follow |
+//! | hand back | more edits and rows on the new primary, then `gocd-bc demote --handover` there and `gocd-bc promote` on the former one |
 
 use std::{
     fs,
@@ -20,6 +22,7 @@ use crate::{
     command,
     demo::{
         Stop,
+        hand_back::{Switched, hand_back},
         numbers::milliseconds,
         pair::Pair,
         two_active::TwoActive,
@@ -49,6 +52,7 @@ pub(crate) struct Findings {
     failover_ms: Option<f64>,
     fenced: bool,
     returned: bool,
+    handed_back: Option<Switched>,
     failures: Vec<String>,
 }
 
@@ -74,6 +78,9 @@ impl Findings {
             "failover_ms": self.failover_ms,
             "fenced": self.fenced,
             "returned": self.returned,
+            "handover_lost_rows": self.handed_back.map(|back| back.lost_rows),
+            "handover_lost_edits": self.handed_back.map(|back| back.lost_edits),
+            "handover_ms": self.handed_back.map(|back| back.release_ms),
         })
         .to_string()
     }
@@ -91,6 +98,11 @@ impl Findings {
             ),
             (self.fenced, "the former primary was not held as fenced"),
             (self.returned, "the former primary did not become the standby"),
+            (
+                self.handed_back
+                    .is_some_and(|back| back.lost_rows == 0 && back.lost_edits == 0),
+                "the planned switch back was not made, or lost something",
+            ),
         ] {
             if !is_right {
                 complaints.push(complaint.to_owned());
@@ -149,6 +161,7 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
 
     come_back(pair, stop)?;
     findings.returned = true;
+    findings.handed_back = Some(hand_back(pair, stop, &original)?);
     Ok(())
 }
 
@@ -204,6 +217,11 @@ mod tests {
             failover_ms: Some(4000.0),
             fenced: true,
             returned: true,
+            handed_back: Some(Switched {
+                lost_rows: 0,
+                lost_edits: 0,
+                release_ms: 200.0,
+            }),
             failures: Vec::new(),
         }
     }
@@ -213,7 +231,7 @@ mod tests {
         assert!(perfect().complaints().is_empty());
         assert_eq!(
             perfect().to_json(),
-            r#"{"failover_ms":4000.0,"fenced":true,"lost_edits":0,"lost_rows":0,"promote_ms":300.0,"returned":true,"two_active_ms":0}"#
+            r#"{"failover_ms":4000.0,"fenced":true,"handover_lost_edits":0,"handover_lost_rows":0,"handover_ms":200.0,"lost_edits":0,"lost_rows":0,"promote_ms":300.0,"returned":true,"two_active_ms":0}"#
         );
         for flawed in [
             Findings {
@@ -238,6 +256,10 @@ mod tests {
             },
             Findings {
                 returned: false,
+                ..perfect()
+            },
+            Findings {
+                handed_back: None,
                 ..perfect()
             },
         ] {

@@ -1,0 +1,75 @@
+//! The planned switch back to the former primary, once that is the standby: `gocd-bc demote --handover`, then `gocd-bc promote`,
+//! which asks nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    command,
+    demo::{
+        Stop,
+        pair::Pair,
+        writers::{Lost, Writers},
+    },
+};
+
+/// So many edits and rows before the order.
+const WRITES: usize = 5;
+/// The number of the first edit, above all that were made before.
+const FIRST: u32 = 1001;
+/// How long each step may take.
+const LONG: Duration = Duration::from_secs(120);
+
+/// What the switch back came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Switched {
+    /// Rows that the new primary lacks.
+    pub(crate) lost_rows: usize,
+    /// Edits that it lacks.
+    pub(crate) lost_edits: usize,
+    /// From the promotion's first step to the release, in ms.
+    pub(crate) release_ms: f64,
+}
+
+/// Switches back to the former primary. `original` is the configuration that the edits are made of.
+pub(crate) fn hand_back(pair: &mut Pair, stop: &Stop, original: &str) -> Result<Switched> {
+    let databases = pair.databases.as_ref().context("there is no database")?;
+    let writers = Writers::start(&pair.standby.folder, &databases.standby, original, FIRST)?;
+    stop.wait_until("some more edits and rows are written", LONG, || {
+        Ok(writers.count() >= WRITES)
+    })?;
+    // Up to the very order.
+    let written = writers.finish()?;
+    let mut order = pair
+        .standby
+        .companion(&pair.project, &["demote", "--handover", "--wait", "0"]);
+    command::run(&mut order).context("gocd-bc demote --handover")?;
+    stop.wait_until("the server says what it hands over", LONG, || {
+        if pair.standby.jvm.must_run().is_err() {
+            // As its service starts it again.
+            pair.standby.start_again()?;
+        }
+        let status = pair.standby.status(&pair.project)?;
+        Ok(status["phase"] == "holding" && status["hands_over"]["token"].is_object())
+    })?;
+    // Nobody is there to answer a question.
+    command::run(&mut pair.primary.companion(&pair.project, &["promote"])).context("gocd-bc promote")?;
+    stop.wait_until("GoCD answers on the server that took over", LONG, || {
+        Ok(pair.primary.gocd_is_healthy())
+    })?;
+    let status = pair.primary.status(&pair.project)?;
+    let steps = status["promotion"]["steps"].as_array().context("no promotion")?;
+    let release_ms = steps.iter().filter_map(|step| step["took_ms"].as_f64()).sum();
+    let databases = pair.databases.as_ref().context("there is no database")?;
+    let lost = Lost::of(&written, &pair.primary.folder, &databases.primary)?;
+    stop.wait_until("whoever handed over is fenced", LONG, || {
+        let status = pair.standby.status(&pair.project)?;
+        Ok(status["role"] == "fenced" && status["phase"] == "holding")
+    })?;
+    Ok(Switched {
+        lost_rows: lost.rows,
+        lost_edits: lost.edits,
+        release_ms,
+    })
+}
