@@ -138,8 +138,11 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
         Ok(pair.standby.gocd_is_healthy())
     })?;
     findings.failover_ms = Some(milliseconds(lost.elapsed()));
-    let status = pair.standby.status(&pair.project)?;
-    findings.promote_ms = Some(without_database(&status).context("the status says nothing of its promotion")?);
+    // GoCD answers before it has loaded our plugin.
+    stop.wait_until("the promoted server says how its promotion went", LONG, || {
+        findings.promote_ms = without_database(&pair.standby.status(&pair.project)?);
+        Ok(findings.promote_ms.is_some())
+    })?;
     let of_promotion = Lost::of(&written, &pair.standby.folder, &databases.standby)?;
     (findings.lost_rows, findings.lost_edits) = (Some(of_promotion.rows), Some(of_promotion.edits));
 

@@ -53,14 +53,21 @@ pub(crate) fn hand_back(pair: &mut Pair, stop: &Stop, original: &str) -> Result<
         let status = pair.standby.status(&pair.project)?;
         Ok(status["phase"] == "holding" && status["hands_over"]["token"].is_object())
     })?;
-    // Nobody is there to answer a question.
-    command::run(&mut pair.primary.companion(&pair.project, &["promote"])).context("gocd-bc promote")?;
+    // Nobody is there to answer a question. It does not wait for GoCD, which takes the sample plugins for invalid, as it
+    // did before, and would be said to lack them.
+    let mut promote = pair.primary.companion(&pair.project, &["promote", "--wait", "0"]);
+    command::run(&mut promote).context("gocd-bc promote")?;
     stop.wait_until("GoCD answers on the server that took over", LONG, || {
         Ok(pair.primary.gocd_is_healthy())
     })?;
-    let status = pair.primary.status(&pair.project)?;
-    let steps = status["promotion"]["steps"].as_array().context("no promotion")?;
-    let release_ms = steps.iter().filter_map(|step| step["took_ms"].as_f64()).sum();
+    let mut release_ms = None;
+    // GoCD answers before it has loaded our plugin.
+    stop.wait_until("the server says how its promotion went", LONG, || {
+        let status = pair.primary.status(&pair.project)?;
+        let steps = status["promotion"]["steps"].as_array();
+        release_ms = steps.map(|steps| steps.iter().filter_map(|step| step["took_ms"].as_f64()).sum());
+        Ok(release_ms.is_some())
+    })?;
     let databases = pair.databases.as_ref().context("there is no database")?;
     let lost = Lost::of(&written, &pair.primary.folder, &databases.primary)?;
     stop.wait_until("whoever handed over is fenced", LONG, || {
@@ -70,6 +77,6 @@ pub(crate) fn hand_back(pair: &mut Pair, stop: &Stop, original: &str) -> Result<
     Ok(Switched {
         lost_rows: lost.rows,
         lost_edits: lost.edits,
-        release_ms,
+        release_ms: release_ms.context("no promotion")?,
     })
 }
