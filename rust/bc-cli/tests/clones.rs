@@ -9,8 +9,8 @@ use std::{process::Command, thread::sleep, time::Duration};
 
 use forwarder::Forwarder;
 use pair::{
-    Foreground, PRIMARY_STATE, change, comment, comment_of, config, folders, key_of_primary, listening, pair, primary,
-    primary_in, standby, standby_in, status, wait_for, wait_until_in_sync, wait_until_on_standby,
+    Foreground, PRIMARY_STATE, change, comment, comment_of, config, folders, key_of_primary, listening, listening_of,
+    pair, primary, primary_in, standby, standby_in, status, wait_for, wait_until_in_sync, wait_until_on_standby,
 };
 use serde_json::Value;
 use support::Place;
@@ -220,9 +220,7 @@ fn two_primaries_with_one_identity_behind_one_address_are_named_and_not_mixed() 
     assert_eq!(critical(&place, "standby"), [""; 0], "a restart is no copy");
 
     let copy: Foreground = primary_in(&place, "clone", "127.0.0.1:0", &[]);
-    let elsewhere = wait_for("the clone listens", || {
-        status(&place, "clone")["listening"].as_str().map(str::to_owned)
-    });
+    let elsewhere = listening_of(&place, "clone");
     let live = config(&place, "standby");
     forwarder.lead_to(&elsewhere);
     let foreign = comment_of(&place, "clone", "of the clone");

@@ -187,8 +187,15 @@ pub fn folders(place: &Place) {
 
 /// Where the primary listens, once it does.
 pub fn listening(place: &Place) -> String {
+    listening_of(place, "primary")
+}
+
+/// Where a primary listens, once it is decided that it is one: until then it has another free port.
+pub fn listening_of(place: &Place, node: &str) -> String {
     wait_for("the primary listens", || {
-        status(place, "primary")["listening"].as_str().map(str::to_owned)
+        let status = status(place, node);
+        let listening = status["listening"].as_str().filter(|_| status["phase"] != "starting");
+        listening.map(str::to_owned)
     })
 }
 
