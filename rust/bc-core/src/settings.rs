@@ -50,6 +50,7 @@
 //! | `bc.db.promote` | `auto` | how `gocd-bc promote` promotes the database: `auto`, `trigger:FILE`, `command:COMMAND`, `wait` or `none`; malformed: not at all, and a promotion with the database is refused |
 //! | `bc.promote.max.lag` | `16 MiB, 60 s` | how much of the database's log a promotion may lose without `--accept-loss`: bytes, and seconds; malformed: nothing |
 //! | `bc.promote.hook` | | a command that is run once GoCD was released by a promotion, such as one that moves an address |
+//! | `bc.gocd.token.file` | | a file with an access token of GoCD, with which agents are asked for after a promotion |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
 //!
 //! The rest of the room:
