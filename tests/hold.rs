@@ -358,10 +358,11 @@ fn without_a_library_the_record_decides_under_its_own_flag_only() {
 
 #[test]
 fn twenty_handovers_leave_the_port_free_and_the_plugin_in_charge() {
-    let primary = GocdDir::with_jar();
-    let _primary_jvm = primary.launch("primary", &mut primary.java(17));
-    primary.wait_for_port();
     for round in 1..=20 {
+        // Each is told of the new epoch, and gives out nothing after that.
+        let primary = GocdDir::with_jar();
+        let _primary_jvm = primary.launch("primary", &mut primary.java(17));
+        primary.wait_for_port();
         let standby = GocdDir::with_jar();
         standby.copy_config_of(&primary);
         let jvm = start_standby(&standby, primary.port, 17);

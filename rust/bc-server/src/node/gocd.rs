@@ -255,8 +255,9 @@ async fn ask(gocd: SocketAddr, context: &str) -> Heard {
     let mut answer = Vec::new();
     let asked = async {
         let mut stream = TcpStream::connect(gocd).await?;
+        // GoCD answers 404 to whoever wants JSON and names no version of its API.
         let request = format!(
-            "GET {context}/api/v1/health HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+            "GET {context}/api/v1/health HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         stream.take(LONGEST_ANSWER as u64).read_to_end(&mut answer).await?;
