@@ -100,7 +100,8 @@ impl Servers {
         let mut primary = run(folder, ports, start, root)?;
         let is_up = |node: &mut Node| {
             node.jvm.must_run()?;
-            Ok(node.gocd_is_healthy() && node.status(project)?["listening"].is_string())
+            // For as long as our node wants it to be: one that is killed before that is said to have failed.
+            Ok(node.status(project)?["gocd"]["state"] == "healthy")
         };
         stop.wait_until("the primary's GoCD is healthy", START, || is_up(&mut primary))?;
         // The first start migrates the database; the second one is what a promotion is measured by.
