@@ -3,7 +3,7 @@
 //! The last member of the object is `"sha256"`, over all bytes before it. The file stays JSON: a reader that knows
 //! nothing of the checksum ignores that member.
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::basics::Digest;
 
@@ -36,6 +36,11 @@ pub(crate) fn is_whole(text: &[u8]) -> bool {
     rest.strip_prefix(BEFORE)
         .and_then(|rest| rest.strip_suffix(AFTER))
         .is_some_and(|found| found == digest.as_bytes())
+}
+
+/// Reads what [`sealed`] was given; none where a byte is not as it was written, or it is no such value.
+pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    is_whole(text).then(|| serde_json::from_slice(text).ok()).flatten()
 }
 
 #[cfg(test)]

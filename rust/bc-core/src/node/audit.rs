@@ -282,8 +282,7 @@ impl History {
     fn take(&mut self, path: &Path, lines: &[Vec<u8>]) {
         let mut damaged = Vec::new();
         for (number, line) in (1..).zip(lines) {
-            let read = seal::is_whole(line).then(|| serde_json::from_slice::<Entry>(line).ok());
-            match read.flatten() {
+            match seal::read::<Entry>(line) {
                 Some(entry) if entry.is_history() => self.orders.push(entry),
                 Some(_) => {}
                 None => damaged.push(number),

@@ -129,10 +129,7 @@ impl GocdStart {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
             return Ok(None);
         };
-        let start = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        start.map(Some).ok_or_else(|| {
+        seal::read(&text).map(Some).ok_or_else(|| {
             Error::new(
                 Kind::File,
                 format!("{} is damaged; it tells how GoCD's last start went", path.display()),

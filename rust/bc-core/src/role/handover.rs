@@ -72,11 +72,8 @@ impl Handover {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
             return Ok(None);
         };
-        let handover: Option<Self> = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        handover
-            .filter(|handover| handover.format <= FORMAT)
+        seal::read(&text)
+            .filter(|handover: &Self| handover.format <= FORMAT)
             .map(Some)
             .ok_or_else(|| {
                 Error::new(

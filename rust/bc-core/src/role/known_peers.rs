@@ -147,10 +147,8 @@ impl KnownPeers {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
             return Ok(Self::default());
         };
-        let known: Option<Self> = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        known.filter(|known| known.format <= FORMAT).ok_or_else(|| {
+        let known = seal::read(&text);
+        known.filter(|known: &Self| known.format <= FORMAT).ok_or_else(|| {
             Error::new(
                 Kind::File,
                 format!(

@@ -162,10 +162,7 @@ impl Landing {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
             return Ok(None);
         };
-        let landing = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        landing.map(Some).ok_or_else(|| {
+        seal::read(&text).map(Some).ok_or_else(|| {
             Error::new(
                 Kind::File,
                 format!("{} is damaged; it tells what GoCD had in its hands", path.display()),

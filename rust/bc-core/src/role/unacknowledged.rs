@@ -53,10 +53,7 @@ impl Unacknowledged {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_A_FEW_LINES)? else {
             return Ok(None);
         };
-        let note = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        note.map(Some).ok_or_else(|| {
+        seal::read(&text).map(Some).ok_or_else(|| {
             Error::new(
                 Kind::File,
                 format!(

@@ -34,10 +34,7 @@ pub(super) fn load(state_dir: &Path) -> Result<Vec<Peer>, Error> {
     let Some(text) = text.map_err(Error::cannot("read the keys that were removed from", &path))? else {
         return Ok(Vec::new());
     };
-    let stored = seal::is_whole(&text)
-        .then(|| serde_json::from_slice::<Stored>(&text).ok())
-        .flatten()
-        .filter(|stored| stored.format == FORMAT);
+    let stored = seal::read(&text).filter(|stored: &Stored| stored.format == FORMAT);
     stored.map(|stored| stored.removed).ok_or_else(|| {
         Error::new(
             Kind::File,

@@ -187,10 +187,8 @@ impl Journal {
         let Some(text) = regular_file::read_if_there(&path, regular_file::LARGEST_OF_OURS)? else {
             return Ok(None);
         };
-        let journal: Option<Self> = seal::is_whole(&text)
-            .then(|| serde_json::from_slice(&text).ok())
-            .flatten();
-        journal.filter(|journal| journal.format <= FORMAT).map(Some).ok_or_else(|| {
+        let journal = seal::read(&text);
+        journal.filter(|journal: &Self| journal.format <= FORMAT).map(Some).ok_or_else(|| {
             Error::new(
                 Kind::File,
                 format!(
