@@ -185,13 +185,7 @@ impl Supervisor {
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = self.stop.clone();
-        self.supervise(part, move || {
-            let (work, stop) = (start(), stop.clone());
-            async move {
-                work.await;
-                stop.cancelled().await;
-            }
-        })
+        self.supervise(part, move || until_stopped(start(), stop.clone()))
     }
 
     /// Runs a part as `supervise_until_done` does, and makes it anew too where what `hangs` makes comes to an end before it
@@ -209,10 +203,9 @@ impl Supervisor {
         self.threads.need_one();
         let stop = self.stop.clone();
         let start: Start = Box::new(move || {
-            let (work, stop) = (start(), stop.clone());
-            Box::pin(async move {
+            let work = until_stopped(start(), stop.clone());
+            Box::pin(async {
                 work.await;
-                stop.cancelled().await;
                 ().into()
             })
         });
@@ -354,6 +347,12 @@ async fn on_thread(
         panic::resume_unwind(panic);
     }
     ().into()
+}
+
+/// Does the work of a part that is then done, and waits for the node to stop: a part that ends before is started again.
+async fn until_stopped(work: impl Future<Output = ()>, stop: CancellationToken) {
+    work.await;
+    stop.cancelled().await;
 }
 
 /// Does file work of a part on a thread that may wait for a disk. A panic in it is one of the part that waits for it.
