@@ -3,7 +3,7 @@
 //! GoCD's API answers nobody without one. The token goes to GoCD's own port on this machine alone, and is read anew each
 //! time, so that another one counts at once.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::regular_file,
@@ -12,14 +12,13 @@ use bc_core::{
     status::{GocdState, Status, StatusBoard},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     runtime::Handle,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     Assembly,
+    gocd::exchange,
     supervisor::{Part, Supervisor},
 };
 
@@ -108,14 +107,9 @@ async fn ask(gocd: SocketAddr, context: &str, token: &str, now_ms: i64) -> Agent
     let request = format!(
         "GET {context}/api/agents HTTP/1.0\r\nHost: localhost\r\nAccept: {MEDIA_TYPE}\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
-    let asked = async {
-        let mut stream = TcpStream::connect(gocd).await?;
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(LONGEST_ANSWER as u64).read_to_end(&mut answer).await?;
-        io::Result::Ok(answer)
-    };
-    let Ok(Ok(answer)) = timeout(ANSWERS_WITHIN, asked).await else {
+    let mut answer = Vec::new();
+    let asked = exchange(gocd, &request, LONGEST_ANSWER, &mut answer);
+    let Ok(Ok(())) = timeout(ANSWERS_WITHIN, asked).await else {
         return unknown("does not answer");
     };
     Agents::of_response(&answer, now_ms).unwrap_or_else(|why| unknown(&why))

@@ -254,14 +254,11 @@ fn show(board: &StatusBoard, state: GocdState, heard: Heard) {
 async fn ask(gocd: SocketAddr, context: &str) -> Heard {
     let mut answer = Vec::new();
     let asked = async {
-        let mut stream = TcpStream::connect(gocd).await?;
         // GoCD answers 404 to whoever wants JSON and names no version of its API.
         let request = format!(
             "GET {context}/api/v1/health HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).await?;
-        stream.take(LONGEST_ANSWER as u64).read_to_end(&mut answer).await?;
-        io::Result::Ok(())
+        exchange(gocd, &request, LONGEST_ANSWER, &mut answer).await
     };
     match timeout(ANSWERS_WITHIN, asked).await {
         _ if !answer.is_empty() => Heard::of_answer(&answer),
@@ -271,4 +268,16 @@ async fn ask(gocd: SocketAddr, context: &str) -> Heard {
         Ok(_) => Heard::Else("breaks off the connection".to_owned()),
         Err(_) => Heard::Else(format!("says nothing for {} s", ANSWERS_WITHIN.as_secs())),
     }
+}
+
+/// Sends a request to GoCD's own port, and takes in what is answered until the connection ends, up to `longest` bytes. What
+/// came before a failure is in `answer` all the same.
+///
+/// # Errors
+/// Nobody listens there, or the connection breaks off.
+pub(super) async fn exchange(gocd: SocketAddr, request: &str, longest: usize, answer: &mut Vec<u8>) -> io::Result<()> {
+    let mut stream = TcpStream::connect(gocd).await?;
+    stream.write_all(request.as_bytes()).await?;
+    stream.take(longest as u64).read_to_end(answer).await?;
+    Ok(())
 }
