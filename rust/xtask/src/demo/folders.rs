@@ -101,6 +101,12 @@ pub(crate) fn make_primary(project: &Project) -> Result<(GocdFolder, Login)> {
         fs::write(&path, sample_plugin::jar(id, "1.0.0")?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let login = make_token(&folder)?;
+    Ok((folder, login))
+}
+
+/// Makes the token of a pair, and writes it into the configuration folder of a server.
+pub(crate) fn make_token(folder: &GocdFolder) -> Result<Login> {
     let login = Login {
         user: USER,
         password: random_password()?,
@@ -113,7 +119,7 @@ pub(crate) fn make_primary(project: &Project) -> Result<(GocdFolder, Login)> {
         .open(&token)
         .and_then(|mut file| writeln!(file, "{} = {}", login.user, login.password))
         .with_context(|| format!("cannot write {}", token.display()))?;
-    Ok((folder, login))
+    Ok(login)
 }
 
 /// The folder of the standby: our jar, and the primary's configuration folder as the administrator copies it.

@@ -55,8 +55,20 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    /// Starts a server in its folder for the first time.
+    pub(crate) fn node(self, folder: GocdFolder, ports: Ports, log: PathBuf) -> Result<Node> {
+        let jvm = self.run(&folder, &log)?;
+        Ok(Node {
+            folder,
+            ports,
+            jvm,
+            log,
+            start: self,
+        })
+    }
+
     /// Starts a server in its folder.
-    pub(crate) fn run(&self, folder: &GocdFolder, log: &Path) -> Result<Jvm> {
+    fn run(&self, folder: &GocdFolder, log: &Path) -> Result<Jvm> {
         Jvm::start(self.name, &self.program, &self.words, folder.root(), log)
     }
 }

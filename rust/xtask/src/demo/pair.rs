@@ -154,14 +154,7 @@ fn start(
             pid_file: None,
         }
     };
-    let jvm = start.run(&folder, &log)?;
-    Ok(Node {
-        folder,
-        ports,
-        jvm,
-        log,
-        start,
-    })
+    start.node(folder, ports, log)
 }
 
 fn free_ports() -> Result<[Ports; 2]> {

@@ -1,9 +1,7 @@
 //! Two real GoCD servers with our jar, two PostgreSQL that stream, and one agent.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -96,7 +94,7 @@ impl Servers {
         let agent = format!("-javaagent:plugins/external/{JAR}");
         let (folder, start) = server("primary", ports, std::slice::from_ref(&agent))?;
         databases.name_to(&folder, &databases.primary)?;
-        make_token(&folder)?;
+        folders::make_token(&folder)?;
         let mut primary = run(folder, ports, start, root)?;
         let is_up = |node: &mut Node| {
             node.jvm.must_run()?;
@@ -224,24 +222,5 @@ fn words(built: &Built, ports: Ports, asked: &[String]) -> Vec<String> {
 
 fn run(folder: GocdFolder, ports: Ports, start: Start, root: &Path) -> Result<Node> {
     let log = root.join(format!("{}.log", start.name));
-    let jvm = start.run(&folder, &log)?;
-    Ok(Node {
-        folder,
-        ports,
-        jvm,
-        log,
-        start,
-    })
-}
-
-fn make_token(folder: &GocdFolder) -> Result<()> {
-    let token = folder.config().join("business-continuity-token");
-    let password = folders::random_password()?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&token)
-        .and_then(|mut file| writeln!(file, "story = {password}"))
-        .with_context(|| format!("cannot write {}", token.display()))
+    start.node(folder, ports, log)
 }

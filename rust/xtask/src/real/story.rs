@@ -230,8 +230,7 @@ fn schedule(api: super::api::Api, pipeline: &str, stop: &Stop) -> Result<()> {
 fn ended(api: super::api::Api, pipeline: &str, stop: &Stop) -> Result<String> {
     let mut result = String::new();
     stop.wait_until(&format!("{pipeline} ends"), LONG, || {
-        let run = api.newest_run(pipeline)?;
-        result = run.map(|(_, state)| state).unwrap_or_default();
+        result = api.newest_run(pipeline)?.unwrap_or_default();
         Ok(["Passed", "Failed", "Cancelled"].contains(&result.as_str()))
     })?;
     Ok(result)
