@@ -616,6 +616,8 @@ impl Assembly {
             store: Arc::new(move || store.open()),
             serve,
             running: AtomicBool::new(false),
+            #[cfg(test)]
+            provoked: Arc::clone(&self.provoked),
         }
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Promotion {
     pub(crate) serve: Option<Sender<()>>,
     /// Whether a promotion runs or has succeeded: nobody promotes a node twice.
     pub(crate) running: AtomicBool,
+    #[cfg(test)]
+    pub(crate) provoked: Arc<super::supervisor::provoke::Provoked>,
 }
 
 /// Time for the answer to reach the caller before the node closes.
@@ -108,6 +110,8 @@ struct Way {
     replay_within: Duration,
     /// Whether GoCD is to start in its maintenance mode.
     maintenance: bool,
+    /// Whether the former primary has heard of the epoch; none while nobody told it.
+    told: Option<bool>,
     /// Keeps the store from making anything live, once GoCD may start on what is.
     rest: Option<Rest>,
 }
@@ -255,6 +259,7 @@ impl Promotion {
             accepts_loss: with_database.is_some_and(|with| with.accepts_loss),
             replay_within: with_database.map_or(REPLAYED_WITHIN, |with| with.replay_within),
             maintenance,
+            told: None,
             rest: None,
         };
         let ended = self.take_all(&mut way).await;
@@ -302,6 +307,8 @@ impl Promotion {
         loop {
             way.journal.step_begins(step, self.clock.now_ms());
             self.write_down(&way.journal).await?;
+            #[cfg(test)]
+            self.provoked.passes(step.name()).await;
             let begun = Instant::now();
             let came = self.take(step, way).await.unwrap_or_else(Came::Failed);
             if let Came::Began(epoch) = &came {
@@ -405,13 +412,16 @@ impl Promotion {
             Step::AskOnceMore => Ok(way.caller.ask_once_more().await),
             Step::BeginEpoch => {
                 let came = self.begin_epoch(&way.course)?;
-                self.tell_primary(&way.caller).await;
+                self.tell_primary(way).await;
                 Ok(came)
             }
             Step::Note => self.note(&way.course),
             Step::RecordRole => self.record_role(way).await,
             // What it came to is written down first, and whoever ordered it hears of it.
-            Step::Release => Ok(Came::Done),
+            Step::Release => {
+                self.tell_primary(way).await;
+                Ok(Came::Done)
+            }
         }
     }
 

@@ -19,7 +19,10 @@ use supervisor::provoke::Provoked;
 
 use super::*;
 
+mod clocks;
 mod hanging_guard;
+mod lines;
+mod steps;
 mod stuck;
 
 /// How long anything may take that is not held up on purpose. Within half of it a standby looks once by itself.
@@ -36,6 +39,13 @@ struct Scene {
 
 impl Scene {
     fn open(dir: GocdDir, settings: &[(&str, &str)], restart_waits: RestartWaits, hints: HintsOf) -> Self {
+        Self::open_as(dir, settings, |assembly| {
+            assembly.restart_waits = restart_waits;
+            assembly.hints = hints;
+        })
+    }
+
+    fn open_as(dir: GocdDir, settings: &[(&str, &str)], change: impl FnOnce(&mut Assembly)) -> Self {
         let mut properties = Properties::from_iter([("bc.face", "cli"), ("bc.operator", "owner")]);
         properties.set("user.dir", dir.path().to_str().expect("UTF-8"));
         properties.set("cruise.server.port", dir.gocd_port.to_string());
@@ -47,8 +57,7 @@ impl Scene {
         }
         let mut parts = None;
         let node = Node::open_as(&properties, |assembly| {
-            assembly.restart_waits = restart_waits;
-            assembly.hints = hints;
+            change(assembly);
             parts = Some((Arc::clone(&assembly.board), Arc::clone(&assembly.provoked)));
         });
         let node = node.expect("the state folder is fresh");

@@ -57,6 +57,7 @@ fn held() -> Held {
         store: Arc::new(|| Err(Error::new(Kind::File, "the store cannot be opened", ""))),
         serve: None,
         running: AtomicBool::new(false),
+        provoked: Arc::default(),
     };
     Held {
         promotion: Arc::new(promotion),

@@ -17,6 +17,7 @@ pub(crate) struct Provoked {
 #[derive(Debug, Default)]
 struct Running {
     panics: Notify,
+    goes_on: Notify,
     hangs: std::sync::atomic::AtomicBool,
     starts: std::sync::atomic::AtomicU32,
 }
@@ -49,15 +50,20 @@ impl Provoked {
 
     /// Makes the part of that name do nothing from its next start on, or no more.
     pub(crate) fn hang(&self, part: &'static str, hangs: bool) {
-        self.running(part)
-            .hangs
-            .store(hangs, std::sync::atomic::Ordering::SeqCst);
+        let running = self.running(part);
+        running.hangs.store(hangs, std::sync::atomic::Ordering::SeqCst);
+        running.goes_on.notify_waiters();
     }
 
-    /// Where a part may be made to hang in the middle: waits for ever once [`Provoked::hang`] names this place.
+    /// Where work may be made to hang in the middle: waits once [`Provoked::hang`] names this place, until it does no more.
     pub(crate) async fn passes(&self, place: &'static str) {
-        if self.running(place).hangs.load(std::sync::atomic::Ordering::SeqCst) {
-            std::future::pending().await
+        let running = self.running(place);
+        loop {
+            let goes_on = running.goes_on.notified();
+            if !running.hangs.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+            goes_on.await;
         }
     }
 
