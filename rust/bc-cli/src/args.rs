@@ -139,6 +139,9 @@ pub(crate) enum Command {
     /// refused or the node cannot be asked, with 2 when GoCD was released but ended, or was not seen running in time, with 3
     /// when it runs, but not with all that it was promoted with.
     ///
+    /// Where another server still answers as the primary it is refused. --force orders that one to stop through its own
+    /// fence, and goes on only once it has been seen to; nothing else is overridden, and its last edits may be lost.
+    ///
     /// Where the primary hands over (`gocd-bc demote --handover` there), nothing is asked and nothing may be lost. On that
     /// primary itself it takes the hand-over back, while every other node answers and none was promoted.
     Promote {
@@ -152,6 +155,9 @@ pub(crate) enum Command {
         /// the other server did meanwhile
         #[arg(long)]
         accept_loss: bool,
+        /// Also where another server answers as the primary: it is ordered to stop first, and must be seen to
+        #[arg(long, conflicts_with_all = ["take_over", "without_database", "abort"])]
+        force: bool,
         /// Make a server the primary again that is fenced, or held since another one claims to be the primary
         #[arg(long, conflicts_with_all = ["dry_run", "without_database", "as_it_is", "abort", "json"])]
         take_over: bool,

@@ -78,6 +78,7 @@ impl ControlHandler for SmallNode {
             },
             Order::Preflight { .. } => Reply::Preflight {
                 preflight: Box::new(Preflight {
+                    stops: None,
                     at_ms: 1,
                     checks: Vec::new(),
                     loss: Loss::default(),

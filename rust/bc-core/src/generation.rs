@@ -31,7 +31,7 @@ pub mod withheld;
 pub use self::{
     concern::Concern,
     document::ManifestDocument,
-    envelope::{Acceptance, Envelope},
+    envelope::{Acceptance, AfterFence, Envelope},
     epoch::{Epoch, Highest, Role},
     handover::{HandoverToken, HandsOver},
     jar_name::JarName,

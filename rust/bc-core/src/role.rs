@@ -12,6 +12,7 @@
 //! | `plain` | whether anything says that a server was ever more than a plain GoCD |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
 //! | `handover` | the planned hand-over: its file, its token, who may take over and who may take it back |
+//! | `stopping` | a primary that answers and is ordered to stop: whether it has |
 //! | `promotion` | the course of a promotion: which step comes next |
 //! | `preflight` | what speaks against a promotion, before anything is changed |
 //! | `signpost` | what holds a standby that lost its flag together with `bc.state.dir` |
@@ -54,6 +55,7 @@ pub mod signpost;
 mod source;
 mod start;
 pub mod state_dir;
+pub mod stopping;
 pub mod ticks;
 pub mod unacknowledged;
 

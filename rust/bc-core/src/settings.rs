@@ -399,6 +399,11 @@ impl Settings {
         (settings, reader.mistakes)
     }
 
+    /// Whether GoCD is ended here once another node has a higher epoch: not where nothing would hold its next start.
+    pub fn ends_when_fenced(&self) -> bool {
+        self.fence == Fence::Exit && (self.face != Face::Plugin || self.agent_present)
+    }
+
     /// Where GoCD answers on this machine; none where its own settings do not say.
     pub fn gocd_at(&self) -> Option<SocketAddr> {
         self.gocd_listen.map(|listen| match listen.ip().is_unspecified() {

@@ -1,7 +1,8 @@
 //! Two nodes, a line between them that is cut and healed, promotions, restarts, and state folders of an earlier day, in
 //! thousands of schedules over the functions that decide, with hand-overs that are taken back at any moment: two nodes that
 //! reach each other are active only in the moment after the line has healed, no schedule ends with nobody able to become active
-//! by one command, and no hand-over makes a node active beside an active one, not for an instant.
+//! by one command, and neither a hand-over nor a promotion by force makes a node active beside an active one, not for an
+//! instant.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -11,13 +12,14 @@
 
 use bc_core::{
     basics::{Digest, Error, NodeId, random},
-    generation::{Epoch, HandoverToken, HandsOver, Highest, Role, RunId},
+    generation::{AfterFence, Epoch, HandoverToken, HandsOver, Highest, Role, RunId},
     role::{
         Database, Epochs, Known, Ledger, Peers, Recorded, Start,
         guard::Guard,
         handover::{self, Handover},
         inquiry::Heard,
         start,
+        stopping::{Answers, Stopping},
     },
     settings::Flag,
 };
@@ -48,6 +50,10 @@ enum Step {
     Withdraw(usize),
     /// It has asked its peers.
     TakeBack(usize),
+    /// `promote --force` on the standby of a primary that answers has begun its epoch, and told that one.
+    Force(usize),
+    /// It has asked whether that one has stopped.
+    SeeStopped(usize),
     /// `promote` on the standby of a primary that hands over has begun its epoch, and asks once more.
     Confirm(usize),
     Snapshot(usize),
@@ -69,6 +75,8 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (0..2usize).prop_map(Step::Withdraw),
         2 => (0..2usize).prop_map(Step::TakeBack),
         3 => (0..2usize).prop_map(Step::Confirm),
+        3 => (0..2usize).prop_map(Step::Force),
+        3 => (0..2usize).prop_map(Step::SeeStopped),
         1 => (0..2usize).prop_map(Step::Snapshot),
         1 => (0..2usize).prop_map(Step::Restore),
         4 => Just(Step::Tick),
@@ -101,6 +109,8 @@ struct Node {
     withdraws: bool,
     /// While it runs: what it was handed over, once it has begun its epoch.
     confirms: Option<HandoverToken>,
+    /// While it runs: who is to stop before it goes on.
+    stops: Option<Stopping>,
 }
 
 impl Node {
@@ -118,12 +128,13 @@ impl Node {
             process: Process::Down,
             withdraws: false,
             confirms: None,
+            stops: None,
         }
     }
 
     fn stop(&mut self) {
         self.process = Process::Down;
-        (self.withdraws, self.confirms) = (false, None);
+        (self.withdraws, self.confirms, self.stops) = (false, None, None);
     }
 
     fn is_handing_over(&self) -> bool {
@@ -161,6 +172,7 @@ impl Node {
             node_id: self.id.to_string(),
             role: self.role(),
             waits: self.process == Process::Held,
+            after_fence: (self.role() == Role::Fenced).then_some(AfterFence::Held),
             hands_over: self.hands_over().map(Box::new),
             epoch: self.state.ledger.epoch.clone(),
             highest: Some(Highest {
@@ -317,7 +329,53 @@ impl Pair {
         node.record(Role::Primary);
         node.state.handover = None;
         node.process = Process::Active;
-        (node.withdraws, node.confirms) = (false, None);
+        (node.withdraws, node.confirms, node.stops) = (false, None, None);
+    }
+
+    /// What is heard at the address of the other node.
+    fn heard_of_the_other(&self, at: usize) -> Vec<(String, Heard)> {
+        let other = &self.nodes[1 - at];
+        let heard = match self.is_cut || other.process == Process::Down {
+            true => Heard::Silence("no connection".to_owned()),
+            false => other.answer(),
+        };
+        vec![("other".to_owned(), heard)]
+    }
+
+    /// A promotion by force begins its epoch: the other one is told, and asks back in its time.
+    fn force(&mut self, at: usize) {
+        if self.nodes[at].process != Process::Held || self.nodes[at].role() != Role::Standby {
+            return;
+        }
+        let heard = self.heard_of_the_other(at);
+        let answers = Answers {
+            heard: &heard,
+            site: None,
+            locks: &[],
+        };
+        if let Some(stopping) = Stopping::of(answers) {
+            self.promotions += 1;
+            let promotion = format!("p{}", self.promotions);
+            self.nodes[at].state.ledger.begin_epoch(&promotion, 0);
+            self.nodes[at].stops = Some(stopping);
+        }
+    }
+
+    /// Whether it goes on: the other one has stopped.
+    fn see_stopped(&mut self, at: usize) {
+        let Some(mut stopping) = self.nodes[at].stops.take() else {
+            return;
+        };
+        if stopping.hear(&self.heard_of_the_other(at)).is_empty() {
+            assert_ne!(
+                self.nodes[1 - at].process,
+                Process::Active,
+                "beside an active one: {self:?}"
+            );
+            let node = &mut self.nodes[at];
+            node.record(Role::Primary);
+            node.process = Process::Active;
+        }
     }
 
     /// A new epoch begins, above what was told, and whoever is reached and runs is told of it.
@@ -349,13 +407,12 @@ impl Pair {
         let Some(token) = self.nodes[at].confirms.take() else {
             return;
         };
-        let other = &self.nodes[1 - at];
-        let heard = match self.is_cut || other.process == Process::Down {
-            true => Heard::Silence("no connection".to_owned()),
-            false => other.answer(),
-        };
-        if handover::confirmed(&token, &[("other".to_owned(), heard)]).is_ok() {
-            assert_ne!(other.process, Process::Active, "beside an active one: {self:?}");
+        if handover::confirmed(&token, &self.heard_of_the_other(at)).is_ok() {
+            assert_ne!(
+                self.nodes[1 - at].process,
+                Process::Active,
+                "beside an active one: {self:?}"
+            );
             let node = &mut self.nodes[at];
             node.record(Role::Primary);
             node.process = Process::Active;
@@ -402,7 +459,10 @@ impl Pair {
             }
             Step::Begin(_) => {}
             // Refused while it hands over, and while it is promoted.
-            Step::Demote(at) if self.nodes[at].is_handing_over() || self.nodes[at].confirms.is_some() => {}
+            Step::Demote(at)
+                if self.nodes[at].is_handing_over()
+                    || self.nodes[at].confirms.is_some()
+                    || self.nodes[at].stops.is_some() => {}
             Step::Demote(at) if self.nodes[at].process == Process::Held => self.nodes[at].record(Role::Standby),
             Step::Demote(_) => {}
             Step::HandOver(at) if self.nodes[at].process == Process::Active => {
@@ -415,6 +475,8 @@ impl Pair {
             Step::Withdraw(at) => self.nodes[at].withdraws = self.nodes[at].is_handing_over(),
             Step::TakeBack(at) => self.take_back(at),
             Step::Confirm(at) => self.confirm(at),
+            Step::Force(at) => self.force(at),
+            Step::SeeStopped(at) => self.see_stopped(at),
             Step::Snapshot(at) => self.nodes[at].kept = self.nodes[at].state.clone(),
             Step::Restore(at) => {
                 self.nodes[at].stop();

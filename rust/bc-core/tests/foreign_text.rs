@@ -36,6 +36,7 @@ fn envelope() -> Envelope {
         node_id: "0123456789abcdef".repeat(2).parse().expect("id"),
         role: Role::Primary,
         waits: false,
+        after_fence: None,
         hands_over: Some(HandsOver {
             id: "ab".repeat(16),
             ordered_ms: 1,

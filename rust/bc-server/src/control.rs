@@ -337,6 +337,7 @@ mod tests {
             without_database: true,
             as_it_is: false,
             accept_loss: false,
+            force: false,
             maintenance: false,
             replay_within_s: None,
         }

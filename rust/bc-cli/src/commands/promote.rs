@@ -36,6 +36,7 @@ pub(crate) struct Wish {
     pub(crate) dry_run: bool,
     pub(crate) yes: bool,
     pub(crate) accept_loss: bool,
+    pub(crate) force: bool,
     pub(crate) without_database: bool,
     pub(crate) as_it_is: bool,
     pub(crate) maintenance: bool,
@@ -89,6 +90,7 @@ pub(crate) fn run(search: &Search, wish: &Wish) -> Result<ExitCode, Failure> {
         without_database: wish.without_database,
         as_it_is: wish.as_it_is,
         accept_loss: wish.accept_loss,
+        force: wish.force,
         maintenance: wish.maintenance,
         replay_within_s: wish.replay_wait,
     };
@@ -178,6 +180,7 @@ pub(crate) fn abort(search: &Search) -> Result<ExitCode, Failure> {
 fn looked_at(state_dir: &Path, wish: &Wish) -> Result<Preflight, Failure> {
     let order = Order::Preflight {
         accept_loss: wish.accept_loss,
+        force: wish.force,
     };
     match client::ask(state_dir, &order, |_| {})?.ok_or_else(|| client::nobody_answers(state_dir))? {
         Reply::Preflight { preflight } => Ok(*preflight),

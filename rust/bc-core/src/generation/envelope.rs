@@ -26,6 +26,10 @@ pub struct Envelope {
     /// Whether the sender is to be the primary, and its GoCD does not run yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// What becomes of the sender's GoCD, where another node has a higher epoch; none where none has, and from a version
+    /// that does not say.
+    #[serde(default, deserialize_with = "if_understood", skip_serializing_if = "Option::is_none")]
+    pub after_fence: Option<AfterFence>,
     /// That the sender, a primary whose GoCD does not run, hands over; none where it does not, and where another version
     /// says it in a way that is not understood.
     #[serde(default, deserialize_with = "if_understood", skip_serializing_if = "Option::is_none")]
@@ -76,6 +80,18 @@ pub struct Envelope {
     pub run: Option<Run>,
 }
 
+/// What becomes of GoCD on a node that is fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterFence {
+    /// It is held.
+    Held,
+    /// It is being ended, and its next start is held.
+    Ends,
+    /// It runs on, as `bc.fence=warn` says, or since nothing would hold its next start.
+    RunsOn,
+}
+
 impl Envelope {
     /// The envelope of a node of this version in the first epoch, of which nothing else is known.
     pub fn of(node_id: &str, role: Role) -> Self {
@@ -83,6 +99,7 @@ impl Envelope {
             node_id: node_id.to_owned(),
             role,
             waits: false,
+            after_fence: None,
             hands_over: None,
             epoch: Epoch::default(),
             highest: None,

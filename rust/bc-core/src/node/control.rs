@@ -40,6 +40,9 @@ pub enum Order {
         /// Also where more of the database would be lost than the settings allow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         accept_loss: bool,
+        /// Also where another node answers as the primary: it is ordered to stop first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
         /// Start GoCD in its maintenance mode, in which it schedules nothing.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         maintenance: bool,
@@ -53,6 +56,9 @@ pub enum Order {
         /// As for [`Order::Promote`].
         #[serde(default)]
         accept_loss: bool,
+        /// The same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// End a promotion that came to no end, and go on as a standby.
     AbortPromotion,

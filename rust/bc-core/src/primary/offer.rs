@@ -249,6 +249,7 @@ impl Offer {
             node_id: self.state.node_id().to_string(),
             role: Role::Primary,
             waits: false,
+            after_fence: None,
             hands_over: None,
             epoch: self.epoch(),
             highest: None,

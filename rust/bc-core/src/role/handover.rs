@@ -504,6 +504,7 @@ mod tests {
             node_id: ME.to_owned(),
             role,
             waits: true,
+            after_fence: None,
             hands_over: token.map(|token| {
                 Box::new(HandsOver {
                     id: "a".repeat(32),
@@ -726,6 +727,7 @@ mod tests {
             node_id: "f".repeat(32),
             role,
             waits: false,
+            after_fence: None,
             hands_over: None,
             epoch: epoch(number),
             highest: None,

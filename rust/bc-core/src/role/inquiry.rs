@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     basics::NodeId,
-    generation::{Envelope, Epoch, HandsOver, Highest, Role, Run, RunId},
+    generation::{AfterFence, Envelope, Epoch, HandsOver, Highest, Role, Run, RunId},
 };
 
 /// What one address said to one question.
@@ -33,6 +33,8 @@ pub enum Heard {
         role: Role,
         /// Whether it is to be the primary, and its GoCD does not run yet.
         waits: bool,
+        /// Where it is fenced, what becomes of its GoCD; none where it does not say.
+        after_fence: Option<AfterFence>,
         /// What it says of its hand-over.
         hands_over: Option<Box<HandsOver>>,
         /// Its epoch.
@@ -64,12 +66,26 @@ impl Heard {
             node_id: envelope.node_id.clone(),
             role: envelope.role,
             waits: envelope.waits,
+            after_fence: envelope.after_fence,
             hands_over: envelope.hands_over.clone().map(Box::new),
             epoch: envelope.epoch.clone(),
             highest: envelope.highest.clone(),
             run: envelope.run.clone().map(Box::new),
         }
     }
+}
+
+/// What was heard at the address at which people reach GoCD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// A GoCD that runs.
+    Runs,
+    /// Nobody, or something that is no GoCD which runs: how that showed.
+    Not(String),
+    /// Something whose key nobody vouches for: how that showed.
+    Unproven(String),
+    /// The setting is malformed, so that nobody could be asked.
+    Malformed,
 }
 
 /// Why nobody was asked at an address of this node itself.
@@ -209,6 +225,7 @@ mod tests {
             node_id: "other".to_owned(),
             role,
             waits: false,
+            after_fence: None,
             hands_over: None,
             epoch: Epoch {
                 number,
@@ -280,6 +297,7 @@ mod tests {
             node_id: ME.to_owned(),
             role,
             waits: false,
+            after_fence: None,
             hands_over: None,
             epoch: Epoch::default(),
             highest: None,

@@ -5,7 +5,7 @@
 //!
 //! | check | refuses where | in |
 //! |---|---|---|
-//! | `other-primary` | another node answers as the primary, and is not the one that is followed and hands over; one that cannot be proven answers in its place; GoCD runs at `bc.site.url`; or another has the primary's lock in the database | `others` |
+//! | `other-primary` | another node answers as the primary, and is neither the one that is followed and hands over nor ordered to stop; one that cannot be proven answers in its place; GoCD runs at `bc.site.url`; or another has the primary's lock in the database | `others` |
 //! | `database` | it is no PostgreSQL, does not answer, is no standby, or nobody here may promote it | `database` |
 //! | `lineage` | it is of another system or major version, or on a timeline that the primary's does not lead to | `database` |
 //! | `replay` | its replay is paused | `database` |
@@ -18,7 +18,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{claim::Holder, handover, inquiry::Heard};
+use super::{
+    claim::Holder,
+    handover,
+    inquiry::{Heard, Site},
+    stopping::{Answers, Stopping},
+};
 use crate::{
     basics::{Severity, words},
     database::{
@@ -115,6 +120,10 @@ pub struct Preflight {
     /// What the primary hands over; none where it does not, or waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_over: Option<HandoverToken>,
+    /// The primary that is ordered to stop before anything else is done; none where none answers, or that was not asked
+    /// for.
+    #[serde(skip)]
+    pub stops: Option<Stopping>,
 }
 
 /// All that is looked at.
@@ -144,6 +153,8 @@ pub struct Facts {
     pub max_lag: MaxLag,
     /// Whether that person has said so.
     pub accepts_loss: bool,
+    /// Whether that person has said that a primary which answers is to be ordered to stop.
+    pub forces: bool,
     /// The sequence of the generation that is applied.
     pub applied: Option<u64>,
     /// The sequence of the newest generation that the primary is known to have.
@@ -178,19 +189,6 @@ pub enum Secrets {
     },
 }
 
-/// What was heard at the address at which people reach GoCD.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Site {
-    /// A GoCD that runs.
-    Runs,
-    /// Nobody, or something that is no GoCD which runs: how that showed.
-    Not(String),
-    /// Something whose key nobody vouches for: how that showed.
-    Unproven(String),
-    /// The setting is malformed, so that nobody could be asked.
-    Malformed,
-}
-
 /// GoCD's launcher, since this JVM started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Launcher {
@@ -213,6 +211,7 @@ impl Preflight {
             checks,
             loss: loss(facts),
             handed_over: token(facts).cloned(),
+            stops: stops(facts),
         }
     }
 
@@ -338,6 +337,17 @@ fn hands_over(facts: &Facts) -> Option<&HandsOver> {
 fn token(facts: &Facts) -> Option<&HandoverToken> {
     let (node_id, epoch) = facts.followed.as_ref()?;
     hands_over(facts)?.token_of(node_id, Role::Primary, epoch)
+}
+
+/// The primary that is ordered to stop, by the facts of a promotion's preflight: one that hands over has stopped.
+fn stops(facts: &Facts) -> Option<Stopping> {
+    let is_asked_for = facts.forces && hands_over(facts).is_none();
+    let answers = Answers {
+        heard: &facts.heard,
+        site: facts.site.as_ref(),
+        locks: &facts.locks,
+    };
+    is_asked_for.then(|| Stopping::of(answers)).flatten()
 }
 
 /// What a promotion would lose, by the facts of its preflight. Of what is handed over nothing, or it is not carried out.

@@ -18,6 +18,7 @@
 //! | `ReplayDatabase` | with the database | never | holds | asks | follows on |
 //! | `BeginEpoch` | always | always | holds | asks | follows on |
 //! | `ConfirmHandOver` | in a hand-over | never | holds | asks | follows on |
+//! | `StopOther` | by force | never | holds | asks | follows on |
 //! | `PromoteDatabase` | with the database | never | holds | asks | refuses |
 //! | `Checkpoint` | with the database | never | holds | asks | refuses |
 //! | `Note` | always | always | holds | asks | refuses |
@@ -88,6 +89,8 @@ pub enum Step {
     BeginEpoch,
     /// Where the primary handed over: it is asked once more, now that it can hear of the epoch, whether it does still.
     ConfirmHandOver,
+    /// Where a primary answers and is ordered to stop: it is seen to, and the database has replayed what it wrote until then.
+    StopOther,
     /// The database is promoted, and seen to take writes.
     PromoteDatabase,
     /// A checkpoint of the database is asked for, where the user may: before it has ended, nobody can tell by its control
@@ -224,6 +227,8 @@ pub struct Course {
     step: Step,
     /// Whether the primary hands over.
     is_handed_over: bool,
+    /// Whether a primary that answers is ordered to stop.
+    is_forced: bool,
     /// The one that it has begun.
     epoch: Option<Epoch>,
     /// The files that GoCD starts on after the promotion, for people.
@@ -269,6 +274,7 @@ impl Course {
             cause,
             step,
             is_handed_over: false,
+            is_forced: false,
             epoch: None,
             files: "GoCD ran already, so the files that it runs on were not verified.".to_owned(),
         })
@@ -297,6 +303,11 @@ impl Course {
     /// Notes that the primary hands over to whoever this promotion makes the primary.
     pub fn hand_over(&mut self) {
         self.is_handed_over = true;
+    }
+
+    /// Notes that a primary answers, and is ordered to stop by the epoch of this promotion.
+    pub fn order_to_stop(&mut self) {
+        self.is_forced = true;
     }
 
     /// Says what a step of the promotion came to, and hears what follows; the tables are at the head of this module.
@@ -345,9 +356,10 @@ impl Course {
             Step::MakeWhole | Step::AskOnceMore if with_database => Step::ReplayDatabase,
             Step::MakeWhole | Step::AskOnceMore | Step::ReplayDatabase => Step::BeginEpoch,
             Step::BeginEpoch if self.is_handed_over => Step::ConfirmHandOver,
-            Step::BeginEpoch | Step::ConfirmHandOver if with_database => Step::PromoteDatabase,
+            Step::BeginEpoch if self.is_forced => Step::StopOther,
+            Step::BeginEpoch | Step::ConfirmHandOver | Step::StopOther if with_database => Step::PromoteDatabase,
             Step::PromoteDatabase => Step::Checkpoint,
-            Step::BeginEpoch | Step::ConfirmHandOver | Step::Checkpoint => Step::Note,
+            Step::BeginEpoch | Step::ConfirmHandOver | Step::StopOther | Step::Checkpoint => Step::Note,
             Step::Note => Step::RecordRole,
             Step::RecordRole => Step::Release,
             Step::Release => return None,
@@ -383,6 +395,7 @@ impl Step {
             Step::ReplayDatabase => "wait until the database has replayed what it received",
             Step::BeginEpoch => "begin a new epoch",
             Step::ConfirmHandOver => "ask the primary whether it hands over still",
+            Step::StopOther => "see that the other primary stops",
             Step::PromoteDatabase => "promote the database",
             Step::Checkpoint => "ask the database for a checkpoint",
             Step::Note => "note that nobody ordered it",
@@ -402,6 +415,7 @@ impl Step {
             Step::ReplayDatabase => "replay-database",
             Step::BeginEpoch => "begin-epoch",
             Step::ConfirmHandOver => "confirm-hand-over",
+            Step::StopOther => "stop-other",
             Step::PromoteDatabase => "promote-database",
             Step::Checkpoint => "checkpoint",
             Step::Note => "note",

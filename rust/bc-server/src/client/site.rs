@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bc_core::{
     basics::Fingerprint,
     keys::Trust,
-    role::preflight::Site,
+    role::inquiry::Site,
     settings::{CertificateAuthority, Restriction, Settings, SiteUrl},
 };
 use tokio::time::timeout;

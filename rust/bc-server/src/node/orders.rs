@@ -240,11 +240,13 @@ impl ControlHandler for Orders {
                 without_database,
                 as_it_is,
                 accept_loss,
+                force,
                 maintenance,
                 replay_within_s,
             } => {
                 let with = WithDatabase {
                     accepts_loss: accept_loss,
+                    forces: force,
                     replay_within: replay_within_s.map_or(promote::REPLAYED_WITHIN, Duration::from_secs),
                 };
                 let begun = Begun::ByOrder {
@@ -255,7 +257,7 @@ impl ControlHandler for Orders {
                 };
                 Arc::clone(&self.promotion).begin(begun).await
             }
-            Order::Preflight { accept_loss } => self.promotion.answer_preflight(accept_loss).await,
+            Order::Preflight { accept_loss, force } => self.promotion.answer_preflight(accept_loss, force).await,
             Order::AbortPromotion => self.promotion.abort().await,
             Order::TakeOver { accept_loss } => self.take_over.order(accept_loss).await,
             Order::Demote { forget: false } => {

@@ -9,6 +9,7 @@
 //! | `preflight` | gathers what speaks against a promotion, also while none is on its way |
 //! | `command` | runs what an administrator has set |
 //! | `hook` | has it run after a promotion |
+//! | `stop_other` | the step that waits until a primary has stopped which was ordered to |
 //! | `tell` | tells a former primary that still runs |
 //! | `rest` | keeps the store from making anything live meanwhile |
 //! | `caller` | who began it, and hears of each step |
@@ -35,6 +36,7 @@ use bc_core::{
         StateDir,
         preflight::{About, Check, Verdict},
         promotion::{Came, Cause, Course, Journal, Next, Outcome, Place, Step, allow_maintenance},
+        stopping::Stopping,
     },
     settings::{Flag, Settings},
     standby::{pull::PullOrder, store::disk::DiskStore},
@@ -63,6 +65,7 @@ mod handed_over;
 pub(super) mod hook;
 pub(super) mod preflight;
 mod rest;
+mod stop_other;
 mod tell;
 
 /// What a node needs to be promoted.
@@ -107,6 +110,9 @@ struct Way {
     caller: Caller,
     journal: Journal,
     accepts_loss: bool,
+    forces: bool,
+    /// The primary that is to stop, once it is known that one answers.
+    stops: Option<Stopping>,
     replay_within: Duration,
     /// Whether GoCD is to start in its maintenance mode.
     maintenance: bool,
@@ -140,7 +146,7 @@ impl Promotion {
     }
 
     /// Answers what a promotion with the database would do now, and shows it.
-    pub(crate) async fn answer_preflight(&self, accepts_loss: bool) -> Reply {
+    pub(crate) async fn answer_preflight(&self, accepts_loss: bool, forces: bool) -> Reply {
         let role = self.board.look(|status| status.role);
         if role != Role::Standby {
             return Reply::refused(
@@ -148,7 +154,7 @@ impl Promotion {
                 "Run the command on the standby.",
             );
         }
-        let found = self.preflight(accepts_loss).await;
+        let found = self.preflight(accepts_loss, forces).await;
         self.board.update(|status| status.preflight = Some(found.clone()));
         Reply::Preflight {
             preflight: Box::new(found),
@@ -199,8 +205,18 @@ impl Promotion {
         self.write_down(&journal).await?;
         self.go_on_following(None);
         info!("the promotion that came to no end is undone");
+        let fences = journal.epoch.map(|epoch| {
+            format!(
+                ". It had begun epoch {}: a primary that hears of it, now or once a line heals, is fenced: \
+                 `gocd-bc promote --take-over --accept-loss` there, where it is held then, makes it the primary again",
+                epoch.number
+            )
+        });
         Ok(Reply::Done {
-            message: "the promotion is undone, and this node follows the primary as before".to_owned(),
+            message: format!(
+                "the promotion is undone, and this node follows the primary as before{}",
+                fences.unwrap_or_default()
+            ),
         })
     }
 
@@ -257,6 +273,8 @@ impl Promotion {
             course,
             caller,
             accepts_loss: with_database.is_some_and(|with| with.accepts_loss),
+            forces: with_database.is_some_and(|with| with.forces),
+            stops: None,
             replay_within: with_database.map_or(REPLAYED_WITHIN, |with| with.replay_within),
             maintenance,
             told: None,
@@ -379,7 +397,7 @@ impl Promotion {
 
     /// Looks at all that may speak against a promotion, as its first step.
     async fn look_before(&self, way: &mut Way) -> Result<Came, Error> {
-        let found = self.preflight(way.accepts_loss).await;
+        let found = self.preflight(way.accepts_loss, way.forces).await;
         self.board.update(|status| status.preflight = Some(found.clone()));
         // Nobody is at a terminal who could accept a loss.
         let nobody_accepts = matches!(way.course.cause(), Cause::Itself { .. });
@@ -388,6 +406,10 @@ impl Promotion {
         if refusals.is_empty() {
             if let Some(token) = found.handed_over.clone() {
                 way.is_handed(token);
+            }
+            if let Some(stopping) = found.stops.clone() {
+                way.course.order_to_stop();
+                way.stops = Some(stopping);
             }
             let loses = format!("nothing speaks against it; it loses {}", found.loss.words());
             way.caller.say(&loses).await;
@@ -412,9 +434,12 @@ impl Promotion {
             Step::AskOnceMore => Ok(way.caller.ask_once_more().await),
             Step::BeginEpoch => {
                 let came = self.begin_epoch(&way.course)?;
-                self.tell_primary(way).await;
+                if way.stops.is_none() {
+                    self.tell_primary(way).await;
+                }
                 Ok(came)
             }
+            Step::StopOther => self.stop_other(way).await,
             Step::Note => self.note(&way.course),
             Step::RecordRole => self.record_role(way).await,
             // What it came to is written down first, and whoever ordered it hears of it.

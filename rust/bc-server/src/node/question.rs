@@ -150,6 +150,7 @@ impl Question {
                     without_database: !with_database,
                     as_it_is: false,
                     accept_loss: false,
+                    force: false,
                     maintenance: false,
                     replay_within_s: None,
                 };

@@ -64,6 +64,12 @@ impl TakeOver {
     pub(crate) async fn order(&self, accepts_loss: bool) -> Reply {
         let board = &self.held.board;
         let (role, phase) = board.look(|status| (status.role, status.phase));
+        if (role, phase) == (Role::Fenced, Phase::Running) {
+            return Reply::refused(
+                "this server is fenced, and GoCD runs on here",
+                "Restart it: its next start is held, and takes this order.",
+            );
+        }
         if phase != Phase::Holding || role == Role::Standby {
             return Reply::refused(
                 format!("this node is a {role} and neither fenced nor held by its peers"),

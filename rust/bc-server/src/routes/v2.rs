@@ -11,7 +11,7 @@ use axum::{
 use bc_core::{
     basics::Digest,
     database::position,
-    generation::{Acceptance, Concern, Envelope, HandsOver, ManifestDocument, Role, Run, concern, delta},
+    generation::{Acceptance, AfterFence, Concern, Envelope, HandsOver, ManifestDocument, Role, Run, concern, delta},
     node::named_files::Told,
     primary::{Offer, Offered},
     status::{Phase, Status, StatusBoard, concerns},
@@ -77,6 +77,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         node_id: status.node_id,
         role: status.role,
         waits: status.role == Role::Primary && status.phase != Phase::Running,
+        after_fence: after_fence(context, status.role, status.phase),
         hands_over: status.hands_over,
         epoch: status.epoch,
         sequence: generation.map_or(0, |generation| generation.sequence),
@@ -94,6 +95,16 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         next_fingerprint: None,
         concerns: concerns::of(&status.problems),
         run: Some(Run::clone(&context.run)),
+    }
+}
+
+/// What becomes of GoCD on a fenced node.
+fn after_fence(context: &Context, role: Role, phase: Phase) -> Option<AfterFence> {
+    match (role, phase) {
+        (Role::Fenced, Phase::Running) if context.settings.ends_when_fenced() => Some(AfterFence::Ends),
+        (Role::Fenced, Phase::Running) => Some(AfterFence::RunsOn),
+        (Role::Fenced, Phase::Holding) => Some(AfterFence::Held),
+        _ => None,
     }
 }
 

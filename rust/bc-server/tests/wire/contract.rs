@@ -113,7 +113,7 @@ fn each_word_of_the_status_is_in_the_document() {
         (
             "promotion.steps[].step",
             words!(Step: Preflight, LastPull, BackToAccepted, MakeWhole, AskOnceMore, ReplayDatabase, BeginEpoch,
-                ConfirmHandOver, PromoteDatabase, Checkpoint, Note, RecordRole, Release),
+                ConfirmHandOver, StopOther, PromoteDatabase, Checkpoint, Note, RecordRole, Release),
         ),
         ("promotion.outcome", words!(Outcome: Complete, Ended, Aborted)),
         (
@@ -462,6 +462,7 @@ fn filled(role: Role) -> Status {
             )
         }),
         preflight: Some(Preflight {
+            stops: None,
             at_ms: 1,
             checks: vec![Check {
                 about: About::Database,

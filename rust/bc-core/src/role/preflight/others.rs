@@ -22,6 +22,19 @@ pub(super) fn primary(facts: &Facts) -> Check {
             ),
         };
     }
+    if let Some(malformed) = malformed_site(facts) {
+        return malformed;
+    }
+    if let Some(stopping) = super::stops(facts) {
+        return Check::warns(
+            ABOUT,
+            format!(
+                "{}: it is ordered to stop, and nothing is done here before it has",
+                stopping.seen()
+            ),
+            "What is saved there meanwhile may be lost. `gocd-bc demote --handover` there loses nothing.",
+        );
+    }
     let find = |wanted: fn(&Heard) -> bool| facts.heard.iter().find(|(_, heard)| wanted(heard));
     if let Some((address, Heard::Node { node_id, epoch, .. })) = find(|heard| {
         matches!(
@@ -38,8 +51,17 @@ pub(super) fn primary(facts: &Facts) -> Check {
                 "{address} answers as the primary (node {node_id:.8}, epoch {})",
                 epoch.number
             ),
-            "Run `gocd-bc demote --handover` there first, which loses nothing; or stop GoCD there and keep it from \
-             starting again: two active servers deploy everything twice.",
+            match facts.forces {
+                false => {
+                    "Run `gocd-bc demote --handover` there first, which loses nothing; or have it ordered to stop from here \
+                     with `gocd-bc promote --force`, which may lose its last edits: two active servers deploy everything \
+                     twice."
+                }
+                true => {
+                    "Another node is seen as the primary too, and one order would not stop both: stop GoCD there, and keep \
+                     it from starting again."
+                }
+            },
         );
     }
     match &facts.site {
@@ -50,14 +72,7 @@ pub(super) fn primary(facts: &Facts) -> Check {
                 "Stop it there first, and keep it from starting again: two active servers deploy everything twice.",
             );
         }
-        Some((address, Site::Malformed)) => {
-            return Check::refuses(
-                ABOUT,
-                format!("{address} is malformed, so nobody could ask whether GoCD runs there"),
-                "Correct it, or take it away, and restart this server.",
-            );
-        }
-        Some((_, Site::Not(_) | Site::Unproven(_))) | None => {}
+        Some((_, Site::Not(_) | Site::Unproven(_) | Site::Malformed)) | None => {}
     }
     let of_another = facts.locks.iter().find_map(|(server, holder)| match holder {
         Holder::Other(node) => Some((server, node)),
@@ -115,6 +130,16 @@ pub(super) fn primary(facts: &Facts) -> Check {
         .map(|(address, heard)| said(address, heard))
         .collect();
     Check::fine(ABOUT, format!("none answers: {}", silent.join("; ")))
+}
+
+/// The refusal where nobody can say whether GoCD runs at its site.
+fn malformed_site(facts: &Facts) -> Option<Check> {
+    let (address, _) = facts.site.as_ref().filter(|(_, site)| *site == Site::Malformed)?;
+    Some(Check::refuses(
+        About::OtherPrimary,
+        format!("{address} is malformed, so nobody could ask whether GoCD runs there"),
+        "Correct it, or take it away, and restart this server.",
+    ))
 }
 
 /// What an address said that is no primary.

@@ -38,6 +38,7 @@ fn facts() -> Facts {
         resumes: false,
         max_lag: MaxLag::default(),
         accepts_loss: false,
+        forces: false,
         applied: Some(12),
         newest: Some(12),
         has_newest: true,
@@ -72,6 +73,7 @@ fn node(role: Role) -> Heard {
         node_id: FOLLOWED.to_owned(),
         role,
         waits: false,
+        after_fence: None,
         hands_over: None,
         epoch: Epoch::default(),
         highest: None,
@@ -95,6 +97,7 @@ fn hands_over(token: Option<HandoverToken>) -> Heard {
     };
     Heard::Node {
         waits: true,
+        after_fence: None,
         hands_over: Some(Box::new(HandsOver {
             id: "a".repeat(32),
             ordered_ms: 1,
@@ -403,6 +406,55 @@ fn where_the_followed_primary_hands_over_nothing_is_lost_and_nothing_refuses() {
             found.line()
         );
     }
+}
+
+#[test]
+fn by_force_a_primary_that_answers_is_ordered_to_stop_and_nothing_else_is_overridden() {
+    let by_force = |facts: Facts| Preflight::of(&Facts { forces: true, ..facts });
+    let found = by_force(hears(node(Role::Primary)));
+    assert_eq!(found.severity(), Severity::Warning, "{found:?}");
+    let check = &found.checks[0];
+    assert!(
+        check.seen.contains("ordered to stop") && check.way.contains("--handover"),
+        "{check:?}"
+    );
+    assert!(found.stops.is_some());
+    // Nobody is ordered to where none answers, or all of it hands over.
+    assert_eq!(by_force(facts()).stops, None);
+    assert_eq!(by_force(hears(hands_over(Some(token(Some("0/1")))))).stops, None);
+    for about in rows() {
+        for (facts, way) in refused(about) {
+            let is_ordered = Preflight::of(&facts).checks[0].seen.contains("answers as the primary");
+            let found = by_force(facts);
+            let refusals: Vec<_> = found.refusals().map(|check| check.about).collect();
+            match is_ordered {
+                true => assert!(refusals.is_empty(), "{way}: {refusals:?}"),
+                false => assert_eq!(refusals, [about], "{way}"),
+            }
+            // Nor where a primary answers besides.
+            let mut facts = refused(about)
+                .into_iter()
+                .find(|(_, its)| *its == way)
+                .expect("it is there")
+                .0;
+            if about != About::OtherPrimary {
+                facts.heard = vec![(HERE.to_owned(), node(Role::Primary))];
+                let found = by_force(facts);
+                assert!(found.refusals().any(|check| check.about == about), "{way}: {found:?}");
+            }
+        }
+    }
+    // Two are not stopped by one order.
+    let mut two = hears(node(Role::Primary));
+    two.locks = vec![(
+        "db:5432".to_owned(),
+        Holder::Other("ab".repeat(16).parse().expect("an id")),
+    )];
+    let found = by_force(two);
+    assert!(
+        found.refusals().any(|check| check.way.contains("stop both")),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -86,6 +86,13 @@ fn steps_handed_over(cause: Cause) -> Vec<Step> {
     steps_of(course)
 }
 
+/// The same where a primary answers and is ordered to stop.
+fn steps_forced(cause: Cause) -> Vec<Step> {
+    let mut course = begin(Place::Held, cause);
+    course.order_to_stop();
+    steps_of(course)
+}
+
 fn steps_of(mut course: Course) -> Vec<Step> {
     let mut steps = vec![course.step()];
     loop {
@@ -114,17 +121,22 @@ fn table(head: &str) -> Vec<Vec<String>> {
 }
 
 /// The steps of a promotion for each way to begin one at this place: ordered, by itself, with the database where that is
-/// done there, and the same where the primary hands over.
-fn ways(place: Place) -> [Vec<Step>; 4] {
-    let (with_database, handed_over) = match place {
-        Place::Held => (steps(place, with_database()), steps_handed_over(with_database())),
-        Place::Running => (Vec::new(), Vec::new()),
+/// done there, and the same where the primary hands over, and where it is ordered to stop.
+fn ways(place: Place) -> [Vec<Step>; 5] {
+    let (with_database, handed_over, forced) = match place {
+        Place::Held => (
+            steps(place, with_database()),
+            steps_handed_over(with_database()),
+            steps_forced(with_database()),
+        ),
+        Place::Running => Default::default(),
     };
     [
         steps(place, ordered()),
         steps(place, by_itself()),
         with_database,
         handed_over,
+        forced,
     ]
 }
 
@@ -136,7 +148,7 @@ fn the_steps_of_the_documentation_are_the_steps() {
     for (place, column) in PLACES.into_iter().zip(1..) {
         let ways = ways(place);
         for row in &rows {
-            let [ordered, by_itself, with_database, handed_over] = ways
+            let [ordered, by_itself, with_database, handed_over, forced] = ways
                 .each_ref()
                 .map(|steps| steps.iter().any(|step| name(step) == row[0]));
             let who = match (ordered, by_itself, with_database) {
@@ -147,6 +159,7 @@ fn the_steps_of_the_documentation_are_the_steps() {
                 (false, true, _) => "by itself",
                 (false, false, true) => "with the database",
                 (false, false, false) if handed_over => "in a hand-over",
+                (false, false, false) if forced => "by force",
                 (false, false, false) => "never",
                 (true, false, _) => "ordered",
             };
@@ -203,6 +216,7 @@ fn every_step() -> Vec<Step> {
     let mut steps = steps(Place::Held, with_database());
     steps.extend(self::steps(Place::Held, by_itself()));
     steps.extend(steps_handed_over(with_database()));
+    steps.extend(steps_forced(with_database()));
     steps.sort();
     steps.dedup();
     steps
@@ -269,11 +283,17 @@ fn a_restart_after_each_step_does_what_the_documentation_says() {
         course.hand_over();
         course
     };
+    let forced = || {
+        let mut course = begin(Place::Held, with_database());
+        course.order_to_stop();
+        course
+    };
     // As the flag is when it begins, and at the next start.
     for (column, course, flag) in [
         (3, begin(Place::Held, ordered()), Flag::Property),
         (3, begin(Place::Held, with_database()), Flag::Property),
         (3, handed_over(), Flag::Property),
+        (3, forced(), Flag::Property),
         (4, begin(Place::Held, by_itself()), Flag::None),
     ] {
         for (row, step) in table("step").iter().zip(every_step()) {

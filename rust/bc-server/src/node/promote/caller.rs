@@ -47,6 +47,8 @@ pub(crate) enum Begun {
 pub(crate) struct WithDatabase {
     /// Also where more would be lost than the settings allow.
     pub(crate) accepts_loss: bool,
+    /// Also where a primary answers that can be ordered to stop.
+    pub(crate) forces: bool,
     /// How long it may take to replay what it received.
     pub(crate) replay_within: Duration,
 }

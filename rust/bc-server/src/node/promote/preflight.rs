@@ -9,8 +9,8 @@ use bc_core::{
     generation::Epoch,
     role::{
         claim::Holder,
-        inquiry::{Heard, Inquiry},
-        preflight::{self, Facts, Launcher, Preflight, Secrets, Site},
+        inquiry::{Heard, Inquiry, Site},
+        preflight::{self, Facts, Launcher, Preflight, Secrets},
         promotion::Journal,
     },
     settings::{Property, Restriction},
@@ -58,7 +58,7 @@ async fn refresh(promotion: Arc<Promotion>) {
         if promotion.is_running() {
             continue;
         }
-        let found = promotion.preflight(false).await;
+        let found = promotion.preflight(false, false).await;
         promotion.board.update(|status| status.preflight = Some(found.clone()));
     }
 }
@@ -96,7 +96,7 @@ struct OnDisk {
 
 impl Promotion {
     /// Looks at all that may speak against a promotion with the database.
-    pub(crate) async fn preflight(&self, accepts_loss: bool) -> Preflight {
+    pub(crate) async fn preflight(&self, accepts_loss: bool, forces: bool) -> Preflight {
         let (heard, site, locks, user_and_trigger, files) = tokio::join!(
             self.heard(),
             self.site(),
@@ -126,6 +126,7 @@ impl Promotion {
             resumes,
             max_lag: self.database.max_lag,
             accepts_loss,
+            forces,
             applied,
             newest: status
                 .primary
@@ -143,7 +144,7 @@ impl Promotion {
     }
 
     /// What answers where people reach GoCD; none where no such address is set.
-    async fn site(&self) -> Option<(String, Site)> {
+    pub(super) async fn site(&self) -> Option<(String, Site)> {
         match &self.settings.site_url {
             Restriction::Absent => None,
             Restriction::Malformed => Some((Property::SiteUrl.name().to_owned(), Site::Malformed)),
@@ -158,7 +159,7 @@ impl Promotion {
     }
 
     /// Who has the primary's lock in the database, on each server that this node may ask.
-    async fn locks(&self) -> Vec<(String, Holder)> {
+    pub(super) async fn locks(&self) -> Vec<(String, Holder)> {
         match self.database.is_watched {
             true => at_start::locks(&self.database.source, &Handle::current(), self.state.node_id()).await,
             false => Vec::new(),

@@ -150,6 +150,7 @@ pub(super) fn promote(with_database: bool) -> Order {
         as_it_is: false,
         // Nothing tells how far a primary's database was that is not watched.
         accept_loss: true,
+        force: false,
         maintenance: false,
         replay_within_s: None,
     }
