@@ -317,6 +317,15 @@ impl Status {
         self.database.as_ref()?.written()
     }
 
+    /// Since when GoCD looks at its configuration: always, as far as a node without a JVM knows; none while it does not
+    /// run.
+    pub fn gocd_looks_since_ms(&self) -> Option<i64> {
+        match &self.gocd {
+            None => Some(0),
+            Some(gocd) => (gocd.state == GocdState::Healthy).then_some(gocd.since_ms),
+        }
+    }
+
     /// What the other node is told of the database of this one, while it takes writes.
     pub fn database_told(&self) -> Option<Told> {
         self.database.as_ref()?.told()

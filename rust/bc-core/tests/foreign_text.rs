@@ -56,6 +56,7 @@ fn envelope() -> Envelope {
         database: None,
         made_at: None,
         acceptance: Acceptance::Accepted,
+        rejected: false,
         generated_ms: 1,
         scanned_ms: 2,
         now_ms: 3,

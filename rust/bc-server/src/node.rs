@@ -38,6 +38,7 @@
 //! | `audit_writer` | writes down what was ordered |
 //! | `generation_orders` | answers what the local socket is asked about kept generations, and goes back to one |
 //! | `gocd` | lets GoCD run, and asks it whether it does |
+//! | `going_back` | goes back from a configuration on which a promoted GoCD ended |
 //! | `health` | keeps GoCD's health messages up to date |
 //! | `unprotected` | says so when GoCD runs although a standby was asked for |
 //! | `waiting` | opens a node later: a plugin's where its state folder is still locked or something else cannot be had, an agent's where it cannot be opened at all |
@@ -99,6 +100,7 @@ mod epochs;
 mod fence;
 mod generation_orders;
 mod gocd;
+mod going_back;
 mod guard;
 mod hand_over;
 mod handing_over;

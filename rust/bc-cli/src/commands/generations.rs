@@ -143,7 +143,8 @@ fn rows(kept: &[KeptGeneration], now_ms: i64) -> Vec<Vec<String>> {
 fn accepted(kept: &KeptGeneration) -> &'static str {
     match kept.acceptance {
         Acceptance::Accepted => "accepted",
-        Acceptance::Pending => "not accepted yet",
+        Acceptance::Pending if kept.rejected => "rejected",
+        Acceptance::Pending => "pending",
         Acceptance::Unknown => "",
     }
 }
@@ -201,7 +202,12 @@ mod tests {
             is_applied: sequence == 2,
             epoch: 1,
             sequence,
-            acceptance: Acceptance::Pending,
+            acceptance: if sequence == 0 {
+                Acceptance::Accepted
+            } else {
+                Acceptance::Pending
+            },
+            rejected: sequence == 2,
             generated_ms: 0,
             database: None,
             applied_ms: 0,
@@ -228,9 +234,9 @@ mod tests {
         let text = table(&rows(&[kept(2), kept(1), kept(0)], 60_000));
         let expected = "\
 \x20  SEQUENCE  ID            EPOCH  LIVE HERE       FILES  SIZE     GOCD
-*  #2        2d711642b726  1      60 s ago        3      2.0 KiB  not accepted yet
-   #1        2d711642b726  1      60 s ago        3      2.0 KiB  not accepted yet
-   0         2d711642b726         found 60 s ago  3      2.0 KiB  not accepted yet
+*  #2        2d711642b726  1      60 s ago        3      2.0 KiB  rejected
+   #1        2d711642b726  1      60 s ago        3      2.0 KiB  pending
+   0         2d711642b726         found 60 s ago  3      2.0 KiB  accepted
 ";
         assert_eq!(text, expected);
     }

@@ -60,6 +60,9 @@ pub struct Envelope {
     pub made_at: Option<Position>,
     /// Whether GoCD has accepted this cruise-config.xml.
     pub acceptance: Acceptance,
+    /// Whether GoCD had the time to accept it and did not; a version before says nothing of that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected: bool,
     /// When this generation was first seen, milliseconds since 1970 by the sender's clock.
     pub generated_ms: i64,
     /// When the folders were last read through.
@@ -111,6 +114,7 @@ impl Envelope {
             database: None,
             made_at: None,
             acceptance: Acceptance::Unknown,
+            rejected: false,
             generated_ms: 0,
             scanned_ms: 0,
             now_ms: 0,
@@ -119,6 +123,11 @@ impl Envelope {
             concerns: Vec::new(),
             run: None,
         }
+    }
+
+    /// Whether GoCD has looked at this configuration and not accepted it.
+    pub fn is_rejected(&self) -> bool {
+        self.rejected && self.acceptance == Acceptance::Pending
     }
 
     /// Which text of this envelope no node of ours would send. All of them are shown to people and written to logs.

@@ -53,6 +53,19 @@ pub fn plugins_refused_since(log: &Path, from: u64) -> io::Result<Vec<String>> {
     }))
 }
 
+/// Whether GoCD's log says, after its first `from` bytes, that it ended since it refused its configuration and had no other.
+///
+/// # Errors
+/// As [`errors_since`].
+pub fn refuses_configuration_since(log: &Path, from: u64) -> io::Result<bool> {
+    const SAYS: [&str; 2] = [
+        "There is no versioned configuration to fallback",
+        "The versioned config file could be invalid",
+    ];
+    let text = end_of(log, from)?;
+    Ok(SAYS.iter().any(|says| text.contains(says)))
+}
+
 /// The end of GoCD's log after its first `from` bytes.
 fn end_of(log: &Path, from: u64) -> io::Result<String> {
     let mut file = regular_file::open(log)?;

@@ -10,6 +10,8 @@
 //! | lines, in memory | `given_out` |
 //! | the file of fixed length that is written in place | `fixed_file` |
 //! | the file `offered` of the version before, only read | `offered_file` |
+//!
+//! `looking` says when GoCD had the time to accept what is on offer.
 
 use std::{
     collections::BTreeSet,
@@ -28,11 +30,12 @@ use crate::{
     status::Generation,
 };
 
-use self::{deltas::Deltas, written::Written};
+use self::{deltas::Deltas, looking::Looking, written::Written};
 
 mod deltas;
 mod fixed_file;
 mod given_out;
+mod looking;
 mod offered_file;
 mod written;
 
@@ -51,6 +54,8 @@ pub struct Offered {
     pub lineage: Arc<Lineage>,
     /// Where the database was then; none where that was not known.
     pub made_at: Option<Position>,
+    /// Whether GoCD had the time to accept its configuration and did not.
+    pub is_rejected: bool,
 }
 
 impl Offered {
@@ -79,6 +84,7 @@ pub struct Offer {
     next_key: Mutex<Option<Fingerprint>>,
     /// Where the database is.
     database: Mutex<Option<Position>>,
+    looking: Mutex<Looking>,
     current: watch::Sender<Option<Arc<Offered>>>,
     deltas: Deltas,
 }
@@ -100,6 +106,7 @@ impl Offer {
             run: None,
             next_key: Mutex::new(None),
             database: Mutex::new(None),
+            looking: Mutex::default(),
             current: watch::Sender::new(None),
             deltas: Deltas::default(),
         })
@@ -157,7 +164,10 @@ impl Offer {
             ),
         };
         self.deltas.note(&snapshot);
+        let is_rejected =
+            lock(&self.looking).is_rejected(snapshot.acceptance, ledger.generated_ms, snapshot.scanned_ms);
         self.offer(Offered {
+            is_rejected,
             snapshot,
             sequence: ledger.sequence,
             generated_ms: ledger.generated_ms,
@@ -174,6 +184,11 @@ impl Offer {
     /// Notes where the database is: the next generation is made then.
     pub fn note_database(&self, position: Option<Position>) {
         *lock(&self.database) = position;
+    }
+
+    /// Notes since when GoCD looks at its configuration; none while it does not run.
+    pub fn note_looking(&self, since_ms: Option<i64>) {
+        lock(&self.looking).since_ms = since_ms;
     }
 
     /// Writes the ledger of what is offered where that could not be done before.
@@ -196,11 +211,9 @@ impl Offer {
             .as_ref()
             .is_none_or(|before| before.sequence != offered.sequence);
         // Waiting standbys wake only for another generation or a change of its acceptance.
+        let judged = |offered: &Offered| (offered.snapshot.acceptance, offered.is_rejected);
         self.current.send_if_modified(|current| {
-            let wake = differs
-                || current
-                    .as_ref()
-                    .is_none_or(|before| before.snapshot.acceptance != offered.snapshot.acceptance);
+            let wake = differs || current.as_ref().is_none_or(|before| judged(before) != judged(&offered));
             *current = Some(offered);
             wake
         });
@@ -261,6 +274,7 @@ impl Offer {
             database: None,
             made_at: offered.made_at.clone(),
             acceptance: offered.snapshot.acceptance,
+            rejected: offered.is_rejected,
             generated_ms: offered.generated_ms,
             scanned_ms: offered.snapshot.scanned_ms,
             now_ms,

@@ -3,22 +3,25 @@
 //! It is written when GoCD is let run, and again once GoCD itself has answered for long enough
 //! ([`crate::gocd::health`]). What is found at the next start, of a process that has gone and never answered, is a start
 //! that failed: the next start and `gocd-bc status` say so, with the end of GoCD's log, until one succeeds. Nothing
-//! waits for the file, and nothing is decided by it.
+//! waits for the file. One thing is decided by it: where GoCD refused the configuration that it was promoted with, the next
+//! start goes back to one that GoCD has accepted ([`GocdStart::refused`]).
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    basics::{Error, Kind, process::ProcessId, regular_file, words},
+    basics::{Digest, Error, Kind, process::ProcessId, regular_file, words},
     durable::{atomic, seal},
     generation::Layout,
     gocd::log,
 };
 
 mod promoted;
+mod went_back;
 
 pub use promoted::Promoted;
+pub use went_back::WentBack;
 
 /// The name of the file in the state folder.
 pub const FILE: &str = "gocd-start.json";
@@ -44,6 +47,9 @@ pub struct GocdStart {
     pub promoted: Option<Promoted>,
     /// The start before, where that failed and none has succeeded since.
     pub failed: Option<FailedStart>,
+    /// To what this server went back by itself, until a person has seen it.
+    #[serde(default)]
+    pub went_back: Option<WentBack>,
 }
 
 /// A start of which GoCD ended before it answered.
@@ -69,6 +75,7 @@ impl GocdStart {
             healthy_ms: None,
             promoted: None,
             failed: None,
+            went_back: None,
         }
     }
 
@@ -95,6 +102,7 @@ impl GocdStart {
             Some(before) if before.process == ProcessId::own() => before,
             Some(before) => Self {
                 failed: before.failure(),
+                went_back: before.went_back.clone(),
                 ..Self::now(log, now_ms)
             },
             None => Self::now(log, now_ms),
@@ -112,6 +120,17 @@ impl GocdStart {
             log: self.log.clone(),
             errors: log::errors_since(Path::new(&self.log), self.log_from).ok(),
         })
+    }
+
+    /// The configuration from which the next start is to go back: GoCD was promoted with it, ended since it refused it, and
+    /// nobody has changed it since. Only the start after that of a promotion goes back. Reads GoCD's log and the live
+    /// configuration; what cannot be read changes nothing.
+    pub fn refused(&self, layout: &Layout) -> Option<Digest> {
+        let config = self.promoted.as_ref()?.config?;
+        let is_over = self.process != ProcessId::own() && self.healthy_ms.is_none();
+        let is_refused = || log::refuses_configuration_since(Path::new(&self.log), self.log_from).unwrap_or(false);
+        let is_live = || Promoted::look(layout).config == Some(config);
+        (is_over && is_refused() && is_live()).then_some(config)
     }
 
     /// Notes that GoCD has answered for long enough: what failed before is over.

@@ -145,16 +145,18 @@ pub fn own_jars(jars: &BTreeMap<JarName, PluginIdentity>) -> Vec<OwnJar> {
         .collect()
 }
 
-/// What the status warns of when GoCD has not accepted the configuration for longer than `wait`, on either node. By the
-/// primary's clock alone.
+/// What the status warns of when GoCD has rejected the configuration, or not accepted it for longer than `wait`, on either
+/// node. By the primary's clock alone.
 pub fn overdue_acceptance(envelope: &Envelope, wait: Duration) -> Option<String> {
     let age_ms = u64::try_from(envelope.now_ms.saturating_sub(envelope.generated_ms)).unwrap_or(0);
     let is_overdue = u128::from(age_ms) > wait.as_millis();
-    (envelope.acceptance == Acceptance::Pending && is_overdue).then(|| {
+    let is_rejected = envelope.is_rejected();
+    (is_rejected || envelope.acceptance == Acceptance::Pending && is_overdue).then(|| {
         format!(
-            "GoCD on the primary has not accepted its cruise-config.xml for {} s. Look into its server health messages \
+            "GoCD on the primary has not accepted its cruise-config.xml for {} s{}. Look into its server health messages \
              and go-server.log, and mend the file there; a promotion goes back to the newest one that it has accepted.",
-            age_ms / 1000
+            age_ms / 1000,
+            if is_rejected { ", so it has rejected it" } else { "" }
         )
     })
 }

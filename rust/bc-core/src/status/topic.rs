@@ -84,6 +84,8 @@ topics! {
     GocdStart = "start of GoCD",
     /// GoCD runs, but not with what it was promoted with.
     GocdDiffers = "what GoCD was promoted with",
+    /// This server went back to an earlier configuration, since GoCD ended on the newest.
+    WentBack = "went back",
     /// GoCD does not answer.
     GocdHealth = "health of GoCD",
     /// The token cannot be read.

@@ -24,6 +24,7 @@ use super::{
     Assembly, Parts, RoleFile, certificate_watch, epochs,
     fence::Fenced,
     gocd::{self, How, Launch},
+    going_back,
     peer_book::PeerBook,
     peers_file,
 };
@@ -211,6 +212,9 @@ impl Assembly {
             self.raise(&Topic::Store, Severity::Critical, problem.to_string());
         }
         self.forget_applied();
+        if gocd_waits {
+            going_back::go_back_if_refused(self);
+        }
         plan
     }
 

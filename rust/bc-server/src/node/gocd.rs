@@ -11,7 +11,10 @@ use bc_core::{
     generation::Role,
     gocd::health::{Heard, LONGEST_ANSWER, Watch},
     node::{Event, Events},
-    role::{StateDir, gocd_start::GocdStart},
+    role::{
+        StateDir,
+        gocd_start::{GocdStart, WentBack},
+    },
     settings::{Face, Settings},
     status::{GocdState, GocdStatus, StatusBoard, Topic},
 };
@@ -157,6 +160,11 @@ impl Note {
             false => Vec::new(),
         };
         start.succeeds(self.board.now_ms());
+        // Somebody may have seen that meanwhile.
+        start.went_back = GocdStart::load(self.state.path())
+            .ok()
+            .flatten()
+            .and_then(|now| now.went_back);
         self.board.clear(&Topic::GocdStart);
         let message = (!differences.is_empty()).then(|| {
             format!(
@@ -175,6 +183,8 @@ impl Note {
         let failed = start.and_then(GocdStart::failure);
         self.board
             .alarm(&Topic::GocdStart, failed.map(|failed| failed.message()));
+        let went_back = start.and_then(|start| start.went_back.as_ref()).map(WentBack::message);
+        self.board.warn(&Topic::WentBack, Severity::Critical, went_back);
     }
 }
 

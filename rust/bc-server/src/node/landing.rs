@@ -15,6 +15,7 @@ use bc_core::{
     node::Reply,
     role::{
         StateDir,
+        gocd_start::GocdStart,
         landing::{Artifacts, Landing},
     },
     settings::{Face, Settings},
@@ -72,7 +73,8 @@ pub(super) fn done(state: &StateDir, board: &StatusBoard) -> Reply {
         landing.save(path)?;
         Ok(!was_done)
     };
-    match seen(state.path()) {
+    let went_back = end_going_back(state.path());
+    match went_back.and_then(|went_back| Ok(seen(state.path())? || went_back)) {
         Ok(was_shown) => {
             board.update(|status| {
                 status.landing = None;
@@ -80,6 +82,7 @@ pub(super) fn done(state: &StateDir, board: &StatusBoard) -> Reply {
             });
             board.clear(&Topic::Landing);
             board.clear(&Topic::GocdDiffers);
+            board.clear(&Topic::WentBack);
             let message = match was_shown {
                 true => "what this server found when it had been promoted is not shown any more",
                 false => "there was nothing to be seen",
@@ -90,6 +93,18 @@ pub(super) fn done(state: &StateDir, board: &StatusBoard) -> Reply {
         }
         Err(error) => error.into(),
     }
+}
+
+/// Forgets that this server went back by itself; says whether it did. What cannot be read is written anew at the next start.
+fn end_going_back(state_dir: &Path) -> Result<bool, Error> {
+    let Some(mut start) = GocdStart::load(state_dir).ok().flatten() else {
+        return Ok(false);
+    };
+    let went_back = start.went_back.take().is_some();
+    if went_back {
+        start.save(state_dir)?;
+    }
+    Ok(went_back)
 }
 
 /// What the part is made of.

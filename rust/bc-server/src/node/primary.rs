@@ -13,7 +13,7 @@ use std::{
 
 use bc_core::{
     basics::{Error, Severity, words},
-    generation::withheld,
+    generation::{Acceptance, withheld},
     gocd::version,
     primary::{
         Offer,
@@ -32,6 +32,8 @@ use super::{
 
 /// Wait after an error before the folders are read again, or the ledger is written again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// And while GoCD has not accepted the configuration yet.
+const WHILE_PENDING: Duration = Duration::from_secs(1);
 
 /// Starts reading the primary's folders and offering what is found, on a thread of its own that ends with what is
 /// returned.
@@ -107,11 +109,14 @@ impl ScanLoop {
             let wait = match self.scanner.scan(&mut *self.hints) {
                 Ok(Reading::Ready(snapshot)) => {
                     unstable = 0;
-                    let interval = snapshot
-                        .read_again
-                        .map_or(self.interval, |again| again.min(self.interval));
+                    let again = snapshot.read_again.unwrap_or(self.interval);
+                    // Nobody tells when GoCD accepts it.
+                    let accepted = match snapshot.acceptance {
+                        Acceptance::Pending => WHILE_PENDING,
+                        Acceptance::Accepted | Acceptance::Unknown => self.interval,
+                    };
                     self.offer(*snapshot);
-                    interval
+                    self.interval.min(again).min(accepted)
                 }
                 Ok(Reading::Unstable { name, reason }) => {
                     let wait = retry_after(unstable);
@@ -156,6 +161,7 @@ impl ScanLoop {
     /// Offers the snapshot that was read of the primary's folders, and then says so: a standby is waiting.
     fn offer(&self, snapshot: Snapshot) {
         self.offer.note_database(self.board.look(Status::database_position));
+        self.offer.note_looking(self.board.look(Status::gocd_looks_since_ms));
         let published = self.offer.publish(snapshot);
         if published.is_ok() {
             self.board.clear(&Topic::Scan);

@@ -88,6 +88,7 @@ fn envelope_of_status(context: &Context, now_ms: i64) -> Envelope {
         database: position,
         made_at: None,
         acceptance: generation.map_or(Acceptance::Unknown, |generation| generation.acceptance),
+        rejected: false,
         generated_ms: generation.map_or(0, |generation| generation.generated_ms),
         scanned_ms: status.scanned_ms.unwrap_or(0),
         now_ms,

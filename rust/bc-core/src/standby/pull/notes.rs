@@ -131,8 +131,8 @@ impl<T: Transport> Puller<T> {
     /// Has the store note what the primary's GoCD thinks of the live configuration.
     pub(super) async fn note_acceptance(&self, envelope: &Envelope) -> Result<(), Error> {
         let Some(generation) = self.known else { return Ok(()) };
-        let (store, acceptance) = (Arc::clone(&self.store), envelope.acceptance);
-        blocking(move || store.note_acceptance(&generation, acceptance)).await
+        let (store, heard) = (Arc::clone(&self.store), envelope.clone());
+        blocking(move || store.note_acceptance(&generation, &heard)).await
     }
 
     /// Notes on the board whether a restored generation is held in place, and since when what is live is that: both

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use crate::{
-    basics::{Clock, Error, Kind, regular_file},
+    basics::{Clock, Error, Kind, regular_file, words},
     files::FileCache,
     generation::{Entry, Layout, Name},
     standby::store::{
@@ -37,6 +37,9 @@ use readable::Readable;
 /// How a person calls the files that are live now.
 pub const LIVE: &str = "live";
 
+/// As many changed lines are shown in short, and as many characters of each.
+const SHOWN_IN_SHORT: usize = 4;
+const LONGEST_IN_SHORT: usize = 100;
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 /// How long the shortest difference is looked for. After that it may be longer than it had to be.
@@ -53,6 +56,38 @@ pub struct Diff {
     pub configuration: ConfigurationDiff,
     /// All files that differ, cruise-config.xml too.
     pub files: Vec<FileDiff>,
+}
+
+impl Diff {
+    /// What the generation on the other side has changed, in a line for people: the first lines of its configuration that
+    /// are new or gone, without secrets, and its other files.
+    pub fn in_short(&self) -> String {
+        let is_other = |file: &&FileDiff| file.name != Name::CruiseConfig;
+        let mut parts: Vec<String> = match &self.configuration {
+            ConfigurationDiff::Same => Vec::new(),
+            ConfigurationDiff::Shown { difference } => {
+                let is_change =
+                    |line: &&str| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---");
+                let lines: Vec<&str> = difference.lines().filter(is_change).collect();
+                let more = lines.len().saturating_sub(SHOWN_IN_SHORT);
+                let shown = lines.iter().take(SHOWN_IN_SHORT);
+                let mut shown: Vec<String> = shown
+                    .map(|line| format!("{}{}", &line[..1], words::shown(line[1..].trim(), LONGEST_IN_SHORT)))
+                    .collect();
+                if more > 0 {
+                    shown.push(format!("{more} more lines"));
+                }
+                vec![format!("cruise-config.xml {}", shown.join(" "))]
+            }
+            ConfigurationDiff::OnlyLayout => vec!["blanks in cruise-config.xml".to_owned()],
+            ConfigurationDiff::NotWhole => vec!["a cruise-config.xml that is not whole".to_owned()],
+        };
+        parts.extend(self.files.iter().filter(is_other).map(|file| file.name.to_string()));
+        match parts.is_empty() {
+            true => "nothing".to_owned(),
+            false => parts.join(", "),
+        }
+    }
 }
 
 /// What differs in cruise-config.xml.

@@ -45,7 +45,7 @@ use crate::{
     basics::{Clock, Digest, Error, Kind, lock, regular_file, words},
     durable::{FileSystem, OperatingSystem},
     files::FileCache,
-    generation::{Acceptance, JarName, Layout, ManifestDocument, Name},
+    generation::{Acceptance, Envelope, JarName, Layout, ManifestDocument, Name},
     standby::store::{
         Applied, Permit, Position, Receiving, Wanted,
         blobs::{self, Blobs},
@@ -261,7 +261,8 @@ impl DiskStore {
             && applied.files.get(&Name::CruiseConfig) == retaining.files.get(&Name::CruiseConfig)
             && applied.envelope.acceptance != Acceptance::Unknown
         {
-            retaining.to_mut().envelope.acceptance = applied.envelope.acceptance;
+            let envelope = &mut retaining.to_mut().envelope;
+            (envelope.acceptance, envelope.rejected) = (applied.envelope.acceptance, applied.envelope.rejected);
         }
         retaining
     }
@@ -362,7 +363,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn note_acceptance(&self, generation: &Digest, acceptance: Acceptance) -> Result<(), Error> {
+    pub fn note_acceptance(&self, generation: &Digest, heard: &Envelope) -> Result<(), Error> {
         let inner = self.lock();
         let mut generations = self.generations();
         if generations
@@ -371,7 +372,7 @@ impl DiskStore {
         {
             return Ok(());
         }
-        generations.note_acceptance(acceptance, &inner.record)
+        generations.note_acceptance(heard, &inner.record)
     }
 
     /// Since when the store is paused. Set while a restored generation is held in place and nothing must be pulled;

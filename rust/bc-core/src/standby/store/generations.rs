@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::{
     basics::{Digest, Error, if_there},
     durable::{FileSystem, atomic, filesystem, seal},
-    generation::{Acceptance, Entry, ManifestDocument, Name},
+    generation::{Acceptance, Entry, Envelope, ManifestDocument, Name},
     standby::store::record::{self, Read, Record},
 };
 
@@ -242,17 +242,20 @@ impl Generations {
     ///
     /// # Errors
     /// Its file cannot be written.
-    pub(super) fn note_acceptance(&mut self, acceptance: Acceptance, record: &Record) -> Result<(), Error> {
+    pub(super) fn note_acceptance(&mut self, heard: &Envelope, record: &Record) -> Result<(), Error> {
         let Some(applied) = &mut self.applied else {
             return Ok(());
         };
-        let known = &mut applied.envelope.acceptance;
+        let acceptance = heard.acceptance;
+        let known = &mut applied.envelope;
         let is_retained = applied.retained.contains(&Name::CruiseConfig);
-        if *known == acceptance || *known == Acceptance::Accepted || (is_retained && acceptance == Acceptance::Unknown)
+        if known.acceptance == acceptance && known.rejected == heard.rejected
+            || known.acceptance == Acceptance::Accepted
+            || (is_retained && acceptance == Acceptance::Unknown)
         {
             return Ok(());
         }
-        *known = acceptance;
+        (known.acceptance, known.rejected) = (acceptance, heard.rejected);
         let kept = Kept::new(applied.clone(), record);
         self.put(kept)
     }

@@ -6,14 +6,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bc_core::{
-    basics::{Error, Kind},
+    basics::{Digest, Error, Kind},
     role::promotion::Came,
     standby::{
         pull::{Outcome, PullOrder},
-        store::MadeWhole,
+        store::{MadeWhole, diff},
     },
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 use tracing::warn;
 
 use super::{
@@ -26,6 +26,9 @@ use super::{
 const PULLER_ANSWERS: Duration = Duration::from_secs(90);
 /// Longest time that reading and mending everything may take.
 pub(super) const MADE_WHOLE: Duration = Duration::from_secs(900);
+
+/// Longest wait until it is known what a generation that is set aside had changed.
+const COMPARED_WITHIN: Duration = Duration::from_secs(2);
 
 const AGAIN: &str = "See whether a disk of this server hangs (the kernel's log, `df`), and run the command again. Nothing \
                      has been released.";
@@ -73,17 +76,40 @@ impl Promotion {
     pub(super) async fn back_to_accepted(&self, caller: &Caller) -> Result<Came, Error> {
         let wait = self.accept_wait;
         let order = |answer| PullOrder::BackToAccepted(wait, answer);
+        let newest = self.board.look(|status| status.generation.as_ref().map(|live| live.id));
         let message = match self.order(caller, order).await? {
             None | Some(Ok(None)) => return Ok(Came::Done),
-            Some(Ok(Some(restored))) => format!(
-                "GoCD has not accepted the newest configuration, so the generation {} is live again",
-                restored.generation
-            ),
+            Some(Ok(Some(restored))) => {
+                let changed = match newest {
+                    Some(newest) => self.changed(restored.generation.id, newest).await,
+                    None => "not known".to_owned(),
+                };
+                format!(
+                    "GoCD has not accepted the newest configuration, so the generation {} is live again, and {} is set aside. \
+                     What that had changed: {changed}. `gocd-bc generations list` has both",
+                    restored.generation,
+                    newest.map_or_else(|| "the newest".to_owned(), |newest| format!("{newest:.12}")),
+                )
+            }
             Some(Err(error)) => format!("going on with a configuration that GoCD has not accepted: {error}"),
         };
         warn!("{message}");
         caller.say(&message).await;
         Ok(Came::Done)
+    }
+
+    /// What the newest generation has changed in what is live again, for people.
+    async fn changed(&self, restored: Digest, newest: Digest) -> String {
+        let (state, clock) = (Arc::clone(&self.state), Arc::clone(&self.clock));
+        let comparing = spawn_blocking(move || {
+            let [from, to] = [restored.to_string(), newest.to_string()];
+            diff::compare(state.path(), None, &clock, Some(&from), Some(&to)).map(|difference| difference.in_short())
+        });
+        match timeout(COMPARED_WITHIN, comparing).await {
+            Ok(Ok(Ok(changed))) => changed,
+            Ok(Ok(Err(error))) => format!("not known: {error}"),
+            Ok(Err(_)) | Err(_) => "not known".to_owned(),
+        }
     }
 
     /// Gives the puller an order of a promotion and waits for its answer. None where there is no puller, or it has

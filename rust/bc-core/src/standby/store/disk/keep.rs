@@ -279,7 +279,7 @@ impl DiskStore {
             if generations.applied().is_some_and(|before| {
                 before.envelope.sequence == document.envelope.sequence && before.generation == document.generation
             }) {
-                return generations.note_acceptance(document.envelope.acceptance, &inner.record);
+                return generations.note_acceptance(&document.envelope, &inner.record);
             }
             let before = generations.applied();
             let is_changed = |name: &Name, entry: &Entry| {

@@ -7,9 +7,13 @@ use tracing::{info, warn};
 
 use super::{DiskStore, Round};
 use crate::{
-    basics::{Error, Kind, words},
-    generation::{Acceptance, ManifestDocument},
-    standby::store::{Applied, Permit, Restored, generations, journal::Journal},
+    basics::{Digest, Error, Kind, words},
+    generation::{Acceptance, ManifestDocument, Name},
+    standby::store::{
+        Applied, Permit, Restored,
+        generations::{self, KeptGeneration},
+        journal::Journal,
+    },
     status::Paused,
 };
 
@@ -19,6 +23,12 @@ pub(super) const ALL: Permit = Permit {
     server_id: true,
     rollback: false,
     resume: false,
+};
+
+/// Nobody has said that plugins may go.
+const NO_PLUGIN_GOES: Permit = Permit {
+    deletions: false,
+    ..ALL
 };
 
 impl DiskStore {
@@ -53,8 +63,9 @@ impl DiskStore {
         }
     }
 
-    /// Where the primary's GoCD has not accepted the live configuration for `wait`: goes back to the newest kept
-    /// generation that is not pending. None where there is no reason to, or an administrator has chosen.
+    /// Where the primary's GoCD has rejected the live configuration, or not accepted it for `wait`: goes back to the newest
+    /// kept generation that is not pending. None where there is no reason to, or an administrator has chosen. A primary that
+    /// went away before its GoCD could look has rejected nothing.
     ///
     /// # Errors
     /// [`crate::basics::Kind::Refused`] when there is no such generation; others as for [`DiskStore::apply`].
@@ -68,7 +79,12 @@ impl DiskStore {
         };
         let is_pending = |document: &ManifestDocument| document.envelope.acceptance == Acceptance::Pending;
         let waited = u128::try_from(self.clock.now_ms().saturating_sub(since_ms)).unwrap_or(0);
-        if !self.generations().applied().is_some_and(is_pending) || waited < wait.as_millis() {
+        let is_due = |document: &ManifestDocument| document.envelope.is_rejected() || waited >= wait.as_millis();
+        if !self
+            .generations()
+            .applied()
+            .is_some_and(|live| is_pending(live) && is_due(live))
+        {
             return Ok(None);
         }
         // The newest that GoCD has accepted may be one that cannot be read.
@@ -79,12 +95,7 @@ impl DiskStore {
         {
             match self.begin_whole(kept.document) {
                 Ok(mut round) => {
-                    // Nobody has said that plugins may go.
-                    let allowed = Permit {
-                        deletions: false,
-                        ..ALL
-                    };
-                    let applied = round.apply(self, allowed)?;
+                    let applied = round.apply(self, NO_PLUGIN_GOES)?;
                     return self.restored(applied).map(Some);
                 }
                 Err(error) => warn!("{error}"),
@@ -95,6 +106,35 @@ impl DiskStore {
             "GoCD has not accepted the configuration that is live here, and no older one is kept",
             "Look at it before GoCD runs on it: an invalid one makes GoCD fall back to what it accepted last.",
         ))
+    }
+
+    /// The kept generation with this configuration, and the newest that GoCD has accepted with another one; none where
+    /// either is not kept: then nobody knows what would be lost, or what to go back to.
+    ///
+    /// # Errors
+    /// What is kept cannot be read.
+    pub fn accepted_beside(&self, config: &Digest) -> Result<Option<(KeptGeneration, KeptGeneration)>, Error> {
+        let all = generations::read_all(&*self.system, &self.files.folder)?.whole()?;
+        let has_it = |kept: &&generations::Kept| {
+            let file = kept.document.files.get(&Name::CruiseConfig);
+            file.is_some_and(|file| file.sha256 == *config)
+        };
+        let is_accepted = |kept: &&generations::Kept| {
+            !kept.is_first() && kept.document.envelope.acceptance == Acceptance::Accepted && !has_it(kept)
+        };
+        let refused = all.iter().find(has_it).map(|kept| kept.summary(None));
+        Ok(refused.zip(all.iter().find(is_accepted).map(|kept| kept.summary(None))))
+    }
+
+    /// Makes a kept generation live again before GoCD runs, on a server that is the primary. No plugin goes.
+    ///
+    /// # Errors
+    /// As [`DiskStore::restore`].
+    pub fn go_back(&self, to: &KeptGeneration) -> Result<Restored, Error> {
+        let kept = generations::find(&self.files.folder, &to.id.to_string())?;
+        let mut round = self.begin_whole(kept.document)?;
+        let applied = round.apply(self, NO_PLUGIN_GOES)?;
+        self.restored(applied)
     }
 
     /// Begins a round with a kept generation of which all bytes are here and right. What it withholds and has nothing

@@ -39,6 +39,9 @@ pub struct KeptGeneration {
     pub sequence: u64,
     /// Whether the primary's GoCD has accepted its configuration, as far as this node has heard.
     pub acceptance: Acceptance,
+    /// Whether that GoCD had the time to accept it and did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected: bool,
     /// When the primary first saw it, by the primary's clock.
     pub generated_ms: i64,
     /// Where the primary's database was when it made this generation; none where that was not known.
@@ -66,6 +69,7 @@ impl KeptGeneration {
             epoch: document.envelope.epoch.number,
             sequence: document.envelope.sequence,
             acceptance: document.envelope.acceptance,
+            rejected: document.envelope.is_rejected(),
             generated_ms: document.envelope.generated_ms,
             database: document.envelope.made_at.clone(),
             applied_ms,
@@ -85,6 +89,7 @@ impl KeptGeneration {
             epoch: 0,
             sequence: 0,
             acceptance: Acceptance::Unknown,
+            rejected: false,
             generated_ms: 0,
             database: None,
             applied_ms: 0,

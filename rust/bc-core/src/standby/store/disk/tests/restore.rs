@@ -10,13 +10,14 @@ use std::{
 use super::{Place, failing_at, failing_where, next};
 use crate::{
     basics::Kind,
-    generation::{Acceptance, ManifestDocument, Name},
+    generation::{Acceptance, Envelope, ManifestDocument, Name, Role},
     standby::store::{
         Permit,
         contract::{
             CONFIG, Files, jar,
             withheld::{denied, withholding},
         },
+        generations,
     },
 };
 
@@ -111,6 +112,46 @@ fn what_cannot_be_restored_changes_nothing() {
     assert_eq!(place.open().paused(), None);
 }
 
+/// What a primary says whose GoCD thinks so of the newest configuration.
+fn heard(acceptance: Acceptance) -> Envelope {
+    Envelope {
+        acceptance,
+        ..Envelope::of("primary", Role::Primary)
+    }
+}
+
+#[test]
+fn what_gocd_has_rejected_is_left_at_once() {
+    let place = Place::new();
+    let store = place.open();
+    let apply = |files: &Files, sequence, acceptance| {
+        let mut document = files.document(sequence);
+        document.envelope.acceptance = acceptance;
+        files.fetch(&store, &document);
+        store.apply(&document, Permit::default()).expect("applied");
+        document.generation
+    };
+    apply(&Files::usual(), 1, Acceptance::Accepted);
+    let newest = apply(&next(), 2, Acceptance::Pending);
+    let back = || store.back_to_accepted(Duration::from_secs(3600)).expect("whole");
+    assert_eq!(back(), None, "GoCD has not looked yet");
+    let rejected = Envelope {
+        rejected: true,
+        ..heard(Acceptance::Pending)
+    };
+    store.note_acceptance(&newest, &rejected).expect("noted");
+    drop(store);
+    let store = place.open();
+    assert!(store.applied().expect("live").rejected, "it survives a restart");
+    let restored = store.back_to_accepted(Duration::from_secs(3600)).expect("whole");
+    assert_eq!(restored.expect("it is rejected").generation.sequence, 1);
+    let listed = generations::list(&place.state("")).expect("listed");
+    assert!(
+        listed.iter().any(|kept| kept.id == newest && kept.rejected),
+        "{listed:?}"
+    );
+}
+
 #[test]
 fn only_what_gocd_has_not_accepted_for_long_is_left() {
     let place = Place::new();
@@ -131,7 +172,9 @@ fn only_what_gocd_has_not_accepted_for_long_is_left() {
     let error = store.back_to_accepted(Duration::ZERO).expect_err("none is accepted");
     assert_eq!(error.kind(), Kind::Refused);
     let first = Files::usual().document(1).generation;
-    store.note_acceptance(&first, Acceptance::Accepted).expect("noted");
+    store
+        .note_acceptance(&first, &heard(Acceptance::Accepted))
+        .expect("noted");
     assert_eq!(back(Duration::ZERO), None);
     apply(&next(), 2, Acceptance::Pending);
     apply(&third, 3, Acceptance::Pending);
@@ -162,7 +205,7 @@ fn a_primary_that_cannot_read_its_configuration_since_its_start_makes_none_accep
     assert_eq!(withheld.envelope.acceptance, Acceptance::Unknown);
     apply(&left, &withheld);
     store
-        .note_acceptance(&withheld.generation, Acceptance::Unknown)
+        .note_acceptance(&withheld.generation, &heard(Acceptance::Unknown))
         .expect("noted");
     let store = place.open();
     assert_eq!(store.applied().expect("live").acceptance, Acceptance::Pending);

@@ -7,6 +7,7 @@ import java.nio.file.StandardCopyOption;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.Collections;
+import java.util.Optional;
 
 import gocdhost.Environment;
 import gocdhost.health.HealthMessage;
@@ -45,7 +46,13 @@ public final class ConfigService {
             accept(CruiseConfig.parse(file.read()), "start");
         } catch (InvalidConfigException broken) {
             LOG.warn("Error upgrading config file, trying to upgrade using the versioned config file.");
-            String checkedIn = repository.read().orElseThrow(() -> broken);
+            Optional<String> accepted = repository.read();
+            if (!accepted.isPresent()) {
+                LOG.warn("There is no versioned configuration to fallback for migration.");
+                LOG.error("Cruise config file " + file.path() + " is invalid.", broken);
+                throw broken;
+            }
+            String checkedIn = accepted.get();
             File backup = new File(file.path() + ".invalid." + LocalDateTime.now().format(BACKUP_TIME));
             Files.copy(file.path().toPath(), backup.toPath(), StandardCopyOption.REPLACE_EXISTING);
             CruiseConfig restored = CruiseConfig.parse(checkedIn);

@@ -5,20 +5,23 @@ import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.HashSet;
+import java.util.Set;
 
 import javax.xml.parsers.DocumentBuilder;
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.parsers.ParserConfigurationException;
 
 import org.w3c.dom.Element;
+import org.w3c.dom.Node;
 import org.xml.sax.ErrorHandler;
 import org.xml.sax.InputSource;
 import org.xml.sax.SAXException;
 import org.xml.sax.SAXParseException;
 
 /**
- * A configuration that the server accepts: well-formed, no DTD, root {@code cruise}, and not of a schema version that
- * is newer than the server's.
+ * A configuration that the server accepts: well-formed, no DTD, root {@code cruise}, not of a schema version that is newer
+ * than the server's, and no two pipeline groups of one name.
  */
 public final class CruiseConfig {
     /** The newest schema that GoCD 26.1 knows. */
@@ -45,7 +48,21 @@ public final class CruiseConfig {
         } catch (NumberFormatException unreadable) {
             throw new InvalidConfigException("schemaVersion is no number: " + version);
         }
+        checkGroups(root);
         return new CruiseConfig(normal(text));
+    }
+
+    private static void checkGroups(Element root) throws InvalidConfigException {
+        Set<String> names = new HashSet<>();
+        for (Node child = root.getFirstChild(); child != null; child = child.getNextSibling()) {
+            if (child.getNodeName().equals("pipelines")) {
+                String name = ((Element) child).getAttribute("group");
+                if (!names.add(name)) {
+                    throw new InvalidConfigException("Duplicate unique value [" + name
+                            + "] declared for identity constraint of element \"cruise\".");
+                }
+            }
+        }
     }
 
     /** MD5 of the UTF-8 bytes, as GoCD identifies a configuration. */

@@ -186,7 +186,9 @@ impl Life {
         life.apply("a removal", &lost, 4);
         life.then("a word of the primary's GoCD", |life| {
             let generation = lost.document(4).generation;
-            let noted = life.store.note_acceptance(&generation, Acceptance::Accepted);
+            let mut heard = lost.document(4).envelope;
+            heard.acceptance = Acceptance::Accepted;
+            let noted = life.store.note_acceptance(&generation, &heard);
             noted.expect("noted");
         });
         life.tidy();
