@@ -135,6 +135,10 @@ fn a_promotion_in_maintenance_mode_tells_gocd_so_at_its_start() {
     let seen = http::get(pair.standby.gocd_port, "/gocd-host/launch").expect("the stand-in answers");
     let seen: serde_json::Value = serde_json::from_str(&seen.body).expect("JSON");
     assert_eq!(seen["gocd.server.start.in.maintenance.mode"], "Y", "{seen}");
+    pair.standby
+        .wait_for_status("it is said in the status", START, |status| {
+            status["face"] == "plugin" && status["gocd"]["maintenance"] == true
+        });
 }
 
 #[test]

@@ -140,6 +140,32 @@ fn an_old_primary_that_boots_again_is_fenced_and_says_who_took_over_and_what_to_
 }
 
 #[test]
+fn one_that_finds_itself_replaced_when_it_opens_is_in_the_history_once() {
+    let place = Place::new();
+    let (winner, address) = replaced(&place);
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    old.end();
+    winner.end();
+    // As after a power cut between what it writes of the higher epoch and its record.
+    let state = place.path(PRIMARY_STATE);
+    fs::write(state.join("role"), "role=primary\nflag=none\nhold=no\n").expect("write");
+    fs::remove_file(state.join("audit.jsonl")).expect("remove");
+    let lines = || {
+        let listed = place.run(&["history", "--state-dir", PRIMARY_STATE]).stdout;
+        listed.lines().filter(|line| line.contains("fence https://")).count()
+    };
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    wait_for("it is in the history", || (lines() == 1).then_some(()));
+    old.end();
+    let old = primary_in(&place, "primary", &address, &[]);
+    fenced(&place, "primary");
+    old.end();
+    assert_eq!(lines(), 1, "it was fenced already");
+}
+
+#[test]
 fn where_peers_answer_a_start_takes_less_than_a_second_more_and_where_none_does_it_takes_the_wait() {
     let place = Place::new();
     let (first, following, address) = pair(&place);

@@ -125,10 +125,29 @@ impl Two {
             said.contains("has handed over") && said.contains("`gocd-bc demote`")
         });
         assert!(!self.place.path(&handover(at)).exists(), "it is over");
+        let ended = self.ended(at, "taken-over");
+        assert_eq!(ended["to"]["node_id"], self.status(1 - at)["node_id"], "{ended:#}");
+        assert_eq!(ended["token"], self.status(1 - at)["promotion"]["handed_over"]);
+        let shown = self.run(at, &["status"]);
+        assert!(shown.stdout.contains("taken over by the node"), "{shown:?}");
+        let late = self.run(at, &["promote", "--yes"]);
+        assert!(
+            late.code == 1 && late.stderr.contains("took over with epoch") && late.stderr.contains("`gocd-bc demote`"),
+            "{late:?}"
+        );
         let demoted = self.run(at, &["demote"]);
         assert_eq!(demoted.code, 0, "{demoted:?}");
         self.stop(at);
         self.follow(at);
+        assert_eq!(self.ended(at, "taken-over"), ended, "also after a restart");
+    }
+
+    /// How the last hand-over of a node ended, once it says that it ended so.
+    fn ended(&self, at: usize, end: &str) -> Value {
+        let status = self.wait("it says how its hand-over ended", at, |status| {
+            status["handed_over"]["end"] == end
+        });
+        status["handed_over"].clone()
     }
 }
 
@@ -215,6 +234,7 @@ fn a_hand_over_survives_a_kill_and_is_taken_back_where_the_standby_answers() {
     assert_eq!(back.code, 0, "{back:?}");
     let status = two.runs(0);
     assert_eq!(status["epoch"]["number"], 1, "the same one: {status:#}");
+    assert!(two.ended(0, "taken-back")["token"].is_object(), "{status:#}");
     assert!(!two.place.path(&handover(0)).exists());
     let edit = comment_of(&two.place, NODES[0], "after it was taken back");
     wait_for("the standby follows as before", || {

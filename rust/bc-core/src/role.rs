@@ -12,6 +12,7 @@
 //! | `plain` | whether anything says that a server was ever more than a plain GoCD |
 //! | `plan` | what a node is to be and do, by the decision and by who started it |
 //! | `handover` | the planned hand-over: its file, its token, who may take over and who may take it back |
+//! | `handed_over` | what came of the last one |
 //! | `stopping` | a primary that answers and is ordered to stop: whether it has |
 //! | `promotion` | the course of a promotion: which step comes next |
 //! | `preflight` | what speaks against a promotion, before anything is changed |
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub mod claim;
 pub mod gocd_start;
 pub mod guard;
+pub mod handed_over;
 pub mod handover;
 pub mod inquiry;
 pub mod known_peers;

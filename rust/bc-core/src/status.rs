@@ -32,7 +32,15 @@ use crate::{
     },
     generation::{Epoch, HandoverToken, HandsOver, Highest, Name, Reason, Role, Withheld, concern, withheld},
     gocd::agents::Agents,
-    role::{guard::Said, known_peers, landing::Landing, ledger::MAX_COUNT, preflight::Preflight, promotion::Journal},
+    role::{
+        guard::Said,
+        handed_over::{End, HandedOver},
+        known_peers,
+        landing::Landing,
+        ledger::MAX_COUNT,
+        preflight::Preflight,
+        promotion::Journal,
+    },
     settings::{Face, Flag},
 };
 
@@ -96,6 +104,9 @@ pub struct Status {
     /// On a primary that hands over: the token of that, or what it waits for.
     #[serde(default)]
     pub hands_over: Option<HandsOver>,
+    /// What came of the last hand-over of this server; none where there was none.
+    #[serde(default)]
+    pub handed_over: Option<HandedOver>,
     /// The highest epoch that it knows, its own or another node's; none where a version before does not say.
     #[serde(default)]
     pub highest_epoch: Option<Highest>,
@@ -191,6 +202,9 @@ pub struct Status {
     pub counters: Counters,
 }
 
+/// What a hand-over may be at, by name: it waits for something, is ready to be taken, and how it may end.
+pub const HAND_OVER_STATES: [&str; 4] = ["waits", "ready", End::TakenOver.name(), End::TakenBack.name()];
+
 impl Status {
     /// The status of a node of which nothing is known but its id, role and phase, opened at `opened_ms`.
     pub fn new(node_id: &str, role: Role, phase: Phase, opened_ms: i64) -> Self {
@@ -205,6 +219,7 @@ impl Status {
             flag: Flag::None,
             epoch: Epoch::default(),
             hands_over: None,
+            handed_over: None,
             highest_epoch: None,
             fenced_by: None,
             opened_ms,
@@ -428,13 +443,31 @@ impl Status {
         self.hands_over.as_ref()?.token.as_ref()
     }
 
-    /// What a node says of a hand-over in one line, its own or that of the primary that it follows; none where there is
-    /// none.
+    /// The hand-over that is on, of this node or of the primary that it follows.
+    fn hand_over_on(&self) -> Option<&HandsOver> {
+        let of_primary = || self.primary.as_ref()?.hands_over.as_ref();
+        self.hands_over.as_ref().or_else(of_primary)
+    }
+
+    /// How far the hand-over is that is on, of this node or of its primary, or how the last one of this node ended, by its
+    /// name; none where there was none.
+    pub fn hand_over_state(&self) -> Option<&'static str> {
+        match self.hand_over_on() {
+            Some(HandsOver { token: Some(_), .. }) => Some(HAND_OVER_STATES[1]),
+            Some(_) => Some(HAND_OVER_STATES[0]),
+            None => self.handed_over.as_ref().map(|ended| ended.end.name()),
+        }
+    }
+
+    /// What a node says of a hand-over in one line, its own or that of the primary that it follows, or of its last one; none
+    /// where there was none.
     pub fn hands_over_line(&self) -> Option<String> {
-        let (hands_over, way) = match (&self.hands_over, &self.primary) {
-            (Some(own), _) => (own, "run `gocd-bc promote` on the standby, or here to take it back"),
-            (None, Some(primary)) => (primary.hands_over.as_ref()?, "run `gocd-bc promote` here"),
-            (None, None) => return None,
+        let Some(hands_over) = self.hand_over_on() else {
+            return self.handed_over.as_ref().map(HandedOver::to_string);
+        };
+        let way = match self.hands_over {
+            Some(_) => "run `gocd-bc promote` on the standby, or here to take it back",
+            None => "run `gocd-bc promote` here",
         };
         Some(match (&hands_over.token, &hands_over.waits_for) {
             (Some(token), _) => format!("{token}; {way}"),

@@ -484,6 +484,12 @@ impl Assembly {
         let offers = runs || plan.hands_over;
         let replaced = database::Replaced::new(None);
         let told = Arc::<Notify>::default();
+        hand_over::show_last(&self.state, &self.board);
+        if role == Role::Fenced {
+            // What is said does not wait for a disk.
+            let found = fence::Fenced::of(&self, &book).found_at_open(recorded.clone());
+            runtime.handle().spawn(found);
+        }
         let handing_over = plan
             .hands_over
             .then(|| handing_over::HandingOver::of(&self, runtime.handle()));

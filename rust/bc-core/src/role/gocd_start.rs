@@ -45,6 +45,9 @@ pub struct GocdStart {
     /// With what it was promoted by this start; none where it was not.
     #[serde(default)]
     pub promoted: Option<Promoted>,
+    /// Whether GoCD was told to start in its maintenance mode.
+    #[serde(default)]
+    pub maintenance: bool,
     /// The start before, where that failed and none has succeeded since.
     pub failed: Option<FailedStart>,
     /// To what this server went back by itself, until a person has seen it.
@@ -74,15 +77,18 @@ impl GocdStart {
             log_from: log::end(log),
             healthy_ms: None,
             promoted: None,
+            maintenance: false,
             failed: None,
             went_back: None,
         }
     }
 
-    /// A start of GoCD in this process, now, by a promotion of this server. It reads the configuration.
-    pub fn promoted(layout: &Layout, now_ms: i64) -> Self {
+    /// A start of GoCD in this process, now, by a promotion of this server, which told it to start in its maintenance mode
+    /// or not. It reads the configuration.
+    pub fn promoted(layout: &Layout, maintenance: bool, now_ms: i64) -> Self {
         Self {
             promoted: Some(Promoted::look(layout)),
+            maintenance,
             ..Self::now(&layout.gocd_log(), now_ms)
         }
     }

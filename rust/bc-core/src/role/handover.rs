@@ -24,7 +24,7 @@ use super::{
     inquiry::Heard,
 };
 use crate::{
-    basics::{Digest, Error, Kind, random, regular_file, words},
+    basics::{Digest, Error, Kind, Severity, random, regular_file, words},
     database::{look::Look, lsn::Lsn, position::Position},
     durable::{atomic, seal},
     generation::{Epoch, HandoverToken, HandsOver, Role},
@@ -34,6 +34,8 @@ use crate::{
 pub const FILE: &str = "handover.json";
 /// The version of the file.
 const FORMAT: u32 = 1;
+/// A hand-over that nobody has taken for longer is forgotten: GoCD runs nowhere meanwhile.
+const LONG_MS: i64 = 600_000;
 /// A standby that lacks the newest generation for longer is not nearly there.
 const LONGEST_BEHIND_MS: i64 = 30_000;
 
@@ -434,7 +436,8 @@ pub fn may_take_back(guard: &Guard) -> Result<(), Error> {
             (Some(node), said) if said >= Said::Conflict || node.role == Role::Primary => {
                 return refused(
                     format!("another node is promoted, or being promoted: {}", word.how),
-                    "Leave it to that one: this server is fenced in a moment, and `gocd-bc demote` makes it the standby.",
+                    "Leave it to that one: this server is fenced in a moment, and `gocd-bc demote` makes it the standby. Where \
+                     that promotion came to no end and is not to: `gocd-bc promote --take-over --accept-loss` here.",
                 );
             }
             (Some(_), _) => proven += 1,
@@ -459,12 +462,33 @@ pub fn may_take_back(guard: &Guard) -> Result<(), Error> {
 const TAKE_OVER: &str = "Make sure that no other server runs as the primary, then run `gocd-bc promote --take-over \
                          --accept-loss`.";
 
+/// What a node says of itself while it hands over, `age_ms` after that was ordered, and how bad that is: once it is long
+/// since then, somebody has forgotten it.
+pub fn handing_over_message(age_ms: i64) -> (Severity, String) {
+    const WAY: &str = "run `gocd-bc promote` on the standby, or here to take it back";
+    match age_ms >= LONG_MS {
+        false => (
+            Severity::Warning,
+            format!("this server hands over, and GoCD is held: {WAY}"),
+        ),
+        true => (
+            Severity::Critical,
+            format!(
+                "this server has handed over for {} minutes or longer, and nobody was promoted: GoCD runs nowhere. To end \
+                 that, {WAY}",
+                LONG_MS / 60_000
+            ),
+        ),
+    }
+}
+
 /// What a node says of itself that has handed over, once it is fenced by whoever took over.
 pub fn handed_over_message(to: &str) -> String {
     words::shown(
         &format!(
             "this server has handed over: {to}. GoCD must not run here. To make it the new standby, run `gocd-bc demote`, \
-             then `gocd-bc setup database-standby --reseed` for its database, and restart this server."
+             then `gocd-bc setup database-standby --reseed` for its database, and restart this server. Only if it is \
+             deliberately to be the primary again, and the other one is stopped: `gocd-bc promote --take-over --accept-loss`."
         ),
         words::LONGEST_MESSAGE,
     )
@@ -718,6 +742,22 @@ mod tests {
         let followed = (ME, &epoch(2));
         assert!(super::heard(Some(followed), &at(node(Role::Primary, 2, Some(wanted.clone())))).is_some());
         assert!(super::heard(Some((ME, &epoch(1))), &at(node(Role::Primary, 2, Some(wanted)))).is_none());
+    }
+
+    #[test]
+    fn one_that_nobody_takes_for_long_is_critical_and_says_what_to_type() {
+        for (age_ms, wanted) in [
+            (0, Severity::Warning),
+            (LONG_MS - 1, Severity::Warning),
+            (LONG_MS, Severity::Critical),
+        ] {
+            let (severity, message) = handing_over_message(age_ms);
+            assert_eq!(severity, wanted);
+            assert!(
+                message.contains("`gocd-bc promote` on the standby") && message.contains("take it back"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `removed-keys.json` | keys whose trust has ended ([`crate::keys::peers`]) |
 //! | `unacknowledged-promotion.json` | that it promoted itself, until a person has seen it ([`crate::role::unacknowledged`]) |
 //! | `audit.jsonl`, `audit-refused.jsonl`, each with `.1` too | who ordered what ([`crate::node::audit`]) |
+//! | `handed-over.json` | as primary: what came of its last hand-over ([`crate::role::handed_over`]) |
 //! | `landing.json` | what it found when it had been promoted ([`crate::role::landing`]) |
 //! | `digests.json` | as primary: digests of its jars, so that a restart need not read them |
 //! | `mounts.json` | as primary: on which mounts its files were seen, so that what is on a disk that is gone is not taken for removed |

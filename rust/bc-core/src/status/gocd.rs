@@ -8,6 +8,10 @@ use crate::{
     gocd::health::LONG_START,
 };
 
+/// What is said of a GoCD that was started in its maintenance mode.
+const MAINTENANCE: &str = "was started in maintenance mode: it schedules nothing until somebody ends that at Admin > Server \
+                           Maintenance Mode, or GoCD is restarted";
+
 /// What GoCD does in the process of a node, by its own word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GocdStatus {
@@ -21,6 +25,10 @@ pub struct GocdStatus {
     pub said: Option<String>,
     /// Its log.
     pub log: String,
+    /// Whether this start of it was told to be one in its maintenance mode. That a person has ended that since is not known
+    /// here.
+    #[serde(default)]
+    pub maintenance: bool,
 }
 
 impl GocdStatus {
@@ -61,8 +69,30 @@ impl GocdStatus {
         match self.state {
             GocdState::Held => "held".to_owned(),
             GocdState::Starting => format!("starting, has not answered at {place}{said}"),
+            GocdState::Healthy if self.maintenance => format!("healthy, answers at {place}, {MAINTENANCE}"),
             GocdState::Healthy => format!("healthy, answers at {place}"),
             GocdState::Silent => format!("answers no more at {place}{said}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_was_started_in_maintenance_mode_says_so_and_how_that_ends() {
+        let mut gocd = GocdStatus {
+            state: GocdState::Healthy,
+            since_ms: 0,
+            url: Some("http://localhost:8153".to_owned()),
+            said: None,
+            log: String::new(),
+            maintenance: false,
+        };
+        assert_eq!(gocd.line(), "healthy, answers at http://localhost:8153");
+        gocd.maintenance = true;
+        let line = gocd.line();
+        assert!(line.contains("maintenance mode") && line.contains("Admin >"), "{line}");
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bc_core::{
     basics::{Error, Severity},
-    generation::Role,
+    generation::{Highest, Role},
     keys::PeersFile,
     role::{
         self, Database, Epochs, Known, Peers, Plan, Recorded, Source, Start,
+        handed_over::HandedOver,
         handover::{self, Handover},
         signpost,
     },
@@ -24,7 +25,7 @@ use super::{
     Assembly, Parts, RoleFile, certificate_watch, epochs,
     fence::Fenced,
     gocd::{self, How, Launch},
-    going_back,
+    going_back, hand_over,
     peer_book::PeerBook,
     peers_file,
 };
@@ -55,7 +56,7 @@ impl Assembly {
         } else {
             self.record(before.as_ref(), plan.role, decision == Start::HandOver)?
         };
-        self.end_hand_over(decision);
+        self.end_hand_over(decision, &book);
         let certificate = certificate_watch::begin(&self);
         self.join_peers();
         let plan = if plan.role == Role::Primary {
@@ -148,7 +149,7 @@ impl Assembly {
     }
 
     /// Removes what is left of a hand-over that is over. Where GoCD runs in spite of one that is not, that is said.
-    fn end_hand_over(&self, decision: Start) {
+    fn end_hand_over(&self, decision: Start, book: &PeerBook) {
         match decision {
             Start::HandOver if self.settings.face == Face::Plugin => {
                 let message = "this server was ordered to hand over, and GoCD runs all the same: the Java agent that would hold \
@@ -159,12 +160,21 @@ impl Assembly {
             }
             // What was recorded is not known, so it is not known whether this is over.
             Start::HandOver | Start::HoldUnknown => {}
-            _ => {
-                if let Err(error) = handover::remove(self.state.path()) {
+            _ => match handover::remove(self.state.path()) {
+                Ok(true) if decision == Start::HoldFenced => {
+                    let to = book.highest().map(|by| Highest {
+                        epoch: by.epoch,
+                        node_id: by.node_id,
+                    });
+                    let ended = HandedOver::taken_over(None, to, self.clock.now_ms());
+                    hand_over::note_end(&self.state, &self.board, ended);
+                }
+                Ok(_) => {}
+                Err(error) => {
                     warn!("{error}");
                     self.raise(&Topic::HandOver, Severity::Warning, error.to_string());
                 }
-            }
+            },
         }
     }
 

@@ -15,7 +15,7 @@ use bc_core::{
 };
 use tracing::{error, warn};
 
-use super::{Assembly, audit_writer::AuditWriter, peer_book::PeerBook, supervisor::blocking};
+use super::{Assembly, RoleFile, audit_writer::AuditWriter, peer_book::PeerBook, supervisor::blocking};
 
 /// What is fenced.
 #[derive(Clone)]
@@ -50,6 +50,24 @@ impl Fenced {
         self.show(Some(winner), phase);
         // What is said does not wait for a disk.
         tokio::spawn(self.audit.clone().write(None, Ordered::fence(winner)));
+    }
+
+    /// Writes into the audit that this node is fenced, where it finds that when it opens and `before` it was not: by its own
+    /// files, so that nobody was asked. The next start finds it fenced already.
+    pub(crate) async fn found_at_open(self, before: RoleFile) {
+        if matches!(before, Ok(Some(before)) if before.role == Role::Fenced) {
+            return;
+        }
+        let by = self.book.highest();
+        let winner = Winner {
+            node_id: by.as_ref().and_then(|by| by.node_id.clone()),
+            address: by
+                .as_ref()
+                .map_or_else(|| "its own files".to_owned(), |by| by.address.clone()),
+            is_there: false,
+            epoch: by.map_or_else(|| self.board.look(|status| status.highest().epoch), |by| by.epoch),
+        };
+        self.audit.clone().write(None, Ordered::fence(&winner)).await;
     }
 
     /// Says on the board that this node is fenced and in which phase it is: from here on it gives out nothing.

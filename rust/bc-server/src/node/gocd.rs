@@ -49,6 +49,7 @@ pub(super) fn unasked(settings: &Settings, now_ms: i64) -> Option<GocdStatus> {
         url: settings.gocd_health_url(),
         said: None,
         log: settings.layout.gocd_log().display().to_string(),
+        maintenance: false,
     })
 }
 
@@ -93,7 +94,10 @@ impl Launch {
         let note = self.note.clone();
         let begin = move || match how {
             How::AsBefore => drop(note.begin()),
-            How::Promoted { .. } => note.save(&GocdStart::promoted(&note.settings.layout, note.board.now_ms())),
+            How::Promoted { maintenance } => {
+                let now_ms = note.board.now_ms();
+                note.save(&GocdStart::promoted(&note.settings.layout, maintenance, now_ms));
+            }
         };
         match Handle::try_current() {
             // The node that closes now waits for it, within bounds.
@@ -206,6 +210,11 @@ async fn follow(note: Note, files: Handle) {
     let beginning = files.spawn_blocking(move || {
         let start = begun.begin();
         begun.show(Some(&start));
+        begun.board.update(|status| {
+            if let Some(gocd) = &mut status.gocd {
+                gocd.maintenance = start.maintenance;
+            }
+        });
         start
     });
     let Some(gocd) = settings.gocd_at() else {

@@ -7,16 +7,17 @@ use bc_core::{
     generation::{Role, Role::Primary},
     node::{Event, Events, Reply},
     role::{
-        Recorded,
+        Recorded, StateDir,
+        handed_over::HandedOver,
         handover::{self, Before, Follower, Handover},
     },
-    settings::{FENCED_CODE, Face},
-    status::{Phase, StandbyStatus, Status, Topic},
+    settings::{FENCED_CODE, Face, Flag},
+    status::{Phase, StandbyStatus, Status, StatusBoard, Topic},
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::time::sleep;
 use tracing::warn;
 
-use super::demote::Demotion;
+use super::{demote::Demotion, supervisor::blocking};
 
 /// Time for the answer, the log and health messages to be said before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Demotion<'_> {
             self.board.now_ms(),
         );
         let epoch = self.board.look(|status| status.epoch.clone());
-        let writing = spawn_blocking(move || {
+        let writing = blocking(move || {
             Handover::new(epoch, now_ms)?.save(state.path())?;
             let before = Recorded::load(state.path()).ok().flatten();
             let recorded = Recorded {
@@ -67,8 +68,7 @@ impl Demotion<'_> {
                 drop(handover::remove(state.path()));
             })
         });
-        let written: Result<(), Error> = writing.await.unwrap_or_else(|_| Err(failed()));
-        if let Err(error) = written {
+        if let Err(error) = writing.await {
             return error.into();
         }
         let beside = match self.settings.face {
@@ -104,8 +104,13 @@ impl Demotion<'_> {
             self.settings.flag,
             self.board.now_ms(),
         );
-        let taken = spawn_blocking(move || take_back(&state, flag, now_ms)).await;
-        match taken.unwrap_or_else(|_| Err(failed())) {
+        let board = Arc::clone(&self.promotion.board);
+        let taken = blocking(move || {
+            take_back(&state, flag, now_ms)?;
+            note_end(&state, &board, HandedOver::taken_back(None, now_ms));
+            Ok(())
+        });
+        match taken.await {
             Ok(()) => {
                 self.board.clear(&Topic::HandOver);
                 Reply::Done {
@@ -117,12 +122,24 @@ impl Demotion<'_> {
     }
 }
 
+/// Writes down and shows what came of a hand-over. Nothing waits for that or depends on it.
+pub(super) fn note_end(state: &StateDir, board: &StatusBoard, ended: HandedOver) {
+    if let Err(error) = ended.save(state.path()) {
+        warn!("{error}");
+    }
+    board.update(|status| status.handed_over = Some(ended.clone()));
+}
+
+/// Shows what came of the last hand-over of this server.
+pub(super) fn show_last(state: &StateDir, board: &StatusBoard) {
+    match HandedOver::load(state.path()) {
+        Ok(ended) => board.update(|status| status.handed_over.clone_from(&ended)),
+        Err(error) => warn!("{error}"),
+    }
+}
+
 /// Takes the order to hand over back, durably: the file first, then what the record says for the Java agent alone.
-pub(super) fn take_back(
-    state: &bc_core::role::StateDir,
-    flag: bc_core::settings::Flag,
-    now_ms: i64,
-) -> Result<(), Error> {
+pub(super) fn take_back(state: &StateDir, flag: Flag, now_ms: i64) -> Result<(), Error> {
     handover::remove(state.path())?;
     let before = Recorded::load(state.path()).ok().flatten();
     let recorded = Recorded::next(before.as_ref(), Role::Primary, flag, None, now_ms);
@@ -139,13 +156,4 @@ fn followers(status: &Status) -> Vec<Follower> {
         problem: standby.problem.as_ref().map(|problem| problem.message.clone()),
     };
     status.standbys.iter().map(follower).collect()
-}
-
-/// The error of an order that could not be written down, since the program failed in it.
-fn failed() -> Error {
-    Error::new(
-        bc_core::basics::Kind::File,
-        "the hand-over could not be written down: the program failed",
-        "Report it with what this server's standard error says.",
-    )
 }

@@ -60,9 +60,8 @@ impl HandingOver {
             error!("CRITICAL {damaged}");
             assembly.raise(&Topic::HandOver, Severity::Critical, damaged.to_string());
         } else {
-            let message = "this server hands over, and GoCD is held: run `gocd-bc promote` on the standby, or here to take it \
-                           back";
-            assembly.raise(&Topic::HandOver, Severity::Warning, message.to_owned());
+            let (severity, message) = handover::handing_over_message(0);
+            assembly.raise(&Topic::HandOver, severity, message);
         }
         let this = Arc::new(Self {
             board: Arc::clone(&assembly.board),
@@ -144,6 +143,7 @@ impl HandingOver {
                 &database,
             );
             self.tell(token);
+            self.say();
             sleep(EVERY).await;
         }
     }
@@ -175,6 +175,18 @@ impl HandingOver {
             let is_on = status.role == Role::Primary && !self.is_withdrawn.load(Ordering::SeqCst);
             status.hands_over = is_on.then_some(hands_over);
         });
+    }
+
+    /// Says that this node hands over, and for how long.
+    fn say(&self) {
+        let (is_on, now_ms) = self.board.look(|status| (status.hands_over.is_some(), status.now_ms));
+        let Some(ordered) = self.ordered.as_ref().filter(|_| is_on) else {
+            return;
+        };
+        let (severity, message) = handover::handing_over_message(now_ms.saturating_sub(ordered.ordered_ms));
+        if self.board.raise(&Topic::HandOver, severity, message.as_str()) && severity == Severity::Critical {
+            error!("{severity} {message}");
+        }
     }
 
     /// Looks at the database of a node that hands over: who is still there, and how far it is.

@@ -10,11 +10,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bc_core::{
     basics::Severity,
-    generation::Role,
+    generation::{Highest, Role},
     keys::Token,
     node::{Event, Events, Order, Reply, audit::Ordered},
     role::{
         guard::{Guard, Said, Winner},
+        handed_over::HandedOver,
         handover,
         inquiry::Heard,
         ticks::{TICK, Ticks},
@@ -35,6 +36,7 @@ use super::{
     database::Replaced,
     fence::Fenced,
     guard::named,
+    hand_over,
     handing_over::HandingOver,
     peer_book::PeerBook,
     supervisor::{Part, Supervisor, blocking},
@@ -272,13 +274,26 @@ impl PeerWatch {
     /// Ends a hand-over, since somebody has taken over: writes down that this node is fenced, and then that it hands over no
     /// more. A crash in between is one of a fenced node.
     async fn end_hand_over(&self, handing_over: &HandingOver, winner: &Winner) {
+        let board = &self.fenced.board;
+        let token = board.look(|status| status.hands_over_token().cloned());
         if !handing_over.is_taken() {
             return;
         }
-        let board = &self.fenced.board;
         self.fenced.fence(winner, Phase::Holding).await;
         let state = Arc::clone(&self.fenced.state);
-        let removed = blocking(move || handover::remove(state.path())).await;
+        let to = Highest {
+            epoch: winner.epoch.clone(),
+            node_id: winner.node_id.clone(),
+        };
+        let (shown, ended) = (
+            Arc::clone(board),
+            HandedOver::taken_over(token, Some(to), board.now_ms()),
+        );
+        let removed = blocking(move || {
+            hand_over::note_end(&state, &shown, ended);
+            handover::remove(state.path())
+        })
+        .await;
         if let Err(problem) = removed {
             // The next start is that of a fenced node all the same, and tries it again.
             warn!("{problem}");

@@ -40,7 +40,7 @@ use bc_core::{
     },
     settings::{Flag, Settings},
     standby::{pull::PullOrder, store::disk::DiskStore},
-    status::{Phase, StatusBoard, Topic},
+    status::{Phase, StatusBoard, Topic, peers::fenced_message},
 };
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{error, info, warn};
@@ -148,6 +148,9 @@ impl Promotion {
     /// Answers what a promotion with the database would do now, and shows it.
     pub(crate) async fn answer_preflight(&self, accepts_loss: bool, forces: bool) -> Reply {
         let role = self.board.look(|status| status.role);
+        if role == Role::Fenced {
+            return replaced(&self.board);
+        }
         if role != Role::Standby {
             return Reply::refused(
                 format!("this node is a {role}, so there is nothing to promote"),
@@ -246,6 +249,9 @@ impl Promotion {
     /// Carries out a promotion step by step, as its course says what is next.
     async fn carry_out(self: &Arc<Self>, begun: Begun) -> Result<Reply, Error> {
         let (role, phase) = self.board.look(|status| (status.role, status.phase));
+        if role == Role::Fenced {
+            return Ok(replaced(&self.board));
+        }
         let maintenance = begun.wants_maintenance();
         if maintenance {
             let version = self.board.look(|status| status.gocd_version.clone());
@@ -515,6 +521,13 @@ impl Promotion {
             tokio::spawn(async move { drop(puller.send(PullOrder::Now).await) });
         }
     }
+}
+
+/// The refusal of a node that is fenced to be promoted or to take anything back: it says which node took over, and what to type.
+pub(super) fn replaced(board: &StatusBoard) -> Reply {
+    let said = board.look(|status| Some(status.problem(&Topic::Fenced)?.message.clone()));
+    let message = said.unwrap_or_else(|| fenced_message(board.look(|status| status.fenced_by.clone()).as_ref()));
+    Reply::refused(message, "")
 }
 
 /// The error of a promotion that cannot be written down, since the program failed in it.

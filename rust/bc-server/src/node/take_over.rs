@@ -14,6 +14,7 @@ use bc_core::{
     role::{
         Recorded,
         guard::{Guard, Winner},
+        handed_over::HandedOver,
         handover, unacknowledged,
     },
     status::{Phase, Topic},
@@ -30,6 +31,7 @@ use super::{
     hand_over,
     handing_over::HandingOver,
     peer_book::PeerBook,
+    promote,
     supervisor::blocking,
 };
 
@@ -121,10 +123,14 @@ impl TakeOver {
     /// Takes the hand-over of this node back, where all peers answer and none was promoted, and lets GoCD run again in the same
     /// epoch.
     pub(crate) async fn take_back(&self) -> Reply {
+        if self.held.board.look(|status| status.role) == Role::Fenced {
+            return promote::replaced(&self.held.board);
+        }
         let Some(handing_over) = &self.handing_over else {
             return Reply::refused("this server does not hand over, so there is nothing to take back", "");
         };
         let board = &self.held.board;
+        let token = board.look(|status| status.hands_over_token().cloned());
         // Whoever is being promoted hears that from now on, or is heard.
         if !handing_over.withdraw() {
             return Reply::refused(
@@ -134,7 +140,15 @@ impl TakeOver {
         }
         let (state, flag, now_ms) = (Arc::clone(&self.held.state), self.held.settings.flag, board.now_ms());
         let taken = match handover::may_take_back(&self.ask().await) {
-            Ok(()) => blocking(move || hand_over::take_back(&state, flag, now_ms)).await,
+            Ok(()) => {
+                let board = Arc::clone(board);
+                let taking = blocking(move || {
+                    hand_over::take_back(&state, flag, now_ms)?;
+                    hand_over::note_end(&state, &board, HandedOver::taken_back(token, now_ms));
+                    Ok(())
+                });
+                taking.await
+            }
             Err(refused) => Err(refused),
         };
         if let Err(problem) = taken {
@@ -197,8 +211,10 @@ fn record(held: &Fenced, winner: Option<&Winner>) -> Result<String, bc_core::bas
     let recorded = Recorded::next(before.as_ref(), Role::Primary, held.settings.flag, None, now_ms);
     held.state.with_epochs(recorded).save(held.state.path())?;
     // It is of a lower epoch now, and holds nobody.
-    if let Err(error) = handover::remove(held.state.path()) {
-        warn!("{error}");
+    match handover::remove(held.state.path()) {
+        Ok(true) => hand_over::note_end(&held.state, &held.board, HandedOver::taken_back(None, now_ms)),
+        Ok(false) => {}
+        Err(error) => warn!("{error}"),
     }
     Ok(format!(
         "this server is the primary again, by an order, with epoch {}; GoCD is being released",

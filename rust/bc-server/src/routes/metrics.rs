@@ -15,7 +15,7 @@ use bc_core::{
     database::picture as database,
     generation::Role,
     role::promotion::Outcome,
-    status::{GocdState, Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
+    status::{GocdState, HAND_OVER_STATES, Rejection, StandbyNode, Status, SyncStatus, standby_nodes},
 };
 use prometheus_client::{
     collector::Collector,
@@ -96,6 +96,11 @@ impl Page<'_> {
                 "gocd_healthy",
                 "1 while GoCD says at its own port that it is healthy, else 0",
                 u64::from(gocd.state == GocdState::Healthy),
+            )?;
+            self.gauge(
+                "gocd_started_in_maintenance",
+                "1 where this start of GoCD was one in its maintenance mode, else 0",
+                u64::from(gocd.maintenance),
             )?;
         }
         self.gauge(
@@ -211,6 +216,22 @@ impl Page<'_> {
 
     /// Writes the metrics of the last promotion, and of what the next would do.
     fn promotion(&mut self, status: &Status) -> fmt::Result {
+        if let Some(state) = status.hand_over_state() {
+            self.gauges(
+                "hand_over",
+                "1 for what the hand-over of this server or of its primary is at, or how the last one of this server ended",
+                None,
+                "state",
+                HAND_OVER_STATES.map(|name| (name, u64::from(name == state))),
+            )?;
+        }
+        if let Some(hands_over) = status.hands_over.as_ref().filter(|_| status.role == Role::Primary) {
+            self.seconds(
+                "hand_over_age",
+                "Time since this server was ordered to hand over",
+                Some(status.age_ms(hands_over.ordered_ms)),
+            )?;
+        }
         if let Some(promotion) = &status.promotion {
             self.gauge(
                 "promotion_complete",

@@ -25,6 +25,7 @@ use bc_core::{
     keys::Standing,
     role::{
         guard::Said,
+        handed_over::HandedOver,
         known_peers,
         landing::{Artifacts, ArtifactsState, Landing},
         preflight::{About, Check, Loss, Preflight, Verdict},
@@ -351,6 +352,14 @@ fn filled(role: Role) -> Status {
             promotion: "promotion".to_owned(),
         },
         hands_over: Some(hands_over()),
+        handed_over: Some(HandedOver::taken_over(
+            Some(token()),
+            Some(Highest {
+                epoch: Epoch::default(),
+                node_id: word(),
+            }),
+            1,
+        )),
         highest_epoch: Some(Highest {
             epoch: Epoch::default(),
             node_id: word(),
@@ -483,6 +492,7 @@ fn filled(role: Role) -> Status {
             url: word(),
             said: word(),
             log: "log".to_owned(),
+            maintenance: true,
         }),
         landing: Some(landing()),
         agents: Some(Agents {

@@ -195,6 +195,7 @@ async fn ready_means_that_gocd_runs_here_as_primary() {
             url: None,
             said: None,
             log: String::new(),
+            maintenance: false,
         };
         node.context.status.update(|status| status.gocd = Some(gocd));
         assert_eq!(node.get(&path, "").await.status(), code, "{state:?}");

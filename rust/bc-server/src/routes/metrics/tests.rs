@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use bc_core::{
     basics::Digest,
-    generation::{Acceptance, Epoch, Name, Reason, Withheld},
+    generation::{Acceptance, Epoch, HandsOver, Name, Reason, Withheld},
     keys::Standing,
+    role::handed_over::HandedOver,
     status::{Counters, Fetching, Generation, Paused, Phase, PrimaryStatus, Problem, Refusal, StandbyStatus, Topic},
 };
 
@@ -255,4 +256,32 @@ fn a_primary_says_nothing_of_a_primary() {
     assert_eq!(samples[&*of("gocd_bc_standby_servers")], 2.0);
     assert_eq!(samples[&*of("gocd_bc_standby_report_age_seconds")], 1.0);
     assert_eq!(samples[&*of("gocd_bc_standby_in_sync")], 0.0, "the worse of both");
+}
+
+#[test]
+fn a_hand_over_is_counted_by_what_it_is_at_and_none_where_there_was_none() {
+    let mut status = Status::new("node", Role::Primary, Phase::Holding, 0);
+    status.now_ms = 700_000;
+    let samples = |status: &Status| parsed(&render(status.clone()).expect("text"));
+    let state = |status: &Status, name: &str| {
+        let key = format!("gocd_bc_hand_over{{state=\"{name}\"}}");
+        samples(status).get(&key).copied()
+    };
+    assert_eq!(state(&status, "waits"), None);
+    status.handed_over = Some(HandedOver::taken_back(None, 1));
+    assert_eq!(
+        (state(&status, "taken-back"), state(&status, "waits")),
+        (Some(1.0), Some(0.0))
+    );
+    status.hands_over = Some(HandsOver {
+        id: String::new(),
+        ordered_ms: 100_000,
+        token: None,
+        waits_for: Some("its sessions".to_owned()),
+    });
+    assert_eq!(
+        (state(&status, "taken-back"), state(&status, "waits")),
+        (Some(0.0), Some(1.0))
+    );
+    assert_eq!(samples(&status)["gocd_bc_hand_over_age_seconds"], 600.0);
 }
