@@ -166,6 +166,13 @@ fn refused(about: About) -> Vec<(Facts, &'static str)> {
             ),
             (with_database(|picture| picture.servers.clear()), "bc.db.local.host"),
             (
+                with_database(|picture| {
+                    picture.servers.clear();
+                    picture.findings = vec![Finding::critical(Fault::OtherMajor, "it cannot be asked.")];
+                }),
+                "promote the database yourself",
+            ),
+            (
                 with_database(|picture| picture.servers[0].role = Some(crate::database::look::Role::Primary)),
                 "--without-database",
             ),
