@@ -4,8 +4,10 @@
 use std::{
     fmt::Write as _,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -189,6 +191,7 @@ fn test(project: &Project) -> Result<()> {
     let mut test = project.cargo();
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("RUST_TEST_THREADS", test_threads().to_string())
         // Many tests make something panic; the place that each names is enough.
         .env("RUST_BACKTRACE", "0");
     let folder = said(project);
@@ -221,6 +224,11 @@ fn test(project: &Project) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!("{remarks}");
     alone.context(error)
+}
+
+/// How many tests run at once. Most of them wait for servers that they have started, so two cores do four.
+fn test_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).max(4)
 }
 
 /// Where the stages print.
