@@ -26,7 +26,7 @@ pub(crate) mod node;
 pub(crate) mod numbers;
 mod observer;
 mod pair;
-mod postgres;
+pub(crate) mod postgres;
 mod primary_files;
 mod rows;
 mod sample_plugin;

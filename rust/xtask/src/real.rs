@@ -5,8 +5,9 @@
 //! | file | does |
 //! |---|---|
 //! | `sources`, `libraries`, `classes`, `bundles`, `jars` | build server and agent of a tag, without Gradle and without Rails |
-//!
-//! | `story`, `servers`, `api`, `address` | a fail-over with an agent and a run that is cut |
+//! | `scene`, `servers`, `api`, `address` | what every scenario has: two servers, two databases, an agent behind an address |
+//! | `compare` | the stand-in of the tests beside the real server |
+//! | `scenario`, `outcome` | what can be played, by name, and what it came to |
 //!
 //! What was built stays under `target/real`, a folder for each tag, and what the servers logged beside it.
 
@@ -21,15 +22,22 @@ use crate::{
     tools::{Jdk, jdk_from},
 };
 
-use self::{bundles::Bundles, libraries::Libraries, sources::Sources};
+use self::{bundles::Bundles, libraries::Libraries, scenario::Scenario, sources::Sources};
 
 mod address;
 mod api;
 mod bundles;
 mod classes;
+mod compare;
 mod files;
+mod handover;
 mod jars;
+mod kills;
 mod libraries;
+mod outcome;
+mod replaced_jar;
+mod scenario;
+mod scene;
 mod servers;
 mod sources;
 mod story;
@@ -43,16 +51,22 @@ pub(crate) struct RealOptions {
     /// The release to build
     #[arg(long, default_value = "25.4.0")]
     tag: String,
-    /// Play the story of a fail-over on it; ends with one line of JSON, and fails if something is not right
+    /// Play a scenario on it; ends with one line of JSON, and fails if something is not right
     #[arg(long)]
     check: bool,
+    /// What is played
+    #[arg(long, value_enum, default_value = "fail-over", requires = "check")]
+    scenario: Scenario,
+    /// Play one script of requests, edits and kills on it and on the stand-in of the tests, and print where they differ
+    #[arg(long, conflicts_with = "check")]
+    compare_stand_in: bool,
 }
 
 /// The `real` command.
 pub(crate) fn run(project: &Project, options: &RealOptions) -> Result<()> {
     let jdk = jdk_from(java_of(&options.tag))?;
     let built = Built::of_tag(project, &jdk, &options.gocd, &options.tag)?;
-    if !options.check {
+    if !options.check && !options.compare_stand_in {
         println!("{}", built.go_jar.display());
         println!("{}", built.agent_bootstrapper.display());
         return Ok(());
@@ -61,11 +75,20 @@ pub(crate) fn run(project: &Project, options: &RealOptions) -> Result<()> {
     // From here on there are processes to end, so signals no longer end us at once.
     let stop = Stop::on_signals()?;
     let root = project.target().join("real").join("servers");
-    let findings = story::play(project, &jdk, &built, &root, &stop);
-    println!("{}", findings.to_json(&options.tag));
-    let complaints = findings.complaints();
-    if !complaints.is_empty() {
-        bail!("{}\nThe logs are in {}", complaints.join("\n"), root.display());
+    if options.compare_stand_in {
+        let root = project.target().join("real").join("compared");
+        let differ = compare::compare(project, &jdk, &built, &root, &stop)?;
+        ensure!(
+            !compare::print(&differ),
+            "the stand-in differs where it is not known to"
+        );
+        return Ok(());
+    }
+    let mut played = options.scenario.play(project, &jdk, &built, &root, &stop);
+    played.line["gocd"] = options.tag.as_str().into();
+    println!("{}", played.line);
+    if !played.complaints.is_empty() {
+        bail!("{}\nThe logs are in {}", played.complaints.join("\n"), root.display());
     }
     Ok(())
 }

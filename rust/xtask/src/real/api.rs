@@ -9,8 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::demo::http::Answer;
+use crate::demo::http::{self, Answer};
 
+/// The file of the repository that each run keeps as its artifact.
+pub(crate) const ARTIFACT: &str = "file";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The newest version of each route, which all releases from 20.6 on understand.
 const NEWEST: &str = "application/vnd.go.cd+json";
@@ -42,7 +44,8 @@ impl Api {
         let task = json!({"type": "exec", "attributes": {
             "run_if": ["passed"], "command": "/bin/sh", "arguments": ["-c", script],
         }});
-        let job = json!({"name": "job", "tasks": [task]});
+        let kept = json!({"type": "build", "source": ARTIFACT, "destination": ""});
+        let job = json!({"name": "job", "tasks": [task], "artifacts": [kept]});
         let pipeline = json!({"group": "story", "pipeline": {
             "name": name,
             "materials": [{"type": "git", "attributes": {"url": repository, "branch": "master"}}],
@@ -70,6 +73,39 @@ impl Api {
             _ => job["state"].as_str().unwrap_or_default(),
         };
         Ok(Some(state.to_owned()))
+    }
+
+    /// The plugins that GoCD has loaded: for each its id and its state, such as `active`, in the order of the ids.
+    pub(crate) fn plugins(self) -> Result<Vec<(String, String)>> {
+        let answer = self.get("admin/plugin_info?include_bad=true")?;
+        let plugins = answer["_embedded"]["plugin_info"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut plugins: Vec<_> = plugins
+            .iter()
+            .map(|plugin| (text(&plugin["id"]), text(&plugin["status"]["state"])))
+            .collect();
+        plugins.sort();
+        Ok(plugins)
+    }
+
+    /// Whether an agent is at work on a pipeline. The history of a pipeline says that late.
+    pub(crate) fn is_building(self, pipeline: &str) -> Result<bool> {
+        let answer = self.get("agents")?;
+        let agents = answer["_embedded"]["agents"].as_array();
+        Ok(agents.is_some_and(|agents| {
+            agents
+                .iter()
+                .any(|agent| agent["agent_state"] == "Building" && agent["build_details"]["pipeline_name"] == pipeline)
+        }))
+    }
+
+    /// Whether GoCD has a file that a job kept, named by pipeline, run, stage, its run, job and path.
+    pub(crate) fn has_file(self, path: &str) -> bool {
+        let answer = http::get(self.port, &format!("/go/files/{path}"), "*/*");
+        matches!(answer, Ok(Some(answer)) if answer.status == 200)
     }
 
     /// The agents: for each its id and its state, such as `Building`.

@@ -6,16 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Built, api::Api};
 use crate::{
     demo::{
         Stop,
-        databases::{Databases, Tables},
+        databases::{DATABASE, Databases, Tables},
         folders::{self, GocdFolder},
         jvm::Jvm,
         node::{Node, Ports, Start},
+        postgres::Postgres,
     },
     natives::place,
     ports,
@@ -25,6 +26,14 @@ use crate::{
 
 /// How long a real server may take to start, on a machine that is busy with other things.
 const START: Duration = Duration::from_secs(300);
+/// Tables of GoCD that only grow while pipelines run.
+const GROWING: [&str; 5] = [
+    "pipelines",
+    "stages",
+    "builds",
+    "buildstatetransitions",
+    "modifications",
+];
 /// Packages into which GoCD and its libraries look.
 const OPENED: [&str; 27] = [
     "java.base/java.lang",
@@ -67,14 +76,20 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Sets both up in `root` in the order of the installation guide, until the standby follows.
-    pub(crate) fn start(project: &Project, jdk: &Jdk, built: &Built, root: &Path, stop: &Stop) -> Result<Self> {
+    pub(crate) fn start(
+        project: &Project,
+        jdk: &Jdk,
+        [of_primary, of_standby]: [&Built; 2],
+        root: &Path,
+        stop: &Stop,
+    ) -> Result<Self> {
         if root.exists() {
             fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))?;
         }
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
         let [gocd, sync, standby_gocd, standby_sync] = ports::free()?;
         let databases = Databases::start(project, Tables::None)?;
-        let server = |name: &'static str, ports: Ports, asked: &[String]| {
+        let server = |name: &'static str, built: &Built, ports: Ports, asked: &[String]| {
             let folder = GocdFolder::at(root.join(name));
             for part in ["logs", "tmp", "plugins/external", "config"] {
                 let path = folder.root().join(part);
@@ -85,14 +100,14 @@ impl Servers {
                 name,
                 program: jdk.program("java"),
                 pid_file: None,
-                words: words(built, ports, asked),
+                words: words(&built.go_jar, ports, asked),
             };
             Ok::<_, anyhow::Error>((folder, start))
         };
 
         let ports = Ports { gocd, sync };
         let agent = format!("-javaagent:plugins/external/{JAR}");
-        let (folder, start) = server("primary", ports, std::slice::from_ref(&agent))?;
+        let (folder, start) = server("primary", of_primary, ports, std::slice::from_ref(&agent))?;
         databases.name_to(&folder, &databases.primary)?;
         folders::make_token(&folder)?;
         let mut primary = run(folder, ports, start, root)?;
@@ -104,6 +119,7 @@ impl Servers {
         stop.wait_until("the primary's GoCD is healthy", START, || is_up(&mut primary))?;
         // The first start migrates the database; the second one is what a promotion is measured by.
         primary.jvm.kill()?;
+        share_artifacts(&primary.folder, &root.join("artifacts"))?;
         let begin = Instant::now();
         primary.start_again()?;
         stop.wait_until("the primary's GoCD is healthy again", START, || is_up(&mut primary))?;
@@ -118,7 +134,7 @@ impl Servers {
             "-Dgo.server.mode=standby".to_owned(),
             format!("-Dbc.primary.url={}", primary.url()),
         ];
-        let (folder, start) = server("standby", ports, &asked)?;
+        let (folder, start) = server("standby", of_standby, ports, &asked)?;
         for entry in fs::read_dir(primary.folder.config())? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -135,6 +151,16 @@ impl Servers {
         })
     }
 
+    /// How many rows GoCD's tables have on the first primary.
+    pub(crate) fn rows_of_primary(&self) -> Result<usize> {
+        rows(&self.databases.primary)
+    }
+
+    /// How many they have on the first standby.
+    pub(crate) fn rows_of_standby(&self) -> Result<usize> {
+        rows(&self.databases.standby)
+    }
+
     /// The API of the primary's GoCD.
     pub(crate) fn primary_api(&self) -> Api {
         Api {
@@ -148,6 +174,27 @@ impl Servers {
             port: self.standby.ports.gocd,
         }
     }
+}
+
+/// The rows of the tables that only grow while pipelines run.
+fn rows(server: &Postgres) -> Result<usize> {
+    let count = |table: &&str| format!("(select count(*) from {table})");
+    let sum = GROWING.iter().map(count).collect::<Vec<_>>().join(" + ");
+    let answer = server.session(DATABASE)?.ask(&format!("select {sum}"))?;
+    answer.trim().parse().context("the database counts no rows")
+}
+
+/// Names one folder outside both servers as that of the artifacts, as a pair must share it. GoCD reads that at its start.
+fn share_artifacts(folder: &GocdFolder, shared: &Path) -> Result<()> {
+    let file = folder.cruise_config();
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let named = text.replace(
+        "<artifactsDir>artifacts</artifactsDir>",
+        &format!("<artifactsDir>{}</artifactsDir>", shared.display()),
+    );
+    ensure!(named != text, "{} names no folder of artifacts", file.display());
+    fs::create_dir_all(shared)?;
+    fs::write(&file, named).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Starts an agent that registers itself at the GoCD behind an address.
@@ -203,7 +250,8 @@ fn opened() -> Vec<String> {
     OPENED.iter().map(open).collect()
 }
 
-fn words(built: &Built, ports: Ports, asked: &[String]) -> Vec<String> {
+/// What a server is started with.
+pub(crate) fn words(go_jar: &Path, ports: Ports, asked: &[String]) -> Vec<String> {
     let mut words = opened();
     words.extend([
         "-Xmx1024m".to_owned(),
@@ -216,7 +264,7 @@ fn words(built: &Built, ports: Ports, asked: &[String]) -> Vec<String> {
         format!("-Dbc.listen=127.0.0.1:{}", ports.sync),
     ]);
     words.extend_from_slice(asked);
-    words.extend(["-jar".to_owned(), built.go_jar.display().to_string()]);
+    words.extend(["-jar".to_owned(), go_jar.display().to_string()]);
     words
 }
 

@@ -1,0 +1,74 @@
+//! What can be played on real servers, by name.
+//!
+//! | name | file | plays |
+//! |---|---|---|
+//! | `fail-over` | `story` | the primary is lost in the middle of a run |
+//! | `hand-over` | `handover` | the planned switch while an agent builds |
+//! | `replaced-jar` | `replaced_jar` | our jar is replaced while both servers run |
+//! | `kills` | `kills` | the primary is killed 20 times under five edits a second |
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::{
+    Built, handover, kills,
+    outcome::{Outcome, Played},
+    replaced_jar,
+    scene::Scene,
+    story,
+};
+use crate::{demo::Stop, project::Project, tools::Jdk};
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// The primary is lost in the middle of a run
+    FailOver,
+    /// The planned switch while an agent builds
+    HandOver,
+    /// Our jar is replaced while both servers run
+    ReplacedJar,
+    /// The primary is killed 20 times under five edits a second; takes half an hour
+    Kills,
+}
+
+impl Scenario {
+    /// Plays it in `root`, which is made anew.
+    pub(crate) fn play(self, project: &Project, jdk: &Jdk, built: &Built, root: &Path, stop: &Stop) -> Played {
+        let set = || Scene::set(project, jdk, [built, built], root, stop);
+        match self {
+            Self::FailOver => played(set, story::play),
+            Self::HandOver => played(set, handover::play),
+            Self::ReplacedJar => played(set, replaced_jar::play),
+            Self::Kills => played(set, kills::play),
+        }
+    }
+}
+
+fn played<'a, F: Outcome + Default>(
+    set: impl FnOnce() -> Result<Scene<'a>>,
+    play: fn(&mut Scene<'a>, &mut F) -> Result<()>,
+) -> Played {
+    let mut findings = F::default();
+    let mut errors = Vec::new();
+    let outcome = set().and_then(|mut scene| {
+        play(&mut scene, &mut findings)?;
+        scene.unwanted()
+    });
+    let mut complaints = match outcome {
+        Ok(lines) => {
+            errors = lines;
+            Vec::new()
+        }
+        Err(error) => vec![format!("{error:#}")],
+    };
+    let unmet = findings.wishes().into_iter().filter(|(is_met, _)| !is_met);
+    complaints.extend(unmet.map(|(_, complaint)| complaint.to_owned()));
+    complaints.extend(errors.iter().map(|line| format!("in a log: {line}")));
+    let mut line = json!(findings);
+    line["error_lines"] = json!(errors.len());
+    Played { line, complaints }
+}
