@@ -39,6 +39,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
@@ -150,6 +151,8 @@ pub struct DiskStore {
 struct Inner {
     cache: FileCache,
     record: Record,
+    /// When this process made live what is so; none where an earlier one did.
+    live_since: Option<Instant>,
     /// While a restored generation is held in place.
     paused: Option<Paused>,
     /// Why an apply could neither be finished nor taken back, while that is so.
@@ -194,6 +197,7 @@ impl DiskStore {
             inner: Mutex::new(Inner {
                 cache,
                 record,
+                live_since: None,
                 paused,
                 half_live: None,
                 rests: 0,

@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, fs, io, path::Path};
 
+use tokio::time::Instant;
+
 use super::{
     DiskStore, Inner,
     prepare::{Staged, Write, is_same_disk},
@@ -96,6 +98,9 @@ impl DiskStore {
         let taken_back = match done {
             Ok(()) => {
                 staged.leave();
+                if inner.record.applied_ms != journal.record.applied_ms {
+                    inner.live_since = Some(Instant::now());
+                }
                 inner.record = journal.record.clone();
                 self.generations().hold(HashSet::new());
                 return if is_open { self.close_journal(journal) } else { Ok(()) };

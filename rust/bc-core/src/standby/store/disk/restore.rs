@@ -70,16 +70,20 @@ impl DiskStore {
     /// # Errors
     /// [`crate::basics::Kind::Refused`] when there is no such generation; others as for [`DiskStore::apply`].
     pub fn back_to_accepted(&self, wait: Duration) -> Result<Option<Restored>, Error> {
-        let since_ms = {
+        let waited = {
             let inner = self.lock();
             if inner.paused.is_some() {
                 return Ok(None);
             }
-            inner.record.applied_ms
+            let by_clock_ms = self.clock.now_ms().saturating_sub(inner.record.applied_ms);
+            // A clock that was set says nothing, and is asked only where this process has not seen it.
+            inner.live_since.map_or_else(
+                || Duration::from_millis(u64::try_from(by_clock_ms).unwrap_or(0)),
+                |since| since.elapsed(),
+            )
         };
         let is_pending = |document: &ManifestDocument| document.envelope.acceptance == Acceptance::Pending;
-        let waited = u128::try_from(self.clock.now_ms().saturating_sub(since_ms)).unwrap_or(0);
-        let is_due = |document: &ManifestDocument| document.envelope.is_rejected() || waited >= wait.as_millis();
+        let is_due = |document: &ManifestDocument| document.envelope.is_rejected() || waited >= wait;
         if !self
             .generations()
             .applied()

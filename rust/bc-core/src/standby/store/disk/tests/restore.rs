@@ -3,13 +3,14 @@
 use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use super::{Place, failing_at, failing_where, next};
+use super::{DiskStore, Options, Place, Watching, failing_at, failing_where, next, no_probe};
 use crate::{
-    basics::Kind,
+    basics::{Kind, clock::tests::Turned},
+    durable::OperatingSystem,
     generation::{Acceptance, Envelope, ManifestDocument, Name, Role},
     standby::store::{
         Permit,
@@ -150,6 +151,38 @@ fn what_gocd_has_rejected_is_left_at_once() {
         listed.iter().any(|kept| kept.id == newest && kept.rejected),
         "{listed:?}"
     );
+}
+
+#[test]
+fn a_clock_that_is_set_by_a_day_makes_nothing_overdue() {
+    let place = Place::new();
+    let clock = Arc::new(Turned::default());
+    let system = Watching::on(Arc::new(OperatingSystem), no_probe());
+    let state = place.layout.state_dir();
+    let store = DiskStore::open_on(
+        system,
+        state,
+        &place.layout,
+        Arc::clone(&clock) as _,
+        Options::default(),
+    );
+    let store = store.expect("open");
+    for (files, sequence, acceptance) in [
+        (Files::usual(), 1, Acceptance::Accepted),
+        (next(), 2, Acceptance::Pending),
+    ] {
+        clock.to(1_000_000_000 * i64::try_from(sequence).expect("small"));
+        let mut document = files.document(sequence);
+        document.envelope.acceptance = acceptance;
+        files.fetch(&store, &document);
+        store.apply(&document, Permit::default()).expect("applied");
+    }
+    clock.to(2_000_000_000 + 86_400_000);
+    let back = |wait| store.back_to_accepted(wait).expect("whole");
+    assert_eq!(back(Duration::from_secs(3600)), None);
+    clock.to(2_000_000_000 - 86_400_000);
+    let restored = back(Duration::ZERO).expect("it is pending");
+    assert_eq!(restored.generation.sequence, 1);
 }
 
 #[test]
