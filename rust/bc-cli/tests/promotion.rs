@@ -7,6 +7,7 @@
 
 use std::fs;
 
+use bc_testkit::gocd_dir::write_launcher_jar;
 use pair::{
     CONFIG, STANDBY_STATE, comment, config, folders, pair, pair_with, primary, standby, status, wait_for,
     wait_until_on_standby,
@@ -73,6 +74,23 @@ fn what_cannot_be_mended_is_refused_by_name_and_started_only_as_it_is() {
         "{promoted:?}"
     );
     assert_eq!(config(&place, "standby"), "<cruise>mine</cruise>");
+}
+
+#[test]
+fn a_standby_with_a_newer_gocd_follows_and_says_that_an_upgrade_is_under_way() {
+    let place = Place::new();
+    let newer = place.path("newer.jar");
+    write_launcher_jar(&newer, "26.10.0-1");
+    let launcher = format!("bc.launcher={}", newer.display());
+    let (_primary, _standby, _) = pair_with(&place, &["--property", &launcher]);
+    wait_until_on_standby(&place, &comment(&place, "from the older one"));
+    let problems = status(&place, "standby")["problems"].to_string();
+    for part in ["an upgrade is under way", "26.10.0-1", "26.1.0-1", "WARNING"] {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+    let promoted = on_standby(&place, &PROMOTE);
+    assert_eq!(promoted.code, 0, "{promoted:?}");
+    assert!(promoted.stderr.contains("no way back to 26.1.0-1"), "{promoted:?}");
 }
 
 #[test]

@@ -94,7 +94,8 @@ checks! {
     GocdVersion = 120 "gocd-version" Critical, "Both nodes have the same version of GoCD";
     means: "The versions of GoCD differ, by the jars that hold its launcher.";
     matters: "A configuration or a database of another version may not be readable, or be migrated without a way back. A \
-              standby applies nothing of a GoCD of another version.";
+              standby applies nothing of a newer GoCD. One that is newer itself follows, which is how a pair is upgraded: a \
+              WARNING until both are the same.";
     type: "apt-get install go-server=VERSION    # on the older one";
 
     PluginVersion = 121 "plugin-version" Warning, "Both nodes have the same version of this plugin";

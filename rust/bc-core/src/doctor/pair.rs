@@ -12,6 +12,7 @@ use super::{
 use crate::{
     basics::{Severity, clock},
     generation::Role,
+    gocd::version,
     status::Status,
 };
 
@@ -142,12 +143,27 @@ pub(super) fn gocd_version(facts: &Facts) -> Verdict {
     let mut unknown = None;
     let verdict = each(facts, |other, there, seen| {
         match (&own.gocd_version, &there.gocd_version) {
-            (Some(own), Some(there)) if own != there => seen.push(
-                Seen::new(format!("GoCD is {own} here, and {there} at {}", other.url)).mend(format!(
-                    "apt-get install go-server={}    # on the older one",
-                    own.max(there)
-                )),
-            ),
+            (Some(here), Some(far)) if here != far => {
+                let newer = match version::is_newer(here, far) {
+                    Some(true) => here,
+                    Some(false) => far,
+                    None => here.max(far),
+                };
+                // A standby with a newer one follows.
+                let newer_follows = match own.role {
+                    Role::Primary => version::is_newer(far, here) == Some(true),
+                    _ => version::is_newer(here, far) == Some(true),
+                };
+                let (level, word) = match newer_follows {
+                    true => (Level::Warning, ": an upgrade is under way"),
+                    false => (Level::Critical, ""),
+                };
+                seen.push(
+                    Seen::new(format!("GoCD is {here} here, and {far} at {}{word}", other.url))
+                        .level(level)
+                        .mend(format!("apt-get install go-server={newer}    # on the older one")),
+                );
+            }
             (Some(_), Some(_)) => {}
             (None, _) => unknown = Some("this node does not know which GoCD is beside it".to_owned()),
             (_, None) => unknown = Some(format!("{} does not know which GoCD is beside it", other.url)),

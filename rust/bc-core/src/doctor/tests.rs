@@ -359,7 +359,10 @@ fn broken(check: Check) -> Vec<Facts> {
             but(|facts| facts.here.as_mut().expect("here").token = Ok(None)),
             saying(Topic::Token, "two lines in business-continuity-token"),
         ],
-        Check::GocdVersion => vec![but(|facts| other(facts).gocd_version = Some("25.4.0-1".to_owned()))],
+        Check::GocdVersion => vec![
+            but(|facts| other(facts).gocd_version = Some("25.4.0-1".to_owned())),
+            but(|facts| other(facts).gocd_version = Some("26.2.0-1".to_owned())),
+        ],
         Check::PluginVersion => vec![but(|facts| other(facts).product_version = "0.0.9".to_owned())],
         Check::JavaVersion => vec![but(|facts| {
             runs_in(other(facts)).java_version = Some("17.0.9+1".to_owned())

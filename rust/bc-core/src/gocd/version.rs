@@ -42,6 +42,24 @@ pub fn gives_secrets_away(version: &str) -> bool {
         if ((20, 6)..=(21, 2)).contains(&(major, minor)))
 }
 
+/// Whether GoCD `one` is newer than `other`, number by number; none where either is no row of numbers.
+pub fn is_newer(one: &str, other: &str) -> Option<bool> {
+    let numbers =
+        |version: &str| -> Option<Vec<u64>> { version.split(['.', '-']).map(|part| part.parse().ok()).collect() };
+    Some(numbers(one)? > numbers(other)?)
+}
+
+/// What it means that the GoCD of this server is newer than that of the primary whose files it has, for people; none where
+/// it is not known to be.
+pub fn migrates(own: &str, primary: &str) -> Option<String> {
+    (is_newer(own, primary)?).then(|| {
+        format!(
+            "GoCD here is {own}, that of the primary {primary}: at its start it migrates configuration and database, and there \
+             is no way back to {primary} after that but a backup"
+        )
+    })
+}
+
 /// Reads the version out of the manifest of `jar`, the one that holds `com.thoughtworks.gocd.Boot`.
 /// None where the manifest does not say.
 ///
@@ -101,6 +119,20 @@ mod tests {
 
     use super::*;
     use crate::files::descriptor::tests::jar;
+
+    #[test]
+    fn versions_are_compared_number_by_number() {
+        assert_eq!(is_newer("21.10.0-1", "21.9.0-2"), Some(true));
+        assert_eq!(is_newer("25.4.0-1", "26.1.0-1"), Some(false));
+        assert_eq!(is_newer("26.1.0-1", "26.1.0-1"), Some(false));
+        assert_eq!(is_newer("26.1.0-1", "nightly"), None);
+        let said = migrates("26.1.0-1", "25.4.0-1").expect("newer");
+        assert!(
+            said.contains("26.1.0-1") && said.contains("no way back to 25.4.0-1"),
+            "{said}"
+        );
+        assert_eq!(migrates("25.4.0-1", "26.1.0-1"), None);
+    }
 
     #[test]
     fn a_version_tells_what_its_gocd_does() {

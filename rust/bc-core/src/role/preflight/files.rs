@@ -9,6 +9,7 @@ use crate::{
     gocd::{
         cipher::{Attempt, Key},
         cruise_config::{self, CruiseConfig},
+        version,
     },
 };
 
@@ -118,6 +119,13 @@ fn gocd_version(facts: &Facts) -> Check {
     const ABOUT: About = About::GocdVersion;
     match (&facts.gocd, &facts.files_gocd) {
         (Some(own), Some(theirs)) if own == theirs => Check::fine(ABOUT, format!("{own} on both nodes")),
+        (Some(own), Some(theirs)) if version::is_newer(own, theirs) == Some(true) => Check::warns(
+            ABOUT,
+            version::migrates(own, theirs).unwrap_or_default(),
+            format!(
+                "Go on if this upgrade is meant, and has a backup; install GoCD {own} on the other server after it."
+            ),
+        ),
         (Some(own), Some(theirs)) => Check::refuses(
             ABOUT,
             format!("GoCD here is {own}, and the files are of a primary with {theirs}"),

@@ -231,6 +231,18 @@ fn refused(about: About) -> Vec<(Facts, &'static str)> {
     }
 }
 
+#[test]
+fn a_newer_gocd_is_an_upgrade_and_says_that_there_is_no_way_back() {
+    let facts = with(|facts| facts.gocd = Some("26.10.0".to_owned()));
+    let checks = super::files::checks(&facts);
+    let check = checks
+        .iter()
+        .find(|check| check.about == About::GocdVersion)
+        .expect("a line");
+    assert_eq!(check.verdict, Verdict::Warns);
+    assert!(check.seen.contains("no way back to 26.1.0"), "{}", check.seen);
+}
+
 /// The rows of the table in the head of the module.
 fn rows() -> Vec<About> {
     include_str!("../preflight.rs")

@@ -4,6 +4,7 @@ use super::Options;
 use crate::{
     basics::{Error, Kind, NodeId, clock},
     generation::{Envelope, Role, Run, RunId},
+    gocd::version,
     keys::own_keys::ONE_KEY_EACH,
     role::ledger::MAX_COUNT,
     status::files,
@@ -144,8 +145,16 @@ fn versions(envelope: &Envelope, own_gocd: Option<&str>) -> Option<String> {
         ));
     }
     let unknown = match (envelope.gocd_version.as_deref(), own_gocd) {
-        // Two that differ are refused where the set is judged.
-        (Some(_), Some(_)) => return None,
+        // Others that differ are refused where the set is judged.
+        (Some(theirs), Some(own)) => {
+            return version::migrates(own, theirs).map(|migrates| {
+                format!(
+                    "an upgrade is under way: {migrates}. This standby follows all the same. Hand over when it is in sync \
+                     (`gocd-bc demote --handover` on the primary, `gocd-bc promote` here), then install GoCD {own} on the other \
+                     server."
+                )
+            });
+        }
         (Some(_), None) => "this server",
         (None, Some(_)) => "the primary",
         (None, None) => "the primary and on this server",
@@ -202,6 +211,16 @@ mod tests {
         let known = Some("26.1.0-1");
         assert_eq!(versions(&primary(known), known), None);
         assert_eq!(versions(&primary(known), Some("25.4.0-1")), None, "refused elsewhere");
+        let newer = versions(&primary(known), Some("99.1.0-1")).expect("an upgrade is under way");
+        for part in [
+            "upgrade is under way",
+            "99.1.0-1",
+            "26.1.0-1",
+            "demote --handover",
+            "no way back",
+        ] {
+            assert!(newer.contains(part), "{part}: {newer}");
+        }
         for (theirs, ours, place) in [
             (known, None, "on this server, so"),
             (None, known, "on the primary, so"),

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bc_core::{
     basics::{Digest, Error, Kind},
+    gocd::version,
     role::promotion::Came,
     standby::{
         pull::{Outcome, PullOrder},
@@ -64,6 +65,17 @@ impl Promotion {
             }
         };
         caller.say(&said).await;
+        let (own, primary) = self.board.look(|status| {
+            let primary = status.primary.as_ref().and_then(|primary| primary.gocd_version.clone());
+            (status.gocd_version.clone(), primary)
+        });
+        if let Some(migrates) = own
+            .zip(primary)
+            .and_then(|(own, primary)| version::migrates(&own, &primary))
+        {
+            warn!("{migrates}");
+            caller.say(&migrates).await;
+        }
         if matches!(caller.who, Who::Person(_)) {
             let is_heard = matches!(&pulled, Some(Ok(Outcome::Unchanged | Outcome::Applied(_))));
             self.take_what_is_handed_over(way, is_heard).await?;

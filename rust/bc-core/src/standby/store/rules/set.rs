@@ -2,7 +2,7 @@
 //!
 //! | rule | when it is broken |
 //! |---|---|
-//! | both nodes have the same GoCD ([`version`]) | refused; a WARNING of `pull::judge` where one is unknown |
+//! | both nodes have the same GoCD, or this one a newer ([`version`]) | refused; a WARNING of `pull::judge` where it is newer or one is unknown |
 //! | jetty.xml and cruise-config.xml are whole, the latter without a document type and with the root `cruise` | refused |
 //! | the `serverId` is ours ([`server_id`]) | refused, unless an administrator allows it |
 //! | the key fits the secrets ([`secrets`]) | refused if it fits none, a warning if some fail |
