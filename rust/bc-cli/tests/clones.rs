@@ -5,7 +5,7 @@
     reason = "a test binary's support module has no other crate to be public to"
 )]
 
-use std::{process::Command, thread::sleep, time::Duration};
+use std::{fs, process::Command, thread::sleep, time::Duration};
 
 use forwarder::Forwarder;
 use pair::{
@@ -219,6 +219,8 @@ fn two_primaries_with_one_identity_behind_one_address_are_named_and_not_mixed() 
     wait_until_on_standby(&place, &comment(&place, "after a restart"));
     assert_eq!(critical(&place, "standby"), [""; 0], "a restart is no copy");
 
+    // It would be held where it knew where it ran before, as a version before ours does not.
+    fs::remove_file(place.path(&format!("{CLONE_STATE}/known-peers.json"))).expect("it noted that");
     let copy: Foreground = primary_in(&place, "clone", "127.0.0.1:0", &[]);
     let elsewhere = listening_of(&place, "clone");
     let live = config(&place, "standby");

@@ -7,7 +7,7 @@
 
 use std::{fs, net::TcpListener, process::Command};
 
-use pair::{PRIMARY_STATE, STANDBY_STATE, pair_with, primary_in, status, wait_for};
+use pair::{PRIMARY_STATE, STANDBY_STATE, folders, pair, pair_with, primary, primary_in, status, wait_for};
 use support::Place;
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
@@ -36,7 +36,7 @@ fn a_copy_of_a_former_primary_on_a_third_server_is_fenced_too_and_follows_after_
     let (first, _winner, address) = pair_with(&place, &["--property", &listen]);
     wait_for("the primary knows where its standby is", || {
         let text = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/known-peers.json"))).ok()?;
-        text.contains("https://127.0.0.1:").then_some(())
+        text.contains("\"url\"").then_some(())
     });
     first.end();
     copy(&place, "primary", "third");
@@ -75,4 +75,97 @@ fn a_copy_of_a_former_primary_on_a_third_server_is_fenced_too_and_follows_after_
     });
     assert_eq!(status(&place, "standby")["role"], "primary");
     assert_eq!(status(&place, "primary")["role"], "fenced");
+}
+
+#[test]
+fn a_copy_of_the_primary_on_a_third_server_is_held_beside_it_until_it_has_an_identity_of_its_own() {
+    let place = Place::new();
+    let (_primary, _standby, _) = pair(&place);
+    wait_for("the primary notes where it is, and whom it asks", || {
+        let text = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/known-peers.json"))).ok()?;
+        (text.contains("\"place\"") && text.contains("\"node_id\"")).then_some(())
+    });
+    copy(&place, "primary", "third");
+    let third = primary_in(&place, "third", "127.0.0.1:0", &[]);
+    let said = wait_for("it is held, and says beside whom", || {
+        let status = status(&place, "third");
+        let held = status["phase"] == "holding";
+        held.then(|| status["problems"].to_string())
+    });
+    let folder = place
+        .path(PRIMARY_STATE)
+        .canonicalize()
+        .expect("there")
+        .display()
+        .to_string();
+    assert!(
+        said.contains("identity of this one") && said.contains(&folder),
+        "{said}"
+    );
+    for typed in [
+        "`gocd-bc identity new`",
+        "`gocd-bc setup standby --primary https://127.0.0.1:",
+        "`gocd-bc guard ignore ",
+    ] {
+        assert!(said.contains(typed), "{said}");
+    }
+    let running = status(&place, "primary");
+    assert_eq!(
+        (&running["role"], &running["phase"]),
+        (&"primary".into(), &"running".into())
+    );
+
+    // With an identity of its own it is another node, and still no second primary.
+    third.end();
+    let renewed = place.run(&["identity", "new", "--state-dir", THIRD_STATE]);
+    assert_eq!(renewed.code, 0, "{renewed:?}");
+    let _third = primary_in(&place, "third", "127.0.0.1:0", &[]);
+    wait_for("it sees the primary at the place that it was copied from", || {
+        let status = status(&place, "third");
+        let said = status["problems"].to_string();
+        (status["phase"] == "holding" && said.contains("claims to be the primary as well")).then_some(())
+    });
+}
+
+#[test]
+fn a_primary_that_was_moved_starts_where_its_former_place_is_left_or_somebody_elses() {
+    let place = Place::new();
+    folders(&place);
+    let runs = |node: &'static str| {
+        wait_for("it runs, and notes where", || {
+            let running = status(&place, node)["phase"] == "running";
+            let text =
+                fs::read_to_string(place.path(&format!("{node}/db/business-continuity/known-peers.json"))).ok()?;
+            let (_, noted) = text.split_once("https://")?;
+            running.then(|| noted.split('"').next().expect("one").to_owned())
+        })
+    };
+    let first = primary(&place, "127.0.0.1:0");
+    let former = runs("primary");
+    first.end();
+    // Another node has that place now, with another key.
+    copy(&place, "standby", "other");
+    let other = primary_in(&place, "other", &former, &[]);
+    assert_eq!(runs("other"), former);
+    let moved = primary_in(&place, "primary", "127.0.0.1:0", &[]);
+    wait_for("it runs at another place", || {
+        let now = runs("primary");
+        (now != former).then_some(())
+    });
+    let now = runs("primary");
+    moved.end();
+    other.end();
+    // Nobody is there: it does not wait either, unless it is to.
+    let strict = primary_in(&place, "primary", "127.0.0.1:0", &["--property", "bc.guard=strict"]);
+    let said = wait_for("it is held", || {
+        let status = status(&place, "primary");
+        (status["phase"] == "holding").then(|| status["problems"].to_string())
+    });
+    assert!(
+        said.contains(&format!("`gocd-bc guard ignore https://{now}`")),
+        "{said}"
+    );
+    strict.end();
+    let _moved = primary_in(&place, "primary", "127.0.0.1:0", &[]);
+    wait_for("it runs", || (runs("primary") != now).then_some(()));
 }

@@ -16,6 +16,11 @@
 //!
 //! A peer may have two addresses; the one that proves itself counts, and else the one that answers. The newest word of a
 //! peer counts, but a proven one is not unsaid by silence.
+//!
+//! A node that ran as the primary at another place asks there too when it starts: its folders may have been copied, and the
+//! server that they are from may run there. There, whoever shows this node's own key is `Unproven`, and whoever else does not
+//! prove who that is has that place now, and counts for nothing. Silence there is waited for no longer than it takes to say
+//! so: a server that was moved starts as it did.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +48,9 @@ pub enum Said {
     Higher,
 }
 
+/// How often a former place of this node is asked that cannot be asked or does not answer: a start waits for no more.
+const FORMER_ASKED: u32 = 5;
+
 /// Who has a higher epoch than this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Winner {
@@ -65,6 +73,8 @@ pub struct Word {
     pub how: String,
     /// The node that has proven itself there.
     pub node: Option<ProvenNode>,
+    /// Whether this node's own key was shown there by another run.
+    pub is_own_key: bool,
     /// Whether GoCD runs there in a lower epoch than this node's: it is going to end, and is waited for.
     pub is_to_end: bool,
 }
@@ -92,8 +102,18 @@ pub struct Guard {
     words: BTreeMap<String, Word>,
     winners: BTreeMap<String, Winner>,
     ignored: BTreeSet<String>,
+    former: Option<Former>,
     runs: bool,
     told: Option<Epoch>,
+}
+
+/// Where this node ran as the primary another time.
+#[derive(Debug, Clone)]
+struct Former {
+    place: String,
+    asked: u32,
+    /// Whether nobody is there by the newest answer.
+    is_left: bool,
 }
 
 impl Guard {
@@ -113,6 +133,7 @@ impl Guard {
             words: BTreeMap::new(),
             winners: BTreeMap::new(),
             ignored: BTreeSet::new(),
+            former: None,
             runs: false,
             told: None,
         }
@@ -123,8 +144,28 @@ impl Guard {
         Self { runs: true, ..self }
     }
 
+    /// The same guard, which asks at a former place of this node as well.
+    pub fn of_former(mut self, place: Option<String>) -> Self {
+        self.asked.extend(place.clone());
+        self.former = place.map(|place| Former {
+            place,
+            asked: 0,
+            is_left: false,
+        });
+        self
+    }
+
+    /// Whether an address is a former place of this guard's node.
+    pub fn is_former(&self, peer: &str) -> bool {
+        self.former.as_ref().is_some_and(|former| former.place == peer)
+    }
+
     /// Hears what was answered at the addresses of a peer to the guard's question.
     pub fn hear(&mut self, peer: &str, answers: Vec<(String, Heard)>) {
+        if let Some(former) = self.former.as_mut().filter(|former| former.place == peer) {
+            former.asked += 1;
+            former.is_left = answers.iter().all(|(_, heard)| matches!(heard, Heard::Silence(_)));
+        }
         let mut best: Option<Word> = None;
         for (address, heard) in answers {
             let word = self.word(peer, &address, &heard);
@@ -173,6 +214,8 @@ impl Guard {
     pub fn is_complete(&self) -> bool {
         self.asked.iter().all(|peer| {
             self.ignored.contains(peer)
+                || self.counted(peer).is_none()
+                || self.is_former_done(peer)
                 || self
                     .words
                     .get(peer)
@@ -182,15 +225,25 @@ impl Guard {
 
     /// What each peer has said to the guard so far; whoever has said nothing cannot be reached.
     pub fn said(&self) -> Vec<Said> {
-        let said = |peer| self.words.get(peer).map_or(Said::Unreachable, |word| word.said);
-        self.asked
-            .iter()
-            .map(|peer| match said(peer) {
-                // A person can go on without an answer, not against one that is proven.
-                Said::Unproven | Said::Unreachable if self.ignored.contains(peer) => Said::Agrees,
-                said => said,
-            })
-            .collect()
+        self.asked.iter().filter_map(|peer| self.counted(peer)).collect()
+    }
+
+    /// What one peer has said to the guard so far; none where somebody else has a former place of this node.
+    fn counted(&self, peer: &str) -> Option<Said> {
+        let word = self.words.get(peer);
+        match word.map_or(Said::Unreachable, |word| word.said) {
+            Said::Unproven if self.is_former(peer) && !word.is_some_and(|word| word.is_own_key) => None,
+            // A person can go on without an answer, not against one that is proven.
+            Said::Unproven | Said::Unreachable if self.ignored.contains(peer) => Some(Said::Agrees),
+            said => Some(said),
+        }
+    }
+
+    /// Whether nobody is waited for any longer at a former place of this node: nobody answers there.
+    fn is_former_done(&self, peer: &str) -> bool {
+        let is_silent = self.counted(peer) == Some(Said::Unreachable);
+        let former = self.former.as_ref().filter(|former| former.place == peer && is_silent);
+        former.is_some_and(|former| former.is_left || former.asked >= FORMER_ASKED)
     }
 
     /// Whether one peer has told the guard what decides at once.
@@ -200,10 +253,10 @@ impl Guard {
 
     /// The peers that have said this to the guard, and how that showed.
     pub fn who(&self, wanted: Said) -> Vec<(&str, &str)> {
-        let peers = self.asked.iter().zip(self.said());
+        let peers = self.asked.iter();
         peers
-            .filter(|(_, said)| *said == wanted)
-            .map(|(peer, _)| {
+            .filter(|peer| self.counted(peer) == Some(wanted))
+            .map(|peer| {
                 let how = self.words.get(peer).map_or("it was not heard yet", |word| &*word.how);
                 (&**peer, how)
             })
@@ -233,11 +286,12 @@ impl Guard {
             said,
             how,
             node: None,
+            is_own_key: matches!(heard, Heard::OwnKey(_)),
             is_to_end: false,
         };
         match heard {
             Heard::Itself => word(Said::Agrees, "leads to this server itself".to_owned()),
-            Heard::Unproven(how) => word(Said::Unproven, how.clone()),
+            Heard::Unproven(how) | Heard::OwnKey(how) => word(Said::Unproven, how.clone()),
             Heard::Mute(how) => word(
                 Said::Unreachable,
                 format!("takes connections and does not answer: {how}"),
@@ -291,6 +345,7 @@ impl Guard {
                     said,
                     how,
                     node: Some(node),
+                    is_own_key: false,
                     is_to_end: *role == Role::Primary && !waits && is_lower,
                 }
             }
@@ -552,6 +607,46 @@ mod tests {
         assert_eq!(guard.said(), [Said::Higher]);
         guard.hear(PEER, at(Heard::Mute("hangs".to_owned())));
         assert!(guard.is_decided() && guard.winner().is_some());
+    }
+
+    #[test]
+    fn at_a_former_place_only_this_nodes_own_identity_speaks_against_it_and_silence_is_not_waited_for() {
+        const OLD: &str = "https://before:8155";
+        let asks =
+            || Guard::new(ME.parse().expect("id"), own_run(), Some(epoch(1, "")), []).of_former(Some(OLD.into()));
+        let hears = |heard: Heard, times| {
+            let mut guard = asks();
+            for _ in 0..times {
+                guard.hear(OLD, vec![(OLD.to_owned(), heard.clone())]);
+            }
+            guard
+        };
+        assert!(!asks().is_complete() && asks().said() == [Said::Unreachable]);
+
+        let copy = hears(Heard::OwnKey("its key".to_owned()), 1);
+        assert_eq!(copy.who(Said::Unproven), [(OLD, "its key")]);
+        assert!(!copy.is_complete());
+        let mut ignoring = copy.clone();
+        assert!(ignoring.ignore(OLD) && ignoring.said() == [Said::Agrees]);
+        // Of somebody who has that place now, nothing counts.
+        let other = hears(Heard::Unproven("another key".to_owned()), 1);
+        assert!(other.is_complete() && other.said().is_empty() && other.who(Said::Unproven).is_empty());
+        // A node of the pair that proves itself there is believed as anywhere.
+        let won = hears(node(OTHER, Role::Primary, epoch(2, "b"), None), 1);
+        assert_eq!(won.said(), [Said::Higher]);
+
+        let left = hears(Heard::Silence("refused".to_owned()), 1);
+        assert!(
+            left.is_complete() && left.said() == [Said::Unreachable],
+            "bc.guard=strict holds"
+        );
+        for silent in [
+            Heard::NotAsked("no such name".to_owned()),
+            Heard::Mute("hangs".to_owned()),
+        ] {
+            assert!(!hears(silent.clone(), FORMER_ASKED - 1).is_complete());
+            assert!(hears(silent, FORMER_ASKED).is_complete());
+        }
     }
 
     #[test]

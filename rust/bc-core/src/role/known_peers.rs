@@ -97,6 +97,9 @@ pub struct KnownPeers {
     /// From whom the highest epoch is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highest: Option<Highest>,
+    /// Where this node was when it ran as the primary last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
 }
 
 impl Default for KnownPeers {
@@ -105,11 +108,26 @@ impl Default for KnownPeers {
             format: FORMAT,
             peers: Vec::new(),
             highest: None,
+            place: None,
         }
     }
 }
 
 impl KnownPeer {
+    /// A peer that is known by its address alone, to be trusted by the peers file.
+    fn at(url: String, named_by: NamedBy, now_ms: i64) -> Self {
+        Self {
+            url,
+            named_by,
+            named_ms: now_ms,
+            node_id: None,
+            heard_ms: None,
+            answers_at: None,
+            fingerprint: None,
+            authority: None,
+        }
+    }
+
     /// Where this known peer is and how its key is proven: as the settings said of a primary, else by the peers file.
     /// None where the address is none.
     pub fn source(&self) -> Option<Source> {
@@ -264,6 +282,18 @@ impl KnownPeers {
             .collect()
     }
 
+    /// Notes where this node is, which runs as the primary there.
+    pub fn runs_at(&mut self, place: &str) {
+        self.place = Some(place.to_owned());
+    }
+
+    /// Where this node ran as the primary, if that is another place than where it is now: its folders may have been copied,
+    /// and the server that they are from runs there still.
+    pub fn former_place(&self, now: Option<&str>) -> Option<KnownPeer> {
+        let former = self.place.clone().filter(|place| Some(&**place) != now)?;
+        Some(KnownPeer::at(former, NamedBy::Report, 0))
+    }
+
     /// All known peers.
     pub fn all(&self) -> &[KnownPeer] {
         &self.peers
@@ -273,16 +303,7 @@ impl KnownPeers {
     fn name(&mut self, url: String, named_by: NamedBy, node_id: Option<&NodeId>, now_ms: i64) -> &mut KnownPeer {
         let mut known = match self.peers.iter().position(|peer| peer.url == url) {
             Some(at) => self.peers.remove(at),
-            None => KnownPeer {
-                url,
-                named_by,
-                named_ms: now_ms,
-                node_id: None,
-                heard_ms: None,
-                answers_at: None,
-                fingerprint: None,
-                authority: None,
-            },
+            None => KnownPeer::at(url, named_by, now_ms),
         };
         known.named_by = named_by;
         if now_ms.saturating_sub(known.named_ms) >= AGED_MS {
@@ -333,6 +354,19 @@ mod tests {
             node_id: Some(node_id.to_owned()),
         });
         keys
+    }
+
+    #[test]
+    fn a_primary_that_is_at_another_place_asks_at_the_one_before() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut known = KnownPeers::default();
+        assert_eq!(known.former_place(Some("https://one:8155")), None);
+        known.runs_at("https://one:8155");
+        known.save(folder.path()).expect("saved");
+        let known = KnownPeers::load(folder.path()).expect("whole");
+        assert_eq!(known.former_place(Some("https://one:8155")), None);
+        let asked = known.former_place(Some("https://two:8155")).map(|peer| peer.url);
+        assert_eq!(asked.as_deref(), Some("https://one:8155"));
     }
 
     #[test]

@@ -134,7 +134,13 @@ impl Stopping {
                         "{address} is a {role}, and does not say whether GoCD has ended there"
                     ));
                 }
-                Heard::Silence(how) | Heard::Mute(how) | Heard::NotAsked(how) | Heard::Unproven(how) if was_there => {
+                Heard::Silence(how)
+                | Heard::Mute(how)
+                | Heard::NotAsked(how)
+                | Heard::Unproven(how)
+                | Heard::OwnKey(how)
+                    if was_there =>
+                {
                     left.push(format!("{address} has not said that it stops: {how}"));
                 }
                 _ => {}

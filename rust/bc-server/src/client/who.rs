@@ -90,7 +90,17 @@ impl HttpTransport {
     async fn who_has_own_key(&self, candidate: &Candidate, refused: &Error) -> Heard {
         match self.holder_at(candidate).await {
             Some(there) if self.is_itself(&there) => Heard::Itself,
-            _ => Heard::Unproven(self.explained(candidate, refused.clone()).await.message().to_owned()),
+            None => Heard::OwnKey("it shows the key of this server, and does not say who it is".to_owned()),
+            Some(there) => {
+                let own = self.holder.as_ref().and_then(|own| own.node_id.as_ref());
+                if own.is_some_and(|own| there.is_other_node(own)) {
+                    return Heard::Unproven(self.explained(candidate, refused.clone()).await.message().to_owned());
+                }
+                Heard::OwnKey(format!(
+                    "another server has the identity of this one, {}, and one of them is a copy",
+                    there.run.description()
+                ))
+            }
         }
     }
 }

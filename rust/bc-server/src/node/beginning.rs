@@ -95,7 +95,7 @@ impl Assembly {
         let is_lost =
             self.settings.face == Face::Agent && matches!(recorded, Ok(None)) && !role::is_plain(&self.settings);
         let asks_database = self.settings.watches_database && (self.memory.own.is_none() || is_lost);
-        let nobody_to_ask = is_asked || book.names().is_empty() && !asks_database;
+        let nobody_to_ask = is_asked || book.names().is_empty() && book.former().is_none() && !asks_database;
         role::start(&Known {
             flag: self.settings.flag,
             recorded,

@@ -91,7 +91,8 @@ pub(crate) fn start_asking(
         assembly.run.id.clone(),
         own_epoch.clone(),
         book.names(),
-    );
+    )
+    .of_former(book.former());
     let guarding = Arc::new(Guarding {
         fenced: Fenced::of(assembly, &book),
         launch: Launch::of(assembly),
@@ -141,7 +142,7 @@ impl Guarding {
                     "{} is none of the peers that this server waits for",
                     words::shown(peer, 200)
                 ),
-                format!("It waits for {}.", self.book.names().join(", ")),
+                format!("It waits for {}.", self.names().join(", ")),
             );
         }
         warn!("it was ordered to start without the peer {peer}, for this start");
@@ -160,10 +161,15 @@ impl Guarding {
         &self.fenced.board
     }
 
+    /// Whom this node waits for, by how people call them.
+    fn names(&self) -> Vec<String> {
+        self.book.names().into_iter().chain(self.book.former()).collect()
+    }
+
     /// Says on the board whom this node waits for, and until when.
     fn show(&self) {
         let wait_ms = i64::try_from(self.fenced.settings.guard_wait.as_millis()).unwrap_or(i64::MAX);
-        let peers = self.book.names();
+        let peers = self.names();
         self.board().update(|status| {
             status.deciding = Some(Deciding {
                 peers,
@@ -232,7 +238,7 @@ impl Guarding {
     async fn run(self: Arc<Self>) {
         let end = Instant::now() + self.fenced.settings.guard_wait;
         let (answers, mut heard) = mpsc::unbounded_channel();
-        let asked = self.book.asked(&self.token);
+        let asked = self.book.asked_at_start(&self.token);
         let asking = join_all(asked.into_iter().map(|(name, asked)| {
             let (this, answers) = (Arc::clone(&self), answers.clone());
             async move { this.ask(name, asked, answers).await }
@@ -433,6 +439,9 @@ impl Guarding {
             ),
             Start::HoldUnproven => {
                 let unproven = guard.who(Said::Unproven);
+                if let Some((place, how)) = unproven.iter().find(|(peer, _)| guard.is_former(peer)) {
+                    return self.stay(beside_itself(place, how));
+                }
                 let lines: Vec<_> = unproven
                     .iter()
                     .map(|(peer, _)| format!("`gocd-bc guard ignore {peer}`"))
@@ -483,6 +492,16 @@ impl Guarding {
             status.deciding = None;
         });
     }
+}
+
+/// What to say where this node's own identity answers where it ran as the primary before.
+fn beside_itself(place: &str, how: &str) -> String {
+    format!(
+        "this server stays held, since it ran as the primary at {place} before, and a server with its identity answers there: \
+         {how}. If this server is a copy of that one, stop GoCD here, run `gocd-bc identity new` and make a standby of it with \
+         `gocd-bc setup standby --primary {place} --write`. If this server was moved here, stop GoCD there, make sure that it \
+         stays off, and go on: `gocd-bc guard ignore {place}`."
+    )
 }
 
 /// Names peers, each with how it showed.

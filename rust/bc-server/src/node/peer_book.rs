@@ -20,12 +20,13 @@ use bc_core::{
         known_peers::{self, Highest, KnownPeer, KnownPeers},
     },
     settings::{Property, Restriction, Settings},
+    standby::pull::reporter::OwnUrl,
     status::{StandbyStatus, StatusBoard, Topic},
 };
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{Assembly, peers_file};
+use super::{Assembly, peers_file, standby};
 use crate::{client::HttpTransport, tls::node_key::NodeKey};
 
 /// The longest wait for one peer's next byte.
@@ -40,6 +41,9 @@ pub(crate) struct PeerBook {
     own: Arc<OwnKeys>,
     run: Arc<Run>,
     known: Mutex<Result<KnownPeers, Error>>,
+    own_url: OwnUrl,
+    /// Where this node was when it ran as the primary last, if that is another place than where it starts now.
+    former: Option<KnownPeer>,
     transports: Mutex<BTreeMap<String, (KnownPeer, Arc<HttpTransport>)>>,
 }
 
@@ -64,7 +68,7 @@ impl Asked {
 impl PeerBook {
     /// Opens the book of known peers, with those that the settings name now.
     pub(crate) fn open(assembly: &Assembly) -> Arc<Self> {
-        let book = Self {
+        let mut book = Self {
             state: Arc::clone(&assembly.state),
             settings: Arc::clone(&assembly.settings),
             board: Arc::clone(&assembly.board),
@@ -72,6 +76,8 @@ impl PeerBook {
             own: Arc::clone(&assembly.own),
             run: Arc::clone(&assembly.run),
             known: Mutex::new(KnownPeers::load(assembly.state.path())),
+            own_url: standby::own_url(assembly),
+            former: None,
             transports: Mutex::default(),
         };
         if let Err(problem) = &*lock(&book.known) {
@@ -81,6 +87,12 @@ impl PeerBook {
         }
         let (settings, now_ms) = (Arc::clone(&book.settings), book.board.now_ms());
         book.change(|known| known.take_in(&settings, now_ms));
+        let now = standby::own_place(&book.settings);
+        let former = lock(&book.known)
+            .as_ref()
+            .ok()
+            .and_then(|known| known.former_place(now.as_deref()));
+        book.former = former.filter(|former| book.peers().iter().all(|peer| peer.url != former.url));
         Arc::new(book)
     }
 
@@ -89,6 +101,23 @@ impl PeerBook {
         let mut names: Vec<_> = self.peers().into_iter().map(|peer| peer.url).collect();
         names.extend(self.in_the_way().map(|(name, _)| name));
         names
+    }
+
+    /// Where this node ran as the primary before it starts at another place, which is asked too before GoCD may run.
+    pub(crate) fn former(&self) -> Option<String> {
+        Some(self.former.as_ref()?.url.clone())
+    }
+
+    /// The same as [`Self::asked`], and a former place of this node.
+    pub(crate) fn asked_at_start(&self, token: &watch::Receiver<Option<Token>>) -> Vec<(String, Asked)> {
+        let former = self.former.as_ref().map(|former| {
+            let asked = self.transport(former, token).map_or_else(
+                |problem| Asked::Not(Box::new(Heard::NotAsked(problem.to_string()))),
+                Asked::There,
+            );
+            (former.url.clone(), asked)
+        });
+        self.asked(token).into_iter().chain(former).collect()
     }
 
     /// Makes the connections on which the peers in the book are asked. Those that were made before stay.
@@ -165,6 +194,13 @@ impl PeerBook {
     /// The node to which the book of peers belongs.
     pub(crate) fn own_node_id(&self) -> &NodeId {
         self.state.node_id()
+    }
+
+    /// Notes in the book of peers that this node runs as the primary where it is now.
+    pub(crate) fn runs_here(&self) {
+        if let Some(place) = self.board.look(|status| (self.own_url)(status)) {
+            self.change(|known| known.runs_at(&place));
+        }
     }
 
     /// The peers in the book that are asked. While it cannot be read whose keys are trusted, all of them are.

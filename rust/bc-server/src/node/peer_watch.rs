@@ -154,7 +154,11 @@ impl PeerWatch {
     /// Asks all peers once.
     async fn round(&mut self) {
         let (book, token) = (Arc::clone(&self.fenced.book), self.token.clone());
-        let Ok(asked) = blocking(move || Ok(book.asked(&token))).await else {
+        let all = move || {
+            book.runs_here();
+            Ok(book.asked(&token))
+        };
+        let Ok(asked) = blocking(all).await else {
             return;
         };
         self.guard.ask(asked.iter().map(|(name, _)| name.clone()));

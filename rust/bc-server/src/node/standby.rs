@@ -360,9 +360,9 @@ async fn refuse(orders: Arc<Mutex<mpsc::Receiver<PullOrder>>>, store: Arc<DiskSt
     std::future::pending().await
 }
 
-/// Makes what tells the primary how others reach this standby: as the administrator says, else by [`own_address`]. None
-/// where no port is open.
-fn own_url(assembly: &Assembly) -> OwnUrl {
+/// Makes what tells others how they reach this node: as the administrator says, else by [`own_address`]. None where no port
+/// is open.
+pub(crate) fn own_url(assembly: &Assembly) -> OwnUrl {
     let external = assembly.settings.external_url.clone();
     let host = host_name();
     Arc::new(move |status| {
@@ -371,7 +371,13 @@ fn own_url(assembly: &Assembly) -> OwnUrl {
     })
 }
 
-/// The address of this standby for others: the name of this host and the port. A port that this host alone can reach is
+/// Where this node is going to be reached, by its settings alone.
+pub(crate) fn own_place(settings: &Settings) -> Option<String> {
+    let by_port = || own_address(settings.listen?, host_name().as_deref());
+    settings.external_url.clone().or_else(by_port)
+}
+
+/// The address of this node for others: the name of this host and the port. A port that this host alone can reach is
 /// told by its address: the name would lead others to something else.
 fn own_address(listening: SocketAddr, host: Option<&str>) -> Option<String> {
     let address = if listening.ip().to_canonical().is_loopback() {

@@ -336,7 +336,7 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
     let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
     let (refused, heard) = asks_as(Arc::new(copy.clone()), &own_id).await;
     assert!(
-        matches!(heard, Heard::Unproven(_)),
+        matches!(heard, Heard::OwnKey(_)),
         "neither the primary nor silence: {heard:?}"
     );
     assert_eq!(refused.kind(), ErrorKind::Trust, "CRITICAL at once");

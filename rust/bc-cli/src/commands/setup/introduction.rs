@@ -159,7 +159,7 @@ fn nobody_there(url: &PrimaryUrl, heard: &[(String, Heard)]) -> Failure {
          here.",
     );
     heard.iter().fold(failure, |failure, (address, heard)| match heard {
-        Heard::Unproven(why) | Heard::Mute(why) | Heard::NotAsked(why) | Heard::Silence(why) => {
+        Heard::Unproven(why) | Heard::OwnKey(why) | Heard::Mute(why) | Heard::NotAsked(why) | Heard::Silence(why) => {
             failure.caused_by(format!("{address}: {why}"))
         }
         Heard::Itself => failure.caused_by(format!("{address}: it leads to this server itself")),
