@@ -210,15 +210,23 @@ pub(crate) fn start_agent(jdk: &Jdk, built: &Built, root: &Path, port: u16, prim
         folder.join("config/autoregister.properties"),
         format!("agent.auto.register.key={key}\n"),
     )?;
-    let mut words = opened();
-    words.extend([
+    // The bootstrapper starts a JVM of its own for each agent, which gets nothing but the environment.
+    let words = [
+        format!("JAVA_TOOL_OPTIONS={}", opened().join(" ")),
+        jdk.program("java").display().to_string(),
         "-Xmx128m".to_owned(),
         "-jar".to_owned(),
         built.agent_bootstrapper.display().to_string(),
         "-serverUrl".to_owned(),
         format!("http://127.0.0.1:{port}/go"),
-    ]);
-    Jvm::start("agent", &jdk.program("java"), &words, &folder, &root.join("agent.log"))
+    ];
+    Jvm::start(
+        "agent",
+        Path::new("/usr/bin/env"),
+        &words,
+        &folder,
+        &root.join("agent.log"),
+    )
 }
 
 /// A git repository with one commit.
