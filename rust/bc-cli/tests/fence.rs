@@ -15,7 +15,9 @@ use std::{
 };
 
 use bc_testkit::fault_proxy::{Fault, FaultProxy};
-use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, pair, pair_with, primary_in, status, wait_for};
+use pair::{
+    Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, pair, pair_with, primary_in, status, wait_for,
+};
 use serde_json::Value;
 use support::{Answer, Place};
 
@@ -218,25 +220,13 @@ fn both_boot_and_exactly_the_one_with_the_higher_epoch_runs_in_either_order() {
     let (winner, address) = replaced(&place);
     let of_winner = address_of(&place, "standby");
     winner.end();
-    for first in ["primary", "standby"] {
-        let wait = ["--property", "bc.guard.wait=30000"];
-        let start = |node: &str| match node {
-            "primary" => primary_in(&place, "primary", &address, &wait),
-            _ => primary_in(&place, "standby", &of_winner, &wait),
-        };
-        let other = if first == "primary" { "standby" } else { "primary" };
-        let nodes = [start(first), start(other)];
-        fenced(&place, "primary");
-        assert_eq!(runs(&place, "standby")["epoch"]["number"], 2);
-        assert_eq!(status(&place, "primary")["role"], "fenced");
-        for node in nodes {
-            node.end();
-        }
+    let nodes = [("standby", of_winner.as_str()), ("primary", address.as_str())];
+    boot_in_either_order(&place, nodes, 2, || {
         // As it was before it learnt of the other one.
         let state = place.path(PRIMARY_STATE);
         fs::write(state.join("role"), "role=primary\nflag=none\nhold=no\n").expect("write");
         fs::remove_file(state.join("ledger.json")).expect("remove");
-    }
+    });
 }
 
 /// Where a node is reached only while this lets connections pass.
@@ -549,7 +539,7 @@ fn a_fenced_server_is_the_primary_again_only_deliberately_and_the_other_one_is_f
     let place = Place::new();
     let (winner, address) = replaced(&place);
     let of_winner = address_of(&place, "standby");
-    let _old = primary_in(&place, "primary", &address, &[]);
+    let old = primary_in(&place, "primary", &address, &[]);
     fenced(&place, "primary");
     let back = ["promote", "--take-over", "--accept-loss", "--yes", "--wait", "60"];
     let alive = on_old(&place, &back);
@@ -566,8 +556,11 @@ fn a_fenced_server_is_the_primary_again_only_deliberately_and_the_other_one_is_f
     let taken = on_old(&place, &back);
     assert_eq!(taken.code, 0, "{taken:?}");
     assert_eq!(runs(&place, "primary")["epoch"]["number"], 3);
-    let _winner = primary_in(&place, "standby", &of_winner, &[]);
+    let winner = primary_in(&place, "standby", &of_winner, &[]);
     let shown = fenced(&place, "standby");
     assert_eq!(shown["fenced_by"]["epoch"]["number"], 3, "{shown}");
     assert_eq!(runs(&place, "primary")["epoch"]["number"], 3);
+    winner.end();
+    old.end();
+    boot_in_either_order(&place, [("primary", &address), ("standby", &of_winner)], 3, || ());
 }

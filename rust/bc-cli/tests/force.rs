@@ -19,7 +19,7 @@ use std::{
 
 use bc_testkit::postgres::{DATABASE, Postgres};
 use four::{Four, promote_in, rows_of};
-use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, pair_with, primary_in, status, wait_for};
+use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, pair_with, primary_in, status, wait_for};
 use serde_json::Value;
 use support::{NOBODY, Place};
 
@@ -43,7 +43,7 @@ fn until_it_knows_its_standby(place: &Place) {
     let known = place.path(PRIMARY_STATE).join("known-peers.json");
     wait_for("the primary to know its standby", || {
         let text = fs::read_to_string(&known).ok()?;
-        text.contains("https://127.0.0.1:").then_some(())
+        text.contains("\"url\"").then_some(())
     });
 }
 
@@ -170,7 +170,7 @@ impl Shared {
 #[test]
 fn it_has_stopped_only_once_node_lock_and_site_all_say_so() {
     let (url, runs) = site();
-    let shared = Shared::open(&[&format!("bc.site.url={url}")]);
+    let mut shared = Shared::open(&[&format!("bc.site.url={url}")]);
     thread::scope(|scope| {
         let place = &shared.place;
         let forced = scope.spawn(move || promote_in(place, &["--force", "--yes"]));
@@ -193,7 +193,15 @@ fn it_has_stopped_only_once_node_lock_and_site_all_say_so() {
             assert!(forced.stderr.contains(part), "{part}: {forced:?}");
         }
     });
-    assert_eq!(shared.status("standby")["role"], "primary");
+    let winner = shared.status("standby");
+    assert_eq!(winner["role"], "primary");
+    // Both lose their power then.
+    let of_winner = winner["listening"].as_str().expect("listens");
+    for node in shared.nodes.take().expect("both run") {
+        node.end();
+    }
+    let nodes = [("standby", of_winner), ("primary", &*shared.address)];
+    boot_in_either_order(&shared.place, nodes, 2, || ());
 }
 
 #[test]

@@ -13,7 +13,10 @@ use std::{
 };
 
 use bc_testkit::postgres::{DATABASE, Postgres, USER};
-use pair::{Foreground, comment_of, config, folders, key_of_primary, primary_in, standby_in, status, wait_for};
+use pair::{
+    Foreground, boot_in_either_order, comment_of, config, folders, key_of_primary, primary_in, standby_in, status,
+    wait_for,
+};
 use serde_json::Value;
 use support::{Answer, NOBODY, Place};
 
@@ -202,6 +205,20 @@ fn twenty_hand_overs_back_and_forth_lose_no_edit() {
         history.stdout.contains("hand-over") && history.stdout.contains("handed over"),
         "{history:?}"
     );
+}
+
+#[test]
+fn after_a_hand_over_whoever_took_over_runs_whichever_boots_first() {
+    let mut two = Two::start();
+    two.hand_over(0);
+    two.promote(1, &["--without-database"]);
+    two.runs(1);
+    two.is_fenced(0);
+    for at in [0, 1] {
+        two.stop(at);
+    }
+    let [of_former, of_winner] = &two.addresses;
+    boot_in_either_order(&two.place, [(NODES[1], of_winner), (NODES[0], of_former)], 2, || ());
 }
 
 #[test]

@@ -269,3 +269,27 @@ pub fn standby_command(place: &Place, node: &str, url: &str, settings: &[&str]) 
     ];
     place.command(&[&arguments[..], &rest, settings].concat())
 }
+
+/// Starts two nodes as after a power failure, whose folders and addresses these are, in either order: exactly the first one
+/// runs, in this epoch, and the other one is fenced. `forget` is called between the two.
+pub fn boot_in_either_order(place: &Place, nodes: [(&str, &str); 2], epoch: u64, forget: impl Fn()) {
+    let [winner, other] = nodes;
+    for order in [[other, winner], [winner, other]] {
+        let wait = ["--property", "bc.guard.wait=30000"];
+        let booted = order.map(|(node, address)| primary_in(place, node, address, &wait));
+        wait_for("the one that was replaced is fenced", || {
+            let status = status(place, other.0);
+            (status["role"] == "fenced" && status["phase"] == "holding").then_some(())
+        });
+        let runs = wait_for("the one that took over runs", || {
+            let status = status(place, winner.0);
+            (status["role"] == "primary" && status["phase"] == "running").then_some(status)
+        });
+        assert_eq!(runs["epoch"]["number"], epoch);
+        assert_eq!(status(place, other.0)["role"], "fenced");
+        for node in booted {
+            node.end();
+        }
+        forget();
+    }
+}
