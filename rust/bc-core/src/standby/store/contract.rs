@@ -553,23 +553,25 @@ fn some_secrets_that_fail_are_a_warning() {
 }
 
 #[test]
-fn another_gocd_is_refused() {
+fn a_newer_gocd_is_refused_and_an_older_one_followed() {
     let subject = &OnDisk::new();
     let of = |version: &str, sequence| {
         let mut document = Files::usual().document(sequence);
         document.envelope.gocd_version = Some(version.to_owned());
         document
     };
-    Files::usual().fetch(subject.store(), &of("25.4.0-20000", 1));
+    Files::usual().fetch(subject.store(), &of("99.1.0-20000", 1));
     let apply = |document| subject.store().apply(&document, Permit::default());
-    let error = apply(of("25.4.0-20000", 1)).expect_err("refused");
+    let error = apply(of("99.1.0-20000", 1)).expect_err("refused");
     assert_eq!(error.kind(), Kind::Refused);
-    for version in ["25.4.0-20000", GOCD] {
+    for version in ["99.1.0-20000", GOCD] {
         assert!(error.message().contains(version), "{error}");
     }
     assert_eq!(subject.bytes(&Name::CruiseConfig), None);
     apply(of(GOCD, 2)).expect("the same");
     subject.assert_live(&Files::usual());
+    // GoCD migrates what an older one has written.
+    apply(of("20.6.0-11000", 3)).expect("an upgrade is under way");
 }
 
 #[test]

@@ -322,7 +322,7 @@ fn another_gocd_that_came_meanwhile_stops_no_mending() {
     store.apply(&document, Permit::default()).expect("applied");
     drop(store);
     let mut store = place.open();
-    store.rules = Rules::new(Some("26.2.0-1".to_owned()), false);
+    store.rules = Rules::new(Some("25.4.0-1".to_owned()), false);
     store
         .apply(&document, Permit::default())
         .expect_err("it would not come in today");
