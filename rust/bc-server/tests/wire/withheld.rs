@@ -73,9 +73,11 @@ impl Pair {
             let mut problems = status.problems.iter();
             problems.any(|problem| problem.severity == severity && problem.message.contains(words))
         };
-        let primary = self.primary.until(&format!("the primary says that {words}"), says);
+        self.primary.until(&format!("the primary says that {words}"), says);
+        // What the primary withholds changes while it looks at its files once more.
         let standby = self.standby.until(&format!("the standby says that {words}"), |status| {
-            says(status) && status.withheld == primary.withheld
+            let primary = self.primary.status();
+            says(status) && primary.is_some_and(|primary| status.withheld == primary.withheld)
         });
         assert!(!is_in_sync(&standby), "{standby:#?}");
     }
