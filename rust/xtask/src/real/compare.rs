@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -30,7 +30,11 @@ use crate::{
 /// Longer than two of GoCD's looks at its configuration, with time to validate.
 const TWO_POLLS: Duration = Duration::from_secs(15);
 /// What the script finds different and what is to stay so, with the reason.
-const KNOWN: [(&str, &str); 3] = [
+const KNOWN: [(&str, &str); 4] = [
+    (
+        "an edit that GoCD takes",
+        "the stand-in keeps comments, GoCD drops them and writes the file again",
+    ),
     ("the page of the server", "the stand-in has no web application"),
     (
         "an environment is made by the API",
@@ -91,7 +95,6 @@ fn differences(real: &Said, stand_in: &Said) -> Vec<Difference> {
 /// A server that the script is played on.
 struct Subject<'a> {
     node: Node,
-    log: PathBuf,
     stop: &'a Stop,
     said: Said,
 }
@@ -125,11 +128,9 @@ impl<'a> Subject<'a> {
             pid_file: None,
             words: servers::words(go_jar, ports, &asked),
         };
-        let log = root.join(format!("{name}.log"));
-        let node = start.node(folder, ports, log.clone())?;
+        let node = start.node(folder, ports, root.join(format!("{name}.log")))?;
         Ok(Self {
             node,
-            log,
             stop,
             said: Said::new(),
         })
@@ -280,7 +281,8 @@ impl<'a> Subject<'a> {
 
     /// Starts it, and says how that ended.
     fn start_again(&mut self, step: &'static str) -> Result<()> {
-        let logged = fs::metadata(&self.log)?.len();
+        let log = self.node.folder.root().join("logs/go-server.log");
+        let logged = fs::metadata(&log)?.len();
         self.node.start_again()?;
         let mut ended = None;
         let node = &mut self.node;
@@ -294,10 +296,11 @@ impl<'a> Subject<'a> {
         let said = match ended {
             None => "healthy".to_owned(),
             Some(status) => {
-                let log = fs::read(&self.log)?;
+                let log = fs::read(&log)?;
                 let at = usize::try_from(logged).expect("a log that fits into memory");
                 let log = String::from_utf8_lossy(&log[at..]).into_owned();
-                let names_file = log.contains("cruise-config.xml") && log.contains("invalid");
+                // What the product reads, to know that a start ended for this.
+                let names_file = log.contains("There is no versioned configuration to fallback");
                 format!(
                     "ended with {status}, {}",
                     if names_file {
