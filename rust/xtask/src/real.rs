@@ -7,6 +7,7 @@
 //! | `sources`, `libraries`, `classes`, `bundles`, `jars` | build server and agent of a tag, without Gradle and without Rails |
 //! | `scene`, `servers`, `api`, `address` | what every scenario has: two servers, two databases, an agent behind an address |
 //! | `compare` | the stand-in of the tests beside the real server |
+//! | `aftermath` | what the promoted server has of what was there before |
 //! | `scenario`, `outcome` | what can be played, by name, and what it came to |
 //!
 //! What was built stays under `target/real`, a folder for each tag, and what the servers logged beside it.
@@ -25,6 +26,7 @@ use crate::{
 use self::{bundles::Bundles, libraries::Libraries, scenario::Scenario, sources::Sources};
 
 mod address;
+mod aftermath;
 mod api;
 mod bundles;
 mod classes;

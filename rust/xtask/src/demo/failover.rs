@@ -149,15 +149,14 @@ fn play(pair: &mut Pair, stop: &Stop, findings: &mut Findings) -> Result<()> {
     databases.primary.start_again()?;
     pair.primary.start_again()?;
     stop.wait_until("the former primary is held as fenced", LONG, || {
-        let status = pair.primary.status(&pair.project)?;
-        Ok(status["role"] == "fenced" && status["phase"] == "holding")
+        pair.primary.is_fenced(&pair.project)
     })?;
     let ended = pair.primary.jvm_of_wrapper();
     pair.primary.kill_jvm_of_wrapper()?;
     stop.wait_until("the wrapper's next JVM is held as fenced", LONG, || {
-        let status = pair.primary.status(&pair.project)?;
+        let is_fenced = pair.primary.is_fenced(&pair.project)?;
         let is_another = pair.primary.jvm_of_wrapper().is_some_and(|pid| Some(pid) != ended);
-        Ok(is_another && status["role"] == "fenced" && status["phase"] == "holding")
+        Ok(is_another && is_fenced)
     })?;
     ensure!(!pair.primary.gocd_is_healthy(), "GoCD answers on a fenced server");
     findings.fenced = true;

@@ -41,18 +41,7 @@ pub(crate) fn hand_back(pair: &mut Pair, stop: &Stop, original: &str) -> Result<
     })?;
     // Up to the very order.
     let written = writers.finish()?;
-    let mut order = pair
-        .standby
-        .companion(&pair.project, &["demote", "--handover", "--wait", "0"]);
-    command::run(&mut order).context("gocd-bc demote --handover")?;
-    stop.wait_until("the server says what it hands over", LONG, || {
-        if pair.standby.jvm.must_run().is_err() {
-            // As its service starts it again.
-            pair.standby.start_again()?;
-        }
-        let status = pair.standby.status(&pair.project)?;
-        Ok(status["phase"] == "holding" && status["hands_over"]["token"].is_object())
-    })?;
+    pair.standby.hand_over(&pair.project, stop, LONG)?;
     // Nobody is there to answer a question. It does not wait for GoCD, which takes the sample plugins for invalid, as it
     // did before, and would be said to lack them.
     let mut promote = pair.primary.companion(&pair.project, &["promote", "--wait", "0"]);
@@ -71,8 +60,7 @@ pub(crate) fn hand_back(pair: &mut Pair, stop: &Stop, original: &str) -> Result<
     let databases = pair.databases.as_ref().context("there is no database")?;
     let lost = Lost::of(&written, &pair.primary.folder, &databases.primary)?;
     stop.wait_until("whoever handed over is fenced", LONG, || {
-        let status = pair.standby.status(&pair.project)?;
-        Ok(status["role"] == "fenced" && status["phase"] == "holding")
+        pair.standby.is_fenced(&pair.project)
     })?;
     Ok(Switched {
         lost_rows: lost.rows,

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     command,
-    demo::{folders::GocdFolder, http, jvm::Jvm},
+    demo::{Stop, folders::GocdFolder, http, jvm::Jvm},
     project::Project,
 };
 
@@ -104,6 +104,25 @@ impl Node {
             answer["status"].take()
         } else {
             Value::Null
+        })
+    }
+
+    /// Whether its GoCD is held, since another node took over.
+    pub(crate) fn is_fenced(&self, project: &Project) -> Result<bool> {
+        let status = self.status(project)?;
+        Ok(status["role"] == "fenced" && status["phase"] == "holding")
+    }
+
+    /// Orders it to hand over, and waits until it says what. It is started again once it has ended, as its service does.
+    pub(crate) fn hand_over(&mut self, project: &Project, stop: &Stop, limit: Duration) -> Result<()> {
+        let mut order = self.companion(project, &["demote", "--handover", "--wait", "0"]);
+        command::run(&mut order).context("gocd-bc demote --handover")?;
+        stop.wait_until("the server says what it hands over", limit, || {
+            if self.jvm.must_run().is_err() {
+                self.start_again()?;
+            }
+            let status = self.status(project)?;
+            Ok(status["phase"] == "holding" && status["hands_over"]["token"].is_object())
         })
     }
 

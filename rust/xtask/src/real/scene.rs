@@ -180,8 +180,7 @@ impl<'a> Scene<'a> {
         let (project, primary) = (self.project, &mut self.servers.primary);
         primary.start_again()?;
         self.stop.wait_until("the former primary is held as fenced", LONG, || {
-            let status = primary.status(project)?;
-            Ok(status["role"] == "fenced" && status["phase"] == "holding")
+            primary.is_fenced(project)
         })?;
         anyhow::ensure!(!primary.gocd_is_healthy(), "GoCD answers on a fenced server");
         Ok(())

@@ -17,7 +17,12 @@ use std::{
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::{api::ARTIFACT, outcome::Outcome, scene::Scene};
+use super::{
+    aftermath::{Aftermath, Before},
+    api::ARTIFACT,
+    outcome::Outcome,
+    scene::Scene,
+};
 use crate::demo::numbers::milliseconds;
 
 /// Environments that are made.
@@ -33,12 +38,8 @@ pub(crate) struct Findings {
     lag_ms_max: f64,
     cold_start_ms: Option<f64>,
     healthy_ms: Option<f64>,
-    agent_back_ms: Option<f64>,
-    agents: Option<usize>,
-    cut_run: Option<String>,
-    next_run: Option<String>,
-    lost_rows: Option<usize>,
-    lost_edits: Option<usize>,
+    #[serde(flatten)]
+    aftermath: Aftermath,
     /// A job of the new server could read what the old one had encrypted.
     secrets_ok: bool,
     /// The same plugins are active.
@@ -51,15 +52,8 @@ pub(crate) struct Findings {
 
 impl Outcome for Findings {
     fn wishes(&self) -> Vec<(bool, &'static str)> {
-        vec![
-            (self.lost_rows == Some(0), "rows were lost"),
-            (self.lost_edits == Some(0), "edits were lost"),
-            (self.agents == Some(1), "there is not the one agent of before"),
-            (
-                self.cut_run.as_deref() == Some("Passed"),
-                "the run that was cut did not pass",
-            ),
-            (self.next_run.as_deref() == Some("Passed"), "the next run did not pass"),
+        let mut wishes = self.aftermath.wishes();
+        wishes.extend([
             (
                 self.secrets_ok,
                 "a secret of the old server is not known to the new one",
@@ -71,7 +65,8 @@ impl Outcome for Findings {
             ),
             (self.fenced, "the former primary was not held as fenced"),
             (self.two_active_ms == Some(0), "GoCD answered on both servers at once"),
-        ]
+        ]);
+        wishes
     }
 }
 
@@ -90,23 +85,15 @@ pub(crate) fn play(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<()>
     scene.begin(scene.primary(), "cut")?;
     // What is on its way when the power goes is lost with any replication that does not wait.
     scene.standby_follows()?;
-    let rows = scene.servers.rows_of_primary()?;
-    let edited = fs::read(scene.servers.primary.folder.cruise_config())?;
+    let before = Before::look(scene, agent)?;
 
     scene.servers.primary.jvm.kill()?;
     scene.servers.databases.primary.crash()?;
     findings.healthy_ms = Some(scene.promote(&["--yes"])?);
-    findings.agent_back_ms = Some(scene.move_address(&agent)?);
-    let live = fs::read(scene.servers.standby.folder.cruise_config())?;
-    findings.lost_edits = Some(usize::from(live != edited));
-    findings.lost_rows = Some(rows.saturating_sub(scene.servers.rows_of_standby()?));
+    findings.aftermath.look(scene, &before)?;
     let api = scene.standby();
-    findings.agents = Some(api.agents()?.len());
     findings.plugins_ok = api.plugins()? == plugins;
-    findings.cut_run = Some(scene.ended(api, "cut")?);
-    scene.schedule(api, "next")?;
-    findings.next_run = Some(scene.ended(api, "next")?);
-    findings.secrets_ok = findings.next_run.as_deref() == Some("Passed");
+    findings.secrets_ok = findings.aftermath.next_passed();
     findings.artifacts_ok = ["cruise-output/console.log", ARTIFACT]
         .iter()
         .all(|file| api.has_file(&format!("first/1/stage/1/job/{file}")));
@@ -150,11 +137,7 @@ mod tests {
     #[test]
     fn only_a_story_that_ends_well_has_no_complaint() {
         let perfect = Findings {
-            agents: Some(1),
-            cut_run: Some("Passed".to_owned()),
-            next_run: Some("Passed".to_owned()),
-            lost_rows: Some(0),
-            lost_edits: Some(0),
+            aftermath: Aftermath::perfect(),
             secrets_ok: true,
             plugins_ok: true,
             artifacts_ok: true,
