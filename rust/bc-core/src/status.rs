@@ -35,7 +35,7 @@ use crate::{
     role::{
         guard::Said,
         handed_over::{End, HandedOver},
-        known_peers,
+        handover, known_peers,
         landing::Landing,
         ledger::MAX_COUNT,
         preflight::Preflight,
@@ -466,7 +466,7 @@ impl Status {
             return self.handed_over.as_ref().map(HandedOver::to_string);
         };
         let way = match self.hands_over {
-            Some(_) => "run `gocd-bc promote` on the standby, or here to take it back",
+            Some(_) => handover::WAY_OUT,
             None => "run `gocd-bc promote` here",
         };
         Some(match (&hands_over.token, &hands_over.waits_for) {

@@ -367,15 +367,20 @@ impl Pair {
             return;
         };
         if stopping.hear(&self.heard_of_the_other(at)).is_empty() {
-            assert_ne!(
-                self.nodes[1 - at].process,
-                Process::Active,
-                "beside an active one: {self:?}"
-            );
-            let node = &mut self.nodes[at];
-            node.record(Role::Primary);
-            node.process = Process::Active;
+            self.goes_on(at);
         }
+    }
+
+    /// Its promotion ends, which must not be beside an active node.
+    fn goes_on(&mut self, at: usize) {
+        assert_ne!(
+            self.nodes[1 - at].process,
+            Process::Active,
+            "beside an active one: {self:?}"
+        );
+        let node = &mut self.nodes[at];
+        node.record(Role::Primary);
+        node.process = Process::Active;
     }
 
     /// A new epoch begins, above what was told, and whoever is reached and runs is told of it.
@@ -408,14 +413,7 @@ impl Pair {
             return;
         };
         if handover::confirmed(&token, &self.heard_of_the_other(at)).is_ok() {
-            assert_ne!(
-                self.nodes[1 - at].process,
-                Process::Active,
-                "beside an active one: {self:?}"
-            );
-            let node = &mut self.nodes[at];
-            node.record(Role::Primary);
-            node.process = Process::Active;
+            self.goes_on(at);
         }
     }
 

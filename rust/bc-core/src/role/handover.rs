@@ -36,6 +36,8 @@ pub const FILE: &str = "handover.json";
 const FORMAT: u32 = 1;
 /// A hand-over that nobody has taken for longer is forgotten: GoCD runs nowhere meanwhile.
 const LONG_MS: i64 = 600_000;
+/// What ends a hand-over that is on.
+pub const WAY_OUT: &str = "run `gocd-bc promote` on the standby, or here to take it back";
 /// A standby that lacks the newest generation for longer is not nearly there.
 const LONGEST_BEHIND_MS: i64 = 30_000;
 
@@ -469,17 +471,16 @@ const TAKE_OVER: &str = "Make sure that no other server runs as the primary, the
 /// What a node says of itself while it hands over, `age_ms` after that was ordered, and how bad that is: once it is long
 /// since then, somebody has forgotten it.
 pub fn handing_over_message(age_ms: i64) -> (Severity, String) {
-    const WAY: &str = "run `gocd-bc promote` on the standby, or here to take it back";
     match age_ms >= LONG_MS {
         false => (
             Severity::Warning,
-            format!("this server hands over, and GoCD is held: {WAY}"),
+            format!("this server hands over, and GoCD is held: {WAY_OUT}"),
         ),
         true => (
             Severity::Critical,
             format!(
                 "this server has handed over for {} minutes or longer, and nobody was promoted: GoCD runs nowhere. To end \
-                 that, {WAY}",
+                 that, {WAY_OUT}",
                 LONG_MS / 60_000
             ),
         ),

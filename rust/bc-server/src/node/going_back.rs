@@ -13,7 +13,6 @@ use bc_core::{
     standby::store::{
         diff,
         disk::{self, DiskStore},
-        generations::KeptGeneration,
     },
     status::Topic,
 };
@@ -60,7 +59,7 @@ fn go_back(assembly: &Assembly, start: GocdStart, config: &Digest) -> Result<Opt
         at_ms: assembly.clock.now_ms(),
         from: from.to_string(),
         to: to.to_string(),
-        changed: changed(assembly, &to, &from),
+        changed: diff::changed(state_dir, &assembly.clock, &to.id, &from.id),
     };
     let mut noted = start.clone();
     noted.went_back = Some(went_back.clone());
@@ -72,14 +71,4 @@ fn go_back(assembly: &Assembly, start: GocdStart, config: &Digest) -> Result<Opt
     // What is live from now on is GoCD's own again.
     disk::forget_applied(state_dir)?;
     Ok(Some(went_back))
-}
-
-/// What a generation had changed, for people.
-fn changed(assembly: &Assembly, to: &KeptGeneration, from: &KeptGeneration) -> String {
-    let (to, from) = (to.id.to_string(), from.id.to_string());
-    let compared = diff::compare(assembly.state.path(), None, &assembly.clock, Some(&to), Some(&from));
-    compared.map_or_else(
-        |error| format!("not known: {error}"),
-        |difference| difference.in_short(),
-    )
 }

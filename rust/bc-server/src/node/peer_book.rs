@@ -56,6 +56,11 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
+    /// A peer that cannot be asked, for this reason.
+    fn not(problem: Error) -> Self {
+        Asked::Not(Box::new(Heard::NotAsked(problem.to_string())))
+    }
+
     /// Asks this peer once, under its name in the book; what was heard at each of its addresses.
     pub(crate) async fn who(self, name: &str) -> Vec<(String, Heard)> {
         match self {
@@ -111,11 +116,8 @@ impl PeerBook {
     /// The same as [`Self::asked`], and a former place of this node.
     pub(crate) fn asked_at_start(&self, token: &watch::Receiver<Option<Token>>) -> Vec<(String, Asked)> {
         let former = self.former.as_ref().map(|former| {
-            let asked = self.transport(former, token).map_or_else(
-                |problem| Asked::Not(Box::new(Heard::NotAsked(problem.to_string()))),
-                Asked::There,
-            );
-            (former.url.clone(), asked)
+            let transport = self.transport(former, token);
+            (former.url.clone(), transport.map_or_else(Asked::not, Asked::There))
         });
         self.asked(token).into_iter().chain(former).collect()
     }
@@ -134,7 +136,7 @@ impl PeerBook {
                     transports.insert(peer.url.clone(), (peer.clone(), Arc::clone(&transport)));
                     (peer.url, Asked::There(transport))
                 }
-                Err(problem) => (peer.url, Asked::Not(Box::new(Heard::NotAsked(problem.to_string())))),
+                Err(problem) => (peer.url, Asked::not(problem)),
             });
         }
         asked.extend(

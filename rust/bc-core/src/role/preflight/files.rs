@@ -119,18 +119,20 @@ fn gocd_version(facts: &Facts) -> Check {
     const ABOUT: About = About::GocdVersion;
     match (&facts.gocd, &facts.files_gocd) {
         (Some(own), Some(theirs)) if own == theirs => Check::fine(ABOUT, format!("{own} on both nodes")),
-        (Some(own), Some(theirs)) if version::is_newer(own, theirs) == Some(true) => Check::warns(
-            ABOUT,
-            version::migrates(own, theirs).unwrap_or_default(),
-            format!(
-                "Go on if this upgrade is meant, and has a backup; install GoCD {own} on the other server after it."
+        (Some(own), Some(theirs)) => match version::migrates(own, theirs) {
+            Some(migrates) => Check::warns(
+                ABOUT,
+                migrates,
+                format!(
+                    "Go on if this upgrade is meant, and has a backup; install GoCD {own} on the other server after it."
+                ),
             ),
-        ),
-        (Some(own), Some(theirs)) => Check::refuses(
-            ABOUT,
-            format!("GoCD here is {own}, and the files are of a primary with {theirs}"),
-            format!("Install GoCD {theirs} on this server and restart it, then run the command again."),
-        ),
+            None => Check::refuses(
+                ABOUT,
+                format!("GoCD here is {own}, and the files are of a primary with {theirs}"),
+                format!("Install GoCD {theirs} on this server and restart it, then run the command again."),
+            ),
+        },
         (own, theirs) => {
             let word = |version: &Option<String>| version.clone().unwrap_or_else(|| "not known".to_owned());
             Check::warns(

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use crate::{
-    basics::{Clock, Error, Kind, regular_file, words},
+    basics::{Clock, Digest, Error, Kind, regular_file, words},
     files::FileCache,
     generation::{Entry, Layout, Name},
     standby::store::{
@@ -152,6 +152,16 @@ pub fn compare(
         from: from.generation,
         to: to.generation,
     })
+}
+
+/// What a kept generation has changed in another one, in a line for people; that it is not known, and why, where they cannot
+/// be compared.
+pub fn changed(state_dir: &Path, clock: &Arc<dyn Clock>, from: &Digest, to: &Digest) -> String {
+    let [from, to] = [from, to].map(Digest::to_string);
+    compare(state_dir, None, clock, Some(&from), Some(&to)).map_or_else(
+        |error| format!("not known: {error}"),
+        |difference| difference.in_short(),
+    )
 }
 
 /// One of both sets.

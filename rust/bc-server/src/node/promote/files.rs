@@ -113,13 +113,9 @@ impl Promotion {
     /// What the newest generation has changed in what is live again, for people.
     async fn changed(&self, restored: Digest, newest: Digest) -> String {
         let (state, clock) = (Arc::clone(&self.state), Arc::clone(&self.clock));
-        let comparing = spawn_blocking(move || {
-            let [from, to] = [restored.to_string(), newest.to_string()];
-            diff::compare(state.path(), None, &clock, Some(&from), Some(&to)).map(|difference| difference.in_short())
-        });
+        let comparing = spawn_blocking(move || diff::changed(state.path(), &clock, &restored, &newest));
         match timeout(COMPARED_WITHIN, comparing).await {
-            Ok(Ok(Ok(changed))) => changed,
-            Ok(Ok(Err(error))) => format!("not known: {error}"),
+            Ok(Ok(changed)) => changed,
             Ok(Err(_)) | Err(_) => "not known".to_owned(),
         }
     }

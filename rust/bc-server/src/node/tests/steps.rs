@@ -39,6 +39,13 @@ fn grants() -> Postgres {
     written
 }
 
+fn knows_its_database(standby: &Scene) {
+    standby.until("it knows its database", |status| {
+        let servers = status.database.iter().flat_map(|picture| &picture.servers);
+        servers.clone().any(|server| server.role.is_some())
+    });
+}
+
 /// Cuts the line, promotes, and heals it while the promotion is in that step.
 fn heals_in(step: Step, database: Option<&Postgres>) {
     let with_database = Wish {
@@ -48,10 +55,7 @@ fn heals_in(step: Step, database: Option<&Postgres>) {
     let pair = Pair::open(&Wish::default(), &with_database);
     let (primary, standby) = (&pair.primary, &pair.standby);
     if database.is_some() {
-        standby.until("it knows its database", |status| {
-            let servers = status.database.iter().flat_map(|picture| &picture.servers);
-            servers.clone().any(|server| server.role.is_some())
-        });
+        knows_its_database(standby);
     }
     pair.is_heard();
     pair.cut();
@@ -135,10 +139,7 @@ fn in_whatever_step_of_a_promotion_the_database_is_killed_the_same_command_goes_
     }
     let mut ended = 0;
     let done = loop {
-        standby.until("it knows its database", |status| {
-            let servers = status.database.iter().flat_map(|picture| &picture.servers);
-            servers.clone().any(|server| server.role.is_some())
-        });
+        knows_its_database(standby);
         let reply = thread::scope(|scope| {
             let ordered = scope.spawn(|| standby.order(&promote(true)));
             while !ordered.is_finished() {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{DiskStore, Options, Place, Watching, failing_at, failing_where, next, no_probe};
 use crate::{
-    basics::{Kind, clock::tests::Turned},
+    basics::{Digest, Kind, clock::tests::Turned},
     durable::OperatingSystem,
     generation::{Acceptance, Envelope, ManifestDocument, Name, Role},
     standby::store::{
@@ -121,17 +121,20 @@ fn heard(acceptance: Acceptance) -> Envelope {
     }
 }
 
+/// Applies a generation of which the primary's GoCD thinks so.
+fn apply(store: &DiskStore, files: &Files, sequence: u64, acceptance: Acceptance) -> Digest {
+    let mut document = files.document(sequence);
+    document.envelope.acceptance = acceptance;
+    files.fetch(store, &document);
+    store.apply(&document, Permit::default()).expect("applied");
+    document.generation
+}
+
 #[test]
 fn what_gocd_has_rejected_is_left_at_once() {
     let place = Place::new();
     let store = place.open();
-    let apply = |files: &Files, sequence, acceptance| {
-        let mut document = files.document(sequence);
-        document.envelope.acceptance = acceptance;
-        files.fetch(&store, &document);
-        store.apply(&document, Permit::default()).expect("applied");
-        document.generation
-    };
+    let apply = |files: &Files, sequence, acceptance| apply(&store, files, sequence, acceptance);
     apply(&Files::usual(), 1, Acceptance::Accepted);
     let newest = apply(&next(), 2, Acceptance::Pending);
     let back = || store.back_to_accepted(Duration::from_secs(3600)).expect("whole");
@@ -172,10 +175,7 @@ fn a_clock_that_is_set_by_a_day_makes_nothing_overdue() {
         (next(), 2, Acceptance::Pending),
     ] {
         clock.to(1_000_000_000 * i64::try_from(sequence).expect("small"));
-        let mut document = files.document(sequence);
-        document.envelope.acceptance = acceptance;
-        files.fetch(&store, &document);
-        store.apply(&document, Permit::default()).expect("applied");
+        apply(&store, &files, sequence, acceptance);
     }
     clock.to(2_000_000_000 + 86_400_000);
     let back = |wait| store.back_to_accepted(wait).expect("whole");
@@ -189,13 +189,7 @@ fn a_clock_that_is_set_by_a_day_makes_nothing_overdue() {
 fn only_what_gocd_has_not_accepted_for_long_is_left() {
     let place = Place::new();
     let store = place.open();
-    let apply = |files: &Files, sequence, acceptance| {
-        let mut document = files.document(sequence);
-        document.envelope.acceptance = acceptance;
-        files.fetch(&store, &document);
-        store.apply(&document, Permit::default()).expect("applied");
-        document.generation
-    };
+    let apply = |files: &Files, sequence, acceptance| apply(&store, files, sequence, acceptance);
     let back = |wait| store.back_to_accepted(wait).expect("whole");
     let third = Files::usual().with(
         Name::CruiseConfig,
