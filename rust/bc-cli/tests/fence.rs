@@ -16,7 +16,8 @@ use std::{
 
 use bc_testkit::fault_proxy::{Fault, FaultProxy};
 use pair::{
-    Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, pair, pair_with, primary_in, status, wait_for,
+    Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, fenced, knows_its_standby, pair, pair_with,
+    primary_in, promote, status, wait_for,
 };
 use serde_json::Value;
 use support::{Answer, Place};
@@ -27,27 +28,6 @@ mod pair;
 #[expect(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
-/// The list of peers of the primary, once it names the standby.
-fn knows_its_standby(place: &Place) -> String {
-    wait_for("the primary knows where its standby is", || {
-        let text = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/known-peers.json"))).ok()?;
-        text.contains("\"url\"").then_some(text)
-    })
-}
-
-fn promote(place: &Place) -> Answer {
-    let promoted = place.run(&[
-        "promote",
-        "--without-database",
-        "--wait",
-        "60",
-        "--state-dir",
-        STANDBY_STATE,
-    ]);
-    assert_eq!(promoted.code, 0, "{promoted:?}");
-    promoted
-}
-
 fn problem(status: &Value, topic: &str) -> Option<(String, String)> {
     let found = status["problems"]
         .as_array()?
@@ -55,14 +35,6 @@ fn problem(status: &Value, topic: &str) -> Option<(String, String)> {
         .find(|problem| problem["topic"] == topic)?;
     let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
     Some((text("severity"), text("message")))
-}
-
-/// The status of a node that holds and is fenced.
-fn fenced(place: &Place, node: &str) -> Value {
-    wait_for("it is fenced", || {
-        let status = status(place, node);
-        (status["role"] == "fenced" && status["phase"] == "holding").then_some(status)
-    })
 }
 
 fn runs(place: &Place, node: &str) -> Value {

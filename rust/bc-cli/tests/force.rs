@@ -7,7 +7,6 @@
 )]
 
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpListener,
     sync::{
@@ -19,9 +18,12 @@ use std::{
 
 use bc_testkit::postgres::{DATABASE, Postgres};
 use four::{Four, promote_in, rows_of};
-use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, pair_with, primary_in, status, wait_for};
+use pair::{
+    Foreground, PRIMARY_STATE, STANDBY_STATE, boot_in_either_order, fenced, knows_its_standby, on_one_database,
+    pair_with, primary_in, status, wait_for,
+};
 use serde_json::Value;
-use support::{NOBODY, Place};
+use support::Place;
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/four.rs"]
@@ -38,15 +40,6 @@ fn listen() -> String {
     format!("bc.listen={}", listener.local_addr().expect("bound"))
 }
 
-/// Waits until the primary can ask its standby.
-fn until_it_knows_its_standby(place: &Place) {
-    let known = place.path(PRIMARY_STATE).join("known-peers.json");
-    wait_for("the primary to know its standby", || {
-        let text = fs::read_to_string(&known).ok()?;
-        text.contains("\"url\"").then_some(())
-    });
-}
-
 /// When a step of the standby's last promotion began; none where it did not.
 fn began(status: &Value, name: &str) -> Option<i64> {
     let steps = status["promotion"]["steps"].as_array()?;
@@ -56,7 +49,7 @@ fn began(status: &Value, name: &str) -> Option<i64> {
 #[test]
 fn a_primary_that_answers_stops_before_the_database_is_touched_and_no_row_is_lost() {
     let mut four = Four::of(15, &[&listen()]);
-    until_it_knows_its_standby(&four.place);
+    knows_its_standby(&four.place);
     four.is_refused("`gocd-bc demote --handover` there first");
     four.is_refused("`gocd-bc promote --force`");
     let dry = four.promote(&["--force", "--dry-run"]);
@@ -137,11 +130,7 @@ impl Shared {
     fn open(settings: &[&str]) -> Self {
         let place = Place::new();
         let server = Postgres::primary();
-        for node in ["primary", "standby"] {
-            place.folder(node, NOBODY);
-            place.folder(&format!("{node}/config"), NOBODY);
-            place.file(&format!("{node}/config/db.properties"), &server.properties(), NOBODY);
-        }
+        on_one_database(&place, &server.properties());
         let listen = listen();
         let settings = [&["bc.db.promote=none", "bc.guard.wait=1000", &*listen], settings].concat();
         let words: Vec<&str> = settings.iter().flat_map(|setting| ["--property", *setting]).collect();
@@ -152,7 +141,7 @@ impl Shared {
             nodes: Some([primary, standby]),
             address,
         };
-        until_it_knows_its_standby(&shared.place);
+        knows_its_standby(&shared.place);
         wait_for("the primary to have the lock", || shared.is_locked().then_some(()));
         shared
     }
@@ -174,10 +163,7 @@ fn it_has_stopped_only_once_node_lock_and_site_all_say_so() {
     thread::scope(|scope| {
         let place = &shared.place;
         let forced = scope.spawn(move || promote_in(place, &["--force", "--yes"]));
-        wait_for("the former primary to be held", || {
-            let former = shared.status("primary");
-            (former["role"] == "fenced" && former["phase"] == "holding").then_some(())
-        });
+        fenced(&shared.place, "primary");
         assert!(!shared.is_locked(), "its session is gone");
         // The site says that a GoCD runs still.
         wait_for("it to be waited for", || began(&shared.status("standby"), "stop-other"));
@@ -248,10 +234,7 @@ fn one_that_runs_on_behind_its_fence_ends_the_promotion_and_every_way_on_that_it
     );
     primary.end();
     let again = primary_in(&shared.place, "primary", &shared.address, &[]);
-    wait_for("it to be held", || {
-        let former = shared.status("primary");
-        (former["role"] == "fenced" && former["phase"] == "holding").then_some(())
-    });
+    fenced(&shared.place, "primary");
     let back = [
         "promote",
         "--take-over",

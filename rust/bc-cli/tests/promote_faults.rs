@@ -21,8 +21,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use pair::{Foreground, PRIMARY_STATE, STANDBY_STATE, pair_with, primary_in, status, wait_for};
-use support::{NOBODY, Place};
+use pair::{
+    Foreground, PRIMARY_STATE, STANDBY_STATE, fenced, knows_its_standby, on_one_database, pair_with, primary_in,
+    status, wait_for,
+};
+use support::Place;
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
 #[path = "support/four.rs"]
@@ -67,10 +70,7 @@ fn a_primary_that_was_frozen_while_it_was_replaced_asks_first_when_it_wakes() {
     let mut four = Four::of(15, &[MISSED, &format!("bc.listen={port}")]);
     four.write(10);
     four.until_known();
-    let known = four.place.path(PRIMARY_STATE).join("known-peers.json");
-    wait_for("the primary to know its standby", || {
-        fs::read_to_string(&known).ok()?.contains("\"url\"").then_some(())
-    });
+    knows_its_standby(&four.place);
     let frozen = four.primary.take().expect("it runs");
     signal(&frozen, Signal::SIGSTOP);
     wait_for("the standby to miss it", || {
@@ -81,10 +81,7 @@ fn a_primary_that_was_frozen_while_it_was_replaced_asks_first_when_it_wakes() {
 
     signal(&frozen, Signal::SIGCONT);
     let woken = Instant::now();
-    wait_for("it to be fenced", || {
-        let status = status(&four.place, "primary");
-        (status["role"] == "fenced" && status["phase"] == "holding").then_some(())
-    });
+    fenced(&four.place, "primary");
     println!("fenced_ms {} after it woke", woken.elapsed().as_millis());
     assert!(woken.elapsed() < FENCED_WITHIN, "{:?}", woken.elapsed());
     let (_, log) = frozen.end();
@@ -186,11 +183,7 @@ fn whoever_promotes_the_database_is_waited_for_where_that_is_asked_for() {
 fn on_one_shared_database_the_lock_refuses_a_promotion_and_the_row_fences_the_former_primary() {
     let place = Place::new();
     let server = Postgres::primary();
-    for node in ["primary", "standby"] {
-        place.folder(node, NOBODY);
-        place.folder(&format!("{node}/config"), NOBODY);
-        place.file(&format!("{node}/config/db.properties"), &server.properties(), NOBODY);
-    }
+    on_one_database(&place, &server.properties());
     let settings = ["bc.db.promote=none", "bc.guard.wait=1000", MISSED];
     let settings = settings.map(|setting| ["--property", setting]).concat();
     let (first, _following, address) = pair_with(&place, &settings);
@@ -216,10 +209,7 @@ fn on_one_shared_database_the_lock_refuses_a_promotion_and_the_row_fences_the_fo
     // Nobody tells it but the database.
     drop(fs::remove_file(place.path(PRIMARY_STATE).join("known-peers.json")));
     let _again = primary_in(&place, "primary", &address, &[]);
-    wait_for("it to be fenced", || {
-        let status = status(&place, "primary");
-        (status["role"] == "fenced" && status["phase"] == "holding").then_some(())
-    });
+    fenced(&place, "primary");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use bc_testkit::{
     gocd_dir::write_large_plugin_jar,
 };
 use pair::{
-    Foreground, PRIMARY_STATE, STANDBY_STATE, comment, config, folders, key_of_primary, listening, primary, standby,
-    status, wait_for, wait_until_in_sync, wait_until_on_standby,
+    Foreground, PRIMARY_STATE, STANDBY_STATE, comment, config, fenced, folders, key_of_primary, listening, primary,
+    standby, status, wait_for, wait_until_in_sync, wait_until_on_standby,
 };
 use support::{Answer, Place};
 
@@ -149,10 +149,7 @@ impl Scene {
 
     /// Waits until the former primary knows, and has ended.
     fn old_is_fenced(&self) {
-        wait_for("the former primary is fenced", || {
-            let status = status(&self.place, "primary");
-            (status["role"] == "fenced" && status["phase"] == "holding").then_some(())
-        });
+        fenced(&self.place, "primary");
     }
 }
 

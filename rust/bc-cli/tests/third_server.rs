@@ -7,7 +7,9 @@
 
 use std::{fs, net::TcpListener, process::Command};
 
-use pair::{PRIMARY_STATE, STANDBY_STATE, folders, pair, pair_with, primary, primary_in, status, wait_for};
+use pair::{
+    PRIMARY_STATE, fenced, folders, knows_its_standby, pair, pair_with, primary, primary_in, promote, status, wait_for,
+};
 use support::Place;
 
 #[expect(dead_code, reason = "each test binary uses its own part")]
@@ -34,31 +36,16 @@ fn a_copy_of_a_former_primary_on_a_third_server_is_fenced_too_and_follows_after_
     let listen = format!("bc.listen={}", listener.local_addr().expect("bound"));
     drop(listener);
     let (first, _winner, address) = pair_with(&place, &["--property", &listen]);
-    wait_for("the primary knows where its standby is", || {
-        let text = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/known-peers.json"))).ok()?;
-        text.contains("\"url\"").then_some(())
-    });
+    knows_its_standby(&place);
     first.end();
     copy(&place, "primary", "third");
-    let promote = [
-        "promote",
-        "--without-database",
-        "--wait",
-        "60",
-        "--state-dir",
-        STANDBY_STATE,
-    ];
-    let promoted = place.run(&promote);
-    assert_eq!(promoted.code, 0, "{promoted:?}");
+    promote(&place);
 
     // Neither the server itself nor its copy at another place starts beside the one that took over.
     let _former = primary_in(&place, "primary", &address, &[]);
     let third = primary_in(&place, "third", "127.0.0.1:0", &[]);
     for node in ["primary", "third"] {
-        let shown = wait_for("it is fenced", || {
-            let status = status(&place, node);
-            (status["role"] == "fenced" && status["phase"] == "holding").then_some(status)
-        });
+        let shown = fenced(&place, node);
         assert_eq!(shown["fenced_by"]["epoch"]["number"], 2, "{node}: {shown}");
         let problems = shown["problems"].to_string();
         assert!(

@@ -9,8 +9,8 @@ use std::{fs, net::TcpListener, process::Command};
 
 use bc_testkit::{artefacts, secrets};
 use pair::{
-    Foreground, PRIMARY_STATE, STANDBY_STATE, comment, config, key_of_primary, primary, standby, status, wait_for,
-    wait_until_in_sync, wait_until_on_standby,
+    Foreground, PRIMARY_STATE, STANDBY_STATE, comment, config, fenced, key_of_primary, primary, promote, standby,
+    status, wait_for, wait_until_in_sync, wait_until_on_standby,
 };
 use support::{Place, is_root};
 
@@ -116,20 +116,9 @@ fn state_folders_of_the_version_before_are_taken_over_whichever_server_is_first(
             text.contains(&of_standby).then_some(())
         });
         leads.end();
-        let promoted = place.run(&[
-            "promote",
-            "--without-database",
-            "--wait",
-            "60",
-            "--state-dir",
-            STANDBY_STATE,
-        ]);
-        assert_eq!(promoted.code, 0, "{first} first: {promoted:?}");
+        promote(&place);
         let _again = primary(&place, &of_primary);
-        let fenced = wait_for("the former primary is fenced", || {
-            let status = status(&place, "primary");
-            (status["role"] == "fenced" && status["phase"] == "holding").then_some(status)
-        });
+        let fenced = fenced(&place, "primary");
         assert_eq!(fenced["fenced_by"]["epoch"]["number"], 2, "{fenced}");
         drop(following);
     }

@@ -15,7 +15,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::support::{NOBODY, Place, is_root};
+use crate::support::{Answer, NOBODY, Place, is_root};
 
 pub const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data/config");
 pub const CONFIG: &str = "config/cruise-config.xml";
@@ -270,6 +270,45 @@ pub fn standby_command(place: &Place, node: &str, url: &str, settings: &[&str]) 
     place.command(&[&arguments[..], &rest, settings].concat())
 }
 
+/// Makes the folders of two nodes whose GoCDs are on one database, which is named so in `db.properties`.
+pub fn on_one_database(place: &Place, properties: &str) {
+    for node in ["primary", "standby"] {
+        place.folder(node, NOBODY);
+        place.folder(&format!("{node}/config"), NOBODY);
+        place.file(&format!("{node}/config/db.properties"), properties, NOBODY);
+    }
+}
+
+/// The list of peers of the primary, once it names the standby.
+pub fn knows_its_standby(place: &Place) -> String {
+    wait_for("the primary knows where its standby is", || {
+        let text = fs::read_to_string(place.path(&format!("{PRIMARY_STATE}/known-peers.json"))).ok()?;
+        text.contains("\"url\"").then_some(text)
+    })
+}
+
+/// Promotes the standby without its database.
+pub fn promote(place: &Place) -> Answer {
+    let promoted = place.run(&[
+        "promote",
+        "--without-database",
+        "--wait",
+        "60",
+        "--state-dir",
+        STANDBY_STATE,
+    ]);
+    assert_eq!(promoted.code, 0, "{promoted:?}");
+    promoted
+}
+
+/// The status of a node that holds and is fenced.
+pub fn fenced(place: &Place, node: &str) -> Value {
+    wait_for("it is fenced", || {
+        let status = status(place, node);
+        (status["role"] == "fenced" && status["phase"] == "holding").then_some(status)
+    })
+}
+
 /// Starts two nodes as after a power failure, whose folders and addresses these are, in either order: exactly the first one
 /// runs, in this epoch, and the other one is fenced. `forget` is called between the two.
 pub fn boot_in_either_order(place: &Place, nodes: [(&str, &str); 2], epoch: u64, forget: impl Fn()) {
@@ -277,10 +316,7 @@ pub fn boot_in_either_order(place: &Place, nodes: [(&str, &str); 2], epoch: u64,
     for order in [[other, winner], [winner, other]] {
         let wait = ["--property", "bc.guard.wait=30000"];
         let booted = order.map(|(node, address)| primary_in(place, node, address, &wait));
-        wait_for("the one that was replaced is fenced", || {
-            let status = status(place, other.0);
-            (status["role"] == "fenced" && status["phase"] == "holding").then_some(())
-        });
+        fenced(place, other.0);
         let runs = wait_for("the one that took over runs", || {
             let status = status(place, winner.0);
             (status["role"] == "primary" && status["phase"] == "running").then_some(status)
