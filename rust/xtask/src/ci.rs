@@ -4,22 +4,18 @@
 use std::{
     fmt::Write as _,
     fs,
-    num::NonZero,
     path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    codegen, command, companion, demo, deps, docs,
-    failed_tests::FailedTests,
-    host, jar, natives,
+    codegen, command, companion, demo, deps, docs, host, jar, natives,
     platform::Platform,
     project::{Project, Variant},
-    secrets,
+    secrets, suite,
     tools::{self, BuildTools},
 };
 
@@ -108,7 +104,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "tests",
-        run: |project, _| test(project),
+        run: |project, _| suite::run(project, &said(project), &logs(project).join(REMARKS)),
     },
     Stage {
         name: "no secret was printed",
@@ -183,52 +179,6 @@ fn run_apart(program: &Path, folder: &Path, name: &str) -> Result<()> {
 fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
-}
-
-/// What the tests print lies where secrets are looked for in it.
-fn test(project: &Project) -> Result<()> {
-    let environment = tools::environment(project)?;
-    let mut test = project.cargo();
-    test.args(["test", "--workspace", "--locked", "--no-fail-fast"])
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .env("RUST_TEST_THREADS", test_threads().to_string())
-        // Many tests make something panic; the place that each names is enough.
-        .env("RUST_BACKTRACE", "0");
-    let folder = said(project);
-    secrets::prepare(&folder)?;
-    // What passing tests print is looked at as well.
-    test.env(secrets::VARIABLE, &folder).args(["--", "--show-output"]);
-    let kept = folder.join("said/cargo-test");
-    eprintln!("what they print is in {}", kept.display());
-    let Err(error) = command::run_into(&mut test, &kept) else {
-        return Ok(());
-    };
-    let printed = fs::read(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
-    let failed = FailedTests::parse(&String::from_utf8_lossy(&printed));
-    let alone = failed.pass_alone(project, &environment);
-    let mut remarks = format!(
-        "tests that failed, and their output is in {}:\n{}",
-        kept.display(),
-        failed.report()
-    );
-    if failed.is_unknown() {
-        remarks = format!("{remarks}{}\n", last_lines(&String::from_utf8_lossy(&printed)));
-    }
-    remarks.push_str(match alone {
-        Ok(()) => "They pass alone, time after time: unsteady, to be looked into.\n",
-        Err(_) => "They do not pass alone.\n",
-    });
-    let file = logs(project).join(REMARKS);
-    fs::create_dir_all(logs(project))
-        .and_then(|()| fs::write(&file, &remarks))
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    eprintln!("{remarks}");
-    alone.context(error)
-}
-
-/// How many tests run at once. Most of them wait for servers that they have started, so two cores do four.
-fn test_threads() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).max(4)
 }
 
 /// Where the stages print.

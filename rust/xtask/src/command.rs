@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -41,19 +41,27 @@ pub(crate) fn run_printing(command: &mut Command) -> Result<()> {
 /// # Errors
 /// As [`run`], or the file cannot be written.
 pub(crate) fn run_into(command: &mut Command, file: &Path) -> Result<()> {
-    let cannot_write = || format!("cannot write {}", file.display());
-    let stdout = File::create(file).with_context(cannot_write)?;
-    let stderr = stdout.try_clone().with_context(cannot_write)?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .status()
-        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    let status = status_into(command, file)?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
+}
+
+/// Runs a command that prints into `file` on both streams, to whatever end.
+///
+/// # Errors
+/// It cannot be started, or the file cannot be written.
+pub(crate) fn status_into(command: &mut Command, file: &Path) -> Result<ExitStatus> {
+    let cannot_write = || format!("cannot write {}", file.display());
+    let stdout = File::create(file).with_context(cannot_write)?;
+    let stderr = stdout.try_clone().with_context(cannot_write)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .status()
+        .with_context(|| format!("cannot start `{}`", shown(command)))
 }
 
 /// Runs a command quietly and returns what it printed.

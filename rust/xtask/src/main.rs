@@ -30,7 +30,6 @@ mod deps;
 mod digest;
 mod dist;
 mod docs;
-mod failed_tests;
 mod host;
 mod jar;
 mod library;
@@ -41,6 +40,7 @@ mod project;
 mod real;
 mod secrets;
 mod soak;
+mod suite;
 mod tools;
 
 use std::process::ExitCode;

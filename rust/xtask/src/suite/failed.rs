@@ -16,46 +16,53 @@ const MOST: usize = 2;
 /// How many times in a row such a test has to pass alone.
 const TIMES: usize = 5;
 
-/// The failures of one run of `cargo test --no-fail-fast`.
+/// How much is shown of what a program printed that failed without naming a test.
+const LAST_LINES: usize = 40;
+
+/// The failures of one run of all programs of tests.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct FailedTests {
+pub(super) struct FailedTests {
     /// Arguments by which cargo finds each target that failed, such as `-p bc-core --lib`.
     targets: Vec<String>,
     /// Name of each test that failed and what it said first.
     tests: Vec<(String, String)>,
+    /// The end of what each program printed that failed without naming a test: it crashed.
+    crashed: Vec<String>,
 }
 
 impl FailedTests {
-    /// Reads what `cargo test` printed on both streams.
-    pub(crate) fn parse(said: &str) -> Self {
-        let targets = said
-            .lines()
-            .skip_while(|line| !(line.starts_with("error: ") && line.contains(" failed:")))
-            .skip(1)
-            .map_while(|line| line.strip_prefix("    `")?.strip_suffix('`'))
-            .map(str::to_owned)
-            .collect();
+    /// Adds a program that failed, by its target and all that it printed.
+    pub(super) fn add(&mut self, target: &str, said: &str) {
         let tests = said
             .lines()
             .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"))
-            .map(|name| (name.to_owned(), first_words(said, name)))
-            .collect();
-        Self { targets, tests }
+            .map(|name| (name.to_owned(), first_words(said, name)));
+        let known = self.tests.len();
+        self.tests.extend(tests);
+        self.targets.push(target.to_owned());
+        if self.tests.len() == known {
+            let lines: Vec<&str> = said.lines().collect();
+            self.crashed
+                .push(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+        }
     }
 
-    /// Whether no test that failed is known by name: one that crashed, or tests that were not built.
-    pub(crate) fn is_unknown(&self) -> bool {
-        self.tests.is_empty()
+    /// Whether nothing failed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
     }
 
     /// One paragraph with a line per test, to be read last.
-    pub(crate) fn report(&self) -> String {
+    pub(super) fn report(&self) -> String {
         let mut report = String::new();
         for (name, said) in &self.tests {
             let _ = writeln!(report, "  {name}\n    {said}");
         }
         for target in &self.targets {
             let _ = writeln!(report, "  in: cargo test {target}");
+        }
+        for said in &self.crashed {
+            let _ = writeln!(report, "{said}");
         }
         report
     }
@@ -65,13 +72,16 @@ impl FailedTests {
     /// # Errors
     /// One of them fails again, there are too many, or they cannot be told from what was printed: a crash, a failed
     /// example in the documentation.
-    pub(crate) fn pass_alone(
+    pub(super) fn pass_alone(
         &self,
         project: &Project,
         environment: &[(impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)],
     ) -> Result<()> {
-        if self.tests.is_empty() || self.targets.is_empty() || self.tests.len() > MOST {
-            bail!("{} failed tests are known by name", self.tests.len());
+        if !self.crashed.is_empty() {
+            bail!("{} programs of tests failed without naming a test", self.crashed.len());
+        }
+        if self.tests.len() > MOST {
+            bail!("{} tests failed", self.tests.len());
         }
         for _ in 0..TIMES {
             let mut passed = 0;
@@ -143,14 +153,13 @@ failures:
 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
 
 test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
-
-error: 1 target failed:
-    `-p bc-core --lib`
 ";
 
     #[test]
     fn what_failed_is_named_with_its_first_words() {
-        let failed = FailedTests::parse(SAID);
+        let mut failed = FailedTests::default();
+        assert!(failed.is_empty());
+        failed.add("-p bc-core --lib", SAID);
         assert_eq!(
             failed,
             FailedTests {
@@ -159,6 +168,7 @@ error: 1 target failed:
                     "a::fails".to_owned(),
                     "rust/a.rs:1:2: assertion failed: left == right |   left: 1".to_owned()
                 )],
+                crashed: vec![],
             }
         );
         assert_eq!(
@@ -176,8 +186,13 @@ error: 1 target failed:
     }
 
     #[test]
-    fn a_crash_names_no_test() {
-        let crash = "error: test failed\n\nerror: 1 target failed:\n    `-p bc-core --lib`\n";
-        assert_eq!(FailedTests::parse(crash).tests, []);
+    fn a_crash_is_shown_and_never_taken_for_a_test_that_passes_alone() {
+        let mut failed = FailedTests::default();
+        failed.add("-p bc-core --lib", SAID);
+        failed.add("-p bc-cli --test fence", "running 2 tests\nsignal: 11");
+        assert!(failed.report().ends_with("running 2 tests\nsignal: 11\n"));
+        let project = Project::of_this_checkout().expect("a checkout");
+        let error = failed.pass_alone(&project, &[("A", "1")]).expect_err("it crashed");
+        assert_eq!(error.to_string(), "1 programs of tests failed without naming a test");
     }
 }
