@@ -47,6 +47,9 @@ use super::{
     supervisor::{Part, Supervisor, blocking},
 };
 
+/// The pause after the first question, twice as long after each further one: a peer that starts at the same time has not
+/// begun to listen yet, and this start waits for it.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two questions before it is decided.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two questions while this node is held.
@@ -294,14 +297,16 @@ impl Guarding {
                 return;
             }
         };
-        let pause = PAUSE.min(self.fenced.settings.guard_wait / 4);
+        let longest = PAUSE.min(self.fenced.settings.guard_wait / 4);
+        let mut pause = FIRST_PAUSE.min(longest);
         loop {
             let heard = transport.who().await;
             if answers.send((name.clone(), heard)).is_err() {
                 return;
             }
             let is_held = self.waited.load(Ordering::Relaxed);
-            sleep(if is_held { PAUSE_HELD.min(10 * pause) } else { pause }).await;
+            sleep(if is_held { PAUSE_HELD.min(10 * longest) } else { pause }).await;
+            pause = longest.min(2 * pause);
         }
     }
 
