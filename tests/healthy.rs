@@ -7,7 +7,7 @@ use std::{
 };
 
 use bc_testkit::{gocd_dir::GocdDir, http, process::Process, secrets};
-use bc_tests::Pair;
+use bc_tests::{Pair, authorized};
 
 const START: Duration = Duration::from_secs(60);
 /// What the database said in the end.
@@ -69,6 +69,42 @@ fn a_gocd_that_fails_after_its_plugins_is_no_success_and_its_next_start_says_why
     drop(again);
     let text = pair.standby.cli(&["status"]);
     assert_eq!(text.status.code(), Some(3), "it ran, and was ended later: {text:?}");
+}
+
+#[test]
+fn a_gocd_that_gives_its_secrets_away_on_its_own_port_is_critical_on_every_face() {
+    let primary = GocdDir::with_jar();
+    let _jvm = primary.launch("primary", primary.java(17).arg("-Dgocd.host.gives.away=true"));
+    primary.wait_for_gocd();
+    let port = primary.gocd_port;
+    let cipher = http::get(port, "/go/add-on/business-continuity/api/cipher.aes").expect("the stand-in answers");
+    assert_eq!(cipher.status, 200, "anybody has it");
+    let status = primary.wait_for_status("it is said", START, |status| {
+        status["problems"].to_string().contains("CVE-2021-43287")
+    });
+    let problems = status["problems"].to_string();
+    assert!(
+        problems.contains("21.3") && problems.contains(&format!(":{port}/go/add-on/")),
+        "{problems}"
+    );
+    assert_eq!(primary.cli(&["status"]).status.code(), Some(2));
+    let doctor = primary.cli(&["doctor"]);
+    let found = String::from_utf8_lossy(&doctor.stdout);
+    assert!(
+        found.contains("old-gocd") && found.contains("CVE-2021-43287"),
+        "{found}"
+    );
+    let page = authorized(primary.port, "/admin/dashboard").text().expect("text");
+    assert!(page.contains("CVE-2021-43287"), "{page}");
+    let metrics = authorized(primary.port, "/metrics").text().expect("text");
+    assert!(
+        metrics.contains("gocd_bc_problems{severity=\"critical\"} 1"),
+        "{metrics}"
+    );
+    bc_testkit::wait::until("GoCD's own pages say it", START, || {
+        let messages = http::get(port, "/go/api/server_health_messages")?.body;
+        messages.contains("CVE-2021-43287").then_some(())
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | `artifacts` | where a `cruise-config.xml` says that artifacts are kept |
 //! | `version` | which GoCD is beside us |
 //! | `health` | whether it runs, by its own word |
+//! | `old_product` | whether it gives its secrets to anybody, by what it answers |
 //! | `agents` | which agents it hears |
 //! | `log` | why it ended, by the end of its log |
 //! | `xml` | reads an XML text through, for its outline or for a visitor |
@@ -24,6 +25,7 @@ pub(crate) mod cipher;
 pub(crate) mod cruise_config;
 pub mod health;
 pub mod log;
+pub mod old_product;
 pub(crate) mod secret;
 pub mod version;
 pub mod xml;

@@ -212,12 +212,15 @@ pub(super) fn old_gocd(facts: &Facts) -> Verdict {
         .iter()
         .filter_map(|other| Some((other.url.as_str(), other.node.as_ref().ok()?)));
     let all: Vec<(&str, &Status)> = [("here", own)].into_iter().chain(others).collect();
-    let is_known = all.iter().any(|(_, status)| status.gocd_version.is_some());
+    let mut seen = said(facts, Check::OldGocd);
+    // The node here asks the port of its own GoCD, whatever its version says.
+    let here_says = !seen.is_empty();
+    let is_known = here_says || all.iter().any(|(_, status)| status.gocd_version.is_some());
     let old = all.iter().filter_map(|(where_, status)| {
         let version = status.gocd_version.as_deref()?;
-        version::gives_secrets_away(version).then_some((where_, version))
+        let is_said = here_says && *where_ == "here";
+        (!is_said && version::gives_secrets_away(version)).then_some((where_, version))
     });
-    let mut seen = Vec::new();
     for (where_, version) in old {
         let open: Vec<&str> = here
             .old_ports

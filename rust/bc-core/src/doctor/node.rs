@@ -49,6 +49,7 @@ pub(super) fn check_of(problem: &Problem) -> Check {
         Topic::Versions => Check::PluginVersion,
         Topic::GocdVersion => Check::GocdVersion,
         Topic::Unprotected => Check::Agent,
+        Topic::GocdGivesAway => Check::OldGocd,
         Topic::Flag | Topic::NextStart | Topic::UnorderedPromotion => Check::Flag,
         Topic::MissingFiles => Check::NamedFiles,
         Topic::Disk => Check::FreeSpace,

@@ -440,6 +440,7 @@ fn broken(check: Check) -> Vec<Facts> {
         Check::OldGocd => vec![
             but(|facts| status(facts).gocd_version = Some("21.2.0-1".to_owned())),
             but(|facts| other(facts).gocd_version = Some("20.6.0-1".to_owned())),
+            saying(Topic::GocdGivesAway, "GoCD gives cipher.aes to whoever asks"),
         ],
         Check::DatabaseSettings => vec![with_fault(Fault::Settings), with_fault(Fault::OddUrl)],
         Check::DatabaseCovered => vec![with_fault(Fault::NotCovered)],
@@ -665,6 +666,14 @@ fn an_old_gocd_is_critical_where_it_answers() {
     assert_eq!(
         (worst(true), worst(false)),
         (Some(Level::Critical), Some(Level::Warning))
+    );
+    let mut facts = saying(Topic::GocdGivesAway, "GoCD gives cipher.aes to whoever asks");
+    status(&mut facts).gocd_version = Some("21.2.0-1".to_owned());
+    let findings = examine(&facts).findings;
+    let of_check: Vec<_> = findings.iter().filter(|finding| finding.name == "old-gocd").collect();
+    assert!(
+        matches!(&of_check[..], [one] if one.level == Level::Critical && one.seen.contains("to whoever asks")),
+        "said once, in the words of the node: {of_check:?}"
     );
 }
 

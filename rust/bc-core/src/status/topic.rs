@@ -86,6 +86,8 @@ topics! {
     GocdDiffers = "what GoCD was promoted with",
     /// This server went back to an earlier configuration, since GoCD ended on the newest.
     WentBack = "went back",
+    /// GoCD gives its secrets to everybody on its own port.
+    GocdGivesAway = "GoCD's own port",
     /// GoCD does not answer.
     GocdHealth = "health of GoCD",
     /// The token cannot be read.

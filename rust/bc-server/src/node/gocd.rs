@@ -9,7 +9,10 @@ use std::{future, io, net::SocketAddr, sync::Arc, time::Duration};
 use bc_core::{
     basics::Severity,
     generation::Role,
-    gocd::health::{Heard, LONGEST_ANSWER, Watch},
+    gocd::{
+        health::{Heard, LONGEST_ANSWER, Watch},
+        old_product,
+    },
     node::{Event, Events},
     role::{
         StateDir,
@@ -223,6 +226,7 @@ async fn follow(note: Note, files: Handle) {
     };
     let (mut watch, began) = (Watch::default(), Instant::now());
     let mut noting = Some(beginning);
+    let mut gives_away = None;
     loop {
         let heard = ask(gocd, &settings.gocd_context).await;
         let state = watch.hear(&heard, began.elapsed());
@@ -239,6 +243,14 @@ async fn follow(note: Note, files: Handle) {
             drop(timeout(LOOKS_WITHIN, succeeding).await);
         }
         show(&board, state, heard);
+        // What runs in this process stays the same until it ends.
+        if state == GocdState::Healthy && gives_away.is_none() {
+            gives_away = gives_secrets_away(gocd, &settings.gocd_context).await;
+            if gives_away == Some(true) {
+                let place = format!("http://{gocd}{}", settings.gocd_context);
+                board.alarm(&Topic::GocdGivesAway, Some(old_product::message(&place)));
+            }
+        }
         sleep(watch.pause()).await;
     }
 }
@@ -267,6 +279,15 @@ fn show(board: &StatusBoard, state: GocdState, heard: Heard) {
             }
         }
     }
+}
+
+/// Asks GoCD as anybody could whether it gives its secrets away; none where it does not say. What it answered is not kept.
+async fn gives_secrets_away(gocd: SocketAddr, context: &str) -> Option<bool> {
+    let mut answer = Vec::new();
+    let request = old_product::question(context);
+    // What came until then counts.
+    drop(timeout(ANSWERS_WITHIN, exchange(gocd, &request, LONGEST_ANSWER, &mut answer)).await);
+    old_product::gives_secrets_away(&answer)
 }
 
 /// Asks GoCD once at its health path.

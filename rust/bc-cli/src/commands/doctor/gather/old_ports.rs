@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use bc_core::gocd::old_product;
+
 /// One try.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Only GoCD 20.6 to 21.2 answer this without a login, and then all the rest.
-const PATH: &str = "/go/add-on/business-continuity/api/health-check";
+/// Below this are its pages.
+const CONTEXT: &str = "/go";
 
 /// Whether GoCD at this host and port answers anybody.
 pub(super) fn gives_secrets_away(host: &str, port: u16) -> bool {
@@ -20,13 +22,11 @@ pub(super) fn gives_secrets_away(host: &str, port: u16) -> bool {
         let mut connection = TcpStream::connect_timeout(&address, WITHIN).ok()?;
         connection.set_read_timeout(Some(WITHIN)).ok()?;
         connection.set_write_timeout(Some(WITHIN)).ok()?;
-        write!(connection, "GET {PATH} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+        connection.write_all(old_product::question(CONTEXT).as_bytes()).ok()?;
         let mut answer = Vec::new();
         // One that says no end of it is cut off; what came until then counts.
         drop(connection.take(4096).read_to_end(&mut answer));
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let first = answer.lines().next().unwrap_or_default();
-        Some(first.contains(" 200") && answer.ends_with("OK!"))
+        old_product::gives_secrets_away(&answer)
     };
     addresses.take(2).any(|address| answers(address) == Some(true))
 }

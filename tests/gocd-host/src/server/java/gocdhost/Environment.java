@@ -88,6 +88,11 @@ public final class Environment {
         return System.getProperty("gocd.host.agents", "agent:Missing").split(",");
     }
 
+    /** Whether it answers for the old product to everybody, as 20.6 to 21.2 do. No property of GoCD: for tests. */
+    public static boolean givesAway() {
+        return isYes("gocd.host.gives.away");
+    }
+
     /** How the start fails: {@code database} or {@code late}. No property of GoCD: for tests. */
     public static String failure() {
         return System.getProperty("gocd.host.fail", "");

@@ -1,5 +1,6 @@
 package gocdhost.api;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,6 +23,7 @@ import gocdhost.plugin.Plugins;
  */
 final class GocdApi {
     private static final String NOT_FOUND = "The url you are trying to reach appears to be incorrect.\n";
+    private static final String OLD_PRODUCT = "/go/add-on/business-continuity/api/";
     private static final Pattern VERSIONED = Pattern.compile("application/vnd\\.go\\.cd(\\.v\\d+)?\\+json");
 
     private final HealthMessages health;
@@ -40,6 +42,9 @@ final class GocdApi {
         if (request.path().equals("/go/api/v1/health") && accept.contains("*/*")) {
             return HttpResponse.json(200, Json.of("health", "OK"));
         }
+        if (Environment.givesAway() && request.path().startsWith(OLD_PRODUCT)) {
+            return oldProduct(request.path().substring(OLD_PRODUCT.length()));
+        }
         if (!accept.isEmpty() && !VERSIONED.matcher(accept).find()) {
             return HttpResponse.text(404, NOT_FOUND);
         }
@@ -52,6 +57,19 @@ final class GocdApi {
                 return agents(request);
             case "/go/api/admin/plugin_info":
                 return HttpResponse.json(200, pluginInfo.list(request.parameter("include_bad", "").equals("true")));
+            default:
+                return HttpResponse.text(404, NOT_FOUND);
+        }
+    }
+
+    /** For everybody. */
+    private static HttpResponse oldProduct(String path) throws IOException {
+        switch (path) {
+            case "health-check":
+                return HttpResponse.text(200, "OK!");
+            case "cipher.aes":
+                byte[] key = Files.readAllBytes(new File(Environment.configDir(), "cipher.aes").toPath());
+                return HttpResponse.text(200, new String(key, StandardCharsets.UTF_8));
             default:
                 return HttpResponse.text(404, NOT_FOUND);
         }
