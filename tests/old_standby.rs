@@ -16,7 +16,7 @@ use bc_testkit::{
     process::Process,
     wait,
 };
-use bc_tests::nodes::Nodes;
+use bc_tests::{authorized, nodes::Nodes};
 use reqwest::{
     StatusCode,
     blocking::{Client, Response},
@@ -196,6 +196,17 @@ fn an_unmodified_standby_follows() {
         ["AES_CIPHER", "CRUISE_CONFIG_XML", "JETTY_XML", "USER_FEATURE_TOGGLE"]
     );
     assert!(!standby.config().join("cipher").exists());
+    primary.wait_for_status("the primary tells it from a standby of ours", START, |status| {
+        status["old_standbys"][0]["address"] == "127.0.0.1" && status["standbys"] == serde_json::json!([])
+    });
+    let said = primary.cli(&["status"]);
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        said.contains("1 server follows by the means of GoCD 20.6 to 22.3 itself"),
+        "{said}"
+    );
+    let page = authorized(primary.port, "/admin/dashboard").text().expect("text");
+    assert!(page.contains("1 server follows by the means of GoCD 20.6"), "{page}");
     assert_eq!(standby.get("/cipher").status(), 404);
     let names: Vec<&str> = standby.plugins.iter().map(String::as_str).collect();
     assert_eq!(names, plain, "our own jar and names that break in a URL are left out");

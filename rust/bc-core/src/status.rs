@@ -70,7 +70,7 @@ pub use self::{
     primary::PrimaryStatus,
     problem::Problem,
     report::{OtherRun, Report, ReportReply, ReportedGeneration, ReportedProblem, ReportedRun},
-    standby::{StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes},
+    standby::{OldStandby, StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes},
     surroundings::{PLUGIN_INSTALL, Surroundings},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
     topic::Topic,
@@ -190,6 +190,9 @@ pub struct Status {
     /// On a primary: others that have reported with the token, the newest first.
     #[serde(default)]
     pub strangers: Vec<Stranger>,
+    /// On a primary: who follows it in the way of the original product.
+    #[serde(default)]
+    pub old_standbys: Vec<OldStandby>,
     /// Milliseconds between two reads of the folders.
     pub file_check_interval_ms: u64,
     /// Milliseconds without a completed exchange after which it is CRITICAL.
@@ -252,6 +255,7 @@ impl Status {
             sync: None,
             standbys: Vec::new(),
             strangers: Vec::new(),
+            old_standbys: Vec::new(),
             file_check_interval_ms: 60_000,
             primary_check_interval_ms: 60_000,
             failed_parts: Vec::new(),
@@ -534,6 +538,11 @@ impl Status {
     /// One line about all who report with the token and are not trusted.
     pub fn strangers_line(&self) -> Option<String> {
         standby::strangers_line(&self.strangers)
+    }
+
+    /// One line about all who follow this primary in the way of the original product.
+    pub fn old_standbys_line(&self) -> Option<String> {
+        standby::old_standbys_line(&self.old_standbys)
     }
 
     /// GoCD's health messages: each begins with its severity, since GoCD knows warnings alone.

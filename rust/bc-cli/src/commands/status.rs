@@ -100,7 +100,10 @@ fn render(status: &Status, colours: Colours) -> String {
             text.push_str(&remarks(status, standby));
         }
     }
-    if let Some(line) = status.strangers_line() {
+    for line in [status.strangers_line(), status.old_standbys_line()]
+        .into_iter()
+        .flatten()
+    {
         text.push_str(&format!("\n{line}\n"));
     }
     if !status.files.is_empty() {

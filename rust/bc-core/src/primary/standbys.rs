@@ -13,6 +13,8 @@
 //! since what one of them has says nothing of the other. Whoever shows this primary's own key and is another run is
 //! remembered too: it is a copy of this server.
 //!
+//! Who asks in the way of the original product (`old`) is none of these.
+//!
 //! A standby goes when its key is no longer trusted, or when an administrator trusts another key of its node.
 
 use std::{
@@ -34,15 +36,17 @@ use crate::{
         peers::MAX_REMOVED,
         trust::{self, Reporter},
     },
-    status::{Generation, OtherRun, Report, ReportReply, StandbyStatus, Stranger, report::MAX_CONFIRMED},
+    status::{Generation, OldStandby, OtherRun, Report, ReportReply, StandbyStatus, Stranger, report::MAX_CONFIRMED},
 };
 
 mod file;
+mod old;
 mod runs;
 
 pub use self::file::FILE;
 use self::{
     file::{ListFile, Stored},
+    old::OldStandbys,
     runs::Runs,
 };
 
@@ -66,6 +70,7 @@ pub struct Standbys {
     silence: Duration,
     run: Option<Run>,
     list: Mutex<List>,
+    old: OldStandbys,
     news: Notify,
 }
 
@@ -133,6 +138,7 @@ impl Standbys {
                 aged: false,
                 written: Instant::now(),
             }),
+            old: OldStandbys::default(),
             news: Notify::new(),
         };
         let problem = standbys.read().err();
@@ -382,6 +388,17 @@ impl Standbys {
         drop(list);
         strangers.sort_by_key(|stranger| stranger.fingerprint.is_none());
         strangers
+    }
+
+    /// Notes that somebody at this address asks for the files in the way of the original product.
+    pub fn asks_in_the_old_way(&self, address: IpAddr, now_ms: i64) {
+        self.old.asks(address, now_ms);
+        self.news.notify_one();
+    }
+
+    /// All who have asked in that way within the last ten minutes, in the order of their addresses.
+    pub fn old(&self) -> Vec<OldStandby> {
+        self.old.all()
     }
 
     /// Trusts a standby's key by the word of an administrator, whatever was said before. Where it has reported, it is

@@ -190,6 +190,36 @@ pub(super) fn strangers_line(strangers: &[Stranger]) -> Option<String> {
     ))
 }
 
+/// Somebody with the token who asks a primary for its files in the way of the original product, as a GoCD 20.6 to 22.3 does that
+/// is passive by its own means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldStandby {
+    /// Where the connection came from.
+    pub address: IpAddr,
+    /// When he last asked, by the primary's clock.
+    pub asked_ms: i64,
+}
+
+/// All of them in one line: the first few, and what to do. None where there are none.
+pub(super) fn old_standbys_line(old: &[OldStandby]) -> Option<String> {
+    const NAMED: usize = 3;
+    let (servers, no_standby) = match old.len() {
+        0 => return None,
+        1 => ("1 server follows".to_owned(), "it is no standby"),
+        more => (format!("{more} servers follow"), "they are no standbys"),
+    };
+    let names: Vec<_> = old.iter().take(NAMED).map(|one| one.address.to_string()).collect();
+    let more = match old.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "{servers} by the means of GoCD 20.6 to 22.3 itself, with the token: {}{more}. There GoCD runs, passive at best, and \
+         verifies nothing of what it takes; {no_standby} of this plugin. `gocd-bc setup standby` there makes one.",
+        names.join(", ")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +255,26 @@ mod tests {
             in_sync,
         };
         assert_eq!(standby_nodes(&listed), [node(&a, 1, 1, true), node(&b, 2, 5, false)]);
+    }
+
+    #[test]
+    fn who_follows_in_the_old_way_is_one_bounded_line() {
+        let old = |number: u8| OldStandby {
+            address: IpAddr::from([10, 0, 0, number]),
+            asked_ms: 0,
+        };
+        assert_eq!(old_standbys_line(&[]), None);
+        let one = old_standbys_line(&[old(7)]).expect("one");
+        assert!(
+            one.starts_with("1 server follows") && one.contains("token: 10.0.0.7. "),
+            "{one}"
+        );
+        let many: Vec<_> = (0..32).map(old).collect();
+        let line = old_standbys_line(&many).expect("many");
+        assert!(
+            line.starts_with("32 servers follow") && line.contains("10.0.0.2 and 29 more."),
+            "{line}"
+        );
     }
 
     #[test]

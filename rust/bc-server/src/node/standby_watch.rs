@@ -123,6 +123,7 @@ impl StandbyWatch {
         self.show_sharers();
         self.show_refusals(&list);
         self.show_strangers();
+        self.show_old();
         if self.board.look(|status| status.standbys != list) {
             for standby in &list {
                 let is_new = self
@@ -161,6 +162,14 @@ impl StandbyWatch {
         {
             info!("{line}");
             self.strangers_said = Some(Instant::now());
+        }
+    }
+
+    /// Shows who follows in the way of the original product.
+    fn show_old(&self) {
+        let old = self.standbys.old();
+        if self.board.look(|status| status.old_standbys != old) {
+            self.board.update(|status| status.old_standbys = old);
         }
     }
 

@@ -62,7 +62,10 @@ fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&st
     };
     let state = match gocd_version {
         Some(version) if version::turns_passive_itself(version) && flag == Flag::Property => {
-            format!("GoCD {version} is passive, but still reads and writes its database and can be reached by agents")
+            format!(
+                "GoCD {version} is passive by its own means alone: it still reads and writes its database, can be reached by \
+                 agents, and asks bc.primary.url itself each minute in the way of the original product, with the same token"
+            )
         }
         Some(version) => format!("GoCD {version} runs as an active server"),
         None => "GoCD runs, from 23.1 on as an active server".to_owned(),
@@ -78,7 +81,7 @@ fn message(role: Role, flag: Flag, agent_present: bool, gocd_version: Option<&st
              again."
         )
     };
-    format!("{wanted}, but {state}. It does not follow the primary. {remedy}")
+    format!("{wanted}, but {state}. This plugin does not follow the primary here. {remedy}")
 }
 
 #[cfg(test)]
@@ -92,6 +95,8 @@ mod tests {
         assert!(standby(Some("26.1.0-22000")).contains("runs as an active server"));
         assert!(standby(Some("22.3.0-15301")).contains("is passive"));
         assert!(standby(Some("22.3.0-15301")).contains("by go.server.mode"));
+        assert!(standby(Some("22.3.0-15301")).contains("asks bc.primary.url itself"));
+        assert!(!standby(Some("26.1.0-22000")).contains("asks bc.primary.url itself"));
         let by_file = said(Role::Standby, Flag::File, Some("22.3.0-15301"));
         assert!(
             by_file.contains("start.in.standby") && by_file.contains("runs as an active server"),

@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -28,7 +28,7 @@ use super::{
     content,
     source::{self, NoSource},
 };
-use crate::context::Context;
+use crate::{context::Context, listener::Connection};
 
 /// Answers an old standby that asks whether this primary is there.
 pub(super) async fn health_check(State(context): State<Context>) -> Result<&'static str, NoSource> {
@@ -76,9 +76,15 @@ struct FileDetails {
     md5: Md5,
 }
 
-/// Answers an old standby with the MD5s of the configuration files.
-pub(super) async fn config_files_status(State(context): State<Context>) -> Result<Json<ConfigFilesStatus>, NoSource> {
+/// Answers an old standby with the MD5s of the configuration files. Whoever asks for these is noted as one.
+pub(super) async fn config_files_status(
+    State(context): State<Context>,
+    connection: Option<Extension<Connection>>,
+) -> Result<Json<ConfigFilesStatus>, NoSource> {
     let (offered, md5s) = with_md5s(&context).await?;
+    if let (Some(standbys), Some(Extension(connection))) = (&context.standbys, connection) {
+        standbys.asks_in_the_old_way(connection.peer().ip(), context.status.now_ms());
+    }
     let details = |(name, md5): (&Name, &Md5)| Some((key(name)?, FileDetails { md5: *md5 }));
     let file_details_map = md5s.iter().filter_map(details).collect();
     Ok(Json(ConfigFilesStatus {

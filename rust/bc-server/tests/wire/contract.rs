@@ -34,8 +34,9 @@ use bc_core::{
     settings::{Face, Flag},
     status::{
         Counters, Deciding, FORMAT, Fetching, FileState, FileStatus, FileVersion, Generation, GocdState, GocdStatus,
-        MissingFile, OwnJar, Paused, PeerStatus, Phase, PrimaryStatus, Problem, Refusal, Rejection, ReportedGeneration,
-        ReportedProblem, StandbyStatus, Status, Stranger, Surroundings, SyncError, SyncStatus, Topic,
+        MissingFile, OldStandby, OwnJar, Paused, PeerStatus, Phase, PrimaryStatus, Problem, Refusal, Rejection,
+        ReportedGeneration, ReportedProblem, StandbyStatus, Status, Stranger, Surroundings, SyncError, SyncStatus,
+        Topic,
     },
 };
 use bc_testkit::documented;
@@ -563,6 +564,10 @@ fn filled(role: Role) -> Status {
             standing: Standing::Seen,
             address: Some(IpAddr::from([10, 0, 0, 7])),
             reported_ms: 1,
+        }],
+        old_standbys: vec![OldStandby {
+            address: IpAddr::from([10, 0, 0, 8]),
+            asked_ms: 1,
         }],
         file_check_interval_ms: 1,
         primary_check_interval_ms: 1,
