@@ -37,6 +37,8 @@ mod jars;
 mod kills;
 mod libraries;
 mod outcome;
+mod read_only;
+mod rejected;
 mod replaced_jar;
 mod scenario;
 mod scene;

@@ -12,6 +12,9 @@ pub(crate) struct Played {
 
 /// What a scenario finds out.
 pub(crate) trait Outcome: Serialize {
+    /// What an error in a log has that is as it should be.
+    const WANTED: Option<&'static str> = None;
+
     /// What should be, and what to say where it is not.
     fn wishes(&self) -> Vec<(bool, &'static str)>;
 }

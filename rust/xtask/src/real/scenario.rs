@@ -6,6 +6,8 @@
 //! | `hand-over` | `handover` | the planned switch while an agent builds |
 //! | `replaced-jar` | `replaced_jar` | our jar is replaced while both servers run |
 //! | `kills` | `kills` | the primary is killed 20 times under five edits a second |
+//! | `read-only` | `read_only` | the database was not promoted, and GoCD ends |
+//! | `rejected` | `rejected` | an edit that GoCD rejects is left behind at a promotion |
 
 use std::path::Path;
 
@@ -16,7 +18,7 @@ use serde_json::json;
 use super::{
     Built, handover, kills,
     outcome::{Outcome, Played},
-    replaced_jar,
+    read_only, rejected, replaced_jar,
     scene::Scene,
     story,
 };
@@ -33,6 +35,10 @@ pub(crate) enum Scenario {
     ReplacedJar,
     /// The primary is killed 20 times under five edits a second; takes half an hour
     Kills,
+    /// The database was not promoted, and GoCD ends
+    ReadOnly,
+    /// An edit that GoCD rejects is left behind at a promotion
+    Rejected,
 }
 
 impl Scenario {
@@ -44,6 +50,8 @@ impl Scenario {
             Self::HandOver => played(set, handover::play),
             Self::ReplacedJar => played(set, replaced_jar::play),
             Self::Kills => played(set, kills::play),
+            Self::ReadOnly => played(set, read_only::play),
+            Self::Rejected => played(set, rejected::play),
         }
     }
 }
@@ -56,7 +64,7 @@ fn played<'a, F: Outcome + Default>(
     let mut errors = Vec::new();
     let outcome = set().and_then(|mut scene| {
         play(&mut scene, &mut findings)?;
-        scene.unwanted()
+        scene.unwanted(F::WANTED)
     });
     let mut complaints = match outcome {
         Ok(lines) => {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{
@@ -17,7 +17,6 @@ use super::{
     servers::{self, Servers},
 };
 use crate::{
-    command,
     demo::{Stop, numbers::milliseconds, two_active::TwoActive},
     project::Project,
     tools::Jdk,
@@ -149,19 +148,27 @@ impl<'a> Scene<'a> {
 
     /// Promotes the standby with these words, and waits until its GoCD is healthy; returns how long both took, in ms.
     pub(crate) fn promote(&mut self, words: &[&str]) -> Result<f64> {
+        self.promote_saying(words).map(|(healthy_ms, _)| healthy_ms)
+    }
+
+    /// As [`promote`](Self::promote); returns also what was said.
+    pub(crate) fn promote_saying(&mut self, words: &[&str]) -> Result<(f64, String)> {
         let begin = Instant::now();
         let mut promote = self
             .servers
             .standby
             .companion(self.project, &[&["promote"], words].concat());
-        command::run(&mut promote).context("gocd-bc promote")?;
+        let output = promote.output().context("cannot start gocd-bc")?;
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        eprintln!("{said}");
+        ensure!(output.status.success(), "gocd-bc promote failed: {}", output.status);
         let standby = &mut self.servers.standby;
         self.stop
             .wait_until("GoCD is healthy on the promoted server", LONG, || {
                 standby.jvm.must_run()?;
                 Ok(standby.gocd_is_healthy())
             })?;
-        Ok(milliseconds(begin.elapsed()))
+        Ok((milliseconds(begin.elapsed()), said))
     }
 
     /// Moves the address to the standby, and waits until the same agent is back; returns how long that took, in ms.
@@ -182,18 +189,19 @@ impl<'a> Scene<'a> {
         self.stop.wait_until("the former primary is held as fenced", LONG, || {
             primary.is_fenced(project)
         })?;
-        anyhow::ensure!(!primary.gocd_is_healthy(), "GoCD answers on a fenced server");
+        ensure!(!primary.gocd_is_healthy(), "GoCD answers on a fenced server");
         Ok(())
     }
 
-    /// The errors in what both servers logged that name us or a plugin.
-    pub(crate) fn unwanted(&self) -> Result<Vec<String>> {
+    /// The errors in what both servers logged that name us or a plugin, but for those that have `wanted` in them.
+    pub(crate) fn unwanted(&self, wanted: Option<&str>) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for name in ["primary", "standby"] {
             let log = self.root.join(format!("{name}.log"));
             let text = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
             let text = String::from_utf8_lossy(&text);
             let ours = text.lines().filter(|line| is_unwanted(line));
+            let ours = ours.filter(|line| wanted.is_none_or(|wanted| !line.contains(wanted)));
             lines.extend(ours.map(|line| format!("{name}: {line}")));
         }
         Ok(lines)
