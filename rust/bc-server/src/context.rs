@@ -11,6 +11,7 @@ use bc_core::{
         named_files::{self, NamedFile},
     },
     primary::{Offer, Offered, Standbys},
+    role::ticks::StoodStill,
     settings::Settings,
     status::StatusBoard,
 };
@@ -42,6 +43,8 @@ pub struct Context {
     pub files: Handle,
     /// Told where somebody says to have a higher epoch than this node.
     pub replaced: Arc<Notify>,
+    /// Whether this node stood still and has not asked since whether it was replaced.
+    pub still: Arc<StoodStill>,
     /// The MD5s of its files, for whoever compares them.
     pub md5s: Md5Desk,
 }

@@ -64,7 +64,9 @@ use bc_core::{
     keys::{Identity, OwnKeys},
     node::{Event, Events, audit::Audit},
     primary::scan::watch,
-    role::{self, Ledger, Plan, Recorded, StateDir, memory::Memory, promotion::Place, unacknowledged},
+    role::{
+        self, Ledger, Plan, Recorded, StateDir, memory::Memory, promotion::Place, ticks::StoodStill, unacknowledged,
+    },
     settings::{Face, Mistake, Settings},
     standby::pull::newest::Newest,
     status::{Phase, Status, StatusBoard, Surroundings, Topic},
@@ -484,6 +486,7 @@ impl Assembly {
         let offers = runs || plan.hands_over;
         let replaced = database::Replaced::new(None);
         let told = Arc::<Notify>::default();
+        let still = Arc::<StoodStill>::default();
         hand_over::show_last(&self.state, &self.board);
         if role == Role::Fenced {
             // What is said does not wait for a disk.
@@ -506,6 +509,7 @@ impl Assembly {
                 &token,
                 &book,
                 (&replaced, &told),
+                &still,
                 handing_over.as_ref(),
             );
             Some(offer)
@@ -528,6 +532,7 @@ impl Assembly {
             run: Arc::clone(&self.run),
             files: runtime.handle().clone(),
             replaced: told,
+            still,
             md5s: Md5Desk::new(nodes, self.stop.clone()),
         };
         let following = plan

@@ -3,8 +3,14 @@
 //! A process that was stopped (SIGSTOP, a paused virtual machine, a long collection of garbage) knows nothing of the time
 //! in between. The monotonic clock goes on while a process is stopped, and stands still with its machine; the clock of
 //! the day is put right afterwards. So a tick that comes late by the one, and a difference between both, say the same.
+//!
+//! A primary that stood still may have been replaced meanwhile, and gives out no file before it has asked ([`StoodStill`]).
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::basics::lock;
 
 /// How often both clocks are to be read.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -31,6 +37,58 @@ impl Ticks {
         let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let difference = wall_ms.saturating_sub(before.wall_ms).saturating_sub(passed_ms);
         passed > TICK + JUMP || u128::from(difference.unsigned_abs()) > JUMP.as_millis()
+    }
+}
+
+/// Whether a running primary has asked the others since it stood still. Nothing is known of one that never ticked.
+#[derive(Debug, Default)]
+pub struct StoodStill(Mutex<Option<State>>);
+
+#[derive(Debug)]
+struct State {
+    begun: Instant,
+    ticks: Ticks,
+    /// How often it stood still.
+    times: u64,
+    /// The last time after which the others were asked.
+    asked: u64,
+}
+
+impl StoodStill {
+    /// Takes the next tick of a primary that may have stood still; whether it did before that.
+    pub fn tick(&self, wall_ms: i64) -> bool {
+        let mut state = lock(&self.0);
+        let Some(state) = &mut *state else {
+            *state = Some(State {
+                begun: Instant::now(),
+                ticks: Ticks::begin(wall_ms, Duration::ZERO),
+                times: 0,
+                asked: 0,
+            });
+            return false;
+        };
+        let jumped = state.ticks.jumped(wall_ms, state.begun.elapsed());
+        state.times += u64::from(jumped);
+        jumped
+    }
+
+    /// How often it stood still so far, for [`Self::asked`].
+    pub fn times(&self) -> u64 {
+        lock(&self.0).as_ref().map_or(0, |state| state.times)
+    }
+
+    /// Notes that the others were asked by a question that began when it had stood still so often.
+    pub fn asked(&self, times: u64) {
+        if let Some(state) = &mut *lock(&self.0) {
+            state.asked = times;
+        }
+    }
+
+    /// Whether it stood still and has not asked since, also where the next tick is yet to come.
+    pub fn has_to_ask(&self, wall_ms: i64) -> bool {
+        lock(&self.0).as_ref().is_some_and(|state| {
+            state.times != state.asked || state.ticks.clone().jumped(wall_ms, state.begun.elapsed())
+        })
     }
 }
 
@@ -62,6 +120,29 @@ mod tests {
                 "{wall_ms}, {monotonic_ms}"
             );
             assert!(!ticks.jumped(7 + wall_ms + 1_000, monotonic + TICK), "that is over");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stood_still_for_a_minute_has_to_ask_before_anything_else() {
+        let minute = Duration::from_secs(60);
+        // Stopped, so that both clocks go on; or with its machine, whose clock is put right afterwards.
+        for monotonic in [minute, Duration::ZERO] {
+            let still = StoodStill::default();
+            assert!(!still.has_to_ask(0), "it never ticked");
+            assert!(!still.tick(0));
+            tokio::time::advance(TICK).await;
+            assert!(!still.tick(1_000) && !still.has_to_ask(1_500));
+            let before = still.times();
+            tokio::time::advance(monotonic).await;
+            assert!(still.has_to_ask(61_000), "before the next tick as well");
+            // What was asked before that says nothing of it.
+            still.asked(before);
+            assert!(still.tick(61_000) && still.has_to_ask(61_000));
+            still.asked(before);
+            assert!(still.has_to_ask(61_000));
+            still.asked(still.times());
+            assert!(!still.has_to_ask(61_000));
         }
     }
 }

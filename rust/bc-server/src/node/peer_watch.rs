@@ -18,10 +18,10 @@ use bc_core::{
         handed_over::HandedOver,
         handover,
         inquiry::Heard,
-        ticks::{TICK, Ticks},
+        ticks::{StoodStill, TICK},
     },
     settings::{FENCED_CODE, Face, Fence},
-    status::{Phase, Topic, peers::peers_of},
+    status::{Phase, StatusBoard, Topic, peers::peers_of},
 };
 use futures_util::future::join_all;
 use tokio::{
@@ -62,6 +62,7 @@ pub(crate) fn start(
     token: &watch::Receiver<Option<Token>>,
     book: &Arc<PeerBook>,
     (replaced, told): (&Replaced, &Arc<Notify>),
+    still: &Arc<StoodStill>,
     handing_over: Option<&Arc<HandingOver>>,
 ) {
     let fenced = Fenced::of(assembly, book);
@@ -71,6 +72,7 @@ pub(crate) fn start(
     };
     let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
     let (by_database, told) = (replaced.subscribe(), Arc::clone(told));
+    let still = Arc::clone(still);
     let (audit, handing_over) = (assembly.audit.clone(), handing_over.cloned());
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
@@ -86,6 +88,7 @@ pub(crate) fn start(
             guard,
             by_database: by_database.clone(),
             told: Arc::clone(&told),
+            still: Arc::clone(&still),
             silent_since: BTreeMap::new(),
             handing_over: handing_over.clone(),
             audit: audit.clone(),
@@ -103,6 +106,8 @@ struct PeerWatch {
     by_database: watch::Receiver<Option<Winner>>,
     /// Told where somebody says to have a higher epoch.
     told: Arc<Notify>,
+    /// What gives out no file before it was asked.
+    still: Arc<StoodStill>,
     /// Since when each peer has not proven itself.
     silent_since: BTreeMap<String, Instant>,
     /// Where GoCD is held, since this node hands over.
@@ -112,32 +117,33 @@ struct PeerWatch {
 
 impl PeerWatch {
     /// Asks again and again, until this node is fenced.
-    async fn run(mut self) {
-        let begun = Instant::now();
-        let mut ticks = Ticks::begin(self.fenced.board.now_ms(), Duration::ZERO);
-        let mut due = begun;
+    async fn run(self) {
+        let ticking = tick(
+            Arc::clone(&self.fenced.board),
+            Arc::clone(&self.still),
+            Arc::clone(&self.told),
+        );
+        tokio::join!(ticking, self.ask());
+    }
+
+    async fn ask(mut self) {
+        let mut due = Instant::now();
         while self.fenced.board.look(|status| status.role == Role::Primary) {
-            let jumped = ticks.jumped(self.fenced.board.now_ms(), begun.elapsed());
-            if jumped {
-                warn!(
-                    "this process stood still for a while, or its clock was moved; the other nodes are asked at once"
-                );
-            }
             if self.by_database.borrow().is_some() {
                 self.end().await;
             }
-            if jumped || Instant::now() >= due {
+            if Instant::now() >= due {
                 due = Instant::now()
                     + match self.handing_over {
                         Some(_) => INTERVAL_OF_HAND_OVER,
                         None => INTERVAL - jitter(self.fenced.board.now_ms()),
                     };
+                let times = self.still.times();
                 self.round().await;
-                // The time that the answers took is no jump.
-                ticks = Ticks::begin(self.fenced.board.now_ms(), begun.elapsed());
                 if self.guard.is_decided() {
                     self.end().await;
                 } else {
+                    self.still.asked(times);
                     self.fenced.board.clear(&Topic::Guard);
                 }
             }
@@ -323,6 +329,17 @@ impl PeerWatch {
         info!("{} has epoch {}", winner.address, winner.epoch.number);
         self.fenced.board.update(|status| status.role = Role::Fenced);
         self.fenced.fence(winner, Phase::Running).await;
+    }
+}
+
+/// Sees whether this process stood still, and has the others asked then.
+async fn tick(board: Arc<StatusBoard>, still: Arc<StoodStill>, told: Arc<Notify>) {
+    loop {
+        if still.tick(board.now_ms()) {
+            warn!("this process stood still for a while, or its clock was moved; the other nodes are asked at once");
+            told.notify_one();
+        }
+        sleep(TICK).await;
     }
 }
 

@@ -236,6 +236,7 @@ mod tests {
                 run: Arc::new(Run::begin(None, std::path::Path::new("state"), 0).expect("random")),
                 files: tokio::runtime::Handle::current(),
                 replaced: Arc::default(),
+                still: Arc::default(),
                 md5s: Md5Desk::default(),
             };
             let ports = Ports {

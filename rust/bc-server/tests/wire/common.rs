@@ -107,6 +107,7 @@ impl Node {
             rejections: RejectionLog::new(board),
             run: Arc::new(run),
             replaced: Arc::default(),
+            still: Arc::default(),
         };
         let tls = tls::server::config(&identity).expect("identity");
         let bound = bound(limits).await.with_rejections(context.rejections.clone());

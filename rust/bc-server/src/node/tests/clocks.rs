@@ -1,8 +1,9 @@
-//! Nodes whose clocks are set back or forward by a day.
+//! Nodes whose clocks are set back or forward by a day, or of which one stands still for a minute.
 
 use std::{sync::atomic::AtomicI64, thread};
 
 use bc_core::basics::Clock;
+use bc_testkit::{gocd_dir::TOKEN, http};
 
 use super::{
     lines::{Pair, Wish, promote},
@@ -113,4 +114,45 @@ fn a_clock_that_is_set_by_a_day_changes_no_decision_on_either_node() {
             }
         }
     });
+}
+
+/// What the primary answers who asks for its files.
+fn asked_for_files(primary: &Scene) -> u16 {
+    let url = format!(
+        "https://127.0.0.1:{}/go/add-on/business-continuity/api/v2/manifest",
+        primary.dir.port
+    );
+    let asked = http::tls_client().get(url).basic_auth(TOKEN.0, Some(TOKEN.1)).send();
+    asked.expect("it answers").status().as_u16()
+}
+
+/// As after a pause of its machine, whose clock is put right when it goes on. A process that is stopped (SIGSTOP) sees the
+/// other clock jump instead: `whoever_stood_still_for_a_minute_has_to_ask_before_anything_else` has both, and
+/// `a_primary_that_was_frozen_while_it_was_replaced_asks_first_when_it_wakes` a process that is really stopped.
+#[test]
+fn a_primary_that_stood_still_for_a_minute_while_it_was_replaced_gives_out_no_file_when_it_goes_on() {
+    let clock = Arc::<Set>::default();
+    let of_primary = Wish {
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        ..Wish::default()
+    };
+    let pair = Pair::open(&of_primary, &Wish::default());
+    pair.is_heard();
+    assert_eq!(asked_for_files(&pair.primary), 200);
+    // Nobody is replaced: it asks, and goes on.
+    clock.0.store(60_000, Ordering::SeqCst);
+    assert_eq!(asked_for_files(&pair.primary), 503);
+    wait::until("it has asked", SOON, || {
+        (asked_for_files(&pair.primary) == 200).then_some(())
+    });
+
+    pair.cut();
+    let reply = pair.standby.order(&promote(false));
+    assert!(matches!(&reply, Reply::Done { .. }), "{reply:?}");
+    pair.heal();
+    clock.0.store(120_000, Ordering::SeqCst);
+    let answered = asked_for_files(&pair.primary);
+    assert!(matches!(answered, 503 | 409), "{answered}");
+    pair.is_fenced(2);
+    assert_eq!(asked_for_files(&pair.primary), 409);
 }
