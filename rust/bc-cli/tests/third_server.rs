@@ -156,3 +156,57 @@ fn a_primary_that_was_moved_starts_where_its_former_place_is_left_or_somebody_el
     let _moved = primary_in(&place, "primary", "127.0.0.1:0", &[]);
     wait_for("it runs", || (runs("primary") != now).then_some(()));
 }
+
+#[test]
+fn a_copy_that_started_while_its_original_was_off_ends_once_that_one_runs_and_starts_no_more_beside_it() {
+    let place = Place::new();
+    let noted = |node: &str, address: &str| {
+        wait_for("it runs, and notes where", || {
+            let running = status(&place, node)["phase"] == "running";
+            let known = place.path(&format!("{node}/db/business-continuity/known-peers.json"));
+            let is_noted = fs::read_to_string(known)
+                .ok()?
+                .contains(&format!("\"place\":\"https://{address}\""));
+            (running && is_noted).then_some(())
+        });
+    };
+    let (original, _standby, address) = pair(&place);
+    noted("primary", &address);
+    original.end();
+    copy(&place, "primary", "third");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let elsewhere = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    // It knows where it is from after it has run elsewhere, too.
+    for _ in 0..2 {
+        let third = primary_in(&place, "third", &elsewhere, &[]);
+        noted("third", &elsewhere);
+        third.end();
+    }
+    let third = primary_in(&place, "third", &elsewhere, &[]);
+    noted("third", &elsewhere);
+
+    let is_held_beside = || {
+        wait_for("the copy is held, and says beside whom", || {
+            let status = status(&place, "third");
+            let said = status["problems"].to_string();
+            let is_held = status["phase"] == "holding" && said.contains("with its identity answers there");
+            (is_held && said.contains(&format!("`gocd-bc guard ignore https://{address}`"))).then_some(())
+        });
+        let running = status(&place, "primary");
+        assert_eq!(
+            (&running["role"], &running["phase"]),
+            (&"primary".into(), &"running".into())
+        );
+    };
+    let _original = primary_in(&place, "primary", &address, &[]);
+    noted("primary", &address);
+    is_held_beside();
+    let (_, log) = third.end();
+    assert!(
+        log.contains("CRITICAL this server must not run as the primary"),
+        "{log}"
+    );
+    let _third = primary_in(&place, "third", &elsewhere, &[]);
+    is_held_beside();
+}

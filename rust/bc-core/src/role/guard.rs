@@ -7,6 +7,7 @@
 //! | another node that is a primary in the very same epoch | `Conflict` |
 //! | a proven node with the id of this one, in another run | `Conflict`: one of the two is a copy |
 //! | the two before, of one whose GoCD waits, while this node's runs | `Agrees`: whoever runs is not ended by one who asks |
+//! | this node's own key, from another run that runs as the primary, while this node does | `Conflict`: one of the two is a copy |
 //! | any other proven node, or this node itself | `Agrees` |
 //! | an answer that is not proven: another key, a refused token, nonsense | `Unproven` |
 //! | nothing to the end of the wait: refused, no connection, no answer, a name that leads nowhere | `Unreachable` |
@@ -20,7 +21,8 @@
 //! A node that ran as the primary at another place asks there too when it starts: its folders may have been copied, and the
 //! server that they are from may run there. There, whoever shows this node's own key is `Unproven`, and whoever else does not
 //! prove who that is has that place now, and counts for nothing. Silence there is waited for no longer than it takes to say
-//! so: a server that was moved starts as it did.
+//! so: a server that was moved starts as it did. It asks there for as long as it runs, and at later starts, where silence
+//! means nothing more: a copy that started while its original was off ends once that one runs again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,6 +116,8 @@ struct Former {
     asked: u32,
     /// Whether nobody is there by the newest answer.
     is_left: bool,
+    /// Whether this node has run elsewhere since, so that silence there says nothing.
+    is_settled: bool,
 }
 
 impl Guard {
@@ -144,13 +148,15 @@ impl Guard {
         Self { runs: true, ..self }
     }
 
-    /// The same guard, which asks at a former place of this node as well.
-    pub fn of_former(mut self, place: Option<String>) -> Self {
+    /// The same guard, which asks at a former place of this node as well. It `is_settled` where this node has run elsewhere
+    /// since.
+    pub fn of_former(mut self, place: Option<String>, is_settled: bool) -> Self {
         self.asked.extend(place.clone());
         self.former = place.map(|place| Former {
             place,
             asked: 0,
             is_left: false,
+            is_settled,
         });
         self
     }
@@ -214,7 +220,7 @@ impl Guard {
     pub fn is_complete(&self) -> bool {
         self.asked.iter().all(|peer| {
             self.ignored.contains(peer)
-                || self.counted(peer).is_none()
+                || self.words.contains_key(peer) && self.counted(peer).is_none()
                 || self.is_former_done(peer)
                 || self
                     .words
@@ -228,15 +234,24 @@ impl Guard {
         self.asked.iter().filter_map(|peer| self.counted(peer)).collect()
     }
 
-    /// What one peer has said to the guard so far; none where somebody else has a former place of this node.
+    /// What one peer has said to the guard so far; none where somebody else has a former place of this node, or nobody
+    /// after this node has settled elsewhere.
     fn counted(&self, peer: &str) -> Option<Said> {
         let word = self.words.get(peer);
         match word.map_or(Said::Unreachable, |word| word.said) {
             Said::Unproven if self.is_former(peer) && !word.is_some_and(|word| word.is_own_key) => None,
+            Said::Unreachable if self.has_settled_since(peer) => None,
             // A person can go on without an answer, not against one that is proven.
             Said::Unproven | Said::Unreachable if self.ignored.contains(peer) => Some(Said::Agrees),
             said => Some(said),
         }
+    }
+
+    /// Whether a peer is a former place of this node, which has run elsewhere since.
+    fn has_settled_since(&self, peer: &str) -> bool {
+        self.former
+            .as_ref()
+            .is_some_and(|former| former.is_settled && former.place == peer)
     }
 
     /// Whether nobody is waited for any longer at a former place of this node: nobody answers there.
@@ -286,12 +301,13 @@ impl Guard {
             said,
             how,
             node: None,
-            is_own_key: matches!(heard, Heard::OwnKey(_)),
+            is_own_key: matches!(heard, Heard::OwnKey { .. }),
             is_to_end: false,
         };
         match heard {
             Heard::Itself => word(Said::Agrees, "leads to this server itself".to_owned()),
-            Heard::Unproven(how) | Heard::OwnKey(how) => word(Said::Unproven, how.clone()),
+            Heard::OwnKey { how, runs: true } if self.runs => word(Said::Conflict, how.clone()),
+            Heard::Unproven(how) | Heard::OwnKey { how, .. } => word(Said::Unproven, how.clone()),
             Heard::Mute(how) => word(
                 Said::Unreachable,
                 format!("takes connections and does not answer: {how}"),
@@ -434,6 +450,13 @@ mod tests {
             epoch,
             highest,
             run: None,
+        }
+    }
+
+    fn own_key(runs: bool) -> Heard {
+        Heard::OwnKey {
+            how: "its key".to_owned(),
+            runs,
         }
     }
 
@@ -612,8 +635,9 @@ mod tests {
     #[test]
     fn at_a_former_place_only_this_nodes_own_identity_speaks_against_it_and_silence_is_not_waited_for() {
         const OLD: &str = "https://before:8155";
-        let asks =
-            || Guard::new(ME.parse().expect("id"), own_run(), Some(epoch(1, "")), []).of_former(Some(OLD.into()));
+        let asks = || {
+            Guard::new(ME.parse().expect("id"), own_run(), Some(epoch(1, "")), []).of_former(Some(OLD.into()), false)
+        };
         let hears = |heard: Heard, times| {
             let mut guard = asks();
             for _ in 0..times {
@@ -623,7 +647,7 @@ mod tests {
         };
         assert!(!asks().is_complete() && asks().said() == [Said::Unreachable]);
 
-        let copy = hears(Heard::OwnKey("its key".to_owned()), 1);
+        let copy = hears(own_key(true), 1);
         assert_eq!(copy.who(Said::Unproven), [(OLD, "its key")]);
         assert!(!copy.is_complete());
         let mut ignoring = copy.clone();
@@ -646,6 +670,38 @@ mod tests {
         ] {
             assert!(!hears(silent.clone(), FORMER_ASKED - 1).is_complete());
             assert!(hears(silent, FORMER_ASKED).is_complete());
+        }
+    }
+
+    #[test]
+    fn a_server_that_settled_elsewhere_asks_on_and_ends_only_beside_its_own_identity_that_runs() {
+        const OLD: &str = "https://before:8155";
+        let asks =
+            || Guard::new(ME.parse().expect("id"), own_run(), Some(epoch(1, "")), []).of_former(Some(OLD.into()), true);
+        let hears = |mut guard: Guard, heard: Heard| {
+            guard.hear(OLD, vec![(OLD.to_owned(), heard)]);
+            guard
+        };
+        assert!(!asks().is_complete(), "it is asked once more at each start");
+        for nobody in [
+            Heard::Silence("refused".to_owned()),
+            Heard::Mute("hangs".to_owned()),
+            Heard::Unproven("another key".to_owned()),
+        ] {
+            let left = hears(asks(), nobody);
+            assert!(
+                left.is_complete() && left.said().is_empty(),
+                "nor does bc.guard=strict hold"
+            );
+        }
+        for runs in [true, false] {
+            assert_eq!(hears(asks(), own_key(runs)).said(), [Said::Unproven], "at a start");
+            let running = hears(asks().of_running(), own_key(runs));
+            assert_eq!(
+                running.is_decided(),
+                runs,
+                "whoever runs is not ended by one that is held"
+            );
         }
     }
 

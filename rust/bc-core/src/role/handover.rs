@@ -407,7 +407,7 @@ pub fn confirmed(token: &HandoverToken, heard: &[(String, Heard)]) -> Result<(),
             }
             Heard::Node { .. } | Heard::Itself => said.push(format!("{address} is another node")),
             Heard::Unproven(how)
-            | Heard::OwnKey(how)
+            | Heard::OwnKey { how, .. }
             | Heard::Mute(how)
             | Heard::NotAsked(how)
             | Heard::Silence(how) => {

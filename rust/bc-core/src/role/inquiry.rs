@@ -48,8 +48,13 @@ pub enum Heard {
     Itself,
     /// Somebody answered who has not proven to be that node; how, for people.
     Unproven(String),
-    /// Somebody answered with this node's own key who is another run, and not known to be another node; how, for people.
-    OwnKey(String),
+    /// Somebody answered with this node's own key who is another run, and not known to be another node.
+    OwnKey {
+        /// How, for people.
+        how: String,
+        /// Whether GoCD runs there as the primary, as far as it says.
+        runs: bool,
+    },
     /// Somebody takes connections and did not answer.
     Mute(String),
     /// Nobody was asked; why, for people.
@@ -156,7 +161,7 @@ impl Inquiry {
                 "{address} answers as the primary (node {node_id:.8}, epoch {})",
                 epoch.number
             ))),
-            Heard::Unproven(how) | Heard::OwnKey(how) => Some(Verdict::Hold(format!(
+            Heard::Unproven(how) | Heard::OwnKey { how, .. } => Some(Verdict::Hold(format!(
                 "{address} answers, and it cannot be proven who that is: {how}"
             ))),
             _ => None,
@@ -202,7 +207,7 @@ impl Inquiry {
                 }
                 Heard::NotAsked(why) => return Verdict::Hold(format!("{address} could not be asked: {why}")),
                 // Both have decided when they were heard.
-                Heard::Node { .. } | Heard::Unproven(_) | Heard::OwnKey(_) | Heard::Itself => {
+                Heard::Node { .. } | Heard::Unproven(_) | Heard::OwnKey { .. } | Heard::Itself => {
                     return Verdict::Hold(format!("{address} answers"));
                 }
             }

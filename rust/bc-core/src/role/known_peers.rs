@@ -100,6 +100,16 @@ pub struct KnownPeers {
     /// Where this node was when it ran as the primary last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     place: Option<String>,
+    /// Where it was before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<FormerPlace>,
+}
+
+/// A place at which a node ran as the primary, until it ran at another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct FormerPlace {
+    url: String,
+    left_ms: i64,
 }
 
 impl Default for KnownPeers {
@@ -109,6 +119,7 @@ impl Default for KnownPeers {
             peers: Vec::new(),
             highest: None,
             place: None,
+            former: None,
         }
     }
 }
@@ -214,8 +225,9 @@ impl KnownPeers {
                 CertificateAuthority::File(path) => path.display().to_string(),
             });
         }
-        self.peers
-            .retain(|peer| now_ms.saturating_sub(peer.newest_ms()) < KEPT_MS);
+        let is_kept = |ms| now_ms.saturating_sub(ms) < KEPT_MS;
+        self.peers.retain(|peer| is_kept(peer.newest_ms()));
+        self.former = self.former.take().filter(|former| is_kept(former.left_ms));
     }
 
     /// Takes in the address that a standby of this node reports. What is known later wins: it is asked nowhere else any
@@ -283,15 +295,23 @@ impl KnownPeers {
     }
 
     /// Notes where this node is, which runs as the primary there.
-    pub fn runs_at(&mut self, place: &str) {
-        self.place = Some(place.to_owned());
+    pub fn runs_at(&mut self, place: &str, now_ms: i64) {
+        if self.place.as_deref() == Some(place) {
+            return;
+        }
+        let before = self.place.replace(place.to_owned());
+        self.former = before.map(|url| FormerPlace { url, left_ms: now_ms });
     }
 
-    /// Where this node ran as the primary, if that is another place than where it is now: its folders may have been copied,
-    /// and the server that they are from runs there still.
-    pub fn former_place(&self, now: Option<&str>) -> Option<KnownPeer> {
-        let former = self.place.clone().filter(|place| Some(&**place) != now)?;
-        Some(KnownPeer::at(former, NamedBy::Report, 0))
+    /// Where this node ran as the primary, if that is another place than where it is `now`: its folders may have been copied,
+    /// and the server that they are from runs there still, or again. And whether it has run where it is now since, which is
+    /// remembered for a year.
+    pub fn former_place(&self, now: Option<&str>) -> Option<(KnownPeer, bool)> {
+        let at = |url: &str| KnownPeer::at(url.to_owned(), NamedBy::Report, 0);
+        match self.place.as_deref() {
+            Some(place) if Some(place) != now => Some((at(place), false)),
+            _ => Some((at(&self.former.as_ref()?.url), true)),
+        }
     }
 
     /// All known peers.
@@ -361,12 +381,25 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let mut known = KnownPeers::default();
         assert_eq!(known.former_place(Some("https://one:8155")), None);
-        known.runs_at("https://one:8155");
+        known.runs_at("https://one:8155", 7);
         known.save(folder.path()).expect("saved");
-        let known = KnownPeers::load(folder.path()).expect("whole");
+        let mut known = KnownPeers::load(folder.path()).expect("whole");
         assert_eq!(known.former_place(Some("https://one:8155")), None);
-        let asked = known.former_place(Some("https://two:8155")).map(|peer| peer.url);
-        assert_eq!(asked.as_deref(), Some("https://one:8155"));
+        let asked = |known: &KnownPeers| {
+            let (former, is_settled) = known.former_place(Some("https://two:8155"))?;
+            Some((former.url, is_settled))
+        };
+        assert_eq!(asked(&known), Some(("https://one:8155".to_owned(), false)));
+        // Later starts there ask still.
+        for now_ms in [8, 9] {
+            known.runs_at("https://two:8155", now_ms);
+            known.save(folder.path()).expect("saved");
+            known = KnownPeers::load(folder.path()).expect("whole");
+            known.take_in(&settings(&[]), KEPT_MS);
+            assert_eq!(asked(&known), Some(("https://one:8155".to_owned(), true)));
+        }
+        known.take_in(&settings(&[]), 8 + KEPT_MS);
+        assert_eq!(asked(&known), None);
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Stopping {
                 | Heard::Mute(how)
                 | Heard::NotAsked(how)
                 | Heard::Unproven(how)
-                | Heard::OwnKey(how)
+                | Heard::OwnKey { how, .. }
                     if was_there =>
                 {
                     left.push(format!("{address} has not said that it stops: {how}"));

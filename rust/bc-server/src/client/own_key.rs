@@ -11,6 +11,7 @@ use bc_core::{
     generation::KeyHolder,
     standby::pull::judge,
 };
+use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use super::{Candidate, HttpTransport, LONGEST_CONNECT, client, key_of};
@@ -27,7 +28,8 @@ impl HttpTransport {
         if error.kind() != Kind::Refused || !candidate.verifier.saw_own() {
             return error;
         }
-        let other = self.holder_at(candidate).await.filter(|there| !self.is_itself(there));
+        let there = self.holder_at(candidate).await.map(|(there, _)| there);
+        let other = there.filter(|there| !self.is_itself(there));
         let own = self.holder.as_ref().and_then(|own| own.node_id.as_ref());
         match (other, own) {
             (Some(other), Some(own)) if other.is_other_node(own) => judge::own_key(&other.run),
@@ -41,8 +43,9 @@ impl HttpTransport {
         self.holder.as_ref().is_some_and(|own| there.run.id == own.run.id)
     }
 
-    /// Asks who answers there with this node's own key; none where that is not said.
-    pub(super) async fn holder_at(&self, candidate: &Candidate) -> Option<KeyHolder> {
+    /// Asks who answers there with this node's own key, and whether GoCD runs there as the primary; none where that is not
+    /// said.
+    pub(super) async fn holder_at(&self, candidate: &Candidate) -> Option<(KeyHolder, bool)> {
         let (key, own) = (self.key.as_ref()?, self.holder.as_ref()?);
         let verifier = Verifier::of_own(Arc::clone(key));
         let http = client(
@@ -53,7 +56,7 @@ impl HttpTransport {
         );
         let request = http
             .ok()?
-            .get(format!("{}{PREFIX}/live", candidate.base))
+            .get(format!("{}{PREFIX}/ready", candidate.base))
             .header(RUN_HEADER, run_header(own)?);
         let response = timeout(self.timeout.min(LONGEST_CONNECT), request.send()).await;
         let response = response.ok()?.ok()?;
@@ -62,6 +65,6 @@ impl HttpTransport {
         }
         let there = KeyHolder::from_header(response.headers().get(RUN_HEADER)?.as_bytes())?;
         let address = response.remote_addr().map(|address| address.ip());
-        Some(there.at(address))
+        Some((there.at(address), response.status() == StatusCode::OK))
     }
 }

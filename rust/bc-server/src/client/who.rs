@@ -89,17 +89,23 @@ impl HttpTransport {
     /// Says who it is at an address where this node's own key was shown.
     async fn who_has_own_key(&self, candidate: &Candidate, refused: &Error) -> Heard {
         match self.holder_at(candidate).await {
-            Some(there) if self.is_itself(&there) => Heard::Itself,
-            None => Heard::OwnKey("it shows the key of this server, and does not say who it is".to_owned()),
-            Some(there) => {
+            Some((there, _)) if self.is_itself(&there) => Heard::Itself,
+            None => Heard::OwnKey {
+                how: "it shows the key of this server, and does not say who it is".to_owned(),
+                runs: false,
+            },
+            Some((there, runs)) => {
                 let own = self.holder.as_ref().and_then(|own| own.node_id.as_ref());
                 if own.is_some_and(|own| there.is_other_node(own)) {
                     return Heard::Unproven(self.explained(candidate, refused.clone()).await.message().to_owned());
                 }
-                Heard::OwnKey(format!(
-                    "another server has the identity of this one, {}, and one of them is a copy",
-                    there.run.description()
-                ))
+                Heard::OwnKey {
+                    how: format!(
+                        "another server has the identity of this one, {}, and one of them is a copy",
+                        there.run.description()
+                    ),
+                    runs,
+                }
             }
         }
     }

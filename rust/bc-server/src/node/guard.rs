@@ -89,13 +89,7 @@ pub(crate) fn start_asking(
     recorded: RoleFile,
     own_epoch: Option<Epoch>,
 ) -> Arc<Guarding> {
-    let guard = Guard::new(
-        assembly.state.node_id().clone(),
-        assembly.run.id.clone(),
-        own_epoch.clone(),
-        book.names(),
-    )
-    .of_former(book.former());
+    let guard = book.guard(own_epoch.clone());
     let guarding = Arc::new(Guarding {
         fenced: Fenced::of(assembly, &book),
         launch: Launch::of(assembly),
@@ -241,7 +235,7 @@ impl Guarding {
     async fn run(self: Arc<Self>) {
         let end = Instant::now() + self.fenced.settings.guard_wait;
         let (answers, mut heard) = mpsc::unbounded_channel();
-        let asked = self.book.asked_at_start(&self.token);
+        let asked = self.book.asked_as_primary(&self.token);
         let asking = join_all(asked.into_iter().map(|(name, asked)| {
             let (this, answers) = (Arc::clone(&self), answers.clone());
             async move { this.ask(name, asked, answers).await }
@@ -445,7 +439,7 @@ impl Guarding {
             Start::HoldUnproven => {
                 let unproven = guard.who(Said::Unproven);
                 if let Some((place, how)) = unproven.iter().find(|(peer, _)| guard.is_former(peer)) {
-                    return self.stay(beside_itself(place, how));
+                    return self.stay(beside_itself("stays held", place, how));
                 }
                 let lines: Vec<_> = unproven
                     .iter()
@@ -500,9 +494,9 @@ impl Guarding {
 }
 
 /// What to say where this node's own identity answers where it ran as the primary before.
-fn beside_itself(place: &str, how: &str) -> String {
+pub(super) fn beside_itself(what: &str, place: &str, how: &str) -> String {
     format!(
-        "this server stays held, since it ran as the primary at {place} before, and a server with its identity answers there: \
+        "this server {what}, since it ran as the primary at {place} before, and a server with its identity answers there: \
          {how}. If this server is a copy of that one, stop GoCD here, run `gocd-bc identity new` and make a standby of it with \
          `gocd-bc setup standby --primary {place} --write`. If this server was moved here, stop GoCD there, make sure that it \
          stays off, and go on: `gocd-bc guard ignore {place}`."

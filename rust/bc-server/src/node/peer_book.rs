@@ -11,11 +11,11 @@ use std::{
 
 use bc_core::{
     basics::{Error, Kind, NodeId, Severity, lock},
-    generation::Run,
+    generation::{Epoch, Run},
     keys::{OwnKeys, PeersFile, Token},
     role::{
         StateDir,
-        guard::{ProvenNode, Winner},
+        guard::{Guard, ProvenNode, Winner},
         inquiry::Heard,
         known_peers::{self, Highest, KnownPeer, KnownPeers},
     },
@@ -42,8 +42,9 @@ pub(crate) struct PeerBook {
     run: Arc<Run>,
     known: Mutex<Result<KnownPeers, Error>>,
     own_url: OwnUrl,
-    /// Where this node was when it ran as the primary last, if that is another place than where it starts now.
-    former: Option<KnownPeer>,
+    /// Where this node was when it ran as the primary, if that is another place than where it starts now, and whether it has
+    /// run where it is now since.
+    former: Option<(KnownPeer, bool)>,
     transports: Mutex<BTreeMap<String, (KnownPeer, Arc<HttpTransport>)>>,
 }
 
@@ -97,7 +98,7 @@ impl PeerBook {
             .as_ref()
             .ok()
             .and_then(|known| known.former_place(now.as_deref()));
-        book.former = former.filter(|former| book.peers().iter().all(|peer| peer.url != former.url));
+        book.former = former.filter(|(former, _)| book.peers().iter().all(|peer| peer.url != former.url));
         Arc::new(book)
     }
 
@@ -108,14 +109,21 @@ impl PeerBook {
         names
     }
 
-    /// Where this node ran as the primary before it starts at another place, which is asked too before GoCD may run.
+    /// Where this node ran as the primary at another place, which is asked too.
     pub(crate) fn former(&self) -> Option<String> {
-        Some(self.former.as_ref()?.url.clone())
+        Some(self.former.as_ref()?.0.url.clone())
+    }
+
+    /// What asks the peers in the book for this run of this node, which has this epoch.
+    pub(crate) fn guard(&self, own_epoch: Option<Epoch>) -> Guard {
+        let is_settled = self.former.as_ref().is_some_and(|(_, is_settled)| *is_settled);
+        Guard::new(self.own_node_id().clone(), self.run.id.clone(), own_epoch, self.names())
+            .of_former(self.former(), is_settled)
     }
 
     /// The same as [`Self::asked`], and a former place of this node.
-    pub(crate) fn asked_at_start(&self, token: &watch::Receiver<Option<Token>>) -> Vec<(String, Asked)> {
-        let former = self.former.as_ref().map(|former| {
+    pub(crate) fn asked_as_primary(&self, token: &watch::Receiver<Option<Token>>) -> Vec<(String, Asked)> {
+        let former = self.former.as_ref().map(|(former, _)| {
             let transport = self.transport(former, token);
             (former.url.clone(), transport.map_or_else(Asked::not, Asked::There))
         });
@@ -201,7 +209,8 @@ impl PeerBook {
     /// Notes in the book of peers that this node runs as the primary where it is now.
     pub(crate) fn runs_here(&self) {
         if let Some(place) = self.board.look(|status| (self.own_url)(status)) {
-            self.change(|known| known.runs_at(&place));
+            let now_ms = self.board.now_ms();
+            self.change(|known| known.runs_at(&place, now_ms));
         }
     }
 

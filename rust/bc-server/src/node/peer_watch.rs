@@ -2,7 +2,8 @@
 //!
 //! Every ten seconds, and at once where this process stood still or its clock was moved, or somebody says to have a higher
 //! epoch. On a higher epoch it gives out no files any more, writes that down, says CRITICAL, and with `bc.fence=exit` ends the process, which comes back held. Two
-//! primaries in one epoch end as well: at their next start both hold until a person has decided. A higher epoch in GoCD's
+//! primaries in one epoch end as well: at their next start both hold until a person has decided. So does one whose own
+//! identity runs where it ran before: it is a copy that started while its original was off. A higher epoch in GoCD's
 //! database, which `database` watches, counts as that of a peer. A primary that hands over asks each second, and is fenced by
 //! whoever took over without an end: GoCD is held already.
 
@@ -35,7 +36,7 @@ use super::{
     audit_writer::AuditWriter,
     database::Replaced,
     fence::Fenced,
-    guard::named,
+    guard::{beside_itself, named},
     hand_over,
     handing_over::HandingOver,
     peer_book::PeerBook,
@@ -70,13 +71,13 @@ pub(crate) fn start(
         name: "peers",
         does: "asks the other nodes whether one of them was promoted",
     };
-    let (run, events, token) = (Arc::clone(&assembly.run), Arc::clone(&assembly.events), token.clone());
+    let (events, token) = (Arc::clone(&assembly.events), token.clone());
     let (by_database, told) = (replaced.subscribe(), Arc::clone(told));
     let still = Arc::clone(still);
     let (audit, handing_over) = (assembly.audit.clone(), handing_over.cloned());
     supervisor.supervise(part, move || {
         let own = fenced.board.look(|status| status.epoch.clone());
-        let guard = Guard::new(fenced.state.node_id().clone(), run.id.clone(), Some(own), []);
+        let guard = fenced.book.guard(Some(own));
         let guard = match handing_over {
             Some(_) => guard,
             None => guard.of_running(),
@@ -162,13 +163,12 @@ impl PeerWatch {
         let (book, token) = (Arc::clone(&self.fenced.book), self.token.clone());
         let all = move || {
             book.runs_here();
-            Ok(book.asked(&token))
+            Ok(book.asked_as_primary(&token))
         };
         let Ok(asked) = blocking(all).await else {
             return;
         };
-        self.guard.ask(asked.iter().map(|(name, _)| name.clone()));
-        let answers = join_all(asked.into_iter().map(|(name, asked)| async move {
+        let mut answers = join_all(asked.into_iter().map(|(name, asked)| async move {
             let heard = timeout(ANSWER_WITHIN, asked.who(&name)).await.unwrap_or_else(|_| {
                 let silence = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
                 vec![(name.clone(), Heard::Mute(silence))]
@@ -176,6 +176,9 @@ impl PeerWatch {
             (name, heard)
         }))
         .await;
+        // Nobody is missed at a former place, nor does whoever else has it count.
+        answers.retain(|(name, heard)| !self.guard.is_former(name) || heard.iter().any(|(_, heard)| counts(heard)));
+        self.guard.ask(answers.iter().map(|(name, _)| name.clone()));
         let mut answered = Vec::new();
         for (name, heard) in answers {
             if heard
@@ -250,11 +253,15 @@ impl PeerWatch {
                 None => self.fence(winner).await,
             },
             None => {
-                let message = format!(
-                    "another node claims to be the primary as well, and GoCD may do everything twice: {}. Find out which \
-                     one is to be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
-                    named(&self.guard.who(Said::Conflict))
-                );
+                let conflicts = self.guard.who(Said::Conflict);
+                let message = match conflicts.iter().find(|(peer, _)| self.guard.is_former(peer)) {
+                    Some((place, how)) => beside_itself("must not run as the primary", place, how),
+                    None => format!(
+                        "another node claims to be the primary as well, and GoCD may do everything twice: {}. Find out which \
+                         one is to be it. On that one run `gocd-bc promote --take-over`, on the other one `gocd-bc demote`.",
+                        named(&conflicts)
+                    ),
+                };
                 if self
                     .fenced
                     .board
@@ -341,6 +348,11 @@ async fn tick(board: Arc<StatusBoard>, still: Arc<StoodStill>, told: Arc<Notify>
         }
         sleep(TICK).await;
     }
+}
+
+/// Whether an answer at a former place of this node counts.
+fn counts(heard: &Heard) -> bool {
+    matches!(heard, Heard::Node { .. } | Heard::OwnKey { runs: true, .. })
 }
 
 /// Up to a second, so that many nodes do not ask at the same instant.

@@ -174,14 +174,14 @@ impl StandbyWatch {
     }
 
     /// Shows that another server with the identity of this primary asks here: it was started as a standby of its own
-    /// original.
+    /// original, or as a primary at another place.
     fn show_copies(&self) {
         let copies = self.standbys.copies();
         if copies.is_empty() {
             return self.board.clear(&Topic::CopyOfThisNode);
         }
         let message = format!(
-            "another server has the identity of this one, its node id and key, and asks here as a standby: {}. It is a copy \
+            "another server has the identity of this one, its node id and key, and asks here: {}. It is a copy \
              of this server, or the key was stolen. Stop GoCD there, run `gocd-bc identity new` there, and start it again; \
              if it is none of yours, run `gocd-bc identity rotate` here, which ends the key that it has.",
             run::named(&copies)

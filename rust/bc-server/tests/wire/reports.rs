@@ -8,7 +8,7 @@ use bc_core::{
     keys::{Identity, PeersFile, Standing},
     role::inquiry::Heard,
     standby::{ManifestReply, Transport},
-    status::{Report, ReportReply, ReportedGeneration},
+    status::{Phase, Report, ReportReply, ReportedGeneration},
 };
 use bc_server::{
     client::HttpTransport,
@@ -334,9 +334,13 @@ async fn a_copy_of_the_primary_that_asks_it_hears_and_is_heard_that_it_is_one() 
     assert_eq!(standbys.copies(), [], "it is this very process");
 
     let copy = Run::begin(Some("clonego".to_owned()), node.folder.path(), 0).expect("random");
+    node.context.status.update(|status| status.phase = Phase::Holding);
+    let (_, heard) = asks_as(Arc::new(copy.clone()), &own_id).await;
+    assert!(matches!(heard, Heard::OwnKey { runs: false, .. }), "{heard:?}");
+    node.context.status.update(|status| status.phase = Phase::Running);
     let (refused, heard) = asks_as(Arc::new(copy.clone()), &own_id).await;
     assert!(
-        matches!(heard, Heard::OwnKey(_)),
+        matches!(heard, Heard::OwnKey { runs: true, .. }),
         "neither the primary nor silence: {heard:?}"
     );
     assert_eq!(refused.kind(), ErrorKind::Trust, "CRITICAL at once");

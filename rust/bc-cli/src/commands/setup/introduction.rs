@@ -159,9 +159,11 @@ fn nobody_there(url: &PrimaryUrl, heard: &[(String, Heard)]) -> Failure {
          here.",
     );
     heard.iter().fold(failure, |failure, (address, heard)| match heard {
-        Heard::Unproven(why) | Heard::OwnKey(why) | Heard::Mute(why) | Heard::NotAsked(why) | Heard::Silence(why) => {
-            failure.caused_by(format!("{address}: {why}"))
-        }
+        Heard::Unproven(why)
+        | Heard::OwnKey { how: why, .. }
+        | Heard::Mute(why)
+        | Heard::NotAsked(why)
+        | Heard::Silence(why) => failure.caused_by(format!("{address}: {why}")),
         Heard::Itself => failure.caused_by(format!("{address}: it leads to this server itself")),
         Heard::Node { .. } => failure,
     })

@@ -88,8 +88,8 @@ pub(super) fn primary(facts: &Facts) -> Check {
              from pg_locks where locktype = 'advisory' and classid = 1735353188` on that database ends it.",
         );
     }
-    let is_unproven = |heard: &Heard| matches!(heard, Heard::Unproven(_) | Heard::OwnKey(_));
-    if let Some((address, Heard::Unproven(how) | Heard::OwnKey(how))) = find(is_unproven) {
+    let is_unproven = |heard: &Heard| matches!(heard, Heard::Unproven(_) | Heard::OwnKey { .. });
+    if let Some((address, Heard::Unproven(how) | Heard::OwnKey { how, .. })) = find(is_unproven) {
         return Check::refuses(
             ABOUT,
             format!("{address} answers, and it cannot be proven who that is: {how}"),
@@ -147,7 +147,11 @@ fn malformed_site(facts: &Facts) -> Option<Check> {
 fn said(address: &str, heard: &Heard) -> String {
     match heard {
         Heard::Node { role, epoch, .. } => format!("{address} is a {role} in epoch {}", epoch.number),
-        Heard::Silence(how) | Heard::Unproven(how) | Heard::OwnKey(how) | Heard::Mute(how) | Heard::NotAsked(how) => {
+        Heard::Silence(how)
+        | Heard::Unproven(how)
+        | Heard::OwnKey { how, .. }
+        | Heard::Mute(how)
+        | Heard::NotAsked(how) => {
             format!("{address}: {how}")
         }
         Heard::Itself => format!("{address} leads to this server itself"),
