@@ -78,6 +78,11 @@ public final class Environment {
         return Long.getLong("gocd.host.start.delay", 0);
     }
 
+    /** Milliseconds for which a shutdown hook keeps the JVM from ending. No property of GoCD: for tests. */
+    public static long endDelay() {
+        return Long.getLong("gocd.host.end.delay", 0);
+    }
+
     /** Who has what is in this file may ask for agents. No property of GoCD: for tests. */
     public static File accessToken() {
         return new File(System.getProperty("gocd.host.token.file", "gocd-host-token"));

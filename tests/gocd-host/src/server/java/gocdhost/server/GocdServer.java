@@ -14,7 +14,8 @@ import gocdhost.plugin.Plugins;
 
 /**
  * The server, in the order of GoCD's start: checks, port, plugins (which load on a thread of their own while the start
- * goes on), configuration, and then the health answer of 200. Nothing is stopped at the end: the JVM just ends.
+ * goes on), configuration, and then the health answer of 200. Nothing is stopped at the end: the JVM just ends, which a
+ * shutdown hook may delay.
  */
 public final class GocdServer {
     private static final ServerLog LOG = new ServerLog(GocdServer.class);
@@ -50,11 +51,23 @@ public final class GocdServer {
         config.load();
         ConfigPoll.start(config, Environment.configRefreshInterval());
         Thread.sleep(Environment.startDelay());
+        if (Environment.endDelay() > 0) {
+            Runtime.getRuntime().addShutdownHook(new Thread(GocdServer::endLate, "gocd-host-end"));
+        }
         Failure failure = new Failure();
         failure.meetDatabase(plugins);
         router.serverIsUp();
         failure.meetUsers();
         LOG.info("GoCD server started successfully.");
         System.out.println("GoCD server started successfully.");
+    }
+
+    /** The server answers meanwhile. */
+    private static void endLate() {
+        try {
+            Thread.sleep(Environment.endDelay());
+        } catch (InterruptedException sooner) {
+            // It ends all the same.
+        }
     }
 }

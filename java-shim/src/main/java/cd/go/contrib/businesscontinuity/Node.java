@@ -10,7 +10,8 @@ import java.util.concurrent.TimeoutException;
  * <tr><td>{@code bc-open}</td><td>loads the library, opens the node, ends</td></tr>
  * <tr><td>{@code bc-events}</td><td>drains the node's events into the listener until the node is closed</td></tr>
  * <tr><td>{@code bc-close}</td><td>closes the node, ends</td></tr>
- * <tr><td>{@code bc-shutdown}</td><td>closes the node at the JVM's end: GoCD does not unload plugins then</td></tr>
+ * <tr><td>{@code bc-shutdown}</td><td>closes the node at the JVM's end: GoCD does not unload plugins then. Not at an end
+ * that the node has ordered: others take its silence for the end of GoCD, and that may take longer</td></tr>
  * </table>
  *
  * <p>No thread of GoCD's ever enters the library: a thread that lives on would keep the library mapped after its class
@@ -78,13 +79,7 @@ final class Node implements DaemonThread.Work {
                 return;
             }
         }
-        try {
-            if (hook != null) {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            }
-        } catch (Throwable kept) {
-            // The JVM is ending, most likely, and this may be the very hook. One that stays closes nothing twice.
-        }
+        outliveHooks();
         try {
             DaemonThread closer = DaemonThread.started("bc-close", this);
             if (!closer.ends(CLOSE_LIMIT)) {
@@ -172,6 +167,17 @@ final class Node implements DaemonThread.Work {
         }
     }
 
+    /** Leaves the node open at the JVM's end, until its process is gone. */
+    private synchronized void outliveHooks() {
+        try {
+            if (hook != null) {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            }
+        } catch (Throwable kept) {
+            // The JVM is ending, most likely, and this may be the very hook. One that stays closes nothing twice.
+        }
+    }
+
     /** Asks for events until the node is closed, whatever happens. */
     private void drain() {
         // Kept until it is handed over: an order must not be lost because there was no memory for that.
@@ -182,6 +188,9 @@ final class Node implements DaemonThread.Work {
                     pending = Native.nextEvent(handle, EVENT_WAIT);
                 }
                 if (pending != null) {
+                    if (pending.startsWith("exit\n")) {
+                        outliveHooks();
+                    }
                     int end = pending.indexOf('\n');
                     listener.hear(pending.substring(0, end), pending.substring(end + 1));
                     pending = null;

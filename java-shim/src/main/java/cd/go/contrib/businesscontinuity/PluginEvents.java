@@ -15,6 +15,7 @@ import com.thoughtworks.go.plugin.api.response.GoApiResponse;
 final class PluginEvents implements NodeListener, DaemonThread.Work {
     private static final int ACCEPTED = 200;
     private static final int FAILURES_BETWEEN_LINES = 60;
+    private static final long END_LIMIT = 5_000;
 
     private final Logger logger = Logger.getLoggerFor(BusinessContinuityPlugin.class);
     private final GoPluginIdentifier identifier;
@@ -44,6 +45,7 @@ final class PluginEvents implements NodeListener, DaemonThread.Work {
             case "exit":
                 exitCode = Integer.parseInt(payload);
                 DaemonThread.started("bc-exit", this);
+                DaemonThread.started("bc-halt", this);
                 break;
             default:
                 // Hold and release are for the agent's node: GoCD runs already.
@@ -57,10 +59,17 @@ final class PluginEvents implements NodeListener, DaemonThread.Work {
         }
     }
 
-    /** Ends the JVM; on a thread of its own, since the shutdown hook waits for the one that events come on. */
+    /**
+     * Ends the JVM, on a thread of its own, since shutdown hooks are waited for, and whatever becomes of these: a server
+     * that was replaced works on for as long as one of them hangs.
+     */
     @Override
-    public void on(String thread) {
-        System.exit(exitCode);
+    public void on(String thread) throws InterruptedException {
+        if (thread.equals("bc-exit")) {
+            System.exit(exitCode);
+        }
+        Thread.sleep(END_LIMIT);
+        Runtime.getRuntime().halt(exitCode);
     }
 
     private void log(String level, String message) {
