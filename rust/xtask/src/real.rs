@@ -8,7 +8,7 @@
 //! | `scene`, `servers`, `api`, `address` | what every scenario has: two servers, two databases, an agent behind an address |
 //! | `compare` | the stand-in of the tests beside the real server |
 //! | `aftermath` | what the promoted server has of what was there before |
-//! | `scenario`, `outcome` | what can be played, by name, and what it came to |
+//! | `scenario`, `outcome` | what can be played, by name, and what it came to; each has a file of its own besides |
 //!
 //! What was built stays under `target/real`, a folder for each tag, and what the servers logged beside it.
 
@@ -45,6 +45,7 @@ mod scene;
 mod servers;
 mod sources;
 mod story;
+mod upgrade;
 
 /// Options of `cargo xtask real`.
 #[derive(Debug, Args)]
@@ -61,6 +62,9 @@ pub(crate) struct RealOptions {
     /// What is played
     #[arg(long, value_enum, default_value = "fail-over", requires = "check")]
     scenario: Scenario,
+    /// The release to which the pair is upgraded, by `--scenario upgrade`
+    #[arg(long, value_name = "TAG", requires = "check")]
+    to: Option<String>,
     /// Play one script of requests, edits and kills on it and on the stand-in of the tests, and print where they differ
     #[arg(long, conflicts_with = "check")]
     compare_stand_in: bool,
@@ -68,8 +72,15 @@ pub(crate) struct RealOptions {
 
 /// The `real` command.
 pub(crate) fn run(project: &Project, options: &RealOptions) -> Result<()> {
-    let jdk = jdk_from(java_of(&options.tag))?;
-    let built = Built::of_tag(project, &jdk, &options.gocd, &options.tag)?;
+    ensure!(
+        options.to.is_some() == (options.scenario == Scenario::Upgrade),
+        "--scenario upgrade and --to belong together: the release before and the one after"
+    );
+    let built = Built::of_tag(project, &options.gocd, &options.tag)?;
+    let newer = match &options.to {
+        None => None,
+        Some(tag) => Some(Built::of_tag(project, &options.gocd, tag)?),
+    };
     if !options.check && !options.compare_stand_in {
         println!("{}", built.go_jar.display());
         println!("{}", built.agent_bootstrapper.display());
@@ -81,15 +92,19 @@ pub(crate) fn run(project: &Project, options: &RealOptions) -> Result<()> {
     let root = project.target().join("real").join("servers");
     if options.compare_stand_in {
         let root = project.target().join("real").join("compared");
-        let differ = compare::compare(project, &jdk, &built, &root, &stop)?;
+        let differ = compare::compare(project, &built, &root, &stop)?;
         ensure!(
             !compare::print(&differ),
             "the stand-in differs where it is not known to"
         );
         return Ok(());
     }
-    let mut played = options.scenario.play(project, &jdk, &built, &root, &stop);
+    let builds = [&built, newer.as_ref().unwrap_or(&built)];
+    let mut played = options.scenario.play(project, builds, &root, &stop);
     played.line["gocd"] = options.tag.as_str().into();
+    if let Some(to) = &options.to {
+        played.line["to"] = to.as_str().into();
+    }
     println!("{}", played.line);
     if !played.complaints.is_empty() {
         bail!("{}\nThe logs are in {}", played.complaints.join("\n"), root.display());
@@ -108,13 +123,18 @@ fn java_of(tag: &str) -> u32 {
 /// A server and an agent.
 #[derive(Debug)]
 pub(crate) struct Built {
+    pub(crate) tag: String,
+    /// What both were built with, and run on.
+    pub(crate) jdk: Jdk,
     pub(crate) go_jar: PathBuf,
+    /// What agents take from the server and start.
+    pub(crate) agent_jar: PathBuf,
     pub(crate) agent_bootstrapper: PathBuf,
 }
 
 impl Built {
     /// Builds both of a tag of the repository, unless they are there.
-    fn of_tag(project: &Project, jdk: &Jdk, gocd: &Path, tag: &str) -> Result<Self> {
+    fn of_tag(project: &Project, gocd: &Path, tag: &str) -> Result<Self> {
         ensure!(
             tag.split('.')
                 .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())),
@@ -122,7 +142,10 @@ impl Built {
         );
         let folder = project.target().join("real").join(tag);
         let built = Self {
+            tag: tag.to_owned(),
+            jdk: jdk_from(java_of(tag))?,
             go_jar: folder.join("go.jar"),
+            agent_jar: folder.join("agent.jar"),
             agent_bootstrapper: folder.join("agent-bootstrapper.jar"),
         };
         if !built.go_jar.exists() {
@@ -130,7 +153,7 @@ impl Built {
             let sources = Sources::of_tag(gocd, tag, folder.join("sources"))?;
             let libraries = Libraries::fetch(project, &sources, folder.join("libraries"))?;
             let classes = folder.join("classes");
-            classes::compile(project, jdk, &sources, &libraries, &classes)?;
+            classes::compile(project, &built.jdk, &sources, &libraries, &classes)?;
             let modules = classes::pack(tag, &sources, &classes, &folder.join("modules"))?;
             let bundles = Bundles {
                 tag,

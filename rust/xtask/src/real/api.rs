@@ -119,6 +119,12 @@ impl Api {
             .collect())
     }
 
+    /// The release of GoCD, such as `26.1.0`.
+    pub(crate) fn release(self) -> Result<String> {
+        let answer = self.get("version")?;
+        Ok(answer["version"].as_str().unwrap_or_default().to_owned())
+    }
+
     fn send(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         self.sent(method, path, body)
             .with_context(|| format!("{method} /go/api/{path} at port {}", self.port))

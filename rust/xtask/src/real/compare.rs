@@ -56,18 +56,12 @@ pub(crate) struct Difference {
 }
 
 /// Plays the script on both in `root`, which is made anew.
-pub(crate) fn compare(
-    project: &Project,
-    jdk: &Jdk,
-    built: &Built,
-    root: &Path,
-    stop: &Stop,
-) -> Result<Vec<Difference>> {
+pub(crate) fn compare(project: &Project, built: &Built, root: &Path, stop: &Stop) -> Result<Vec<Difference>> {
     if root.exists() {
         fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))?;
     }
-    let real = Subject::start(project, jdk, "real", &built.go_jar, root, stop)?.play()?;
-    let stand_in = Subject::start(project, jdk, "stand-in", &project.host_jar(), root, stop)?.play()?;
+    let real = Subject::start(project, &built.jdk, "real", &built.go_jar, root, stop)?.play()?;
+    let stand_in = Subject::start(project, &built.jdk, "stand-in", &project.host_jar(), root, stop)?.play()?;
     Ok(differences(&real, &stand_in))
 }
 

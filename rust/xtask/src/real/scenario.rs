@@ -8,6 +8,7 @@
 //! | `kills` | `kills` | the primary is killed 20 times under five edits a second |
 //! | `read-only` | `read_only` | the database was not promoted, and GoCD ends |
 //! | `rejected` | `rejected` | an edit that GoCD rejects is left behind at a promotion |
+//! | `upgrade` | `upgrade` | both servers go to a newer GoCD by way of the standby |
 
 use std::path::Path;
 
@@ -20,9 +21,9 @@ use super::{
     outcome::{Outcome, Played},
     read_only, rejected, replaced_jar,
     scene::Scene,
-    story,
+    story, upgrade,
 };
-use crate::{demo::Stop, project::Project, tools::Jdk};
+use crate::{demo::Stop, project::Project};
 
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,12 +40,15 @@ pub(crate) enum Scenario {
     ReadOnly,
     /// An edit that GoCD rejects is left behind at a promotion
     Rejected,
+    /// Both servers go to a newer GoCD by way of the standby; needs --to
+    Upgrade,
 }
 
 impl Scenario {
-    /// Plays it in `root`, which is made anew.
-    pub(crate) fn play(self, project: &Project, jdk: &Jdk, built: &Built, root: &Path, stop: &Stop) -> Played {
-        let set = || Scene::set(project, jdk, [built, built], root, stop);
+    /// Plays it in `root`, which is made anew, on the first of two releases; an upgrade goes to the second.
+    pub(crate) fn play(self, project: &Project, [built, newer]: [&Built; 2], root: &Path, stop: &Stop) -> Played {
+        // An agent takes its programs from the server, and starts them on its own Java.
+        let set = || Scene::set(project, built, &newer.jdk, root, stop);
         match self {
             Self::FailOver => played(set, story::play),
             Self::HandOver => played(set, handover::play),
@@ -52,13 +56,14 @@ impl Scenario {
             Self::Kills => played(set, kills::play),
             Self::ReadOnly => played(set, read_only::play),
             Self::Rejected => played(set, rejected::play),
+            Self::Upgrade => played(set, |scene, findings| upgrade::play(scene, newer, findings)),
         }
     }
 }
 
 fn played<'a, F: Outcome + Default>(
     set: impl FnOnce() -> Result<Scene<'a>>,
-    play: fn(&mut Scene<'a>, &mut F) -> Result<()>,
+    play: impl FnOnce(&mut Scene<'a>, &mut F) -> Result<()>,
 ) -> Played {
     let mut findings = F::default();
     let mut errors = Vec::new();

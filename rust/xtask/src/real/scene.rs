@@ -48,18 +48,18 @@ pub(crate) struct Scene<'a> {
 pub(crate) struct AgentId(String);
 
 impl<'a> Scene<'a> {
-    /// Starts everything, until the standby follows and the agent is there.
+    /// Starts everything, until the standby follows and the agent is there, which has a Java of its own.
     pub(crate) fn set(
         project: &'a Project,
-        jdk: &Jdk,
-        [primary, standby]: [&Built; 2],
+        built: &Built,
+        java_of_agent: &Jdk,
         root: &'a Path,
         stop: &'a Stop,
     ) -> Result<Self> {
-        let servers = Servers::start(project, jdk, [primary, standby], root, stop)?;
+        let servers = Servers::start(project, built, root, stop)?;
         let watch = TwoActive::watch([servers.primary.ports.gocd, servers.standby.ports.gocd]);
         let address = Address::open(servers.primary.ports.gocd)?;
-        let agent = servers::start_agent(jdk, primary, root, address.port, &servers.primary.folder)?;
+        let agent = servers::start_agent(java_of_agent, built, root, address.port, &servers.primary.folder)?;
         let scene = Self {
             project,
             stop,

@@ -76,20 +76,14 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Sets both up in `root` in the order of the installation guide, until the standby follows.
-    pub(crate) fn start(
-        project: &Project,
-        jdk: &Jdk,
-        [of_primary, of_standby]: [&Built; 2],
-        root: &Path,
-        stop: &Stop,
-    ) -> Result<Self> {
+    pub(crate) fn start(project: &Project, built: &Built, root: &Path, stop: &Stop) -> Result<Self> {
         if root.exists() {
             fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))?;
         }
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
         let [gocd, sync, standby_gocd, standby_sync] = ports::free()?;
         let databases = Databases::start(project, Tables::None)?;
-        let server = |name: &'static str, built: &Built, ports: Ports, asked: &[String]| {
+        let server = |name: &'static str, ports: Ports, asked: &[String]| {
             let folder = GocdFolder::at(root.join(name));
             for part in ["logs", "tmp", "plugins/external", "config"] {
                 let path = folder.root().join(part);
@@ -98,7 +92,7 @@ impl Servers {
             place(&project.jar(Variant::Product), &folder.plugins().join(JAR))?;
             let start = Start {
                 name,
-                program: jdk.program("java"),
+                program: built.jdk.program("java"),
                 pid_file: None,
                 words: words(&built.go_jar, ports, asked),
             };
@@ -107,7 +101,7 @@ impl Servers {
 
         let ports = Ports { gocd, sync };
         let agent = format!("-javaagent:plugins/external/{JAR}");
-        let (folder, start) = server("primary", of_primary, ports, std::slice::from_ref(&agent))?;
+        let (folder, start) = server("primary", ports, std::slice::from_ref(&agent))?;
         databases.name_to(&folder, &databases.primary)?;
         folders::make_token(&folder)?;
         let mut primary = run(folder, ports, start, root)?;
@@ -134,7 +128,7 @@ impl Servers {
             "-Dgo.server.mode=standby".to_owned(),
             format!("-Dbc.primary.url={}", primary.url()),
         ];
-        let (folder, start) = server("standby", of_standby, ports, &asked)?;
+        let (folder, start) = server("standby", ports, &asked)?;
         for entry in fs::read_dir(primary.folder.config())? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -154,6 +148,11 @@ impl Servers {
     /// How many rows GoCD's tables have on the first primary.
     pub(crate) fn rows_of_primary(&self) -> Result<usize> {
         rows(&self.databases.primary)
+    }
+
+    /// How many changes of its tables GoCD has made in this database.
+    pub(crate) fn migrations_of_standby(&self) -> Result<usize> {
+        count(&self.databases.standby, "select count(*) from databasechangelog")
     }
 
     /// How many they have on the first standby.
@@ -176,11 +175,24 @@ impl Servers {
     }
 }
 
+/// Stops a server as its service is stopped, and starts it on another release.
+pub(crate) fn install(node: &mut Node, built: &Built) -> Result<()> {
+    node.jvm.end();
+    node.start.program = built.jdk.program("java");
+    // What `words` puts last.
+    *node.start.words.last_mut().context("it is started with words")? = built.go_jar.display().to_string();
+    node.start_again()
+}
+
 /// The rows of the tables that only grow while pipelines run.
 fn rows(server: &Postgres) -> Result<usize> {
-    let count = |table: &&str| format!("(select count(*) from {table})");
-    let sum = GROWING.iter().map(count).collect::<Vec<_>>().join(" + ");
-    let answer = server.session(DATABASE)?.ask(&format!("select {sum}"))?;
+    let counted = |table: &&str| format!("(select count(*) from {table})");
+    let sum = GROWING.iter().map(counted).collect::<Vec<_>>().join(" + ");
+    count(server, &format!("select {sum}"))
+}
+
+fn count(server: &Postgres, query: &str) -> Result<usize> {
+    let answer = server.session(DATABASE)?.ask(query)?;
     answer.trim().parse().context("the database counts no rows")
 }
 
