@@ -128,9 +128,18 @@ impl<T: Transport> Puller<T> {
         }
     }
 
-    /// Has the store note what the primary's GoCD thinks of the live configuration.
+    /// Has store and board note what the primary's GoCD thinks of the newest generation: it looks at a change after that
+    /// was made, and the change mostly came here before.
     pub(super) async fn note_acceptance(&self, envelope: &Envelope) -> Result<(), Error> {
         let Some(generation) = self.known else { return Ok(()) };
+        let acceptance = envelope.acceptance;
+        self.board.update(|status| {
+            let newest = status.primary.as_mut().and_then(|primary| primary.generation.as_mut());
+            let both = [newest, status.generation.as_mut()].into_iter().flatten();
+            for shown in both.filter(|shown| shown.id == generation) {
+                shown.acceptance = acceptance;
+            }
+        });
         let (store, heard) = (Arc::clone(&self.store), envelope.clone());
         blocking(move || store.note_acceptance(&generation, &heard)).await
     }

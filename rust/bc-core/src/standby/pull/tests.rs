@@ -390,6 +390,22 @@ async fn since_when_a_generation_is_live_is_what_the_store_says_before_and_after
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_gocd_accepts_after_it_came_is_shown_as_accepted() {
+    let scene = start(Fake::new(b"one"));
+    scene.fake.document.lock().unwrap().envelope.acceptance = Acceptance::Pending;
+    scene.until("in sync", in_sync).await;
+    let shown = |status: &Status| {
+        let newest = status.primary.as_ref().and_then(|primary| primary.generation.as_ref());
+        [status.generation.as_ref(), newest].map(|shown| shown.map(|shown| shown.acceptance))
+    };
+    assert_eq!(shown(&scene.board.picture()), [Some(Acceptance::Pending); 2]);
+    scene.fake.document.lock().unwrap().envelope.acceptance = Acceptance::Accepted;
+    scene
+        .until("accepted", |status| shown(status) == [Some(Acceptance::Accepted); 2])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_standby_that_never_applied_anything_says_no_time() {
     let fake = Fake::new(b"one");
     fake.hangs.store(true, Ordering::Relaxed);
