@@ -102,6 +102,8 @@ fn install(machine: &Machine, name: &str) {
         "wrapper.java.additional.2=-Dgocd.server.log.dir=/var/log/go-server".to_owned(),
         "wrapper.java.additional.3=-Dcruise.config.dir=/etc/go".to_owned(),
         "wrapper.java.additional.4=-Dcruise.config.file=/etc/go/cruise-config.xml".to_owned(),
+        // There is no share between the two.
+        "wrapper.java.additional.5=-Dbc.artifacts.shared=no".to_owned(),
         format!("#include {lines}"),
     ];
     fs::write(

@@ -72,6 +72,7 @@ fn judge(check: Check, facts: &Facts) -> Verdict {
         Check::SecretFiles => host::secret_files(facts),
         Check::NamedFiles => named_files::named_files(facts),
         Check::ConfigGit => host::config_git(facts),
+        Check::Artifacts => node::artifacts(facts),
         Check::FreeSpace => host::free_space(facts),
         Check::Clocks => pair::clocks(facts),
         Check::AgentUser => host::agent_user(facts),

@@ -22,6 +22,7 @@
 //! | `unacknowledged` | the note of a promotion that no person ordered |
 //! | `gocd_start` | how GoCD's last start went |
 //! | `gocd_start::promoted` | with what it was promoted, and whether it runs with that |
+//! | `artifacts_folder` | whether artifacts of earlier runs will be there after a promotion |
 //! | `landing` | what a promoted server found: what GoCD had in its hands |
 //! | `state_dir` | the state folder: its lock, the node id |
 //! | `claim` | what a running primary claims in GoCD's database |
@@ -37,6 +38,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod artifacts_folder;
 pub mod claim;
 pub mod gocd_start;
 pub mod guard;

@@ -51,6 +51,7 @@
 //! | `bc.promote.max.lag` | `16 MiB, 60 s` | how much of the database's log a promotion may lose without `--accept-loss`: bytes, and seconds; malformed: nothing |
 //! | `bc.promote.hook` | | a command that is run once GoCD was released by a promotion, such as one that moves an address |
 //! | `bc.gocd.token.file` | | a file with an access token of GoCD, with which agents are asked for after a promotion |
+//! | `bc.artifacts.shared` | | `yes`: the folder of artifacts is a share of both servers; `no`: it is not, on purpose. Without it a node looks, and warns |
 //! | `bc.log.level` | `INFO` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
 //!
 //! The rest of the room:
@@ -220,6 +221,8 @@ pub struct Settings {
     pub gocd_context: String,
     /// The file with an access token of GoCD.
     pub gocd_token_file: Option<PathBuf>,
+    /// Whether both servers have the same folder of artifacts, where somebody says so.
+    pub artifacts_shared: Option<bool>,
     /// The primary that a standby follows.
     pub primary_url: Option<PrimaryUrl>,
     /// The primary's key as the administrator wrote it down.
@@ -327,6 +330,15 @@ impl Settings {
             gocd_listen: reader.gocd_listen(),
             gocd_context: reader.gocd_context(),
             gocd_token_file: reader.gocd_token_file(layout.working_dir()),
+            artifacts_shared: reader.parsed(
+                Property::ArtifactsShared,
+                "`yes` or `no`; this server looks for itself",
+                |text| match text {
+                    "yes" => Some(true),
+                    "no" => Some(false),
+                    _ => None,
+                },
+            ),
             primary_url: reader.primary_url(flag, is_checked),
             primary_fingerprint,
             tls_ca,

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    basics::{Fingerprint, Severity},
+    basics::{Fingerprint, Severity, lenient::if_understood},
     database::{
         picture::{InShort, Picture},
         position::{Position, Told},
@@ -33,6 +33,7 @@ use crate::{
     generation::{Epoch, HandoverToken, HandsOver, Highest, Name, Reason, Role, Withheld, concern, withheld},
     gocd::agents::Agents,
     role::{
+        artifacts_folder::ArtifactsFolder,
         guard::Said,
         handed_over::{End, HandedOver},
         handover, known_peers,
@@ -122,6 +123,9 @@ pub struct Status {
     /// What GoCD does in its process; none where there is none, or a version before does not say.
     #[serde(default)]
     pub gocd: Option<GocdStatus>,
+    /// Where its GoCD keeps artifacts; none where nobody looks, or another version does not say it so.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub artifacts: Option<ArtifactsFolder>,
     /// What it runs in; none where a version before does not say.
     #[serde(default)]
     pub surroundings: Option<Surroundings>,
@@ -229,6 +233,7 @@ impl Status {
             now_ms: opened_ms,
             gocd_version: None,
             gocd: None,
+            artifacts: None,
             surroundings: None,
             asks: None,
             deciding: None,

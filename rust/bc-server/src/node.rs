@@ -31,6 +31,7 @@
 //! | `database` | watches GoCD's database |
 //! | `demote` | makes this server a standby from its next start on, or forgets what it was; also ends the question, and the note of a promotion by itself, when a person decides |
 //! | `landing` | looks at what GoCD had in its hands when this server was promoted |
+//! | `artifacts` | looks whether artifacts of earlier runs will be there after a promotion |
 //! | `agents` | asks a promoted GoCD which of its agents are back |
 //! | `retention` | lets go of what a standby had kept before it was promoted: in its time, or when a person orders it |
 //! | `reopen` | opens the node again where GoCD runs already and it is to serve |
@@ -93,6 +94,7 @@ use crate::{
 };
 
 mod agents;
+mod artifacts;
 mod audit_writer;
 mod beginning;
 mod certificate_watch;
@@ -587,6 +589,7 @@ impl Assembly {
                 unprotected::start(&self, &supervisor);
             }
         }
+        artifacts::start(&self, &answering, runtime.handle());
         let headline = self.board.picture().headline();
         info!("{headline} (node {}, key {})", self.state.node_id(), self.own.shown());
         Ok(Parts {

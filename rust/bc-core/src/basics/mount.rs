@@ -71,6 +71,25 @@ pub(crate) fn mount_of(path: &Path) -> PathBuf {
     highest_on_device(&existing)
 }
 
+/// The mount point of the disk that holds `path`, or will once that is made; none where a folder on the way there
+/// cannot be looked at, or the kernel does not list what is mounted: then nothing is known of it.
+pub(crate) fn seen_mount_of(path: &Path) -> Option<PathBuf> {
+    let is_missing = |found: &std::io::Result<PathBuf>| {
+        found
+            .as_ref()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    let mut found = path.ancestors().map(std::fs::canonicalize).skip_while(is_missing);
+    let existing = found.next()?.ok()?;
+    #[cfg(target_os = "linux")]
+    return linux::innermost(&existing);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = existing;
+        None
+    }
+}
+
 /// The device (major, minor) of the mount that holds `path`, by the kernel's list of mounts. On btrfs and overlayfs
 /// `stat` says another one of a file.
 #[cfg(target_os = "linux")]

@@ -169,6 +169,19 @@ checks! {
     type: "git -C /var/lib/go-server/db/config.git fsck\n\
            cd /var/lib/go-server/db && mv config.git config.git.broken    # GoCD makes it anew; the history is lost";
 
+    Artifacts = 144 "artifacts" Warning, "Artifacts of earlier runs will be there after a promotion";
+    means: "artifactsDir in cruise-config.xml is a relative path, or leads to the disk of a server's own files. Or it was \
+            edited since GoCD started, which reads it at its start alone. Nothing copies artifacts: they belong on a share \
+            that both servers mount at the same place.";
+    matters: "After a promotion every artifact and every console log of earlier runs is missing, and jobs that fetch one \
+              fail.";
+    type: "mount nfsserver:/artifacts /mnt/artifacts    # on both hosts, and in /etc/fstab; GoCD's user can write there\n\
+           systemctl stop go-server                     # on the primary, from here on\n\
+           cp -a /var/lib/go-server/artifacts/. /mnt/artifacts/\n\
+           editor /etc/go/cruise-config.xml             # <artifactsDir>/mnt/artifacts</artifactsDir>\n\
+           systemctl start go-server\n\
+           -Dbc.artifacts.shared=yes    # on both nodes, if it is a share already; no: artifacts need not outlive a server";
+
     FreeSpace = 150 "free-space" Warning, "The disks have room";
     means: "Less than 1 GiB is free on a disk that GoCD or the node writes to; below 100 MB it is CRITICAL.";
     matters: "A standby refuses what does not fit, and GoCD stops scheduling with less than 100 MB on the disk of db/.";

@@ -31,6 +31,19 @@ pub(super) fn says(facts: &Facts) -> Verdict {
     }
 }
 
+/// Whether artifacts of earlier runs will be there after a promotion, by the node here: it alone sees what GoCD sees.
+pub(super) fn artifacts(facts: &Facts) -> Verdict {
+    let seen = said(facts, Check::Artifacts);
+    let folder = facts.status().and_then(|status| status.artifacts.as_ref());
+    match folder.map(|folder| folder.unknown.clone()) {
+        _ if !seen.is_empty() => Verdict::Wrong(seen),
+        Some(Some(why)) => Verdict::Unknown(why),
+        Some(None) => Verdict::Well,
+        // Without a JVM nobody looks, and the version before does not.
+        None => Verdict::Elsewhere,
+    }
+}
+
 /// What the node here says that is about this check.
 pub(super) fn said(facts: &Facts, check: Check) -> Vec<Seen> {
     let problems = facts.status().map_or(&[][..], |status| &status.problems);
@@ -52,6 +65,7 @@ pub(super) fn check_of(problem: &Problem) -> Check {
         Topic::GocdGivesAway => Check::OldGocd,
         Topic::Flag | Topic::NextStart | Topic::UnorderedPromotion => Check::Flag,
         Topic::MissingFiles => Check::NamedFiles,
+        Topic::Artifacts => Check::Artifacts,
         Topic::Disk => Check::FreeSpace,
         Topic::Database => Check::DatabaseAnswers,
         Topic::Clocks => Check::Clocks,

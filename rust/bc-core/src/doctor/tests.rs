@@ -1,5 +1,7 @@
 //! Each decision in both directions: nothing is found of what is well, and each check finds what is broken for it.
 
+use std::path::{Path, PathBuf};
+
 use super::{
     cluster::{Closed, Cluster, InDatabase, Inside, ReplicationRole, RuleError, SettingError, Upstream},
     facts::{ConfigGit, Disk, Facts, File, FileKind, Here, Other, Process, Silence, Volume, Wrapper},
@@ -17,6 +19,7 @@ use crate::{
     generation,
     keys::Standing,
     node::named_files::{self, Content, NamedFile},
+    role::artifacts_folder::{self, ArtifactsFolder},
     settings::Face,
     status::{OwnJar, Phase, Problem, Status, Stranger, Surroundings, SyncStatus, Topic},
 };
@@ -228,6 +231,7 @@ fn well() -> Facts {
         sync: (role == generation::Role::Standby).then(SyncStatus::default),
         own_jars: vec![jar("ours.jar")],
         database: Some(Picture::default()),
+        artifacts: Some(artifacts(true)),
         surroundings: Some(Surroundings {
             java_version: Some("25.0.1".to_owned()),
             agent: true,
@@ -308,6 +312,13 @@ fn runs_in(status: &mut Status) -> &mut Surroundings {
 }
 
 /// The same with a problem that the node here says.
+/// A folder of artifacts on a share, or on the disk of its server.
+fn artifacts(is_apart: bool) -> ArtifactsFolder {
+    let mount = PathBuf::from("/mnt");
+    let (disk, folder) = (artifacts_folder::Disk { mount, is_apart }, Path::new("/go"));
+    ArtifactsFolder::judge(Ok("/mnt/artifacts"), folder, Some(&disk), None, None)
+}
+
 fn saying(topic: Topic, message: &str) -> Facts {
     but(|facts| status(facts).problems = vec![problem(topic, message)])
 }
@@ -418,6 +429,7 @@ fn broken(check: Check) -> Vec<Facts> {
         Check::ConfigGit => vec![here(|here| {
             here.config_git = Ok(Some(config_git(Some("it has no HEAD"))))
         })],
+        Check::Artifacts => vec![saying(Topic::Artifacts, "artifactsDir is a relative path")],
         Check::FreeSpace => vec![
             here(|here| here.disks = Ok(vec![disk(500_000_000)])),
             saying(Topic::Disk, "the disk is nearly full"),
@@ -609,6 +621,20 @@ fn a_host_that_tells_nothing_is_not_well() {
     assert!(matches!(judge(Check::Clocks, &facts), Verdict::Unknown(_)));
     let facts = but(|facts| other(facts).surroundings = None);
     assert!(matches!(judge(Check::Agent, &facts), Verdict::Unknown(_)));
+}
+
+#[test]
+fn artifacts_are_well_only_where_the_node_has_seen_them_to_be() {
+    let of = |folder: Option<ArtifactsFolder>| judge(Check::Artifacts, &but(|facts| status(facts).artifacts = folder));
+    assert_eq!(of(Some(artifacts(true))), Verdict::Well);
+    assert_eq!(of(None), Verdict::Elsewhere, "a version before, or no JVM");
+    let unseen = ArtifactsFolder::unseen("it does not answer");
+    assert_eq!(of(Some(unseen)), Verdict::Unknown("it does not answer".to_owned()));
+    let said = artifacts(false).warning().expect("it is not apart");
+    let Verdict::Wrong(seen) = judge(Check::Artifacts, &saying(Topic::Artifacts, &said)) else {
+        panic!("it is wrong");
+    };
+    assert_eq!(seen[0].commands, ["gocd-bc explain artifacts"]);
 }
 
 #[test]

@@ -108,8 +108,7 @@ pub trait Visitor {
     /// Hears that the innermost element ends.
     fn close(&mut self);
 
-    /// Hears a reference in the text of an element, without its `&` and `;`: see `resolved`. Shown by
-    /// [`Outline::visit`] alone.
+    /// Hears a reference in the text of an element, without its `&` and `;`: see `resolved`.
     fn reference(&mut self, _: &[u8]) {}
 
     /// Hears a comment, an instruction or a document type. Shown by [`Outline::visit`] alone.

@@ -6,7 +6,7 @@
 //! waits for the file. One thing is decided by it: where GoCD refused the configuration that it was promoted with, the next
 //! start goes back to one that GoCD has accepted ([`GocdStart::refused`]).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
     durable::{atomic, seal},
     generation::Layout,
     gocd::log,
+    role::artifacts_folder,
 };
 
 mod promoted;
@@ -48,6 +49,9 @@ pub struct GocdStart {
     /// Whether GoCD was told to start in its maintenance mode.
     #[serde(default)]
     pub maintenance: bool,
+    /// Where it keeps artifacts, by the configuration that it was let run on; none where that is not known.
+    #[serde(default)]
+    pub artifacts: Option<PathBuf>,
     /// The start before, where that failed and none has succeeded since.
     pub failed: Option<FailedStart>,
     /// To what this server went back by itself, until a person has seen it.
@@ -78,8 +82,18 @@ impl GocdStart {
             healthy_ms: None,
             promoted: None,
             maintenance: false,
+            artifacts: None,
             failed: None,
             went_back: None,
+        }
+    }
+
+    /// The same start, by whoever lets GoCD run: it will read its configuration soon, and where it keeps artifacts this
+    /// once. Reads the configuration.
+    pub fn about_to_read(self, layout: &Layout) -> Self {
+        Self {
+            artifacts: artifacts_folder::configured(layout),
+            ..self
         }
     }
 
@@ -89,7 +103,7 @@ impl GocdStart {
         Self {
             promoted: Some(Promoted::look(layout)),
             maintenance,
-            ..Self::now(&layout.gocd_log(), now_ms)
+            ..Self::now(&layout.gocd_log(), now_ms).about_to_read(layout)
         }
     }
 
@@ -139,10 +153,22 @@ impl GocdStart {
         (is_over && is_refused() && is_live()).then_some(config)
     }
 
-    /// Notes that GoCD has answered for long enough: what failed before is over.
-    pub fn succeeds(&mut self, now_ms: i64) {
+    /// Notes that GoCD has answered for long enough: what failed before is over. Where it keeps artifacts is not known
+    /// if the configuration names another folder than before it: GoCD may have read either. Reads the configuration.
+    pub fn succeeds(&mut self, layout: &Layout, now_ms: i64) {
+        self.artifacts = self.artifacts.take().filter(|folder| {
+            let now = artifacts_folder::configured(layout);
+            now.as_ref() == Some(folder)
+        });
         self.healthy_ms = Some(now_ms);
         self.failed = None;
+    }
+
+    /// Where the GoCD in this process keeps artifacts since its start; none where it has not started yet, or that is
+    /// not known.
+    pub fn artifacts_in_use(&self) -> Option<&Path> {
+        let runs = self.process == ProcessId::own() && self.healthy_ms.is_some();
+        self.artifacts.as_deref().filter(|_| runs)
     }
 
     /// Loads what is known of the last start of GoCD; none where there was none.
@@ -201,6 +227,11 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::basics::Properties;
+
+    fn layout_of(folder: &Path) -> Layout {
+        Layout::from_properties(&Properties::from_iter([("user.dir", folder.to_str().expect("UTF-8"))]))
+    }
 
     /// A start in a process that has ended.
     fn of_another(log: &Path) -> GocdStart {
@@ -242,7 +273,7 @@ mod tests {
             second,
             "the agent and the plugin are one process"
         );
-        second.succeeds(6_000);
+        second.succeeds(&layout_of(folder.path()), 6_000);
         assert_eq!(second.failure(), None);
         let later = GocdStart {
             process: of_another(&log).process,
@@ -253,6 +284,36 @@ mod tests {
             None,
             "it ran, and ended later"
         );
+    }
+
+    #[test]
+    fn where_gocd_keeps_artifacts_is_known_where_nobody_edited_it_during_its_start() {
+        let folder = tempfile::tempdir().expect("folder");
+        let layout = layout_of(folder.path());
+        fs::create_dir(folder.path().join("config")).expect("folder");
+        let name = |dir: &str| {
+            let named = format!("<artifacts><artifactsDir>{dir}</artifactsDir></artifacts>");
+            let config = format!("<cruise><server>{named}</server></cruise>");
+            fs::write(layout.cruise_config(), config).expect("write");
+        };
+        let unread = GocdStart::now(&layout.gocd_log(), 1_000).about_to_read(&layout);
+        assert_eq!(unread.artifacts, None, "there is no configuration yet");
+        name("kept");
+        let mut start = GocdStart::now(&layout.gocd_log(), 1_000).about_to_read(&layout);
+        assert_eq!(start.artifacts_in_use(), None, "it may not have read it yet");
+        let mut edited = start.clone();
+        start.succeeds(&layout, 2_000);
+        let kept = folder.path().join("kept");
+        assert_eq!(start.artifacts_in_use(), Some(kept.as_path()));
+        name("/elsewhere");
+        assert_eq!(start.artifacts_in_use(), Some(kept.as_path()));
+        edited.succeeds(&layout, 2_000);
+        assert_eq!(edited.artifacts_in_use(), None);
+        start.process.id = u32::MAX;
+        assert_eq!(start.artifacts_in_use(), None, "that was another GoCD");
+        let mut promoted = GocdStart::promoted(&layout, false, 3_000);
+        promoted.succeeds(&layout, 4_000);
+        assert_eq!(promoted.artifacts_in_use(), Some(Path::new("/elsewhere")));
     }
 
     #[test]

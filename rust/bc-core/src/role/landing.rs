@@ -83,8 +83,7 @@ impl Artifacts {
             state: ArtifactsState::Unknown,
             mount: None,
         };
-        let text = regular_file::read(layout.cruise_config(), regular_file::LARGEST_OF_OURS);
-        let Some(folder) = text.ok().and_then(|text| artifacts::folder(&text).ok()) else {
+        let Ok(folder) = artifacts::folder_in(layout.cruise_config()) else {
             return unknown(None);
         };
         let folder = layout.working_dir().join(folder);

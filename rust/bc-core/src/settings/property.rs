@@ -107,6 +107,8 @@ properties! {
     PromoteHook = "bc.promote.hook",
     /// The file with an access token of GoCD.
     GocdTokenFile = "bc.gocd.token.file",
+    /// Whether both servers have the same folder of artifacts.
+    ArtifactsShared = "bc.artifacts.shared",
     /// What is logged.
     LogLevel = "bc.log.level",
     /// The port of GoCD.

@@ -88,6 +88,8 @@ topics! {
     WentBack = "went back",
     /// GoCD gives its secrets to everybody on its own port.
     GocdGivesAway = "GoCD's own port",
+    /// Artifacts of earlier runs will not be there after a promotion.
+    Artifacts = "artifacts",
     /// GoCD does not answer.
     GocdHealth = "health of GoCD",
     /// The token cannot be read.

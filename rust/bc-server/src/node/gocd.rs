@@ -145,7 +145,12 @@ impl Note {
             warn!("{error}");
             None
         });
-        let start = GocdStart::after(before.clone(), &self.settings.layout.gocd_log(), self.board.now_ms());
+        let layout = &self.settings.layout;
+        let mut start = GocdStart::after(before.clone(), &layout.gocd_log(), self.board.now_ms());
+        // The plugin may come into a GoCD that has run for long.
+        if self.settings.face == Face::Agent {
+            start = start.about_to_read(layout);
+        }
         if before.as_ref() != Some(&start) {
             self.save(&start);
         }
@@ -166,7 +171,9 @@ impl Note {
             true => start.differences(&self.settings.layout),
             false => Vec::new(),
         };
-        start.succeeds(self.board.now_ms());
+        if is_first {
+            start.succeeds(&self.settings.layout, self.board.now_ms());
+        }
         // Somebody may have seen that meanwhile.
         start.went_back = GocdStart::load(self.state.path())
             .ok()

@@ -178,6 +178,7 @@ fn every_part_that_fails_is_named_and_started_again() {
     standby.until("it holds", |status| status.holding.is_some());
 
     let of_primary = [
+        "artifacts",
         "certificate",
         "database",
         "gocd",
@@ -193,6 +194,7 @@ fn every_part_that_fails_is_named_and_started_again() {
         "token",
     ];
     let of_standby = [
+        "artifacts",
         "database",
         "held port",
         "keeper",

@@ -24,6 +24,7 @@ use bc_core::{
     gocd::agents::Agents,
     keys::Standing,
     role::{
+        artifacts_folder::{ArtifactsFolder, ArtifactsFolderState},
         guard::Said,
         handed_over::HandedOver,
         known_peers,
@@ -277,7 +278,9 @@ fn without(status: &Value, path: &str) -> &'static str {
         Some(serde_json::to_value(read).expect("plain"))
     };
     let (parent, _) = pointer.rsplit_once('/').expect("a path");
-    let is_left_out = |read: &Value| read.pointer(parent).is_some() && read.pointer(&pointer).is_none();
+    // One whose parent is not understood then is not left out.
+    let has_parent = |read: &Value| read.pointer(parent).is_some_and(|parent| !parent.is_null());
+    let is_left_out = |read: &Value| has_parent(read) && read.pointer(&pointer).is_none();
     let mut empty = status.pointer(&pointer).expect("it is filled").clone();
     match &mut empty {
         Value::Array(members) => members.clear(),
@@ -494,6 +497,14 @@ fn filled(role: Role) -> Status {
             said: word(),
             log: "log".to_owned(),
             maintenance: true,
+        }),
+        artifacts: Some(ArtifactsFolder {
+            configured: word(),
+            in_use: word(),
+            edited: Some(true),
+            mount: word(),
+            state: ArtifactsFolderState::Relative,
+            unknown: word(),
         }),
         landing: Some(landing()),
         agents: Some(Agents {

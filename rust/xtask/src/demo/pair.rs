@@ -23,6 +23,8 @@ const START: Duration = Duration::from_secs(120);
 /// GoCD looks for edits of cruise-config.xml every few seconds and writes the file once more. The demo saves in
 /// its place, and a poll that falls on a change would write the text before it.
 const NO_POLL: &str = "-Dcruise.config.refresh.interval=86400000";
+/// Nobody wants the artifacts of the demo, which are in the folder of each server.
+const NO_ARTIFACTS: &str = "-Dbc.artifacts.shared=no";
 
 /// What the servers of a pair have beside them.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +68,7 @@ impl Pair {
         let agent = format!("-javaagent:plugins/external/{JAR}");
         let asked = [
             Some(NO_POLL.to_owned()),
+            Some(NO_ARTIFACTS.to_owned()),
             beside.databases.then(|| agent.clone()),
             watch.clone(),
         ];
@@ -88,6 +91,7 @@ impl Pair {
         let asked = [
             agent,
             "-Dgo.server.mode=standby".to_owned(),
+            NO_ARTIFACTS.to_owned(),
             format!("-Dbc.primary.url={}", primary.url()),
         ];
         let asked: Vec<String> = asked.into_iter().chain(watch).collect();

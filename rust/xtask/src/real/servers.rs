@@ -282,6 +282,8 @@ pub(crate) fn words(go_jar: &Path, ports: Ports, asked: &[String]) -> Vec<String
         "-Dcruise.listen.host=127.0.0.1".to_owned(),
         format!("-Dcruise.server.port={}", ports.gocd),
         format!("-Dbc.listen=127.0.0.1:{}", ports.sync),
+        // A folder on the disk of both, which they share all the same.
+        "-Dbc.artifacts.shared=yes".to_owned(),
     ]);
     words.extend_from_slice(asked);
     words.extend(["-jar".to_owned(), go_jar.display().to_string()]);

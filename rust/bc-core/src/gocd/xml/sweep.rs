@@ -70,7 +70,9 @@ impl<'a> Sweep<'a> {
         let rest = self.rest();
         if rest[0] == b'&' {
             (!self.open.is_empty()).then_some(())?;
-            self.pass(reference_length(rest)?);
+            let length = reference_length(rest)?;
+            visitor.reference(&rest[1..length - 1]);
+            self.pass(length);
             return Some(());
         }
         let text = &rest[..memchr2(b'<', b'&', rest).unwrap_or(rest.len())];
@@ -298,6 +300,10 @@ mod tests {
 
         fn close(&mut self) {
             self.0.push(("close".to_owned(), 0));
+        }
+
+        fn reference(&mut self, reference: &[u8]) {
+            self.0.push((format!("&{}", reference.escape_ascii()), 0));
         }
     }
 

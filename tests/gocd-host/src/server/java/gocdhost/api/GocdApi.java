@@ -16,27 +16,36 @@ import gocdhost.health.HealthMessages;
 import gocdhost.http.HttpRequest;
 import gocdhost.http.HttpResponse;
 import gocdhost.plugin.Plugins;
+import gocdhost.server.Artifacts;
 
 /**
  * The few addresses of GoCD itself. Whoever sends an Accept header needs a version of the API in it; the health answer is
  * also for whoever takes anything. GoCD wants the header from all; here a test may leave it out.
  */
 final class GocdApi {
+    private static final String FILES = "/go/files/";
     private static final String NOT_FOUND = "The url you are trying to reach appears to be incorrect.\n";
     private static final String OLD_PRODUCT = "/go/add-on/business-continuity/api/";
     private static final Pattern VERSIONED = Pattern.compile("application/vnd\\.go\\.cd(\\.v\\d+)?\\+json");
 
     private final HealthMessages health;
     private final PluginInfo pluginInfo;
+    private final Artifacts artifacts;
 
-    GocdApi(HealthMessages health, Plugins plugins) {
+    GocdApi(HealthMessages health, Plugins plugins, Artifacts artifacts) {
         this.health = health;
+        this.artifacts = artifacts;
         this.pluginInfo = new PluginInfo(plugins);
     }
 
     HttpResponse handle(HttpRequest request) throws IOException {
         if (!request.isRead()) {
             return HttpResponse.text(404, NOT_FOUND);
+        }
+        if (request.path().startsWith(FILES)) {
+            return artifacts.read(request.path().substring(FILES.length()))
+                    .map(bytes -> HttpResponse.text(200, new String(bytes, StandardCharsets.UTF_8)))
+                    .orElseGet(() -> HttpResponse.text(404, NOT_FOUND));
         }
         String accept = request.header("Accept");
         if (request.path().equals("/go/api/v1/health") && accept.contains("*/*")) {

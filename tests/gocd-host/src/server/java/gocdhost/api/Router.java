@@ -5,6 +5,7 @@ import gocdhost.http.HttpHandler;
 import gocdhost.http.HttpRequest;
 import gocdhost.http.HttpResponse;
 import gocdhost.plugin.Plugins;
+import gocdhost.server.Artifacts;
 import gocdhost.server.Launch;
 
 /** Which address is answered by whom. Until the server is up everything gets 503. */
@@ -15,8 +16,8 @@ public final class Router implements HttpHandler {
     private final TestControls controls;
     private volatile boolean up;
 
-    public Router(Launch launch, HealthMessages health, Plugins plugins) {
-        api = new GocdApi(health, plugins);
+    public Router(Launch launch, HealthMessages health, Plugins plugins, Artifacts artifacts) {
+        api = new GocdApi(health, plugins, artifacts);
         controls = new TestControls(launch, plugins);
     }
 

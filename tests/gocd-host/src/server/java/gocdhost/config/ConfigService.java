@@ -65,6 +65,11 @@ public final class ConfigService {
         }
     }
 
+    /** Where artifacts are kept, as it is now: the server asks once, at its start. */
+    public synchronized String artifactsDir() {
+        return current.artifactsDir();
+    }
+
     /** Takes up an edit by hand. One that is not accepted leaves the last good configuration in memory. */
     public synchronized void takeUpFromDisk() {
         try {

@@ -28,9 +28,11 @@ public final class CruiseConfig {
     private static final int SCHEMA_VERSION = 139;
 
     private final String text;
+    private final String artifactsDir;
 
-    private CruiseConfig(String text) {
+    private CruiseConfig(String text, String artifactsDir) {
         this.text = text;
+        this.artifactsDir = artifactsDir;
     }
 
     /** @throws InvalidConfigException says why the server does not accept it */
@@ -49,7 +51,13 @@ public final class CruiseConfig {
             throw new InvalidConfigException("schemaVersion is no number: " + version);
         }
         checkGroups(root);
-        return new CruiseConfig(normal(text));
+        return new CruiseConfig(normal(text), artifactsDir(root));
+    }
+
+    private static String artifactsDir(Element root) {
+        Node named = root.getElementsByTagName("artifactsDir").item(0);
+        String folder = named == null ? "" : named.getTextContent().trim();
+        return folder.isEmpty() ? "artifacts" : folder;
     }
 
     private static void checkGroups(Element root) throws InvalidConfigException {
@@ -82,6 +90,11 @@ public final class CruiseConfig {
     /** The form in which the server writes it: line feeds alone, one at the end. Otherwise the text stays as it is. */
     public String text() {
         return text;
+    }
+
+    /** Where artifacts are kept, relative to the working directory or absolute. */
+    public String artifactsDir() {
+        return artifactsDir;
     }
 
     public String md5() {

@@ -42,13 +42,15 @@ public final class GocdServer {
         ConfigService config =
                 new ConfigService(Environment.configFile(), Environment.configRepository(), health);
         Plugins plugins = new Plugins(version, health);
-        Router router = new Router(launch, health, plugins);
+        Artifacts artifacts = new Artifacts();
+        Router router = new Router(launch, health, plugins, artifacts);
 
         JettyConfig.replaceIfOutdated();
         new HttpServer(Environment.listenHost(), Environment.port(), router).start();
         plugins.start();
         CipherKey.createIfMissing();
         config.load();
+        artifacts.take(config.artifactsDir());
         ConfigPoll.start(config, Environment.configRefreshInterval());
         Thread.sleep(Environment.startDelay());
         if (Environment.endDelay() > 0) {
