@@ -295,6 +295,10 @@ impl Guarding {
         let mut pause = FIRST_PAUSE.min(longest);
         loop {
             let heard = transport.who().await;
+            // Whoever refuses our token answers the later the more often it is asked: too late to be heard, in the end.
+            if heard.iter().any(|(_, heard)| !matches!(heard, Heard::Silence(_))) {
+                pause = longest;
+            }
             if answers.send((name.clone(), heard)).is_err() {
                 return;
             }
