@@ -467,9 +467,20 @@ fn two_primaries_in_one_epoch_hold_both() {
         message.contains("claims to be the primary as well") && message.contains("`gocd-bc promote --take-over`"),
         "{message}"
     );
-    wait_for("the other one holds too", || {
+    let (severity, message) = wait_for("the other one holds too", || {
         problem(&status(&place, "standby"), "guard").filter(|_| status(&place, "standby")["phase"] == "holding")
     });
+    assert!(
+        severity == "CRITICAL" && message.contains("claims to be the primary as well"),
+        "{severity} {message}"
+    );
+    for node in ["primary", "standby"] {
+        let held = status(&place, node);
+        assert!(
+            held["sync"].is_null() && held["listening"].is_string(),
+            "nothing is synced either way: {held:#}"
+        );
+    }
     drop(one);
 }
 
