@@ -88,6 +88,13 @@ fn a_standby_with_a_newer_gocd_follows_and_says_that_an_upgrade_is_under_way() {
     for part in ["an upgrade is under way", "26.10.0-1", "26.1.0-1", "WARNING"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
+    let primary = wait_for("the primary says it too", || {
+        let problems = status(&place, "primary")["problems"].to_string();
+        problems.contains("an upgrade is under way").then_some(problems)
+    });
+    for part in ["26.10.0-1", "26.1.0-1", "WARNING", "on this server"] {
+        assert!(primary.contains(part), "{part}: {primary}");
+    }
     let promoted = on_standby(&place, &PROMOTE);
     assert_eq!(promoted.code, 0, "{promoted:?}");
     assert!(promoted.stderr.contains("no way back to 26.1.0-1"), "{promoted:?}");

@@ -71,7 +71,7 @@ pub use self::{
     primary::PrimaryStatus,
     problem::Problem,
     report::{OtherRun, Report, ReportReply, ReportedGeneration, ReportedProblem, ReportedRun},
-    standby::{OldStandby, StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes},
+    standby::{OldStandby, StandbyNode, StandbyStatus, Stranger, doubled, standby_nodes, upgrade},
     surroundings::{PLUGIN_INSTALL, Surroundings},
     sync::{Fetching, KEPT_ERRORS, Paused, Refusal, SyncError, SyncStatus},
     topic::Topic,

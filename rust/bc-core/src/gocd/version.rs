@@ -60,6 +60,17 @@ pub fn migrates(own: &str, primary: &str) -> Option<String> {
     })
 }
 
+/// What it means that the GoCD of the standby called `name` is newer than that of this primary, for people; none where it is
+/// not known to be.
+pub(crate) fn migrates_at(name: &str, standbys: &str, own: &str) -> Option<String> {
+    (is_newer(standbys, own)?).then(|| {
+        format!(
+            "GoCD on the standby {name} is {standbys}, here {own}: at its start there it migrates configuration and database, \
+             and there is no way back to {own} after that but a backup"
+        )
+    })
+}
+
 /// Reads the version out of the manifest of `jar`, the one that holds `com.thoughtworks.gocd.Boot`.
 /// None where the manifest does not say.
 ///
@@ -132,6 +143,18 @@ mod tests {
             "{said}"
         );
         assert_eq!(migrates("25.4.0-1", "26.1.0-1"), None);
+        let said = migrates_at("standbygo", "26.1.0-1", "25.4.0-1").expect("newer");
+        assert!(
+            said.contains("standbygo is 26.1.0-1") && said.contains("no way back to 25.4.0-1"),
+            "{said}"
+        );
+        for (standbys, own) in [
+            ("25.4.0-1", "26.1.0-1"),
+            ("26.1.0-1", "26.1.0-1"),
+            ("nightly", "26.1.0-1"),
+        ] {
+            assert_eq!(migrates_at("standbygo", standbys, own), None);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     basics::{Fingerprint, NodeId},
     generation::{Run, run},
+    gocd::version,
     keys::Standing,
     status::report::{ReportedGeneration, ReportedProblem},
 };
@@ -111,6 +112,21 @@ pub fn standby_nodes(standbys: &[StandbyStatus]) -> Vec<StandbyNode<'_>> {
         node.in_sync &= standby.in_sync;
     }
     nodes.into_values().collect()
+}
+
+/// What a primary with this GoCD says of a pair that is upgraded by way of its standby; none where no standby that is heard
+/// is known to have a newer one.
+pub fn upgrade(own_gocd: Option<&str>, standbys: &[StandbyStatus]) -> Option<String> {
+    let own = own_gocd?;
+    let mut heard = standbys.iter().filter(|standby| !standby.silent);
+    let (theirs, migrates) = heard.find_map(|standby| {
+        let theirs = standby.gocd_version.as_deref()?;
+        Some((theirs, version::migrates_at(&standby.name(), theirs, own)?))
+    })?;
+    Some(format!(
+        "an upgrade is under way: {migrates}. It follows all the same. Hand over when it is in sync (`gocd-bc demote \
+         --handover` here, `gocd-bc promote` there), then install GoCD {theirs} on this server."
+    ))
 }
 
 /// What to say of each standby of which several servers report, by node id: who they are and what to do.
@@ -224,10 +240,8 @@ pub(super) fn old_standbys_line(old: &[OldStandby]) -> Option<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_standby_that_was_copied_is_one_and_as_well_as_the_worse_of_both() {
-        let [a, b] = ["a", "b"].map(|digit| digit.repeat(32));
-        let reports = |node_id: &str, reported_ms, in_sync| StandbyStatus {
+    fn reports(node_id: &str, reported_ms: i64, in_sync: bool) -> StandbyStatus {
+        StandbyStatus {
             node_id: node_id.parse().expect("id"),
             fingerprint: None,
             standing: Standing::Trusted,
@@ -246,7 +260,48 @@ mod tests {
             confirms: Vec::new(),
             run: None,
             doubled: false,
+        }
+    }
+
+    #[test]
+    fn a_primary_says_that_a_standby_that_it_hears_has_a_newer_gocd() {
+        let with = |gocd: Option<&str>, silent| StandbyStatus {
+            url: Some("https://standbygo:8155".to_owned()),
+            gocd_version: gocd.map(str::to_owned),
+            silent,
+            ..reports(&"a".repeat(32), 1, true)
         };
+        let newer = [with(Some("25.4.0-1"), false), with(Some("26.1.0-1"), false)];
+        let said = upgrade(Some("25.4.0-1"), &newer).expect("newer");
+        for part in [
+            "an upgrade is under way",
+            "standbygo",
+            "26.1.0-1",
+            "25.4.0-1",
+            "no way back",
+            "demote --handover",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        for (own, standby) in [
+            (Some("26.1.0-1"), with(Some("26.1.0-1"), false)),
+            (Some("26.1.0-1"), with(Some("25.4.0-1"), false)),
+            (Some("25.4.0-1"), with(Some("26.1.0-1"), true)),
+            (Some("25.4.0-1"), with(None, false)),
+            (Some("nightly"), with(Some("26.1.0-1"), false)),
+            (None, with(Some("26.1.0-1"), false)),
+        ] {
+            assert_eq!(
+                upgrade(own, std::slice::from_ref(&standby)),
+                None,
+                "{own:?}, {standby:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_standby_that_was_copied_is_one_and_as_well_as_the_worse_of_both() {
+        let [a, b] = ["a", "b"].map(|digit| digit.repeat(32));
         let listed = [reports(&b, 5, true), reports(&a, 1, true), reports(&b, 3, false)];
         let node = |node_id, servers, reported_ms, in_sync| StandbyNode {
             node_id,

@@ -7,7 +7,7 @@ use bc_core::{
     generation::run,
     keys::{PeersFile, own_keys},
     primary::Standbys,
-    status::{StandbyStatus, Status, StatusBoard, Stranger, Topic, doubled},
+    status::{StandbyStatus, Status, StatusBoard, Stranger, Topic, doubled, upgrade},
 };
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -119,6 +119,8 @@ impl StandbyWatch {
         let silent: Vec<_> = list.iter().filter(|standby| standby.silent).collect();
         let message = (!silent.is_empty()).then(|| silence(&silent));
         self.board.warn(&Topic::Standbys, Severity::Warning, message);
+        let upgrade = self.board.look(|status| upgrade(status.gocd_version.as_deref(), &list));
+        self.board.warn(&Topic::Versions, Severity::Warning, upgrade);
         self.show_copies();
         self.show_sharers();
         self.show_refusals(&list);
