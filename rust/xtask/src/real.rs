@@ -28,6 +28,7 @@ use self::{bundles::Bundles, libraries::Libraries, scenario::Scenario, sources::
 mod address;
 mod aftermath;
 mod api;
+mod artifacts;
 mod bundles;
 mod classes;
 mod compare;

@@ -8,6 +8,7 @@
 //! | `kills` | `kills` | the primary is killed 20 times under five edits a second |
 //! | `read-only` | `read_only` | the database was not promoted, and GoCD ends |
 //! | `rejected` | `rejected` | an edit that GoCD rejects is left behind at a promotion |
+//! | `artifacts` | `artifacts` | a promotion would not find artifacts, and that is said before |
 //! | `upgrade` | `upgrade` | both servers go to a newer GoCD by way of the standby |
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{
-    Built, handover, kills,
+    Built, artifacts, handover, kills,
     outcome::{Outcome, Played},
     read_only, rejected, replaced_jar,
     scene::Scene,
@@ -40,6 +41,8 @@ pub(crate) enum Scenario {
     ReadOnly,
     /// An edit that GoCD rejects is left behind at a promotion
     Rejected,
+    /// A promotion would not find artifacts, and that is said before
+    Artifacts,
     /// Both servers go to a newer GoCD by way of the standby; needs --to
     Upgrade,
 }
@@ -56,6 +59,7 @@ impl Scenario {
             Self::Kills => played(set, kills::play),
             Self::ReadOnly => played(set, read_only::play),
             Self::Rejected => played(set, rejected::play),
+            Self::Artifacts => played(set, artifacts::play),
             Self::Upgrade => played(set, |scene, findings| upgrade::play(scene, newer, findings)),
         }
     }

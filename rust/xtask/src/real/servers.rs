@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a real server may take to start, on a machine that is busy with other things.
 const START: Duration = Duration::from_secs(300);
+/// Both servers keep artifacts in one folder of this machine, which looks like their own.
+pub(crate) const SHARED: &str = "-Dbc.artifacts.shared=yes";
 /// Tables of GoCD that only grow while pipelines run.
 const GROWING: [&str; 5] = [
     "pipelines",
@@ -282,8 +284,7 @@ pub(crate) fn words(go_jar: &Path, ports: Ports, asked: &[String]) -> Vec<String
         "-Dcruise.listen.host=127.0.0.1".to_owned(),
         format!("-Dcruise.server.port={}", ports.gocd),
         format!("-Dbc.listen=127.0.0.1:{}", ports.sync),
-        // A folder on the disk of both, which they share all the same.
-        "-Dbc.artifacts.shared=yes".to_owned(),
+        SHARED.to_owned(),
     ]);
     words.extend_from_slice(asked);
     words.extend(["-jar".to_owned(), go_jar.display().to_string()]);

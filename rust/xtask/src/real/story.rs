@@ -23,10 +23,12 @@ use super::{
     outcome::Outcome,
     scene::Scene,
 };
-use crate::demo::numbers::milliseconds;
+use crate::demo::{http, numbers::milliseconds};
 
 /// Environments that are made.
 const CHANGES: usize = 20;
+/// What GoCD up to 21.2 answers without a login, and with it all that the original product gave out.
+const ASKED_BY_ANYBODY: &str = "/go/add-on/business-continuity/api/health-check";
 /// How long one may take to the standby.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -46,6 +48,8 @@ pub(crate) struct Findings {
     plugins_ok: bool,
     /// What a run of the old server kept, and what it printed, is there.
     artifacts_ok: bool,
+    /// Our node says so where GoCD gives its secrets away on its own port, and only there.
+    secrets_at_port_told: bool,
     fenced: bool,
     two_active_ms: Option<u64>,
 }
@@ -62,6 +66,10 @@ impl Outcome for Findings {
             (
                 self.artifacts_ok,
                 "artifacts or console of an earlier run are not there",
+            ),
+            (
+                self.secrets_at_port_told,
+                "it was not said whether GoCD gives its secrets away on its own port",
             ),
             (self.fenced, "the former primary was not held as fenced"),
             (self.two_active_ms == Some(0), "GoCD answered on both servers at once"),
@@ -82,6 +90,7 @@ pub(crate) fn play(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<()>
     let first = scene.ended(scene.primary(), "first")?;
     ensure!(first == "Passed", "the first run ended with {first}");
     let plugins = scene.primary().plugins()?;
+    findings.secrets_at_port_told = is_told_of_port(scene)?;
     scene.begin(scene.primary(), "cut")?;
     // What is on its way when the power goes is lost with any replication that does not wait.
     scene.standby_follows()?;
@@ -103,6 +112,15 @@ pub(crate) fn play(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<()>
     findings.fenced = true;
     findings.two_active_ms = Some(scene.watch.both_ms());
     Ok(())
+}
+
+/// Whether the primary says that GoCD answers everybody in the way of the original product exactly where it does.
+fn is_told_of_port(scene: &Scene<'_>) -> Result<bool> {
+    let primary = &scene.servers.primary;
+    let answer = http::get(primary.ports.gocd, ASKED_BY_ANYBODY, "*/*")?;
+    let gives = answer.is_some_and(|answer| answer.status == 200 && answer.body == "OK!");
+    let problems = primary.status(scene.project)?["problems"].to_string();
+    Ok(problems.contains("CVE-2021-43287") == gives)
 }
 
 /// Makes environments, and looks at the standby's configuration in the moment in which GoCD answers.
@@ -141,6 +159,7 @@ mod tests {
             secrets_ok: true,
             plugins_ok: true,
             artifacts_ok: true,
+            secrets_at_port_told: true,
             fenced: true,
             two_active_ms: Some(0),
             ..Findings::default()
