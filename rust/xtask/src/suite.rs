@@ -8,10 +8,10 @@ mod programs;
 
 use std::{fs, num::NonZero, path::Path, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{project::Project, secrets, tools};
-use failed::FailedTests;
+use failed::{FailedTests, passed_in};
 
 /// How many programs run at a time. One after the other they keep two cores busy for a quarter of the time.
 const PROGRAMS: usize = 3;
@@ -38,11 +38,18 @@ pub(crate) fn run(project: &Project, folder: &Path, remarks: &Path) -> Result<()
             .env(secrets::VARIABLE, folder);
     })?;
     let mut failed = FailedTests::default();
-    for program in ran.iter().filter(|program| !program.passed) {
+    let mut passed = 0;
+    for program in &ran {
         let said = fs::read(&program.said).with_context(|| format!("cannot read {}", program.said.display()))?;
-        failed.add(&program.target, &String::from_utf8_lossy(&said));
+        let said = String::from_utf8_lossy(&said);
+        passed += passed_in(&said);
+        if !program.passed {
+            failed.add(&program.target, &said);
+        }
     }
+    eprintln!("{passed} tests passed");
     if failed.is_empty() {
+        ensure!(passed > 0, "no test was run, so nothing was shown");
         return Ok(());
     }
     let alone = failed.pass_alone(project, &environment);

@@ -105,8 +105,8 @@ impl FailedTests {
     }
 }
 
-/// How many tests passed in what one `cargo test` printed.
-fn passed_in(said: &str) -> usize {
+/// How many tests passed in what one `cargo test`, or one program of tests, printed.
+pub(super) fn passed_in(said: &str) -> usize {
     said.lines()
         .filter_map(|line| line.strip_prefix("test result: ok. ")?.split_once(" passed"))
         .filter_map(|(count, _)| count.parse::<usize>().ok())

@@ -76,7 +76,7 @@ pub(super) fn build(project: &Project) -> Result<Vec<Program>> {
     }
     programs.sort_by_cached_key(|program| (rank(&program.target), program.target.clone()));
     let mut examples = project.cargo();
-    examples.args(["test", "--workspace", "--locked", "--doc"]);
+    examples.args(["test", "--workspace", "--locked", "--doc", "--"]);
     programs.push(Program {
         target: "--workspace --doc".to_owned(),
         command: examples,
@@ -96,7 +96,7 @@ pub(super) fn run(
 ) -> Result<Vec<Ran>> {
     let (waiting, next) = mpsc::channel();
     for mut program in programs {
-        prepare(program.command.args(["--", "--show-output"]));
+        prepare(program.command.arg("--show-output"));
         waiting.send(program).context("nobody waits for a program")?;
     }
     drop(waiting);
@@ -193,13 +193,13 @@ mod tests {
             folder.path().display()
         );
         let programs = (0..6).map(|number| shell(&format!("-p a --test t{number}"), &script));
-        let programs = programs.chain([shell("-p a --lib", "echo broken; exit 3")]).collect();
+        let programs = programs.chain([shell("-p a --lib", "echo broken $0; exit 3")]).collect();
         let ran = run(programs, 2, folder.path(), |_| ()).expect("they run");
         assert_eq!(ran.len(), 7);
         for Ran { target, passed, said } in ran {
             let said = std::fs::read_to_string(said).expect("what it said");
             if target == "-p a --lib" {
-                assert_eq!((passed, said.trim()), (false, "broken"));
+                assert_eq!((passed, said.trim()), (false, "broken --show-output"));
             } else {
                 let together: usize = said.trim().parse().expect("a number");
                 assert!(passed && (1..=2).contains(&together), "{target}: {together}");
