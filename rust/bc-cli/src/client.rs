@@ -192,15 +192,20 @@ mod platform {
             },
         };
         let (address, stream) = found;
-        if !is_the_nodes_own(&address, &stream, state_dir) {
-            return Err(Failure::new(
-                ExitCode::Failed,
-                format!(
-                    "the socket {} belongs to another user than the state folder",
-                    address.display()
-                ),
-                "Do not trust what answers there. Remove that file: a node that runs makes its socket again within seconds.",
-            ));
+        match is_the_nodes_own(&address, &stream, state_dir) {
+            Some(true) => {}
+            // A node that ends takes its socket along.
+            None => return Ok(None),
+            Some(false) => {
+                return Err(Failure::new(
+                    ExitCode::Failed,
+                    format!(
+                        "the socket {} belongs to another user than the state folder",
+                        address.display()
+                    ),
+                    "Do not trust what answers there. Remove that file: a node that runs makes its socket again within seconds.",
+                ));
+            }
         }
         for limit in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
             limit(&stream, Some(SILENCE)).map_err(|error| unreachable(&address, &error))?;
@@ -249,14 +254,20 @@ mod platform {
 
     /// Whether the socket and whoever listens there are of the user whose node it is, or of root. Anybody could have
     /// put a socket where a pointer from before a restart of the machine leads to.
-    fn is_the_nodes_own(address: &Path, stream: &UnixStream, state_dir: &Path) -> bool {
+    fn is_the_nodes_own(address: &Path, stream: &UnixStream, state_dir: &Path) -> Option<bool> {
         let Ok(folder) = fs::metadata(state_dir) else {
-            return false;
+            return Some(false);
         };
         let is_of_node = |uid: u32| uid == folder.uid() || uid == 0;
-        let is_abstract = address.to_str().is_some_and(|address| address.starts_with(ABSTRACT));
-        (is_abstract || fs::metadata(address).is_ok_and(|socket| is_of_node(socket.uid())))
-            && getsockopt(stream, PeerCredentials).is_ok_and(|peer| is_of_node(peer.uid()))
+        let is_peer = getsockopt(stream, PeerCredentials).is_ok_and(|peer| is_of_node(peer.uid()));
+        if address.to_str().is_some_and(|address| address.starts_with(ABSTRACT)) {
+            return Some(is_peer);
+        }
+        match fs::metadata(address) {
+            Ok(socket) => Some(is_peer && is_of_node(socket.uid())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => Some(false),
+        }
     }
 
     /// Says why the local socket of a node cannot be connected to, and what to do.
