@@ -350,12 +350,14 @@ fn an_answer_without_proof_holds_until_a_person_goes_on_without_it() {
     let of_standby = address_of(&place, "standby");
     let peer = format!("https://{of_standby}");
     first.end();
+    // Whoever is asked with a wrong token answers later from question to question, up to 2 s.
+    let longer = ["--property", "bc.guard.wait=6000"];
 
     // Another token: the standby refuses ours.
     let token = "primary/config/business-continuity-token";
     let right = fs::read_to_string(place.path(token)).expect("read");
     place.file(token, "somebody = else-with-a-long-password", support::NOBODY);
-    let node = primary_in(&place, "primary", &address, &[]);
+    let node = primary_in(&place, "primary", &address, &longer);
     let message = held(&place);
     assert!(
         message.contains("refuses our token") && message.contains(&format!("`gocd-bc guard ignore {peer}`")),
@@ -371,7 +373,7 @@ fn an_answer_without_proof_holds_until_a_person_goes_on_without_it() {
     node.end();
 
     // For that start alone; and what is put right lets it start by itself.
-    let node = primary_in(&place, "primary", &address, &[]);
+    let node = primary_in(&place, "primary", &address, &longer);
     held(&place);
     place.file(token, &right, support::NOBODY);
     runs(&place, "primary");
@@ -387,7 +389,7 @@ fn an_answer_without_proof_holds_until_a_person_goes_on_without_it() {
             let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
         }
     });
-    let _node = primary_in(&place, "primary", &address, &[]);
+    let _node = primary_in(&place, "primary", &address, &longer);
     let message = held(&place);
     assert!(message.contains("gocd-bc guard ignore"), "{message}");
 }
