@@ -174,7 +174,9 @@ fn a_standby_drops_no_generation_on_order() {
 #[test]
 fn what_a_demoted_primary_wrote_is_kept_when_it_follows_again() {
     let place = Place::new();
-    let (first, following, address) = pair(&place);
+    // Nobody can ask it, so that the other one is not fenced by its higher epoch.
+    let nowhere = ["--property", "bc.external.url=https://127.0.0.1:9"];
+    let (first, following, address) = pair_with(&place, &nowhere);
     first.end();
     assert_eq!(on_standby(&place, &PROMOTE).code, 0);
     let mine = config(&place, "standby").replace("</cruise>", "<!-- as a primary --></cruise>");
@@ -185,7 +187,7 @@ fn what_a_demoted_primary_wrote_is_kept_when_it_follows_again() {
     following.end();
 
     let _primary = primary(&place, &address);
-    let _again = standby(&place, &format!("https://{address}"), &[]);
+    let _again = standby(&place, &format!("https://{address}"), &nowhere);
     // It has the higher epoch, so the other one is in the past until somebody says otherwise.
     wait_for("it is refused", || {
         status(&place, "standby")["sync"]["refusal"]["message"]
