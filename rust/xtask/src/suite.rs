@@ -14,7 +14,7 @@ use crate::{project::Project, secrets, tools};
 use failed::{FailedTests, passed_in};
 
 /// How many programs run at a time. One after the other they keep two cores busy for a quarter of the time.
-const PROGRAMS: usize = 3;
+const PROGRAMS: usize = 2;
 
 /// Builds and runs all tests. What they print lies in `folder`, where [`secrets`] looks through it, and what is to be read
 /// last of it in the file `remarks`.
