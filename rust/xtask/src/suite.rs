@@ -13,7 +13,8 @@ use anyhow::{Context, Result, ensure};
 use crate::{project::Project, secrets, tools};
 use failed::{FailedTests, passed_in};
 
-/// How many programs run at a time. One after the other they keep two cores busy for a quarter of the time.
+/// How many programs run at a time. One after the other they leave two cores idle for half of the time; three leave them no
+/// moment of rest, and tests miss their limits.
 const PROGRAMS: usize = 2;
 
 /// Builds and runs all tests. What they print lies in `folder`, where [`secrets`] looks through it, and what is to be read

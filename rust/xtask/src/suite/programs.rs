@@ -193,7 +193,9 @@ mod tests {
             folder.path().display()
         );
         let programs = (0..6).map(|number| shell(&format!("-p a --test t{number}"), &script));
-        let programs = programs.chain([shell("-p a --lib", "echo broken $0; exit 3")]).collect();
+        let programs = programs
+            .chain([shell("-p a --lib", "echo broken $0; exit 3")])
+            .collect();
         let ran = run(programs, 2, folder.path(), |_| ()).expect("they run");
         assert_eq!(ran.len(), 7);
         for Ran { target, passed, said } in ran {
