@@ -146,13 +146,13 @@ fn percent_encoded(secret: &[u8]) -> String {
 
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        files.push(
-            entry
-                .with_context(|| format!("cannot read {}", folder.display()))?
-                .path(),
-        );
+    let cannot_read = || format!("cannot read {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(cannot_read)? {
+        let entry = entry.with_context(cannot_read)?;
+        match entry.file_type().with_context(cannot_read)?.is_dir() {
+            true => files.extend(files_below(&entry.path())?),
+            false => files.push(entry.path()),
+        }
     }
     files.sort();
     Ok(files)
@@ -193,6 +193,16 @@ mod tests {
             );
             assert!(!error.contains("word of tests"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_of_its_own_is_looked_through_as_well() {
+        let folder = folder_that_said("nothing");
+        let below = folder.path().join("said/tests");
+        fs::create_dir(&below).expect("made");
+        fs::write(below.join("bc-core-lib"), SECRET).expect("write");
+        let error = check(folder.path()).expect_err("found").to_string();
+        assert!(error.ends_with("bc-core-lib, line 1: token, as it is"), "{error}");
     }
 
     #[test]
