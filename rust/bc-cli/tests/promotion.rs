@@ -127,7 +127,11 @@ fn generations_stay_after_a_promotion_until_a_person_or_their_time_lets_them_go(
     first.end();
     assert_eq!(on_standby(&place, &PROMOTE).code, 0);
     let sequences = || {
-        let kept = on_standby(&place, &["generations", "list", "--json"]).json();
+        // A node that has just been promoted, or ends, is being closed for a moment.
+        let kept = wait_for("they are listed", || {
+            let answer = on_standby(&place, &["generations", "list", "--json"]);
+            (answer.code == 0).then(|| answer.json())
+        });
         let kept = kept.as_array().expect("a list");
         kept.iter()
             .filter_map(|one| one["sequence"].as_u64())
