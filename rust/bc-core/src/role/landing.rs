@@ -13,7 +13,7 @@ use crate::{
     database::in_hand::InHand,
     durable::{atomic, seal},
     generation::Layout,
-    gocd::artifacts,
+    role::artifacts_folder,
 };
 
 /// The name of the file in the state folder.
@@ -83,10 +83,9 @@ impl Artifacts {
             state: ArtifactsState::Unknown,
             mount: None,
         };
-        let Ok(folder) = artifacts::folder_in(layout.cruise_config()) else {
+        let Some(folder) = artifacts_folder::configured(layout) else {
             return unknown(None);
         };
-        let folder = layout.working_dir().join(folder);
         let path = Some(folder.display().to_string());
         let state = match fs::read_dir(&folder).map(|mut entries| entries.next()) {
             Ok(None) => ArtifactsState::Empty,
