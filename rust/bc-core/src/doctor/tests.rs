@@ -311,7 +311,6 @@ fn runs_in(status: &mut Status) -> &mut Surroundings {
     status.surroundings.as_mut().expect("it says")
 }
 
-/// The same with a problem that the node here says.
 /// A folder of artifacts on a share, or on the disk of its server.
 fn artifacts(is_apart: bool) -> ArtifactsFolder {
     let mount = PathBuf::from("/mnt");
@@ -319,6 +318,7 @@ fn artifacts(is_apart: bool) -> ArtifactsFolder {
     ArtifactsFolder::judge(Ok("/mnt/artifacts"), folder, Some(&disk), None, None)
 }
 
+/// The same with a problem that the node here says.
 fn saying(topic: Topic, message: &str) -> Facts {
     but(|facts| status(facts).problems = vec![problem(topic, message)])
 }

@@ -252,9 +252,9 @@ fn row(property: Property) -> Row {
         ),
         // Any text is a command; an empty one is none.
         Property::PromoteHook => as_absent!(promote_hook, &[]),
-        // What a file holds is judged when it is read.
         // Wrong is looked at, and warned of.
         Property::ArtifactsShared => as_absent!(artifacts_shared, &["true", "Yes", "shared", "yes,", "off"]),
+        // What a file holds is judged when it is read.
         Property::GocdTokenFile => restriction(&["token\0.txt"], |wrong, _| wrong.gocd_token_file.is_none()),
         Property::LogLevel => as_absent!(log_level, &["LOUD", "6", "OFF"]),
         Property::GocdPort => restriction(&["x", "99999", "-1", "8153/tcp"], |wrong, _| {
