@@ -11,7 +11,9 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use pair::{CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, key_of_primary, pair, primary, status, wait_for};
+use pair::{
+    CONFIG, PRIMARY_STATE, STANDBY_STATE, config, gocd, key_of_primary, pair, primary, promote, status, wait_for,
+};
 use serde_json::Value;
 use support::{NOBODY, Place, is_root};
 
@@ -113,15 +115,7 @@ fn a_standby_follows_and_is_promoted() {
     let (code, log) = primary.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" INFO  asked to end"), "{log}");
-    let promoted = place.run(&[
-        "promote",
-        "--without-database",
-        "--wait",
-        "60",
-        "--state-dir",
-        STANDBY_STATE,
-    ]);
-    assert_eq!(promoted.code, 0, "{promoted:?}");
+    let promoted = promote(&place);
     assert!(
         promoted.stderr.contains("the last pull failed, going on"),
         "the primary is gone: {promoted:?}"
