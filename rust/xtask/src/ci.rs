@@ -21,8 +21,6 @@ use crate::{
 
 /// File of what is said at the very end.
 const REMARKS: &str = "remarks";
-/// How much of what a failed stage printed is shown.
-const LAST_LINES: usize = 40;
 
 /// A step of the check.
 struct Stage {
@@ -168,17 +166,11 @@ fn run_apart(program: &Path, folder: &Path, name: &str) -> Result<()> {
         let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
         eprintln!(
             "{}\nall of it: {}",
-            last_lines(&String::from_utf8_lossy(&said)),
+            command::last_lines(&String::from_utf8_lossy(&said)),
             log.display()
         );
     }
     outcome
-}
-
-/// The last lines of what a stage printed.
-fn last_lines(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// Where the stages print.

@@ -12,6 +12,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// How many lines are shown of what a command printed that failed.
+const LAST_LINES: usize = 40;
+
 /// Runs a command and waits for it.
 ///
 /// # Errors
@@ -62,6 +65,12 @@ pub(crate) fn status_into(command: &mut Command, file: &Path) -> Result<ExitStat
         .stderr(stderr)
         .status()
         .with_context(|| format!("cannot start `{}`", shown(command)))
+}
+
+/// The end of what a command printed, as much as is shown of one that failed.
+pub(crate) fn last_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// Runs a command quietly and returns what it printed.

@@ -16,9 +16,6 @@ const MOST: usize = 2;
 /// How many times in a row such a test has to pass alone.
 const TIMES: usize = 5;
 
-/// How much is shown of what a program printed that failed without naming a test.
-const LAST_LINES: usize = 40;
-
 /// The failures of one run of all programs of tests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FailedTests {
@@ -41,9 +38,7 @@ impl FailedTests {
         self.tests.extend(tests);
         self.targets.push(target.to_owned());
         if self.tests.len() == known {
-            let lines: Vec<&str> = said.lines().collect();
-            self.crashed
-                .push(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+            self.crashed.push(command::last_lines(said));
         }
     }
 
@@ -70,8 +65,7 @@ impl FailedTests {
     /// Runs the tests that failed alone, several times.
     ///
     /// # Errors
-    /// One of them fails again, there are too many, or they cannot be told from what was printed: a crash, a failed
-    /// example in the documentation.
+    /// One of them fails again, there are too many, or they cannot be told from what was printed: a crash.
     pub(super) fn pass_alone(
         &self,
         project: &Project,
