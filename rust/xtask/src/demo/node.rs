@@ -107,6 +107,13 @@ impl Node {
         })
     }
 
+    /// Whether our node, in a JVM that must run, says that GoCD is healthy: for as long as it wants it to be, so that one
+    /// that is killed after this is not said to have failed.
+    pub(crate) fn is_said_to_be_healthy(&mut self, project: &Project) -> Result<bool> {
+        self.jvm.must_run()?;
+        Ok(self.status(project)?["gocd"]["state"] == "healthy")
+    }
+
     /// Whether its GoCD is held, since another node took over.
     pub(crate) fn is_fenced(&self, project: &Project) -> Result<bool> {
         let status = self.status(project)?;

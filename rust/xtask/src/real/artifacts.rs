@@ -50,8 +50,7 @@ pub(crate) fn play(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<()>
     let (project, stop) = (scene.project, scene.stop);
     let primary = &mut scene.servers.primary;
     stop.wait_until("the primary's GoCD is healthy again", LONG, || {
-        primary.jvm.must_run()?;
-        Ok(primary.status(project)?["gocd"]["state"] == "healthy")
+        primary.is_said_to_be_healthy(project)
     })?;
     scene.standby_follows()?;
     let (primary, standby) = (&scene.servers.primary, &scene.servers.standby);

@@ -1,14 +1,12 @@
 //! The planned switch while an agent builds: `gocd-bc demote --handover`, then `gocd-bc promote`, which asks nothing.
 
-use std::time::Instant;
-
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{
     aftermath::{Aftermath, Before},
     outcome::Outcome,
-    scene::{LONG, Scene},
+    scene::Scene,
 };
 use crate::demo::numbers::milliseconds;
 
@@ -47,17 +45,11 @@ pub(crate) fn play(scene: &mut Scene<'_>, findings: &mut Findings) -> Result<()>
     scene.primary().make_environment("handed-over")?;
     let before = Before::look(scene, agent)?;
 
-    let begin = Instant::now();
-    let (project, primary) = (scene.project, &mut scene.servers.primary);
-    primary.hand_over(project, scene.stop, LONG)?;
-    findings.handed_over_ms = Some(milliseconds(begin.elapsed()));
-
+    findings.handed_over_ms = Some(scene.hand_over()?);
     // Nobody is there to answer a question.
     findings.healthy_ms = Some(scene.promote(&[])?);
     findings.aftermath.look(scene, &before)?;
-    scene.stop.wait_until("whoever handed over is fenced", LONG, || {
-        scene.servers.primary.is_fenced(scene.project)
-    })?;
+    scene.whoever_handed_over_is_fenced()?;
     findings.fenced = true;
     findings.two_active_ms = Some(scene.watch.both_ms());
     Ok(())

@@ -182,6 +182,20 @@ impl<'a> Scene<'a> {
         Ok(milliseconds(moved.elapsed()))
     }
 
+    /// Orders the primary to hand over, and waits until it says what; returns how long that took, in ms.
+    pub(crate) fn hand_over(&mut self) -> Result<f64> {
+        let begin = Instant::now();
+        self.servers.primary.hand_over(self.project, self.stop, LONG)?;
+        Ok(milliseconds(begin.elapsed()))
+    }
+
+    /// Waits until the primary that has handed over is held as fenced.
+    pub(crate) fn whoever_handed_over_is_fenced(&self) -> Result<()> {
+        self.stop.wait_until("whoever handed over is fenced", LONG, || {
+            self.servers.primary.is_fenced(self.project)
+        })
+    }
+
     /// Starts the former primary and its database, and waits until it is held as fenced.
     pub(crate) fn former_primary_is_fenced(&mut self) -> Result<()> {
         let (project, primary) = (self.project, &mut self.servers.primary);

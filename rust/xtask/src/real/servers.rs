@@ -107,18 +107,17 @@ impl Servers {
         databases.name_to(&folder, &databases.primary)?;
         folders::make_token(&folder)?;
         let mut primary = run(folder, ports, start, root)?;
-        let is_up = |node: &mut Node| {
-            node.jvm.must_run()?;
-            // For as long as our node wants it to be: one that is killed before that is said to have failed.
-            Ok(node.status(project)?["gocd"]["state"] == "healthy")
-        };
-        stop.wait_until("the primary's GoCD is healthy", START, || is_up(&mut primary))?;
+        stop.wait_until("the primary's GoCD is healthy", START, || {
+            primary.is_said_to_be_healthy(project)
+        })?;
         // The first start migrates the database; the second one is what a promotion is measured by.
         primary.jvm.kill()?;
         share_artifacts(&primary.folder, &root.join("artifacts"))?;
         let begin = Instant::now();
         primary.start_again()?;
-        stop.wait_until("the primary's GoCD is healthy again", START, || is_up(&mut primary))?;
+        stop.wait_until("the primary's GoCD is healthy again", START, || {
+            primary.is_said_to_be_healthy(project)
+        })?;
         let cold_start = begin.elapsed();
 
         let ports = Ports {

@@ -104,9 +104,7 @@ pub(crate) fn play(scene: &mut Scene<'_>, newer: &Built, findings: &mut Findings
     let rows = scene.servers.rows_of_primary()?;
     let migrations = scene.servers.migrations_of_standby()?;
 
-    let begin = Instant::now();
-    scene.servers.primary.hand_over(scene.project, scene.stop, LONG)?;
-    findings.handed_over_ms = Some(milliseconds(begin.elapsed()));
+    findings.handed_over_ms = Some(scene.hand_over()?);
     let (took, said) = scene.promote_saying(&[])?;
     findings.healthy_ms = Some(took);
     findings.no_way_back_said = said.contains("no way back");
@@ -133,9 +131,7 @@ pub(crate) fn play(scene: &mut Scene<'_>, newer: &Built, findings: &mut Findings
     findings.former_run = api.newest_run("former")?;
     scene.schedule(api, "next")?;
     findings.next_run = Some(scene.ended(api, "next")?);
-    scene.stop.wait_until("whoever handed over is fenced", LONG, || {
-        scene.servers.primary.is_fenced(scene.project)
-    })?;
+    scene.whoever_handed_over_is_fenced()?;
     findings.fenced = true;
     findings.two_active_ms = Some(scene.watch.both_ms());
     Ok(())
